@@ -1,0 +1,1 @@
+"""Prelabel: a Label Studio ML backend."""

@@ -1,0 +1,1 @@
+"""How we talk: one outside thing in each module."""

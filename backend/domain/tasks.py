@@ -1,0 +1,46 @@
+"""Tasks and annotations as we keep them, free of Label Studio's JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+OWN_PREFIX = "prelabel_"
+"""Keys of task data that we write ourselves. They tell what we think of a task, so they must never be learned from."""
+
+Answer = tuple[str, ...]
+"""The labels a person chose for one question, in the order of the annotation. Empty: not answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task of a project.
+
+    `data` is Label Studio's task data as it is, our own keys included; `own_fields` leaves those out.
+    `is_open` says whether Label Studio still wants an annotation for it. `updated_at` is Label Studio's own string.
+    """
+
+    id: int
+    data: Mapping[str, object]
+    is_open: bool = True
+    updated_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What one person answered for one task: question name -> labels."""
+
+    id: int
+    task_id: int
+    annotator_id: int | None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    skipped: bool = False
+    updated_at: str = ""
+
+    @property
+    def teaches(self) -> bool:
+        """False for skipped and for empty annotations: they say nothing about the labels."""
+        return not self.skipped and any(self.answers.values())
+
+
+def user_fields(data: Mapping[str, object]) -> dict[str, object]:
+    """Task data without the keys that we wrote."""
+    return {key: value for key, value in data.items() if not key.startswith(OWN_PREFIX)}

@@ -1,0 +1,1 @@
+"""Where it starts: web, jobs, worker, scheduler, command line."""

@@ -1,0 +1,48 @@
+"""The errors that callers may see.
+
+BackendError
+├── BadRequest            what was sent can't be used
+├── ConfigurationError    a setting is missing or wrong
+├── LabelStudioError      Label Studio refused, or did not answer
+│   └── LabelStudioAuthError   it refused our API key
+├── ModelMissing          a version that does not exist, or can't be read
+└── RuleError             a labeling function can't be used
+
+Each message names what is wrong and what to do. Nothing here knows of HTTP status codes:
+`entrypoints/web.py` maps them.
+"""
+
+
+class BackendError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class BadRequest(BackendError):
+    """What was sent can't be used; the message names the field."""
+
+
+class ConfigurationError(BackendError):
+    """A setting is missing or wrong; the message names the setting."""
+
+
+class LabelStudioError(BackendError):
+    """Label Studio refused or did not answer.
+
+    `status` is its HTTP status, or None when there was no answer at all.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class LabelStudioAuthError(LabelStudioError):
+    """Label Studio refused our API key."""
+
+
+class ModelMissing(BackendError):
+    """A version does not exist or its folder can't be read."""
+
+
+class RuleError(BackendError):
+    """A labeling function can't be used; the message names it."""

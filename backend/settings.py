@@ -1,0 +1,168 @@
+"""All settings, read once from the environment. No other module reads it."""
+
+import re
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PACKAGED_RULES_DIR = Path(__file__).resolve().parent.parent / "lf_rules"
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Names are the environment's; Label Studio's own name where it has one."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", populate_by_name=True)
+
+    label_studio_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST"),
+        description="Address of Label Studio as this backend reaches it, for example http://localhost:8080.",
+    )
+    label_studio_api_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias=AliasChoices("LABEL_STUDIO_API_KEY", "LABEL_STUDIO_ACCESS_TOKEN"),
+        description="Personal access token or legacy token of a user who may change the projects.",
+    )
+    backend_url: str = Field(
+        default="",
+        validation_alias="BACKEND_URL",
+        description="Address of this backend as Label Studio reaches it; default http://localhost:PORT.",
+    )
+    basic_auth_user: str = Field(
+        default="", validation_alias="BASIC_AUTH_USER", description="User name that Label Studio must send."
+    )
+    basic_auth_pass: SecretStr = Field(
+        default=SecretStr(""), validation_alias="BASIC_AUTH_PASS", description="Password that Label Studio must send."
+    )
+    model_dir: Path = Field(
+        default=Path("prelabel-data"),
+        validation_alias="MODEL_DIR",
+        description="Folder of the versions, and of the embedded Redis and SQLite database.",
+    )
+    database_url: str = Field(
+        default="",
+        validation_alias="DATABASE_URL",
+        description="SQLAlchemy URL; default: a SQLite file in MODEL_DIR.",
+    )
+    redis_url: str = Field(
+        default="",
+        validation_alias="REDIS_URL",
+        description="Redis or Valkey; default: the embedded Redis on a unix socket in MODEL_DIR.",
+    )
+    lf_rules_dir: Path = Field(
+        default=PACKAGED_RULES_DIR,
+        validation_alias="LF_RULES_DIR",
+        description="Folder of the labeling functions; default: the shipped examples.",
+    )
+    log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR.")
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="BIND_HOST",
+        description="Address the web service listens on; 0.0.0.0 to be reached from other machines.",
+    )
+    port: int = Field(default=9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web service.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        validation_alias="WORKERS",
+        description="Number of rq workers that `prelabel up` starts.",
+    )
+    start_training_each_n_updates: int = Field(
+        default=10,
+        ge=1,
+        validation_alias="START_TRAINING_EACH_N_UPDATES",
+        description="Train when so many annotations are new or changed since the last version.",
+    )
+    training_quiet_s: float = Field(
+        default=60.0,
+        ge=0,
+        validation_alias="TRAINING_QUIET_S",
+        description="Train on fewer annotations once no new one came for so many seconds.",
+    )
+    reconcile_each_s: float = Field(
+        default=300.0,
+        gt=0,
+        validation_alias="RECONCILE_EACH_S",
+        description="Compare with Label Studio each so many seconds, in case a webhook was lost.",
+    )
+    check_each_s: float = Field(
+        default=86400.0,
+        gt=0,
+        validation_alias="CHECK_EACH_S",
+        description="Look for wrong labels at least each so many seconds (also after each training).",
+    )
+    predict_deadline_s: float = Field(
+        default=20.0,
+        gt=0,
+        validation_alias="PREDICT_DEADLINE_S",
+        description="After so many seconds `/predict` answers with what is known.",
+    )
+    top_tasks: int = Field(
+        default=50,
+        ge=1,
+        le=1000,
+        validation_alias="TOP_TASKS",
+        description="Number of most useful tasks that are sent one by one, before all others.",
+    )
+    query_strategy: str = Field(
+        default="least_confidence",
+        validation_alias="QUERY_STRATEGY",
+        description="least_confidence, margin or entropy: what makes a task worth labeling next.",
+    )
+    train_timeout_s: int = Field(
+        default=3600,
+        ge=1,
+        validation_alias="TRAIN_TIMEOUT_S",
+        description="A training job is stopped after so many seconds.",
+    )
+    label_studio_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        validation_alias="LABEL_STUDIO_TIMEOUT_S",
+        description="Seconds to wait for an answer of Label Studio (bulk requests wait longer).",
+    )
+
+    @field_validator("label_studio_url", "backend_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not re.match(r"https?://[^/]+", value):
+            raise ValueError(f"{value!r} is not an address; write for example http://localhost:8080")
+        return value.rstrip("/")
+
+    @field_validator("log_level")
+    @classmethod
+    def _check_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("write DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @field_validator("query_strategy")
+    @classmethod
+    def _check_strategy(cls, value: str) -> str:
+        if value not in {"least_confidence", "margin", "entropy"}:
+            raise ValueError("write least_confidence, margin or entropy")
+        return value
+
+    @property
+    def public_url(self) -> str:
+        """Address of this backend as Label Studio reaches it."""
+        return self.backend_url or f"http://localhost:{self.port}"
+
+    @property
+    def sql_url(self) -> str:
+        """SQLAlchemy URL of the database: `DATABASE_URL`, else a SQLite file in `MODEL_DIR`."""
+        url = self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}"
+        # The driver we ship is psycopg 3; a plain postgres URL would make SQLAlchemy look for psycopg2.
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+    @property
+    def redis_socket(self) -> Path:
+        """Unix socket of the embedded Redis."""
+        return self.model_dir.resolve() / "redis" / "redis.sock"
+
+    @property
+    def queue_url(self) -> str:
+        """Redis URL: `REDIS_URL`, else the embedded Redis."""
+        return self.redis_url or f"unix://{self.redis_socket}"

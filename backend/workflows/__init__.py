@@ -1,0 +1,1 @@
+"""What we do: one module for each way through the house."""
