@@ -36,6 +36,12 @@ class Faults:
         self.counts[rule] = self.counts.get(rule, 0) + 1
         self.reasons.setdefault(rule, reason)
 
+    def merge(self, other: "Faults") -> None:
+        """Add another count to this one."""
+        for rule, count in other.counts.items():
+            self.counts[rule] = self.counts.get(rule, 0) + count
+            self.reasons.setdefault(rule, other.reasons[rule])
+
 
 def apply_rules(
     rules: Sequence[Rule], tasks: Sequence[Mapping[str, object]], questions: Sequence[Question]

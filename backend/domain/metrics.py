@@ -1,0 +1,181 @@
+"""How good suggestions are, measured on human labels that they could not see."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.label_model import MajorityVote
+from backend.domain.posterior import is_known
+from backend.domain.questions import Question, decisions
+from backend.domain.suggestions import Posteriors, confidences
+from backend.domain.votes import ABSTAIN, VoteMatrix
+
+Z = 1.959964
+"""Standard normal quantile of two-sided 95 %."""
+RESAMPLES = 300
+N_BINS = 10
+SMALLEST = 1e-9
+
+
+def evaluate(
+    question: Question,
+    held_out: Posteriors,
+    gold: Mapping[str, NDArray[np.int64]],
+    votes: Mapping[str, VoteMatrix],
+    accuracies: Mapping[str, NDArray[np.float64]],
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Figures of one question, ready for JSON; None for every figure that no human label supports.
+
+    Args:
+        question: the question.
+        held_out: each row's posterior without any influence of its own label, by `Decision.key`.
+        gold: int64 (n,) by `Decision.key`, -1 = unknown.
+        votes: by `Decision.key`.
+        accuracies: what the label model thinks of each source, (n_sources,) in the order of the votes' columns.
+        seed: for the bootstrap.
+
+    Returns:
+        `n_labels` tasks have a complete human answer; of these, the share `answered` has a suggestion, on which all
+        other figures are measured. An answer is right if the whole set of labels is. `macro_f1` is the mean over the
+        labels that people used. `accuracy_interval` is Wilson's (1927), `macro_f1_interval` a percentile bootstrap,
+        both 95 %. `log_loss` is of the whole set; `calibration_error` is the expected calibration error (Naeini et al.
+        2015) of the confidence in ten equal bins. `majority_vote` is measured on tasks with votes, their share being
+        `answered`. `sources`: share of all tasks voted on, and the accuracy the label model learned.
+    """
+    taught = np.all([gold[decision.key] >= 0 for decision in decisions(question)], axis=0)
+    truth = {decision.key: gold[decision.key][taught] for decision in decisions(question)}
+    ours = {key: held_out[key][taught] for key in truth}
+    majority = {
+        decision.key: MajorityVote()
+        .fit(votes[decision.key].votes, len(decision.classes), gold[decision.key])
+        .predict_proba(votes[decision.key].votes[taught])
+        for decision in decisions(question)
+    }
+    return {
+        "n_labels": int(taught.sum()),
+        **_accuracy(question, ours, truth),
+        **_macro_f1(question, ours, truth, seed),
+        **_calibration(question, ours, truth),
+        "majority_vote": _accuracy(question, majority, truth),
+        "sources": _sources(question, votes, accuracies),
+    }
+
+
+def wilson(n_right: int, n: int) -> list[float] | None:
+    """95 % score interval of a share (Wilson 1927); None for n = 0. Unlike the normal one it holds for few labels."""
+    if n == 0:
+        return None
+    share, spread = n_right / n, Z * Z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return [max(0.0, float(centre - half)), min(1.0, float(centre + half))]
+
+
+def _accuracy(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+    right = _is_right(question, posteriors, truth)
+    answered = _answered(question, posteriors)
+    n = int(answered.sum())
+    n_right = int(right[answered].sum())
+    return {
+        "answered": n / answered.size if answered.size else None,
+        "accuracy": n_right / n if n else None,
+        "accuracy_interval": wilson(n_right, n),
+    }
+
+
+def _macro_f1(
+    question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]], seed: int
+) -> dict[str, Any]:
+    answered = _answered(question, posteriors)
+    n = int(answered.sum())
+    if n == 0:
+        return {"macro_f1": None, "macro_f1_interval": None}
+    given = _label_matrix(question, {key: np.eye(_n_classes(question))[known] for key, known in truth.items()})[
+        answered
+    ]
+    chosen = _label_matrix(question, posteriors)[answered]
+    random = np.random.default_rng(seed)
+    resampled = [
+        _weighted_macro_f1(given, chosen, random.multinomial(n, np.full(n, 1 / n)).astype(np.float64))
+        for _ in range(RESAMPLES)
+    ]
+    interval = np.nanpercentile(resampled, [2.5, 97.5]) if np.isfinite(resampled).any() else None
+    value = _weighted_macro_f1(given, chosen, np.ones(n))
+    return {
+        "macro_f1": None if np.isnan(value) else value,
+        "macro_f1_interval": None if interval is None else interval.tolist(),
+    }
+
+
+def _weighted_macro_f1(given: NDArray[np.bool_], chosen: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
+    """Mean F1 over the labels that were given; NaN when none was."""
+    hits, n_given, n_chosen = weights @ (given & chosen), weights @ given, weights @ chosen
+    present = n_given > 0
+    if not present.any():
+        return float("nan")
+    return float((2 * hits[present] / (n_given + n_chosen)[present]).mean())
+
+
+def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+    answered = _answered(question, posteriors)
+    if not answered.any():
+        return {"log_loss": None, "calibration_error": None}
+    loss = np.zeros(answered.size)
+    for key, known in truth.items():
+        of_truth = posteriors[key][np.arange(known.size), known]
+        loss -= np.log(np.maximum(np.nan_to_num(of_truth, nan=1.0), SMALLEST))
+    confidence = confidences(question, posteriors)[answered]
+    right = _is_right(question, posteriors, truth)[answered]
+    bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
+    # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
+    gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
+    return {
+        "log_loss": float(loss[answered].mean()),
+        "calibration_error": float(gaps.sum() / confidence.size),
+    }
+
+
+def _sources(
+    question: Question, votes: Mapping[str, VoteMatrix], accuracies: Mapping[str, NDArray[np.float64]]
+) -> dict[str, dict[str, float | None]]:
+    """Coverage and learned accuracy by source; in a multiple question the mean over its labels, by number of votes."""
+    voted = {decision.key: votes[decision.key].votes != ABSTAIN for decision in decisions(question)}
+    sources = votes[decisions(question)[0].key].sources
+    report: dict[str, dict[str, float | None]] = {}
+    for column, source in enumerate(sources):
+        covered = np.any([cast[:, column] for cast in voted.values()], axis=0)
+        n_votes = np.array([cast[:, column].sum() for cast in voted.values()], dtype=np.float64)
+        learned = np.array([accuracies[key][column] for key in voted])
+        report[source] = {
+            "coverage": float(covered.mean()) if covered.size else None,
+            "accuracy": float(n_votes @ learned / n_votes.sum()) if n_votes.any() else None,
+        }
+    return report
+
+
+def _n_classes(question: Question) -> int:
+    return len(decisions(question)[0].classes)
+
+
+def _answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
+    known = np.stack([is_known(posteriors[decision.key]) for decision in decisions(question)])
+    return np.asarray(known.any(axis=0))
+
+
+def _is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    given = {key: np.eye(_n_classes(question))[known] for key, known in truth.items()}
+    return np.asarray((_label_matrix(question, posteriors) == _label_matrix(question, given)).all(axis=1))
+
+
+def _label_matrix(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
+    """Which labels are chosen: bool (n, n_labels), no label in rows of which nothing is known."""
+    asked = decisions(question)
+    if question.multiple:
+        return np.stack([posteriors[decision.key][:, 1] >= 0.5 for decision in asked], axis=1)
+    posterior = posteriors[asked[0].key]
+    best = np.where(np.isnan(posterior), -1.0, posterior).argmax(axis=1)
+    return np.asarray((np.arange(posterior.shape[1]) == best[:, None]) & is_known(posterior)[:, None])

@@ -1,0 +1,89 @@
+"""The posterior of a task: what the label model and the classifier say, pooled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+PULL = 2.0
+"""Log-loss, summed over labeled tasks, that a step of 1 away from the defaults has to save. So a handful of labels
+changes nothing, and hundreds decide alone."""
+SMALLEST = 1e-9
+"""Probabilities are raised to this, so that one zero can't veto everything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Exponents of a log-linear pool (Genest & Zidek 1986, section 3): p ∝ p_label_model^a · p_classifier^b.
+
+    The defaults of a and b sum to little more than 1: the classifier has learned from the label model, so counting both
+    in full would count the same votes twice. Other exponents calibrate as well: a sum below 1 flattens an overconfident
+    posterior, one above 1 sharpens a timid one (temperature scaling, Guo et al. 2017, section 4.2). Where only one of
+    the two knows anything, its own exponent does the same.
+    """
+
+    label_model: float = 0.75
+    classifier: float = 0.5
+    label_model_alone: float = 1.0
+    classifier_alone: float = 1.0
+
+    def combine(
+        self, label_model_proba: NDArray[np.float64], classifier_proba: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Pool two posteriors (n, k), NaN rows where one knows nothing; NaN rows where neither does."""
+        voted, learned = is_known(label_model_proba), is_known(classifier_proba)
+        a = np.where(learned, self.label_model, self.label_model_alone)
+        b = np.where(voted, self.classifier, self.classifier_alone)
+        scores = a[:, None] * _logs(label_model_proba) + b[:, None] * _logs(classifier_proba)
+        scores = scores - scores.max(axis=1, keepdims=True, initial=-np.inf)
+        pooled: NDArray[np.float64] = np.exp(scores)
+        pooled /= pooled.sum(axis=1, keepdims=True)
+        pooled[~(voted | learned)] = np.nan
+        return pooled
+
+
+def fit_pool(
+    label_model_proba: NDArray[np.float64], classifier_proba: NDArray[np.float64], gold: NDArray[np.int64]
+) -> Pool:
+    """Choose the exponents that minimise log-loss on labeled tasks, pulled towards the defaults.
+
+    Args:
+        label_model_proba: (n, k), NaN rows where nobody votes; on labeled rows made without their own label.
+        classifier_proba: the same of the classifier; all NaN when there is none.
+        gold: int64 (n,), class index or -1 = unknown.
+    """
+    taught = gold >= 0
+    p, q, known = label_model_proba[taught], classifier_proba[taught], gold[taught]
+    voted, learned = is_known(p), is_known(q)
+    both, only_voted, only_learned = voted & learned, voted & ~learned, learned & ~voted
+    default = Pool()
+    a, b = min(
+        ((a, b) for a in EXPONENTS for b in EXPONENTS),
+        key=lambda exponents: (
+            _loss(exponents[0] * _logs(p[both]) + exponents[1] * _logs(q[both]), known[both])
+            + PULL * ((exponents[0] - default.label_model) ** 2 + (exponents[1] - default.classifier) ** 2)
+        ),
+    )
+    return Pool(a, b, _sharpness(p[only_voted], known[only_voted]), _sharpness(q[only_learned], known[only_learned]))
+
+
+def _sharpness(proba: NDArray[np.float64], gold: NDArray[np.int64]) -> float:
+    """The exponent for one posterior alone; never 0, which would throw away all that is known."""
+    logs = _logs(proba)
+    return min(EXPONENTS[1:], key=lambda exponent: _loss(exponent * logs, gold) + PULL * (exponent - 1.0) ** 2)
+
+
+def _loss(scores: NDArray[np.float64], gold: NDArray[np.int64]) -> float:
+    """Summed log-loss of unnormalised log-probabilities (n, k)."""
+    return float((np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(gold)), gold]).sum())
+
+
+def is_known(proba: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of a posterior (n, k) say anything: bool (n,)."""
+    return np.asarray(np.isfinite(proba).all(axis=1))
+
+
+def _logs(proba: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithms; 0 (says nothing) in NaN rows."""
+    return np.log(np.clip(np.nan_to_num(proba, nan=1.0), SMALLEST, 1.0))

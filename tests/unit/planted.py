@@ -1,0 +1,58 @@
+"""Data with a known truth."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.questions import Decision, Kind, Question, decisions
+from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+
+SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative", "Neutral"))
+GENRE = Question("genre", "text", Kind.CHOICES, ("drama", "comedy", "horror"), multiple=True)
+WORDS = ("splendid", "dreadful", "ordinary")
+
+
+def planted_votes(
+    truth: NDArray[np.int64], accuracies: Sequence[float], coverage: Sequence[float], n_classes: int, seed: int
+) -> Votes:
+    """Votes of independent sources, each right as often as planted where it votes."""
+    random = np.random.default_rng(seed)
+    votes = np.full((truth.size, len(accuracies)), ABSTAIN, dtype=np.int16)
+    for column, (accuracy, share) in enumerate(zip(accuracies, coverage, strict=True)):
+        wrong = (truth + random.integers(1, n_classes, truth.size)) % n_classes
+        vote = np.where(random.random(truth.size) < accuracy, truth, wrong)
+        votes[:, column] = np.where(random.random(truth.size) < share, vote, ABSTAIN)
+    return votes
+
+
+def texts_about(truth: NDArray[np.int64], seed: int, clear: float = 0.9) -> list[dict[str, object]]:
+    """Task data whose text holds the word of its class in a share `clear` of the tasks, among noise."""
+    random = np.random.default_rng(seed)
+    noise = [f"word{index}" for index in range(60)]
+    data: list[dict[str, object]] = []
+    for label in truth:
+        words = list(random.choice(noise, 6))
+        if random.random() < clear:
+            words.append(WORDS[label])
+        data.append(
+            {"text": " ".join(random.permutation(words)), "image": f"/data/upload/1/{random.integers(9**9)}.png"}
+        )
+    return data
+
+
+def matrix(question: Question, votes: Votes, sources: Sequence[str] | None = None) -> dict[str, VoteMatrix]:
+    """Votes on a question with one decision."""
+    decision = decisions(question)[0]
+    names = tuple(sources or (f"rule{column}" for column in range(votes.shape[1])))
+    return {decision.key: VoteMatrix(decision, names, votes)}
+
+
+def only_first(gold: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Gold of the first n rows; the others unknown."""
+    return np.where(np.arange(gold.size) < n, gold, -1)
+
+
+def abstaining(decision: Decision, n: int) -> VoteMatrix:
+    """No sources at all."""
+    return VoteMatrix(decision, (), np.empty((n, 0), dtype=np.int16))

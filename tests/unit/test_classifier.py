@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import skops.io
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.classifier import TRUSTED_TYPES, Classifier, train_classifier
+from backend.domain.features import FeatureExtractor
+from tests.unit.planted import only_first, texts_about
+
+TRUTH = np.random.default_rng(0).integers(0, 3, 600)
+DATA = texts_about(TRUTH, seed=1, clear=1.0)
+FEATURES = FeatureExtractor().fit(DATA).transform(DATA)
+NOTHING = np.full((600, 3), np.nan)
+UNLABELED = np.full(600, -1)
+
+
+def weak_labels(labels: NDArray[np.int64], probability: float = 0.8) -> NDArray[np.float64]:
+    """Posteriors that give each task's label this probability."""
+    weak = np.full((labels.size, 3), (1 - probability) / 2)
+    weak[np.arange(labels.size), labels] = probability
+    return weak
+
+
+def trained(gold: NDArray[np.int64], weak: NDArray[np.float64], seed: int = 0) -> Classifier:
+    model = train_classifier(FEATURES, gold, weak, 3, seed=seed)
+    assert model is not None
+    return model
+
+
+def accuracy(model: Classifier, truth: NDArray[np.int64] = TRUTH) -> float:
+    return float((model.predict_proba(FEATURES).argmax(axis=1) == truth)[300:].mean())
+
+
+def test_learns_from_human_labels() -> None:
+    assert accuracy(trained(only_first(TRUTH, 200), NOTHING)) > 0.9
+
+
+def test_learns_from_the_label_model_alone() -> None:
+    weak = weak_labels(TRUTH)
+    weak[300:] = np.nan
+    assert accuracy(trained(UNLABELED, weak)) > 0.9
+
+
+def test_weak_labels_help_while_human_labels_are_few_and_fade_later() -> None:
+    few = only_first(TRUTH, 12)
+    assert accuracy(trained(few, weak_labels(TRUTH))) > accuracy(trained(few, NOTHING)) + 0.1
+    contrary = weak_labels((TRUTH + 1) % 3)
+    contrary[300:] = np.nan
+    few_against, many_against = only_first(TRUTH, 12), only_first(TRUTH, 280)
+    assert accuracy(trained(few_against, contrary)) < 0.2
+    assert accuracy(trained(many_against, contrary)) > 0.9
+
+
+def test_a_human_label_replaces_the_weak_one() -> None:
+    contrary = weak_labels((TRUTH + 1) % 3)
+    contrary[300:] = np.nan
+    assert accuracy(trained(only_first(TRUTH, 300), contrary)) == accuracy(trained(only_first(TRUTH, 300), NOTHING))
+
+
+@pytest.mark.parametrize("labels", [[], [1], [1, 1, 1]])
+def test_one_class_or_none_is_no_classifier(labels: list[int]) -> None:
+    gold = UNLABELED.copy()
+    gold[: len(labels)] = labels
+    assert train_classifier(FEATURES, gold, NOTHING, 3, seed=0) is None
+
+
+def test_classes_never_seen_are_rare_not_impossible() -> None:
+    model = train_classifier(FEATURES, np.where(TRUTH == 1, -1, only_first(TRUTH, 300)), NOTHING, 3, seed=0)
+    assert model is not None
+    proba = model.predict_proba(FEATURES)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    assert ((proba[:, 1] > 0) & (proba[:, 1] < 1e-5)).all()
+
+
+def test_no_features_gives_the_shares_of_the_classes() -> None:
+    gold = np.array([0] * 30 + [2] * 10)
+    model = train_classifier(csr_matrix((40, 1)), gold, np.full((40, 3), np.nan), 3, seed=0)
+    assert model is not None
+    np.testing.assert_allclose(model.predict_proba(csr_matrix((1, 1)))[0], [0.75, 0, 0.25], atol=0.01)
+    assert model.predict_proba(csr_matrix((0, 1))).shape == (0, 3)
+
+
+def test_same_seed_same_classifier_when_weak_labels_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.domain.classifier.MAX_WEAK", 100)
+    one, same, other = (trained(UNLABELED, weak_labels(TRUTH), seed).predict_proba(FEATURES) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_survives_skops_with_only_the_listed_types() -> None:
+    model = trained(only_first(TRUTH, 100), NOTHING)
+    stored = skops.io.dumps({"sentiment": model})
+    assert set(skops.io.get_untrusted_types(data=stored)) <= set(TRUSTED_TYPES)
+    again = skops.io.loads(stored, trusted=list(TRUSTED_TYPES))["sentiment"]
+    np.testing.assert_array_equal(again.predict_proba(FEATURES), model.predict_proba(FEATURES))

@@ -1,0 +1,191 @@
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from backend.domain.label_model import PRIOR_ACCURACY, MajorityVote, WeightedVote
+from backend.domain.votes import Votes
+from tests.unit.planted import only_first, planted_votes
+
+BOTH = [MajorityVote, WeightedVote]
+
+
+def unknown(votes: Votes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.full(len(votes), -1, dtype=np.int64)
+
+
+def votes_of(*rows: list[int]) -> Votes:
+    return np.array(rows, dtype=np.int16)
+
+
+@pytest.mark.parametrize("model", BOTH)
+def test_clear_majorities_win_and_tasks_without_votes_have_no_answer(
+    model: type[MajorityVote] | type[WeightedVote],
+) -> None:
+    votes = votes_of([0, 0, 1], [2, 2, 2], [-1, -1, -1], [-1, 1, -1])
+    proba = model().fit(votes, 3, unknown(votes)).predict_proba(votes)
+    assert proba.shape == (4, 3)
+    assert proba[[0, 1, 3]].argmax(axis=1).tolist() == [0, 2, 1]
+    np.testing.assert_allclose(proba[[0, 1, 3]].sum(axis=1), 1)
+    assert np.isnan(proba[2]).all()
+
+
+def test_majority_vote_gives_vote_shares() -> None:
+    votes = votes_of([0, 0, 1, -1])
+    assert MajorityVote().fit(votes, 2, unknown(votes)).predict_proba(votes)[0].tolist() == pytest.approx(
+        [2 / 3, 1 / 3]
+    )
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_planted_accuracies_are_recovered_without_any_label(n_classes: int) -> None:
+    truth = np.random.default_rng(0).integers(0, n_classes, 6000)
+    planted = [0.95, 0.85, 0.8, 0.75, 0.65]
+    votes = planted_votes(truth, planted, [0.7] * 5, n_classes, seed=1)
+    model = WeightedVote().fit(votes, n_classes, unknown(votes))
+    np.testing.assert_allclose(model.accuracies, planted, atol=0.04)
+
+
+def test_weighing_beats_majority_vote_when_sources_differ() -> None:
+    truth = np.random.default_rng(0).integers(0, 2, 4000)
+    votes = planted_votes(truth, [0.95, 0.6, 0.6, 0.6, 0.55], [0.9] * 5, 2, seed=1)
+    covered = (votes >= 0).any(axis=1)
+
+    def accuracy(model: MajorityVote | WeightedVote) -> float:
+        return float((model.predict_proba(votes).argmax(axis=1) == truth)[covered].mean())
+
+    weighted, majority = WeightedVote().fit(votes, 2, unknown(votes)), MajorityVote().fit(votes, 2, unknown(votes))
+    assert accuracy(weighted) > accuracy(majority) + 0.05
+
+
+def test_posteriors_are_calibrated_on_independent_sources() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, 6000)
+    votes = planted_votes(truth, [0.9, 0.8, 0.7, 0.6], [0.5] * 4, 3, seed=1)
+    proba = WeightedVote().fit(votes, 3, unknown(votes)).predict_proba(votes)
+    covered = ~np.isnan(proba[:, 0])
+    confidence, right = proba[covered].max(axis=1), proba[covered].argmax(axis=1) == truth[covered]
+    for low, high in [(0.5, 0.75), (0.75, 0.9), (0.9, 1.01)]:
+        among = (confidence >= low) & (confidence < high)
+        assert right[among].mean() == pytest.approx(confidence[among].mean(), abs=0.05)
+
+
+def test_human_labels_overrule_a_majority_of_bad_sources() -> None:
+    truth = np.random.default_rng(0).integers(0, 2, 600)
+    good = planted_votes(truth, [0.95], [1.0], 2, seed=1)
+    # Three copies of one source that guesses: they agree with each other, and are wrong together.
+    bad = planted_votes(truth, [0.45], [1.0], 2, seed=2)
+    votes = np.hstack([good, bad, bad, bad])
+    before = WeightedVote().fit(votes, 2, unknown(votes))
+    after = WeightedVote().fit(votes, 2, only_first(truth, 60))
+    assert (before.predict_proba(votes).argmax(axis=1) == truth).mean() < 0.5
+    assert (after.predict_proba(votes).argmax(axis=1) == truth).mean() > 0.9
+    assert after.accuracies[0] > 0.85
+    assert (after.accuracies[1:] < 0.6).all()
+
+
+def test_only_human_labels_can_make_a_source_worse_than_chance() -> None:
+    truth = np.random.default_rng(0).integers(0, 2, 1000)
+    votes = planted_votes(truth, [0.9, 0.9, 0.1], [1.0] * 3, 2, seed=1)
+    assert WeightedVote().fit(votes, 2, unknown(votes)).accuracies[2] > 0.5
+    assert WeightedVote().fit(votes, 2, only_first(truth, 50)).accuracies[2] < 0.35
+
+
+def test_sources_that_only_ever_say_yes_are_believed_but_not_proven_by_agreeing() -> None:
+    votes = votes_of(*[[1, -1]] * 50, *[[1, 1]] * 50, *[[-1, -1]] * 50)
+    model = WeightedVote().fit(votes, 2, unknown(votes))
+    proba = model.predict_proba(votes)
+    assert proba[0, 1] == pytest.approx(PRIOR_ACCURACY)
+    assert proba[0, 1] < proba[50, 1] < 0.9
+    assert np.isnan(proba[100]).all()
+
+
+def test_a_yes_that_people_mostly_reject_becomes_a_no() -> None:
+    votes = votes_of(*[[1, -1]] * 100, *[[-1, 1]] * 100)
+    gold = unknown(votes)
+    gold[:30] = 0
+    gold[100:130] = 1
+    proba = WeightedVote().fit(votes, 2, gold).predict_proba(votes)
+    assert proba[99, 1] < 0.35
+    assert proba[199, 1] > 0.7
+
+
+def test_common_classes_win_ties_once_people_showed_which_they_are() -> None:
+    truth = (np.random.default_rng(0).random(2000) < 0.15).astype(np.int64)
+    votes = planted_votes(truth, [0.7, 0.7], [1.0, 1.0], 2, seed=1)
+    tie = votes_of([0, 1])
+    assert WeightedVote().fit(votes, 2, unknown(votes)).predict_proba(tie)[0] == pytest.approx([0.5, 0.5], abs=0.01)
+    balance = WeightedVote().fit(votes, 2, only_first(truth, 400)).class_balance
+    assert balance[0] > 0.7
+
+
+def test_rare_class_of_one_sided_sources_survives_human_labels() -> None:
+    """Spam rules vote spam only, on few tasks: that most tasks are ham must not turn their votes around."""
+    random = np.random.default_rng(0)
+    truth = (random.random(3000) < 0.2).astype(np.int64)
+    votes = np.full((3000, 6), -1, dtype=np.int16)
+    for column in range(6):
+        label = column % 2
+        fires = np.where(truth == label, 0.3, 0.03 if label else 0.1)
+        votes[random.random(3000) < fires, column] = label
+    gold = only_first(truth, 300)
+    proba = WeightedVote().fit(votes, 2, gold).predict_proba(votes)
+    spam = (votes == 1).any(axis=1) & (votes != 0).all(axis=1)
+    assert truth[spam].mean() > 0.6
+    assert (proba[spam].argmax(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("model", BOTH)
+@pytest.mark.parametrize(("n", "m"), [(0, 0), (0, 3), (4, 0), (4, 1)])
+def test_nothing_to_learn_from(model: type[MajorityVote] | type[WeightedVote], n: int, m: int) -> None:
+    votes = np.full((n, m), -1, dtype=np.int16)
+    proba = model().fit(votes, 3, unknown(votes)).predict_proba(votes)
+    assert proba.shape == (n, 3)
+    assert np.isnan(proba).all()
+
+
+def test_a_question_with_one_label_is_certain_where_someone_votes() -> None:
+    votes = votes_of([0], [-1])
+    proba = WeightedVote().fit(votes, 1, np.array([0, -1])).predict_proba(votes)
+    assert proba[0, 0] == 1
+    assert np.isnan(proba[1, 0])
+
+
+def test_other_columns_than_fitted_are_refused() -> None:
+    model = WeightedVote().fit(votes_of([0, 1]), 2, np.array([-1]))
+    with pytest.raises(ValueError, match="fitted on 2 sources"):
+        model.predict_proba(votes_of([0, 1, 1]))
+
+
+def test_survives_json() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, 200)
+    votes = planted_votes(truth, [0.9, 0.6], [0.8, 0.8], 3, seed=1)
+    model = WeightedVote().fit(votes, 3, only_first(truth, 20))
+    again = WeightedVote.from_dict(json.loads(json.dumps(model.to_dict())))
+    np.testing.assert_array_equal(again.predict_proba(votes), model.predict_proba(votes))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.integers(1, 4), st.integers(0, 5), st.integers(0, 12))
+def test_covered_rows_always_get_a_distribution(data: st.DataObject, k: int, m: int, n: int) -> None:
+    votes = data.draw(arrays(np.int16, (n, m), elements=st.integers(-1, k - 1)))
+    gold = data.draw(arrays(np.int64, n, elements=st.integers(-1, k - 1)))
+    model = WeightedVote().fit(votes, k, gold)
+    proba = model.predict_proba(votes)
+    covered = (votes >= 0).any(axis=1)
+    assert np.isfinite(proba[covered]).all()
+    assert np.isnan(proba[~covered]).all()
+    np.testing.assert_allclose(proba[covered].sum(axis=1), 1)
+    assert ((model.accuracies > 0) & (model.accuracies < 1)).all()
+
+
+def test_a_hundred_thousand_tasks_take_seconds() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, 100_000)
+    votes = planted_votes(truth, [0.7] * 20, [0.4] * 20, 3, seed=1)
+    start = time.perf_counter()
+    WeightedVote().fit(votes, 3, only_first(truth, 500)).predict_proba(votes)
+    # A guard against loops over tasks, which would take minutes; usually under 2 s.
+    assert time.perf_counter() - start < 30

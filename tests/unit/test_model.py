@@ -1,0 +1,280 @@
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import skops.io
+from numpy.typing import NDArray
+
+from backend.domain.metrics import wilson
+from backend.domain.model import (
+    TRUSTED_TYPES,
+    ProjectModel,
+    Trained,
+    from_parts,
+    gold_of,
+    rules_only,
+    to_parts,
+    train,
+)
+from backend.domain.questions import Kind, Question, decisions
+from backend.domain.suggestions import suggest
+from backend.domain.votes import VoteMatrix, votes_on
+from tests.unit.planted import GENRE, SENTIMENT, abstaining, matrix, only_first, planted_votes, texts_about
+
+N = 400
+TRUTH = np.random.default_rng(0).integers(0, 3, N)
+DATA = texts_about(TRUTH, seed=1)
+VOTES = matrix(SENTIMENT, planted_votes(TRUTH, [0.9, 0.8, 0.6], [0.5, 0.4, 0.3], 3, seed=2))
+UNLABELED = np.full(N, -1)
+
+
+def trained(gold: NDArray[np.int64], seed: int = 0) -> Trained:
+    return train([SENTIMENT], DATA, VOTES, {"sentiment": gold}, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def taught() -> Trained:
+    return trained(only_first(TRUTH, 120))
+
+
+def accuracy(posterior: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    return float((posterior.argmax(axis=1) == truth).mean())
+
+
+def test_rules_alone_answer_where_they_vote_and_nowhere_else() -> None:
+    posterior = rules_only([SENTIMENT], VOTES).posteriors(DATA, VOTES)["sentiment"]
+    covered = (VOTES["sentiment"].votes >= 0).any(axis=1)
+    np.testing.assert_array_equal(np.isfinite(posterior).all(axis=1), covered)
+    assert accuracy(posterior[covered], TRUTH[covered]) > 0.75
+
+
+def test_training_answers_every_task_better_than_the_rules(taught: Trained) -> None:
+    posterior = taught.model.posteriors(DATA, VOTES)["sentiment"]
+    assert np.isfinite(posterior).all()
+    assert accuracy(posterior[120:], TRUTH[120:]) > 0.85
+
+
+def test_training_without_any_human_label_learns_from_the_rules() -> None:
+    result = trained(UNLABELED)
+    posterior = result.model.posteriors(DATA, VOTES)["sentiment"]
+    assert accuracy(posterior, TRUTH) > 0.8
+    np.testing.assert_allclose(result.out_of_fold["sentiment"], posterior)
+
+
+def test_training_without_rules_learns_from_people() -> None:
+    nobody = {"sentiment": abstaining(decisions(SENTIMENT)[0], N)}
+    result = train([SENTIMENT], DATA, nobody, {"sentiment": only_first(TRUTH, 120)})
+    assert accuracy(result.model.posteriors(DATA, nobody)["sentiment"][120:], TRUTH[120:]) > 0.75
+
+
+@pytest.mark.parametrize("n_labels", [1, 2, 3, 6])
+def test_a_handful_of_labels_is_no_crash(n_labels: int) -> None:
+    result = trained(only_first(TRUTH, n_labels))
+    assert result.metrics["questions"]["sentiment"]["n_labels"] == n_labels
+    assert accuracy(result.model.posteriors(DATA, VOTES)["sentiment"], TRUTH) > 0.7
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_hardly_any_task_is_no_crash(n: int) -> None:
+    votes = {"sentiment": abstaining(decisions(SENTIMENT)[0], n)}
+    result = train([SENTIMENT], DATA[:n], votes, {"sentiment": TRUTH[:n]})
+    assert result.out_of_fold["sentiment"].shape == (n, 3)
+    json.dumps(result.metrics, allow_nan=False)
+
+
+def test_same_seed_same_version(taught: Trained) -> None:
+    again = trained(only_first(TRUTH, 120))
+    np.testing.assert_array_equal(again.out_of_fold["sentiment"], taught.out_of_fold["sentiment"])
+    assert again.metrics == taught.metrics
+
+
+def test_a_rows_own_label_has_no_say_in_its_held_out_posterior(taught: Trained) -> None:
+    """Neither through the label model nor the classifier; through the pool's two exponents hardly."""
+    before = taught.out_of_fold["sentiment"]
+    for row in (0, 17, 60):
+        gold = only_first(TRUTH, 120)
+        gold[row] = (gold[row] + 1) % 3
+        flipped = trained(gold)
+        held_out = flipped.out_of_fold["sentiment"][row]
+        own = flipped.model.posteriors(DATA, VOTES)["sentiment"][row]
+        np.testing.assert_allclose(held_out, before[row], atol=0.05)
+        assert own[gold[row]] > held_out[gold[row]], "the model itself does learn from this label"
+
+
+def test_open_tasks_are_answered_as_well_as_held_out_and_new_ones() -> None:
+    """The classifier learns from weak labels of the open tasks, and must not know their mistakes by heart."""
+    held_out, opened, new = [], [], []
+    for seed in range(4):
+        truth = np.random.default_rng(seed).integers(0, 3, 1000)
+        data = texts_about(truth, seed=seed + 10)
+        votes = planted_votes(truth, [0.9, 0.8, 0.6], [0.5, 0.4, 0.3], 3, seed=seed + 20)
+        seen = matrix(SENTIMENT, votes[:400])
+        result = train([SENTIMENT], data[:400], seen, {"sentiment": only_first(truth[:400], 120)})
+        right = result.model.posteriors(data, matrix(SENTIMENT, votes))["sentiment"].argmax(axis=1) == truth
+        held_out.append(result.metrics["questions"]["sentiment"]["accuracy"])
+        opened.append(right[120:400].mean())
+        new.append(right[400:].mean())
+    assert np.mean(opened) == pytest.approx(np.mean(held_out), abs=0.03)
+    assert np.mean(opened) == pytest.approx(np.mean(new), abs=0.03)
+
+
+def test_a_memorising_classifier_cannot_look_good() -> None:
+    """Labels that are pure chance, with words that identify each task: held-out accuracy must be chance."""
+    noise = np.random.default_rng(5).integers(0, 3, 150)
+    words = np.random.default_rng(6).integers(0, 300, (150, 12))
+    data: list[dict[str, object]] = [{"text": " ".join(f"word{index}" for index in row)} for row in words]
+    votes = {"sentiment": abstaining(decisions(SENTIMENT)[0], 150)}
+    result = train([SENTIMENT], data, votes, {"sentiment": noise})
+    assert accuracy(result.model.posteriors(data, votes)["sentiment"], noise) > 0.9
+    assert result.metrics["questions"]["sentiment"]["accuracy"] < 0.45
+
+
+def test_held_out_accuracy_is_what_new_tasks_get(taught: Trained) -> None:
+    figures = taught.metrics["questions"]["sentiment"]
+    fresh = accuracy(taught.model.posteriors(DATA, VOTES)["sentiment"][120:], TRUTH[120:])
+    low, high = figures["accuracy_interval"]
+    assert low < fresh < high
+
+
+def test_figures_of_a_question(taught: Trained) -> None:
+    figures = taught.metrics["questions"]["sentiment"]
+    assert taught.metrics["n_tasks"] == N
+    assert figures["n_labels"] == 120
+    assert figures["answered"] == 1.0
+    assert figures["accuracy"] > figures["majority_vote"]["accuracy"]
+    covered = (VOTES["sentiment"].votes[:120] >= 0).any(axis=1)
+    assert figures["majority_vote"]["answered"] == pytest.approx(covered.mean())
+    assert figures["macro_f1_interval"][0] < figures["macro_f1"] < figures["macro_f1_interval"][1]
+    assert 0 < figures["log_loss"] < 0.7
+    assert 0 <= figures["calibration_error"] < 0.2
+    assert figures["sources"]["rule0"]["coverage"] == pytest.approx(0.5, abs=0.06)
+    assert figures["sources"]["rule0"]["accuracy"] > figures["sources"]["rule2"]["accuracy"]
+    json.dumps(taught.metrics, allow_nan=False)
+
+
+def test_without_human_labels_no_figure_is_invented() -> None:
+    figures = trained(UNLABELED).metrics["questions"]["sentiment"]
+    assert figures["n_labels"] == 0
+    for name in ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "log_loss", "calibration_error"):
+        assert figures[name] is None, name
+    assert figures["majority_vote"]["accuracy"] is None
+
+
+def test_wilson_interval_against_published_values() -> None:
+    assert wilson(81, 263) == pytest.approx([0.2553, 0.3662], abs=1e-4)  # Newcombe 1998, table I
+    assert wilson(0, 20) == pytest.approx([0.0, 0.1611], abs=1e-4)
+    assert wilson(0, 0) is None
+
+
+def test_votes_are_matched_to_sources_by_name(taught: Trained) -> None:
+    model, votes = taught.model, VOTES["sentiment"]
+    expected = model.posteriors(DATA, VOTES)["sentiment"]
+    shuffled = VoteMatrix(votes.decision, ("rule2", "new", "rule0", "rule1"), votes.votes[:, [2, 2, 0, 1]])
+    np.testing.assert_array_equal(model.posteriors(DATA, {"sentiment": shuffled})["sentiment"], expected)
+    gone = VoteMatrix(votes.decision, ("rule0", "rule1"), votes.votes[:, :2])
+    silent = replace(votes, votes=np.where([True, True, False], votes.votes, np.int16(-1)))
+    np.testing.assert_array_equal(
+        model.posteriors(DATA, {"sentiment": gone})["sentiment"],
+        model.posteriors(DATA, {"sentiment": silent})["sentiment"],
+    )
+    assert np.isfinite(model.posteriors(DATA, {})["sentiment"]).all()
+
+
+def stored_and_loaded(model: ProjectModel) -> ProjectModel:
+    fitted, described = to_parts(model)
+    loaded = skops.io.loads(skops.io.dumps(fitted), trusted=list(TRUSTED_TYPES))
+    return from_parts(loaded, json.loads(json.dumps(described, allow_nan=False)))
+
+
+def test_a_stored_model_answers_the_same(taught: Trained) -> None:
+    again = stored_and_loaded(taught.model)
+    assert again.questions == taught.model.questions
+    np.testing.assert_array_equal(
+        again.posteriors(DATA, VOTES)["sentiment"], taught.model.posteriors(DATA, VOTES)["sentiment"]
+    )
+
+
+def genre_project() -> tuple[list[dict[str, object]], dict[str, VoteMatrix], dict[str, NDArray[np.int64]]]:
+    random = np.random.default_rng(0)
+    sets = random.random((200, 3)) < 0.4
+    data: list[dict[str, object]] = [
+        {"text": " ".join([f"the {GENRE.labels[index]}" for index in np.flatnonzero(row)] + ["film"])} for row in sets
+    ]
+    spotted = [[tuple(np.flatnonzero(row & (random.random(3) < 0.5)).tolist())] for row in sets]
+    votes = votes_on(GENRE, ("keyword",), spotted)
+    gold = {
+        decision.key: only_first(sets[:, index].astype(np.int64), 80) for index, decision in enumerate(decisions(GENRE))
+    }
+    return data, votes, gold
+
+
+def test_sets_of_labels_from_votes_to_suggestions() -> None:
+    data, votes, gold = genre_project()
+    result = train([GENRE], data, votes, gold)
+    suggestions = suggest([GENRE], stored_and_loaded(result.model).posteriors(data, votes), votes)
+    wanted = [tuple(label for label in GENRE.labels if label in str(task["text"])) for task in data]
+    right = [item.answers.get("genre", ()) == labels for item, labels in zip(suggestions, wanted, strict=True)]
+    assert np.mean(right[80:]) > 0.9
+    figures = result.metrics["questions"]["genre"]
+    assert figures["n_labels"] == 80
+    assert figures["accuracy"] > 0.85
+    assert figures["macro_f1"] > 0.9
+    assert figures["majority_vote"]["accuracy"] < figures["accuracy"]
+
+
+def test_several_questions_do_not_disturb_each_other() -> None:
+    data, votes, gold = genre_project()
+    alone = train([GENRE], data, votes, gold)
+    both = train(
+        [SENTIMENT, GENRE],
+        data,
+        votes | {"sentiment": abstaining(decisions(SENTIMENT)[0], 200)},
+        gold | {"sentiment": np.full(200, -1)},
+    )
+    assert both.metrics["questions"]["genre"] == alone.metrics["questions"]["genre"]
+    assert np.isnan(both.out_of_fold["sentiment"]).all()
+    first = suggest([SENTIMENT, GENRE], both.model.posteriors(data, votes))[0]
+    assert set(first.per_question) == {"genre"}
+
+
+Answers = list[list[Mapping[str, tuple[str, ...]]]]
+
+
+def test_gold_is_the_majority_and_unknown_on_a_tie() -> None:
+    positive, negative = {"sentiment": ("Positive",)}, {"sentiment": ("Negative",)}
+    answers: Answers = [[], [negative], [positive, negative, negative], [positive, negative], [{"other": ("x",)}]]
+    assert gold_of([SENTIMENT], answers)["sentiment"].tolist() == [-1, 1, 1, -1, -1]
+
+
+def test_labels_that_a_question_no_longer_has_teach_nothing() -> None:
+    answers: Answers = [[{"sentiment": ("Mixed",)}], [{"sentiment": ("Mixed",)}, {"sentiment": ("Neutral",)}]]
+    assert gold_of([SENTIMENT], answers)["sentiment"].tolist() == [-1, 2]
+    assert gold_of([GENRE], [[{"genre": ("western",)}], [{"genre": ("western", "drama")}]]) == {
+        "genre=drama": pytest.approx([-1, 1]),
+        "genre=comedy": pytest.approx([-1, 0]),
+        "genre=horror": pytest.approx([-1, 0]),
+    }
+
+
+def test_an_answered_set_says_no_to_the_other_labels_and_an_empty_one_says_nothing() -> None:
+    answers: Answers = [
+        [{"genre": ("drama", "horror")}],
+        [{"genre": ()}],
+        [{"genre": ("drama",)}, {"genre": ("drama", "comedy")}],
+    ]
+    gold = gold_of([GENRE], answers)
+    assert [gold[f"genre={label}"].tolist() for label in GENRE.labels] == [[1, -1, 1], [0, -1, -1], [1, -1, 0]]
+
+
+def test_two_labels_for_a_question_that_takes_one_are_no_answer() -> None:
+    assert gold_of([SENTIMENT], [[{"sentiment": ("Positive", "Negative")}]])["sentiment"].tolist() == [-1]
+
+
+def test_a_question_with_a_single_label_is_learned_without_fuss() -> None:
+    question = Question("ok", "text", Kind.CHOICES, ("yes",))
+    votes = matrix(question, np.zeros((5, 1), dtype=np.int16))
+    result = train([question], DATA[:5], votes, {"ok": np.array([0, 0, 0, -1, -1])})
+    assert suggest([question], result.model.posteriors(DATA[:5], votes))[4].answers == {"ok": ("yes",)}
+    assert result.metrics["questions"]["ok"]["accuracy"] == 1.0

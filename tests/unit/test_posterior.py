@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from backend.domain.posterior import EXPONENTS, Pool, fit_pool
+
+NAN = np.full((1, 2), np.nan)
+
+
+def rows(*values: float) -> NDArray[np.float64]:
+    """Posteriors of two classes from the probability of class 1; None is NaN."""
+    return np.array([[1 - value, value] for value in values])
+
+
+def calibrated(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities of class 1 that are exactly right, and classes drawn with them."""
+    random = np.random.default_rng(seed)
+    p = random.uniform(0.02, 0.98, n)
+    return p, (random.random(n) < p).astype(np.int64)
+
+
+def log_loss(proba: NDArray[np.float64], gold: NDArray[np.int64]) -> float:
+    return float(-np.log(proba[np.arange(gold.size), gold]).mean())
+
+
+def test_agreement_adds_up_and_contradiction_cancels() -> None:
+    pooled = Pool(1.0, 1.0).combine(rows(0.8, 0.8), rows(0.8, 0.2))
+    np.testing.assert_allclose(pooled[:, 1], [0.64 / (0.64 + 0.04), 0.5])
+
+
+def test_whoever_knows_nothing_is_left_out() -> None:
+    pool = Pool(1.0, 1.0)
+    np.testing.assert_allclose(pool.combine(NAN, rows(0.7)), rows(0.7))
+    np.testing.assert_allclose(pool.combine(rows(0.7), NAN), rows(0.7))
+    assert np.isnan(pool.combine(NAN, NAN)).all()
+
+
+def test_no_tasks() -> None:
+    empty = np.empty((0, 2))
+    assert Pool().combine(empty, empty).shape == (0, 2)
+    assert fit_pool(empty, empty, np.empty(0, dtype=np.int64)) == Pool()
+
+
+def test_a_certain_error_can_be_outvoted() -> None:
+    assert Pool(1.0, 4.0).combine(np.array([[1.0, 0.0]]), rows(0.999999))[0, 1] > 0.5
+
+
+def test_without_labels_the_defaults_hold() -> None:
+    proba = rows(*np.linspace(0.1, 0.9, 50))
+    assert fit_pool(proba, proba, np.full(50, -1)) == Pool()
+
+
+def test_a_few_labels_move_little_and_many_decide() -> None:
+    p, gold = calibrated(600, seed=0)
+    noise = rows(*np.random.default_rng(1).uniform(0.02, 0.98, 600))
+    few = np.where(np.arange(600) < 5, gold, -1)
+    pool = fit_pool(rows(*p), noise, few)
+    assert abs(pool.label_model - Pool().label_model) + abs(pool.classifier - Pool().classifier) <= 0.5
+    many = fit_pool(rows(*p), noise, gold)
+    assert many.label_model == 1.0
+    assert many.classifier == 0.0
+    other_way = fit_pool(noise, rows(*p), gold)
+    assert other_way.label_model == 0.0
+    assert other_way.classifier == 1.0
+
+
+@pytest.mark.parametrize("distortion", [0.5, 3.0])
+def test_calibrates_overconfident_and_timid_posteriors(distortion: float) -> None:
+    p, gold = calibrated(1000, seed=0)
+    odds = (p / (1 - p)) ** distortion
+    distorted = rows(*(odds / (1 + odds)))
+    nothing = np.full((1000, 2), np.nan)
+    for label_model, classifier in [(distorted, nothing), (nothing, distorted)]:
+        pool = fit_pool(label_model, classifier, gold)
+        assert log_loss(pool.combine(label_model, classifier), gold) == pytest.approx(
+            log_loss(rows(*p), gold), abs=0.02
+        )
+
+
+def test_each_situation_is_calibrated_by_its_own_labels() -> None:
+    p, gold = calibrated(800, seed=0)
+    odds = (p / (1 - p)) ** 3
+    classifier = rows(*np.where(np.arange(800) < 400, p, odds / (1 + odds)))
+    label_model = rows(*np.full(800, 0.5))
+    label_model[400:] = np.nan
+    pool = fit_pool(label_model, classifier, gold)
+    assert pool.classifier == pytest.approx(1.0, abs=0.25)
+    assert pool.classifier_alone == 0.25
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=10),
+    st.sampled_from(EXPONENTS),
+    st.sampled_from(EXPONENTS),
+)
+def test_always_a_distribution(pairs: list[tuple[float, float]], a: float, b: float) -> None:
+    pooled = Pool(a, b).combine(rows(*(p for p, _ in pairs)), rows(*(q for _, q in pairs)))
+    np.testing.assert_allclose(pooled.sum(axis=1), 1)
+    assert (pooled >= 0).all()

@@ -1,0 +1,28 @@
+from dataclasses import replace
+
+from backend.domain.questions import Decision, Kind, decisions
+from tests.unit.planted import GENRE, SENTIMENT
+
+
+def test_a_question_with_one_answer_is_one_decision_over_its_labels() -> None:
+    assert decisions(SENTIMENT) == [Decision("sentiment", ("Positive", "Negative", "Neutral"))]
+    assert decisions(SENTIMENT)[0].key == "sentiment"
+
+
+def test_a_question_with_several_answers_is_a_yes_or_no_for_each_label() -> None:
+    asked = decisions(GENRE)
+    assert [decision.key for decision in asked] == ["genre=drama", "genre=comedy", "genre=horror"]
+    assert {decision.classes for decision in asked} == {("no", "yes")}
+    assert [decision.label for decision in asked] == ["drama", "comedy", "horror"]
+
+
+def test_labels_are_found_by_name_and_unknown_ones_are_not() -> None:
+    assert [SENTIMENT.index(label) for label in SENTIMENT.labels] == [0, 1, 2]
+    assert SENTIMENT.index("Mixed") is None
+
+
+def test_a_question_is_the_same_only_if_its_labels_are() -> None:
+    """Whether a model still fits the label config is decided by comparing questions."""
+    assert replace(SENTIMENT) == SENTIMENT
+    assert replace(SENTIMENT, labels=("Negative", "Positive", "Neutral")) != SENTIMENT
+    assert replace(SENTIMENT, kind=Kind.TAXONOMY) != SENTIMENT
