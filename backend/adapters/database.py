@@ -1,0 +1,348 @@
+"""The SQL database: the `Database` port, on SQLite or Postgres through SQLAlchemy."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from backend.domain.tasks import Annotation, Task
+from backend.errors import ConfigurationError
+from backend.ports import (
+    MirroredTask,
+    ProjectRecord,
+    SuspectRecord,
+    SuspectStatus,
+    VersionRecord,
+    VersionStatus,
+)
+
+CHUNK = 500
+"""Ids in one IN (...): SQLite allows 999 variables in old builds."""
+BUSY_TIMEOUT_MS = 30_000
+"""How long SQLite waits for another process's write."""
+
+metadata = MetaData()
+projects = Table(
+    "projects",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("project_id", Integer, nullable=False),
+    Column("title", Text, nullable=False, default=""),
+    Column("label_config", Text, nullable=False, default=""),
+    Column("cursor", String(40)),
+    Column("full_sync_at", Float, nullable=False, default=0.0),
+    Column("next_tab", Integer),
+    Column("check_tab", Integer),
+    Column("checked_at", Float, nullable=False, default=0.0),
+)
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("data", JSON, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("updated_at", String(40), nullable=False),
+    Column("suggested", Integer, nullable=False, default=0),
+)
+annotations = Table(
+    "annotations",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("task_id", Integer, nullable=False, index=True),
+    Column("annotator_id", Integer),
+    Column("answers", JSON, nullable=False),
+    Column("skipped", Boolean, nullable=False),
+    Column("updated_at", String(40), nullable=False),
+)
+versions = Table(
+    "versions",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("status", String(12), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("seen_until", String(40), nullable=False, default=""),
+    Column("n_labels", Integer, nullable=False, default=0),
+    Column("note", Text, nullable=False, default=""),
+)
+suspects = Table(
+    "suspects",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("task_id", Integer, primary_key=True),
+    Column("question", String(200), primary_key=True),
+    Column("given", JSON, nullable=False),
+    Column("expected", JSON, nullable=False),
+    Column("quality", Float, nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("seen_until", String(40), nullable=False),
+    Column("tagged", Boolean, nullable=False, default=False),
+)
+
+
+class SqlDatabase:
+    """The mirror and the records. Tables are made when it is first used."""
+
+    def __init__(self, url: str, now: Callable[[], float]) -> None:
+        """`url` is SQLAlchemy's; `now` returns seconds since the epoch."""
+        self._url = url
+        self._now = now
+        self._engine: Engine | None = None
+        self._opening = threading.Lock()
+
+    def project(self, key: str) -> ProjectRecord | None:
+        """What we remember of a project."""
+        with self._begin() as connection:
+            row = connection.execute(select(projects).where(projects.c.key == key)).mappings().first()
+        return None if row is None else ProjectRecord(**row)
+
+    def projects(self) -> list[ProjectRecord]:
+        """All projects we know."""
+        with self._begin() as connection:
+            rows = connection.execute(select(projects).order_by(projects.c.project_id)).mappings().all()
+        return [ProjectRecord(**row) for row in rows]
+
+    def save_project(self, record: ProjectRecord) -> None:
+        """Insert or replace."""
+        with self._begin() as connection:
+            connection.execute(delete(projects).where(projects.c.key == record.key))
+            connection.execute(insert(projects), asdict(record))
+
+    def save_tasks(self, key: str, tasks_: Iterable[MirroredTask]) -> None:
+        """Insert or replace tasks; a task's annotations are replaced as a whole."""
+        batch = list(tasks_)
+        with self._begin() as connection:
+            ids = [item.task.id for item in batch]
+            suggested: dict[int, int] = {}
+            for chunk in _chunks(ids):
+                mine = (tasks.c.key == key) & tasks.c.id.in_(chunk)
+                suggested |= {
+                    row.id: row.suggested
+                    for row in connection.execute(select(tasks.c.id, tasks.c.suggested).where(mine))
+                }
+                connection.execute(delete(tasks).where(mine))
+                where = (annotations.c.key == key) & annotations.c.task_id.in_(chunk)
+                connection.execute(delete(annotations).where(where))
+            if batch:
+                connection.execute(insert(tasks), [_task_row(key, item, suggested) for item in batch])
+            rows = [_annotation_row(key, entry) for item in batch for entry in item.annotations]
+            if rows:
+                # An annotation can't move between tasks, but a lost delete may have left an old copy.
+                for chunk in _chunks([row["id"] for row in rows]):
+                    connection.execute(delete(annotations).where(annotations.c.key == key, annotations.c.id.in_(chunk)))
+                connection.execute(insert(annotations), rows)
+
+    def keep_tasks(self, key: str, task_ids: set[int]) -> int:
+        """Forget all tasks but these; returns how many went."""
+        with self._begin() as connection:
+            known = set(connection.scalars(select(tasks.c.id).where(tasks.c.key == key)))
+            gone = sorted(known - task_ids)
+            for chunk in _chunks(gone):
+                connection.execute(delete(tasks).where(tasks.c.key == key, tasks.c.id.in_(chunk)))
+                where = (annotations.c.key == key) & annotations.c.task_id.in_(chunk)
+                connection.execute(delete(annotations).where(where))
+        return len(gone)
+
+    def tasks(self, key: str) -> list[MirroredTask]:
+        """All mirrored tasks, by id; annotations by id."""
+        with self._begin() as connection:
+            task_rows = (
+                connection.execute(select(tasks).where(tasks.c.key == key).order_by(tasks.c.id)).mappings().all()
+            )
+            query = select(annotations).where(annotations.c.key == key).order_by(annotations.c.id)
+            annotation_rows = connection.execute(query).mappings().all()
+        of_task: dict[int, list[Annotation]] = {}
+        for row in annotation_rows:
+            annotation = Annotation(
+                id=row["id"],
+                task_id=row["task_id"],
+                annotator_id=row["annotator_id"],
+                answers={name: tuple(labels) for name, labels in row["answers"].items()},
+                skipped=row["skipped"],
+                updated_at=row["updated_at"],
+            )
+            of_task.setdefault(annotation.task_id, []).append(annotation)
+        return [
+            MirroredTask(
+                Task(id=row["id"], data=row["data"], is_open=row["is_open"], updated_at=row["updated_at"]),
+                tuple(of_task.get(row["id"], ())),
+            )
+            for row in task_rows
+        ]
+
+    def count_tasks(self, key: str) -> int:
+        """Number of mirrored tasks."""
+        with self._begin() as connection:
+            return connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.key == key)) or 0
+
+    def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
+        """Remember that tasks have a prediction of a version."""
+        with self._begin() as connection:
+            for chunk in _chunks(sorted(task_ids)):
+                where = (tasks.c.key == key) & tasks.c.id.in_(chunk)
+                connection.execute(update(tasks).where(where).values(suggested=number))
+
+    def not_suggested(self, key: str, number: int) -> set[int]:
+        """Open tasks without a prediction of a version, as far as we remember."""
+        where = (tasks.c.key == key) & tasks.c.is_open & (tasks.c.suggested != number)
+        with self._begin() as connection:
+            return set(connection.scalars(select(tasks.c.id).where(where)))
+
+    def new_version(self, key: str) -> VersionRecord:
+        """Take the next version number, status `training`."""
+        for _ in range(10):
+            try:
+                with self._begin() as connection:
+                    last = connection.scalar(select(func.max(versions.c.number)).where(versions.c.key == key)) or 0
+                    record = VersionRecord(key, last + 1, VersionStatus.TRAINING, self._now())
+                    connection.execute(insert(versions), asdict(record))
+                return record
+            except IntegrityError:
+                # Another worker took this number at the same moment: take the next one.
+                continue
+        raise ConfigurationError(f"No version number could be taken for {key}: too many workers train it at once.")
+
+    def save_version(self, record: VersionRecord) -> None:
+        """Replace a version's record."""
+        where = (versions.c.key == record.key) & (versions.c.number == record.number)
+        with self._begin() as connection:
+            connection.execute(update(versions).where(where).values(**asdict(record)))
+
+    def versions(self, key: str) -> list[VersionRecord]:
+        """All versions, by number."""
+        with self._begin() as connection:
+            query = select(versions).where(versions.c.key == key).order_by(versions.c.number)
+            rows = connection.execute(query).mappings().all()
+        return [VersionRecord(**{**row, "status": VersionStatus(row["status"])}) for row in rows]
+
+    def suspects(self, key: str) -> list[SuspectRecord]:
+        """All suspects, settled ones included; lowest quality first."""
+        with self._begin() as connection:
+            query = select(suspects).where(suspects.c.key == key).order_by(suspects.c.quality, suspects.c.task_id)
+            rows = connection.execute(query).mappings().all()
+        return [_suspect(row) for row in rows]
+
+    def save_suspects(self, key: str, suspects_: Sequence[SuspectRecord]) -> None:
+        """Insert or replace, by task and question."""
+        with self._begin() as connection:
+            for record in suspects_:
+                same = (suspects.c.task_id == record.task_id) & (suspects.c.question == record.question)
+                connection.execute(delete(suspects).where((suspects.c.key == key) & same))
+                row = asdict(record) | {"given": list(record.given), "expected": list(record.expected), "key": key}
+                connection.execute(insert(suspects), row)
+
+    def ping(self) -> str:
+        """Check that the database answers; returns its kind.
+
+        Raises:
+            ConfigurationError: it doesn't; the message has no password.
+        """
+        with self._begin() as connection:
+            connection.execute(select(1))
+            return connection.dialect.name
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        try:
+            with self._open().begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
+
+    def _open(self) -> Engine:
+        with self._opening:
+            if self._engine is None:
+                if self._url.startswith("sqlite:///"):
+                    Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+                engine = create_engine(self._url, pool_pre_ping=True)
+                if engine.dialect.name == "sqlite":
+                    event.listen(engine, "connect", _prepare_sqlite)
+                _create_tables(engine)
+                self._engine = engine
+            return self._engine
+
+
+def _create_tables(engine: Engine) -> None:
+    try:
+        metadata.create_all(engine)
+    except SQLAlchemyError:
+        # Processes that start together may both try: whoever was late finds the tables there.
+        metadata.create_all(engine)
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    # WAL lets the web service read while a worker writes.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), CHUNK):
+        yield ids[start : start + CHUNK]
+
+
+def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[str, Any]:
+    task = item.task
+    return {
+        "key": key,
+        "id": task.id,
+        "data": dict(task.data),
+        "is_open": task.is_open,
+        "updated_at": task.updated_at,
+        "suggested": suggested.get(task.id, 0),
+    }
+
+
+def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
+    return {
+        "key": key,
+        "id": annotation.id,
+        "task_id": annotation.task_id,
+        "annotator_id": annotation.annotator_id,
+        "answers": {name: list(labels) for name, labels in annotation.answers.items()},
+        "skipped": annotation.skipped,
+        "updated_at": annotation.updated_at,
+    }
+
+
+def _suspect(row: Any) -> SuspectRecord:
+    fields = {name: value for name, value in row.items() if name != "key"}
+    return SuspectRecord(
+        **fields
+        | {
+            "given": tuple(row["given"]),
+            "expected": tuple(row["expected"]),
+            "status": SuspectStatus(row["status"]),
+        }
+    )

@@ -1,0 +1,279 @@
+"""Label Studio over HTTP: the `LabelStudio` port.
+
+The SDK signs the requests (legacy tokens and personal access tokens, refreshed when they expire). Requests and answers
+are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 was seen to be fastest with.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from label_studio_sdk import LabelStudio as SdkClient
+from label_studio_sdk.core.api_error import ApiError
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+from backend.adapters.label_studio_json import format_prediction, format_tab, parse_project, parse_task
+from backend.domain.questions import Question
+from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
+from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, Webhook
+
+PAGE_SIZE = 1000
+"""1,000 tasks take Label Studio about 1 s; larger pages cost it memory and save no time."""
+SLOW_TIMEOUT_S = 1800.0
+"""Bulk import and removal take Label Studio minutes in a large project, each in one request."""
+SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
+
+
+class LabelStudioApi:
+    """Talks to one Label Studio. Opens nothing before its first call."""
+
+    def __init__(self, url: str, api_key: str, timeout_s: float = 60.0) -> None:
+        self._url = url.rstrip("/")
+        self._api_key = api_key
+        self._timeout_s = timeout_s
+        self._sdk: SdkClient | None = None
+
+    @property
+    def url(self) -> str:
+        """Label Studio's address, without a slash at its end."""
+        return self._url
+
+    def whoami(self) -> str:
+        """E-mail address of the user whose key we use."""
+        return str(self._call("GET", "api/current-user/whoami").json().get("email", ""))
+
+    def project(self, project_id: int) -> ProjectInfo:
+        """One project."""
+        return parse_project(self._call("GET", f"api/projects/{project_id}/").json())
+
+    def update_project(self, project_id: int, changes: Mapping[str, object]) -> None:
+        """Change settings of a project."""
+        self._call("PATCH", f"api/projects/{project_id}/", body=dict(changes))
+
+    def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
+        """All tasks in pages; with `since`, those that changed after it."""
+        # `include` filters nested objects too, so the fields of annotations are named with those of tasks.
+        fields = "id,annotations,data,updated_at,is_labeled,result,was_cancelled,completed_by"
+        items = [] if since is None else [_filter("updated_at", "greater", "Datetime", since)]
+        for page in self._task_pages(project_id, fields, items, ["tasks:updated_at"] if since else []):
+            yield [parse_task(item) for item in page]
+
+    def task_ids(self, project_id: int) -> set[int]:
+        """Ids of all tasks."""
+        return {int(item["id"]) for page in self._task_pages(project_id, "id", [], []) for item in page}
+
+    def predicted_tasks(self, project_id: int, version: str) -> set[int]:
+        """Ids of the tasks that have a prediction of a version."""
+        # `contains` compares substrings: v1 finds v10 too, so the exact version is compared here.
+        items = [_filter("predictions_model_versions", "contains", "List", [version])]
+        found: set[int] = set()
+        for page in self._task_pages(project_id, "id,predictions", items, []):
+            for item in page:
+                if any(entry.get("model_version") == version for entry in item.get("predictions") or []):
+                    found.add(int(item["id"]))
+        return found
+
+    def push_one(self, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
+        """Store one prediction, with its cluster (only this endpoint keeps it)."""
+        self._call("POST", "api/predictions/", body=format_prediction(prediction, version, questions))
+
+    def push_all(
+        self, project_id: int, version: str, predictions: Sequence[Prediction], questions: Sequence[Question]
+    ) -> int:
+        """Store many predictions in one request; returns how many Label Studio created.
+
+        Each request costs Label Studio time in proportion to the project, not to the batch: hence only one.
+        """
+        if not predictions:
+            return 0
+        body = [format_prediction(prediction, version, questions) for prediction in predictions]
+        path = f"api/projects/{project_id}/import/predictions"
+        return int(self._call("POST", path, body=body, timeout_s=SLOW_TIMEOUT_S).json().get("created", 0))
+
+    def acceptable(
+        self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
+    ) -> list[Prediction]:
+        """The predictions that fit a label config: Label Studio drops all others without a word."""
+        interface = LabelInterface(label_config)
+        bodies = [format_prediction(prediction, "v0", questions) for prediction in predictions]
+        return [
+            prediction
+            for prediction, body in zip(predictions, bodies, strict=True)
+            if not interface.validate_prediction({"result": body["result"], "score": body["score"]}, return_errors=True)
+        ]
+
+    def versions(self, project_id: int) -> dict[str, int]:
+        """Model versions with the number of their predictions."""
+        found = self._call("GET", f"api/projects/{project_id}/model-versions/").json()
+        return {str(name): int(count) for name, count in found.items()} if isinstance(found, dict) else {}
+
+    def remove_version(self, project_id: int, version: str) -> int:
+        """Delete all predictions of a version; returns their number. May take minutes."""
+        path = f"api/projects/{project_id}/model-versions/"
+        answer = self._call("DELETE", path, body={"model_version": version}, timeout_s=SLOW_TIMEOUT_S)
+        return int(answer.json().get("deleted_predictions", 0))
+
+    def tag(self, project_id: int, key: str, value: str | float, task_ids: Sequence[int]) -> None:
+        """Set one of our own keys in the data of some tasks. No ids: nothing happens."""
+        if not task_ids:
+            # Label Studio takes an empty selection for all tasks of the project.
+            return
+        body = {
+            "selectedItems": {"all": False, "included": list(task_ids)},
+            "value_name": key,
+            "value_type": "String" if isinstance(value, str) else "Number",
+            "value": value,
+        }
+        params = {"id": "add_data_field", "project": project_id}
+        self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=SLOW_TIMEOUT_S)
+
+    def tabs(self, project_id: int) -> list[Tab]:
+        """All Data Manager tabs (id and title only)."""
+        found = self._call("GET", "api/dm/views/", params={"project": project_id}).json()
+        return [Tab(str((item.get("data") or {}).get("title", "")), (), (), id=int(item["id"])) for item in found]
+
+    def create_tab(self, project_id: int, tab: Tab) -> int:
+        """Make a tab; returns its id."""
+        answer = self._call("POST", "api/dm/views/", params={"project": project_id}, body=format_tab(project_id, tab))
+        return int(answer.json()["id"])
+
+    def connections(self, project_id: int) -> list[Connection]:
+        """ML backends of a project."""
+        found = self._call("GET", "api/ml/", params={"project": project_id}).json()
+        return [
+            Connection(int(item["id"]), str(item.get("url", "")), str(item.get("title", "")), _connection_error(item))
+            for item in found
+        ]
+
+    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:
+        """Register or update an ML backend; Label Studio calls its /health and /setup during this."""
+        body: dict[str, object] = {"project": project_id, "url": url, "title": title, "auth_method": "NONE"}
+        if basic_auth is not None:
+            body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
+        existing = [item for item in self.connections(project_id) if item.url.rstrip("/") == url.rstrip("/")]
+        if existing:
+            self._call("PATCH", f"api/ml/{existing[0].id}/", body=body)
+        else:
+            self._call("POST", "api/ml/", body=body)
+
+    def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
+        """Webhooks of a project; `secret` is only compared with."""
+        found = self._call("GET", "api/webhooks/", params={"project": project_id}).json()
+        return [
+            Webhook(
+                id=int(item["id"]),
+                url=str(item.get("url", "")),
+                is_active=bool(item.get("is_active")),
+                has_secret=(item.get("headers") or {}).get(SECRET_HEADER) == secret,
+                sends_everything=bool(item.get("send_for_all_actions")),
+            )
+            for item in found
+        ]
+
+    def set_webhook(self, project_id: int, webhook_id: int | None, url: str, secret: str) -> None:
+        """Create or repair a webhook: active, all events, with our secret."""
+        body = {
+            "url": url,
+            "is_active": True,
+            "send_payload": True,
+            "send_for_all_actions": True,
+            "headers": {SECRET_HEADER: secret},
+        }
+        if webhook_id is None:
+            self._call("POST", "api/webhooks/", body=body | {"project": project_id})
+        else:
+            self._call("PATCH", f"api/webhooks/{webhook_id}/", params={"project": project_id}, body=body)
+
+    def _task_pages(
+        self, project_id: int, fields: str, filters: list[dict[str, object]], ordering: list[str]
+    ) -> Iterator[list[dict[str, Any]]]:
+        params: dict[str, object] = {
+            "project": project_id,
+            "fields": "all",
+            "include": fields,
+            "page_size": PAGE_SIZE,
+        }
+        if filters:
+            query = {"filters": {"conjunction": "and", "items": filters}, "ordering": ordering}
+            params["query"] = json.dumps(query)
+        seen = 0
+        page = 1
+        while True:
+            body = self._call("GET", "api/tasks/", params=params | {"page": page}, timeout_s=SLOW_TIMEOUT_S).json()
+            tasks = body.get("tasks") or []
+            if tasks:
+                yield tasks
+            seen += len(tasks)
+            # A page past the end is answered with 404, so the total decides.
+            if not tasks or seen >= int(body.get("total", 0)):
+                return
+            page += 1
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        body: object | None = None,
+        timeout_s: float | None = None,
+    ) -> httpx.Response:
+        """One signed request; any failure becomes a LabelStudioError that says what to do."""
+        try:
+            # The SDK has no public method for several of these endpoints; this is the client that its methods use.
+            response: httpx.Response = self._client()._client_wrapper.httpx_client.request(
+                path,
+                method=method,
+                params=dict(params) if params else None,
+                json=body,
+                request_options={"timeout_in_seconds": int(timeout_s or self._timeout_s)},
+            )
+        except ApiError as error:
+            raise self._refused(error.status_code or 0, str(error.body)) from error
+        except httpx.HTTPError as error:
+            raise LabelStudioError(
+                f"Label Studio at {self._url} doesn't answer ({type(error).__name__}). Is it running, and is "
+                "LABEL_STUDIO_URL its address as seen from here?"
+            ) from error
+        if response.status_code >= 400:
+            raise self._refused(response.status_code, response.text)
+        return response
+
+    def _client(self) -> SdkClient:
+        if self._sdk is None:
+            if not self._url:
+                raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
+            if not self._api_key:
+                raise ConfigurationError(
+                    "LABEL_STUDIO_API_KEY is not set: make a token in Label Studio (Account & Settings > "
+                    "Personal Access Token)."
+                )
+            # The SDK resolves paths against the base: only with the slash does an address with a path work.
+            self._sdk = SdkClient(base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s)
+        return self._sdk
+
+    def _refused(self, status: int, text: str) -> LabelStudioError:
+        detail = " ".join(text.split())[:300].replace(self._api_key or "\0", "***")
+        if status in {401, 403}:
+            return LabelStudioAuthError(
+                f"Label Studio at {self._url} refused LABEL_STUDIO_API_KEY ({status}): {detail} Make a new personal "
+                "access token in Account & Settings, with a user who may change the project.",
+                status,
+            )
+        return LabelStudioError(f"Label Studio at {self._url} answered {status}: {detail}", status)
+
+
+def same_address(left: str, right: str) -> bool:
+    """Whether two URLs name the same host, port and path."""
+    one, two = urlsplit(left.rstrip("/")), urlsplit(right.rstrip("/"))
+    return (one.scheme, one.netloc, one.path) == (two.scheme, two.netloc, two.path)
+
+
+def _filter(column: str, operator: str, kind: str, value: object) -> dict[str, object]:
+    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
+
+
+def _connection_error(item: Mapping[str, Any]) -> str:
+    return str(item.get("error_message") or "") if str(item.get("state", "")) in {"ER", "DI"} else ""

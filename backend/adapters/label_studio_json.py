@@ -1,0 +1,265 @@
+"""Label Studio's JSON and XML, translated to and from our records. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from backend.domain.questions import Kind, Question
+from backend.domain.suggestions import Suggestion
+from backend.domain.tasks import Annotation, Answer, Task
+from backend.errors import BadRequest, LabelStudioError
+from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Tab
+
+PATH_SEPARATOR = " / "
+DEFAULT_MAX_RATING = 5
+"""Label Studio's default for `<Rating maxRating>`."""
+
+HIDDEN_COLUMNS = (
+    "id",
+    "inner_id",
+    "total_annotations",
+    "cancelled_annotations",
+    "total_predictions",
+    "annotators",
+    "annotations_results",
+    "annotations_ids",
+    "predictions_score",
+    "predictions_model_versions",
+    "predictions_results",
+    "file_upload",
+    "storage_filename",
+    "created_at",
+    "updated_at",
+    "updated_by",
+    "completed_at",
+    "avg_lead_time",
+    "draft_exists",
+)
+"""Columns that a tab of ours shows only if it says so: without this list the Data Manager shows them all."""
+
+
+def parse_label_config(xml: str) -> LabelConfig:
+    """Find the questions of a label config: every Choices, Rating and Taxonomy whose labels it lists.
+
+    Raises:
+        BadRequest: the XML can't be parsed.
+    """
+    try:
+        root: Element = fromstring(xml)
+    except (ParseError, DefusedXmlException) as error:
+        raise BadRequest(
+            f"The label config is not valid XML ({error}). Correct it in the project's settings."
+        ) from error
+    questions: list[Question] = []
+    unsupported: dict[str, str] = {}
+    for element in root.iter():
+        name, to_name = element.get("name"), element.get("toName")
+        if not name or not to_name:
+            continue
+        reason = _why_unsupported(element)
+        if reason:
+            unsupported[name] = reason
+        else:
+            questions.append(_question(element, name, to_name.split(",")[0].strip()))
+    return LabelConfig(tuple(questions), unsupported)
+
+
+def _why_unsupported(element: Element) -> str:
+    if element.tag not in {"Choices", "Rating", "Taxonomy"}:
+        return f"<{element.tag}> can't be suggested yet"
+    if element.get("perRegion", "").lower() == "true":
+        return "an answer for each region can't be suggested yet"
+    if element.get("value", "").startswith("$"):
+        return "labels that come from the task's data can't be suggested yet"
+    if element.get("apiUrl"):
+        return "labels that come from a URL can't be suggested yet"
+    if element.tag != "Rating" and not _leaves(element):
+        return "it has no labels"
+    return ""
+
+
+def _question(element: Element, name: str, to_name: str) -> Question:
+    if element.tag == "Rating":
+        top = int(element.get("maxRating") or DEFAULT_MAX_RATING)
+        return Question(name, to_name, Kind.RATING, tuple(str(value) for value in range(1, top + 1)))
+    if element.tag == "Taxonomy":
+        leaf_only = element.get("leafsOnly", "").lower() == "true"
+        paths = tuple(dict.fromkeys(_taxonomy_paths(element, (), leaf_only)))
+        labels = tuple(PATH_SEPARATOR.join(path) for path in paths)
+        return Question(name, to_name, Kind.TAXONOMY, labels, element.get("maxUsages") != "1", paths)
+    multiple = element.get("choice", "single") == "multiple"
+    return Question(name, to_name, Kind.CHOICES, tuple(dict.fromkeys(_leaves(element))), multiple)
+
+
+def _leaves(element: Element) -> list[str]:
+    """Labels of nested choices, top to bottom. Label Studio stores the alias where there is one."""
+    labels: list[str] = []
+    for choice in element.iterfind(".//Choice"):
+        label = choice.get("alias") or choice.get("value")
+        if label and choice.find("Choice") is None:
+            labels.append(label)
+    return labels
+
+
+def _taxonomy_paths(element: Element, above: tuple[str, ...], leaf_only: bool) -> list[tuple[str, ...]]:
+    paths: list[tuple[str, ...]] = []
+    for choice in element.findall("Choice"):
+        label = choice.get("alias") or choice.get("value")
+        if not label:
+            continue
+        path = (*above, label)
+        below = _taxonomy_paths(choice, path, leaf_only)
+        paths += below if below and leaf_only else [path, *below]
+    return paths
+
+
+def parse_answers(result: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
+    """Answers of an annotation's `result`, by control name, whatever the label config says today."""
+    answers: dict[str, Answer] = {}
+    for item in result:
+        name, value = item.get("from_name"), item.get("value")
+        if not isinstance(name, str) or not isinstance(value, Mapping):
+            continue
+        labels = _labels(value)
+        if labels:
+            answers[name] = tuple(dict.fromkeys((*answers.get(name, ()), *labels)))
+    return answers
+
+
+def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
+    if isinstance(value.get("choices"), list):
+        return tuple(str(label[-1] if isinstance(label, list) and label else label) for label in value["choices"])
+    if isinstance(value.get("taxonomy"), list):
+        return tuple(PATH_SEPARATOR.join(map(str, path)) for path in value["taxonomy"] if isinstance(path, list))
+    if isinstance(value.get("rating"), int | float):
+        return (str(int(value["rating"])),)
+    return ()
+
+
+def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """The `result` of a prediction. Questions without an answer are left out; an abstention is an empty list."""
+    items = []
+    for question in questions:
+        answer = suggestion.answers.get(question.name)
+        if not answer:
+            continue
+        items.append(
+            {
+                "from_name": question.name,
+                "to_name": question.to_name,
+                "type": question.kind.value,
+                "value": {question.kind.value: _value(question, answer)},
+            }
+        )
+    return items
+
+
+def _value(question: Question, answer: Answer) -> int | list[str] | list[list[str]]:
+    if question.kind is Kind.RATING:
+        return int(answer[0])
+    if question.kind is Kind.TAXONOMY:
+        return [list(question.paths[question.labels.index(label)]) for label in answer]
+    return list(answer)
+
+
+def format_prediction(prediction: Prediction, version: str, questions: Sequence[Question]) -> dict[str, Any]:
+    """A prediction in the shape both import endpoints take."""
+    item: dict[str, Any] = {
+        "task": prediction.task_id,
+        "result": format_result(prediction.suggestion, questions),
+        "score": round(prediction.score, 6),
+        "model_version": version,
+    }
+    if prediction.cluster is not None:
+        item["cluster"] = prediction.cluster
+    return item
+
+
+def normal_time(text: str | None) -> str:
+    """An ISO time of Label Studio in one fixed format (UTC, microseconds), so that strings order like times."""
+    if not text:
+        return ""
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_task(item: Mapping[str, Any]) -> MirroredTask:
+    """A task of `/api/tasks` with fields id, data, annotations, updated_at, is_labeled."""
+    task = Task(
+        id=int(item["id"]),
+        data=item.get("data") or {},
+        is_open=not item.get("is_labeled", False),
+        updated_at=normal_time(item.get("updated_at")),
+    )
+    return MirroredTask(task, tuple(parse_annotation(entry, task.id) for entry in item.get("annotations") or []))
+
+
+def parse_annotation(item: Mapping[str, Any], task_id: int) -> Annotation:
+    """An annotation as `/api/tasks` nests it."""
+    annotator = item.get("completed_by")
+    return Annotation(
+        id=int(item["id"]),
+        task_id=task_id,
+        annotator_id=annotator.get("id") if isinstance(annotator, Mapping) else annotator,
+        answers=parse_answers(item.get("result") or []),
+        skipped=bool(item.get("was_cancelled")),
+        updated_at=normal_time(item.get("updated_at")),
+    )
+
+
+def project_uid(project: Mapping[str, Any]) -> str:
+    """Label Studio's uid of a project, `<id>.<created, seconds>`, as it sends it to ML backends.
+
+    Raises:
+        BadRequest: the project has no id or no creation time.
+    """
+    try:
+        created = datetime.fromisoformat(str(project["created_at"]))
+        return f"{int(project['id'])}.{int(created.timestamp())}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadRequest(f"project has no usable id and created_at ({error})") from error
+
+
+def parse_project(item: Mapping[str, Any]) -> ProjectInfo:
+    """A project of `/api/projects/<id>/`."""
+    try:
+        return ProjectInfo(
+            id=int(item["id"]),
+            uid=project_uid(item),
+            title=str(item.get("title") or ""),
+            label_config=str(item.get("label_config") or "<View/>"),
+            model_version=str(item.get("model_version") or ""),
+            shows_predictions=bool(item.get("show_collab_predictions")),
+            sampling=str(item.get("sampling") or ""),
+            n_tasks=int(item.get("task_number") or 0),
+        )
+    except BadRequest as error:
+        raise LabelStudioError(f"Label Studio sent a project we can't read: {error}") from error
+
+
+def format_tab(project_id: int, tab: Tab) -> dict[str, Any]:
+    """A Data Manager tab for POST /api/dm/views/."""
+    hidden = [f"tasks:{name}" for name in HIDDEN_COLUMNS if name not in tab.shown_columns]
+    return {
+        "project": project_id,
+        "data": {
+            "title": tab.title,
+            "type": "list",
+            "target": "tasks",
+            "filters": {
+                "conjunction": "and",
+                "items": [
+                    {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
+                    for column, operator, kind, value in tab.filters
+                ],
+            },
+            "ordering": list(tab.ordering),
+            "columnsDisplayType": {f"tasks:{column}": kind for column, kind in tab.column_types.items()},
+            "columnsWidth": {},
+            "gridWidth": 4,
+            "hiddenColumns": {"explore": hidden, "labeling": hidden},
+        },
+    }

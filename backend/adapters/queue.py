@@ -1,0 +1,266 @@
+"""Jobs through Redis and rq: the `Queue` port, and what the scheduler and `prelabel jobs` need besides.
+
+A request is one member of a sorted set, scored with the time at which it is due. That one write makes requests
+idempotent, delays and postpones them, and is all that a webhook waits for. The scheduler moves what is due into rq.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
+from rq import Queue as RqQueue
+from rq import Worker
+from rq.exceptions import NoSuchJobError
+from rq.job import Job as RqJob
+from rq.job import JobStatus, Retry, get_current_job
+from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
+
+from backend.errors import ConfigurationError
+from backend.ports import Job
+
+DUE = "prelabel:due"
+QUEUE_NAME = "prelabel"
+RUN = "backend.entrypoints.jobs.run"
+"""Dotted path of the function that workers call: run(job, key, argument)."""
+RETRIES_S = [5, 60, 300]
+"""Pauses before a failed job is tried again: long enough for Label Studio to restart."""
+RESULT_TTL_S = 24 * 3600
+FAILURE_TTL_S = 7 * 24 * 3600
+SCHEDULER_ALIVE = "prelabel:scheduler"
+SCHEDULER_TTL_S = 15
+LOCK_TTL_S = 30
+"""A dead worker's lock goes after so many seconds; a living one renews it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as a person sees it."""
+
+    id: str
+    job: str
+    key: str
+    status: str
+    step: str
+    done: int
+    total: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    error: str
+
+
+class RedisQueue:
+    """Requests, locks and rq on one Redis. Opens nothing before its first call."""
+
+    def __init__(self, url: str, train_timeout_s: int) -> None:
+        self._redis = Redis.from_url(url)
+        self._timeout_s = train_timeout_s
+
+    @property
+    def redis(self) -> Redis:
+        """The connection pool, for the worker."""
+        return self._redis
+
+    @property
+    def rq(self) -> RqQueue:
+        """The rq queue. Jobs are JSON: with rq's default, pickle, write access to Redis would be code execution."""
+        return RqQueue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer)
+
+    def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
+        """Ask for a job in `delay_s` seconds; one write.
+
+        A request that waits already runs at the earlier of both times; with `postpone` at the new time.
+        """
+        due = {f"{job.value}|{key}|{argument}": time.time() + delay_s}
+        with _named_errors():
+            self._redis.zadd(DUE, due, lt=not postpone)
+
+    def move_due(self) -> int:
+        """Move the requests that are due into rq; returns how many. For the scheduler.
+
+        A request whose predecessor still waits in rq goes there only after that one has started: it may see things that
+        came too late for it otherwise, and more than one waiting would do the same work twice.
+        """
+        moved = 0
+        with _named_errors():
+            members = cast("list[bytes]", self._redis.zrangebyscore(DUE, 0, time.time()))
+            for member in members:
+                job, key, argument = member.decode().split("|")
+                if self._waits(job, key):
+                    continue
+                # Enqueued before it is forgotten: a crash in between gives one job too many, never one too few.
+                enqueued = self._enqueue(job, key, int(argument))
+                self._redis.set(_waiting_key(job, key), enqueued.id)
+                self._redis.zrem(DUE, member)
+                moved += 1
+        return moved
+
+    def recover_abandoned(self) -> None:
+        """Give the jobs of killed workers back to rq (retried while they have retries left). For the scheduler."""
+        with _named_errors():
+            StartedJobRegistry(queue=self.rq).cleanup()
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[bool]:
+        """Hold a project; gives False at once when someone else holds it. Renewed while it is held."""
+        lock = self._redis.lock(f"prelabel:lock:{key}", timeout=LOCK_TTL_S, thread_local=False)
+        with _named_errors():
+            held = lock.acquire(blocking=False)
+        if not held:
+            yield False
+            return
+        released = threading.Event()
+        renewing = threading.Thread(target=_renew, args=(lock, released), daemon=True)
+        renewing.start()
+        try:
+            yield True
+        finally:
+            released.set()
+            renewing.join()
+            _release(lock)
+
+    def status(self, job_id: str) -> str | None:
+        """rq's status of a job; None when it is gone."""
+        with _named_errors():
+            try:
+                return str(RqJob.fetch(job_id, self._redis, serializer=JSONSerializer).get_status().value)
+            except NoSuchJobError:
+                return None
+
+    def request_status(self, job: Job, key: str) -> str | None:
+        """What became of the newest request of a kind: queued, or rq's status of its job; None when it is forgotten."""
+        with _named_errors():
+            due = cast("list[bytes]", self._redis.zrange(DUE, 0, -1))
+            if any(member.startswith(f"{job.value}|{key}|".encode()) for member in due):
+                return JobStatus.QUEUED.value
+            found = cast("bytes | None", self._redis.get(_waiting_key(job.value, key)))
+        return self.status(found.decode()) if found else None
+
+    def jobs(self) -> list[JobView]:
+        """Requests, waiting, running, finished and failed jobs, newest last."""
+        queue = self.rq
+        with _named_errors():
+            due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, -1, withscores=True))
+            views = [_requested(member, at) for member, at in due]
+            ids: Sequence[str] = [
+                *FinishedJobRegistry(queue=queue).get_job_ids(),
+                *FailedJobRegistry(queue=queue).get_job_ids(),
+                *ScheduledJobRegistry(queue=queue).get_job_ids(),
+                *StartedJobRegistry(queue=queue).get_job_ids(),
+                *queue.get_job_ids(),
+            ]
+            found = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
+            views += [_view(job) for job in found if job is not None]
+        return views
+
+    def depth(self) -> tuple[int, int]:
+        """Numbers of jobs that wait and that run."""
+        with _named_errors():
+            return self.rq.count, StartedJobRegistry(queue=self.rq).count
+
+    def beat(self) -> None:
+        """Leave a sign that the scheduler lives."""
+        with _named_errors():
+            self._redis.set(SCHEDULER_ALIVE, 1, ex=SCHEDULER_TTL_S)
+
+    def alive(self) -> tuple[int, bool]:
+        """Number of living workers, and whether a scheduler lives."""
+        with _named_errors():
+            return Worker.count(queue=self.rq), bool(self._redis.exists(SCHEDULER_ALIVE))
+
+    def ping(self) -> str:
+        """Redis's version.
+
+        Raises:
+            ConfigurationError: it doesn't answer.
+        """
+        with _named_errors():
+            return str(self._redis.info("server").get("redis_version", "?"))
+
+    def _waits(self, job: str, key: str) -> bool:
+        waiting = cast("bytes | None", self._redis.get(_waiting_key(job, key)))
+        return waiting is not None and self.status(waiting.decode()) in {
+            JobStatus.QUEUED.value,
+            JobStatus.SCHEDULED.value,
+        }
+
+    def _enqueue(self, job: str, key: str, argument: int) -> RqJob:
+        return self.rq.enqueue_call(
+            RUN,
+            args=(job, key, argument),
+            timeout=self._timeout_s,
+            result_ttl=RESULT_TTL_S,
+            failure_ttl=FAILURE_TTL_S,
+            description=f"{job} {key}",
+            retry=Retry(max=len(RETRIES_S), interval=RETRIES_S),
+        )
+
+
+def report_progress(step: str, done: int, total: int) -> None:
+    """Write the progress of the running rq job into its meta; outside a job nothing happens."""
+    job = get_current_job()
+    if job is not None:
+        job.meta.update(step=step, done=done, total=total)
+        job.save_meta()
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise ConfigurationError(
+            f"Redis doesn't answer ({type(error).__name__}). Is it running, and is REDIS_URL right?"
+        ) from error
+
+
+def _renew(lock: Lock, released: threading.Event) -> None:
+    while not released.wait(LOCK_TTL_S / 3):
+        try:
+            lock.reacquire()
+        except (LockError, RedisError):
+            # Lost (Redis restarted without its file, or a long stall): the database numbers versions and folders
+            # appear whole, so a second worker does harmless extra work.
+            return
+
+
+def _release(lock: Lock) -> None:
+    try:
+        lock.release()
+    except (LockError, RedisError):
+        # It expired already, or Redis is away and it will expire.
+        return
+
+
+def _waiting_key(job: str, key: str) -> str:
+    return f"prelabel:waiting:{job}:{key}"
+
+
+def _requested(member: bytes, due: float) -> JobView:
+    job, key, _ = member.decode().split("|")
+    return JobView("", job, key, "requested", "", 0, 0, datetime.fromtimestamp(due), None, "")
+
+
+def _view(job: RqJob) -> JobView:
+    args = [str(arg) for arg in job.args or ("", "")]
+    result = job.latest_result() if job.is_failed or job.is_scheduled else None
+    last_line = (result.exc_string if result and result.exc_string else "").strip().rsplit("\n", 1)[-1]
+    return JobView(
+        id=job.id,
+        job=args[0],
+        key=args[1],
+        status=str(job.get_status(refresh=False).value),
+        step=str(job.meta.get("step", "")),
+        done=int(job.meta.get("done", 0)),
+        total=int(job.meta.get("total", 0)),
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        error=last_line,
+    )

@@ -1,0 +1,204 @@
+"""Version folders under `MODEL_DIR`: the `Versions` port.
+
+`MODEL_DIR/projects/<project>/v<number>/` holds
+
+    model.skops          feature extractor and classifiers
+    label_models.json    label models, pools, sources in column order
+    labels.json          label space: the questions
+    sources.json         sources of each decision, in column order
+    metrics.json         out-of-fold figures
+    votes.parquet        task_id, then one column for each decision and source; null = abstain
+    held_out.parquet     task_id, then one column for each decision and class
+    predictions.parquet  what was suggested, most useful task first
+
+and `MODEL_DIR/projects/<project>/current` the number of the version in use. A folder appears complete or not at all,
+and is never changed afterwards.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import skops.io
+from numpy.typing import NDArray
+
+from backend.domain.model import ProjectModel, from_parts, to_parts
+from backend.domain.suggestions import Suggestion
+from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.errors import ModelMissing
+from backend.ports import Built, Prediction, version_name
+
+COLUMN_SEPARATOR = "\t"
+"""Between decision and source (or class) in a Parquet column's name: no label contains a tab."""
+CACHED_MODELS = 8
+
+
+class VersionFolders:
+    """Version folders below one root; models are kept in memory by (project, version)."""
+
+    def __init__(self, root: Path, trusted_types: Sequence[str]) -> None:
+        """`trusted_types`: names of our own types that a model file may hold, besides those skops trusts."""
+        self._root = root
+        self._trusted = list(trusted_types)
+        self._models: OrderedDict[tuple[str, int], ProjectModel] = OrderedDict()
+        self._loading = threading.Lock()
+
+    def folder(self, key: str, number: int) -> Path:
+        """Where a version lies."""
+        return self._root / "projects" / key / version_name(number)
+
+    def write(self, key: str, number: int, built: Built) -> None:
+        """Write a folder completely, or not at all."""
+        folder = self.folder(key, number)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            _write_files(temporary, built)
+            # mkdtemp makes it private; other services of the same group may have to read it.
+            temporary.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def model(self, key: str, number: int) -> ProjectModel:
+        """The trained model; loaded once."""
+        with self._loading:
+            if (key, number) not in self._models:
+                self._models[key, number] = self._load(self.folder(key, number))
+                while len(self._models) > CACHED_MODELS:
+                    self._models.popitem(last=False)
+            self._models.move_to_end((key, number))
+            return self._models[key, number]
+
+    def predictions(self, key: str, number: int) -> list[Prediction]:
+        """What the version suggested, most useful task first."""
+        rows = self._read_parquet(key, number, "predictions.parquet").to_pylist()
+        return [
+            Prediction(row["task_id"], _suggestion(json.loads(row["suggestion"])), row["score"], row["cluster"])
+            for row in rows
+        ]
+
+    def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+        """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
+        table = self._read_parquet(key, number, "held_out.parquet")
+        columns: dict[str, list[NDArray[np.float64]]] = {}
+        for name in table.column_names[1:]:
+            decision = name.rsplit(COLUMN_SEPARATOR, 1)[0]
+            columns.setdefault(decision, []).append(table[name].to_numpy())
+        ids = table["task_id"].to_numpy().astype(np.int64)
+        return ids, {decision: np.stack(values, axis=1) for decision, values in columns.items()}
+
+    def metrics(self, key: str, number: int) -> dict[str, Any]:
+        """metrics.json."""
+        return dict(self._read_json(self.folder(key, number) / "metrics.json"))
+
+    def current(self, key: str) -> int:
+        """Number of the current version; 0 when nothing was trained yet."""
+        try:
+            return int((self._root / "projects" / key / "current").read_text())
+        except FileNotFoundError:
+            return 0
+        except ValueError as error:
+            raise ModelMissing(
+                f"The file `current` of project {key} in MODEL_DIR is damaged: `prelabel rollback` to any version "
+                "writes it anew."
+            ) from error
+
+    def set_current(self, key: str, number: int) -> None:
+        """Move the pointer; readers see the old or the new number, never anything between."""
+        pointer = self._root / "projects" / key / "current"
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        temporary = pointer.with_name(f".current-{os.getpid()}-{threading.get_ident()}")
+        temporary.write_text(str(number))
+        temporary.replace(pointer)
+
+    def check_writable(self) -> None:
+        """Raise OSError when a file can't be made below the root."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._root) as file:
+            file.write(b"x")
+
+    def _load(self, folder: Path) -> ProjectModel:
+        try:
+            sklearn_parts = skops.io.load(folder / "model.skops", trusted=self._trusted)
+        except FileNotFoundError as error:
+            raise ModelMissing(f"Version {folder.name} isn't in MODEL_DIR ({folder}). Train anew.") from error
+        except Exception as error:
+            # skops raises many kinds for a file that isn't its own or that holds types we don't trust.
+            raise ModelMissing(f"The model file of {folder.name} can't be trusted or read: {error}") from error
+        return from_parts(sklearn_parts, self._read_json(folder / "label_models.json"))
+
+    def _read_json(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ModelMissing(f"{path} can't be read ({error}). Train anew.") from error
+
+    def _read_parquet(self, key: str, number: int, name: str) -> pa.Table:
+        path = self.folder(key, number) / name
+        try:
+            return pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise ModelMissing(f"{path} can't be read ({error}). Train anew.") from error
+
+
+def _write_files(folder: Path, built: Built) -> None:
+    sklearn_parts, json_parts = to_parts(built.trained.model)
+    skops.io.dump(sklearn_parts, folder / "model.skops")
+    _write_json(folder / "label_models.json", json_parts)
+    _write_json(folder / "labels.json", [asdict(question) for question in built.trained.model.questions])
+    _write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
+    _write_json(folder / "metrics.json", dict(built.metrics))
+    pq.write_table(_votes_table(built.task_ids, built.votes), folder / "votes.parquet")
+    pq.write_table(_held_out_table(built), folder / "held_out.parquet")
+    rows = [
+        {
+            "task_id": item.task_id,
+            "score": item.score,
+            "cluster": item.cluster,
+            "suggestion": json.dumps(asdict(item.suggestion), ensure_ascii=False),
+        }
+        for item in built.predictions
+    ]
+    schema = pa.schema(
+        [("task_id", pa.int64()), ("score", pa.float64()), ("cluster", pa.int64()), ("suggestion", pa.string())]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "predictions.parquet")
+
+
+def _votes_table(task_ids: NDArray[np.int64], votes: Mapping[str, VoteMatrix]) -> pa.Table:
+    columns: dict[str, Any] = {"task_id": task_ids}
+    for decision, matrix in votes.items():
+        for column, source in enumerate(matrix.sources):
+            values = matrix.votes[:, column]
+            columns[f"{decision}{COLUMN_SEPARATOR}{source}"] = pa.array(values, mask=values == ABSTAIN)
+    return pa.table(columns)
+
+
+def _held_out_table(built: Built) -> pa.Table:
+    columns: dict[str, Any] = {"task_id": built.task_ids}
+    for decision, posterior in built.held_out.items():
+        for index in range(posterior.shape[1]):
+            columns[f"{decision}{COLUMN_SEPARATOR}{index}"] = posterior[:, index]
+    return pa.table(columns)
+
+
+def _suggestion(fields: Mapping[str, Any]) -> Suggestion:
+    answers = {name: tuple(labels) for name, labels in fields["answers"].items()}
+    return Suggestion(**{**fields, "answers": answers})
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

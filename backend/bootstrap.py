@@ -1,0 +1,122 @@
+"""The one place that builds things. Building opens no connection: each part connects when it is first used."""
+
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from backend.adapters.database import SqlDatabase
+from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.queue import RedisQueue
+from backend.adapters.rule_loader import FolderRules
+from backend.adapters.versions import VersionFolders
+from backend.domain.model import TRUSTED_TYPES
+from backend.errors import ConfigurationError
+from backend.ports import Deps, Policy
+from backend.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The built application: the ports for the workflows, and the same parts with all their own methods."""
+
+    settings: Settings
+    deps: Deps
+    label_studio: LabelStudioApi
+    database: SqlDatabase
+    versions: VersionFolders
+    queue: RedisQueue
+
+    def key(self, project_uid: str) -> str:
+        """Key of a project of the configured Label Studio."""
+        return project_key(project_uid, self.settings.label_studio_url)
+
+
+def build(settings: Settings) -> App:
+    """Build the application from settings."""
+    label_studio = LabelStudioApi(
+        settings.label_studio_url,
+        settings.label_studio_api_key.get_secret_value(),
+        settings.label_studio_timeout_s,
+    )
+    database = SqlDatabase(settings.sql_url, time.time)
+    versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
+    queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
+    deps = Deps(
+        label_studio=label_studio,
+        database=database,
+        versions=versions,
+        rules=FolderRules(settings.lf_rules_dir),
+        queue=queue,
+        parse_label_config=parse_label_config,
+        policy=Policy(
+            train_each_n_updates=settings.start_training_each_n_updates,
+            training_quiet_s=settings.training_quiet_s,
+            top_tasks=settings.top_tasks,
+            query_strategy=settings.query_strategy,
+        ),
+        now=time.time,
+    )
+    return App(settings, deps, label_studio, database, versions, queue)
+
+
+def project_key(uid: str, label_studio_url: str) -> str:
+    """Key of a project: its uid and a hash of the Label Studio it lives in, fit for a folder's name.
+
+    Raises:
+        ConfigurationError: no Label Studio is configured.
+    """
+    if not label_studio_url:
+        raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
+    return f"{uid}-{hashlib.sha256(label_studio_url.encode()).hexdigest()[:8]}"
+
+
+def webhook_secret(model_dir: Path) -> str:
+    """The secret that our webhooks send: made once, kept in `MODEL_DIR` for all processes."""
+    path = model_dir.resolve() / "webhook-secret"
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # Written aside and linked into place: of several processes that start at once, one wins and all read its secret.
+    temporary = path.with_name(f".webhook-secret-{os.getpid()}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(32))
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        # Another process was first.
+        return path.read_text().strip()
+    finally:
+        temporary.unlink()
+    return path.read_text().strip()
+
+
+def same_secret(left: str, right: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(left.encode(), right.encode())
+
+
+def configure_logging(level: str) -> None:
+    """Log as JSON lines to standard error: ids, never content."""
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
+    # httpx names each address it calls, at every poll.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=open(2, "w", closefd=False)),  # noqa: SIM115 - standard error
+    )

@@ -1,0 +1,383 @@
+"""What the workflows need from outside, as Protocols, and the records that pass through them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.model import ProjectModel, Trained
+from backend.domain.questions import Question
+from backend.domain.rules import Rule
+from backend.domain.suggestions import Suggestion
+from backend.domain.tasks import Annotation, Task
+from backend.domain.votes import VoteMatrix
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelConfig:
+    """A parsed label config. `unsupported` names the controls we leave empty, each with its reason."""
+
+    questions: tuple[Question, ...]
+    unsupported: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInfo:
+    """A project as Label Studio has it now. `uid` is Label Studio's `<id>.<created>`."""
+
+    id: int
+    uid: str
+    title: str
+    label_config: str
+    model_version: str
+    shows_predictions: bool
+    sampling: str
+    n_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class MirroredTask:
+    """A task with all its annotations, skipped and empty ones included."""
+
+    task: Task
+    annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A suggestion on its way to Label Studio. `cluster` is None outside the most useful tasks."""
+
+    task_id: int
+    suggestion: Suggestion
+    score: float
+    cluster: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A Data Manager tab. `id` is None until Label Studio has it."""
+
+    title: str
+    ordering: tuple[str, ...]
+    filters: tuple[tuple[str, str, str, object], ...]
+    """(column, operator, type, value) each; all must hold."""
+    shown_columns: tuple[str, ...] = ()
+    column_types: Mapping[str, str] = field(default_factory=dict)
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook of a project. `has_secret`: it sends the secret asked about."""
+
+    id: int
+    url: str
+    is_active: bool
+    has_secret: bool
+    sends_everything: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An ML backend registered in a project. `error` is what Label Studio says when it can't reach it."""
+
+    id: int
+    url: str
+    title: str
+    error: str = ""
+
+
+class LabelStudio(Protocol):
+    """Label Studio's API. Every method raises LabelStudioError (LabelStudioAuthError for a refused key)."""
+
+    @property
+    def url(self) -> str:
+        """Label Studio's address, without a slash at its end."""
+
+    def whoami(self) -> str:
+        """E-mail address of the user whose key we use."""
+
+    def project(self, project_id: int) -> ProjectInfo:
+        """One project."""
+
+    def update_project(self, project_id: int, changes: Mapping[str, object]) -> None:
+        """Change settings of a project."""
+
+    def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
+        """All tasks in pages; with `since`, those that changed after that `Task.updated_at`."""
+
+    def task_ids(self, project_id: int) -> set[int]:
+        """Ids of all tasks."""
+
+    def push_one(self, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
+        """Store one prediction, with its cluster."""
+
+    def push_all(
+        self, project_id: int, version: str, predictions: Sequence[Prediction], questions: Sequence[Question]
+    ) -> int:
+        """Store many predictions in one request; returns how many Label Studio created (it drops bad ones)."""
+
+    def acceptable(
+        self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
+    ) -> list[Prediction]:
+        """The predictions that fit a label config: Label Studio drops all others without a word."""
+
+    def predicted_tasks(self, project_id: int, version: str) -> set[int]:
+        """Ids of the tasks that have a prediction of a version."""
+
+    def versions(self, project_id: int) -> dict[str, int]:
+        """Model versions with the number of their predictions."""
+
+    def remove_version(self, project_id: int, version: str) -> int:
+        """Delete all predictions of a version; returns their number. May take minutes."""
+
+    def tag(self, project_id: int, key: str, value: str | float, task_ids: Sequence[int]) -> None:
+        """Set one of our own keys in the data of some tasks; the rest of the data stays. No ids: nothing happens."""
+
+    def tabs(self, project_id: int) -> list[Tab]:
+        """All Data Manager tabs (id and title only)."""
+
+    def create_tab(self, project_id: int, tab: Tab) -> int:
+        """Make a tab; returns its id."""
+
+    def connections(self, project_id: int) -> list[Connection]:
+        """ML backends of a project."""
+
+    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:
+        """Register or update an ML backend; Label Studio calls its /health and /setup during this."""
+
+    def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
+        """Webhooks of a project."""
+
+    def set_webhook(self, project_id: int, webhook_id: int | None, url: str, secret: str) -> None:
+        """Create or repair a webhook: active, all events, with our secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """What we remember of a project. `cursor`: the newest `updated_at` seen; `check_tab`/`next_tab`: our tabs' ids."""
+
+    key: str
+    project_id: int
+    title: str = ""
+    label_config: str = ""
+    cursor: str | None = None
+    full_sync_at: float = 0.0
+    next_tab: int | None = None
+    check_tab: int | None = None
+    checked_at: float = 0.0
+
+
+class VersionStatus(StrEnum):
+    """Life of a version."""
+
+    TRAINING = "training"
+    BUILT = "built"
+    """Its folder is complete; not yet, or not completely, in Label Studio."""
+    LIVE = "live"
+    RETIRED = "retired"
+    """Replaced by another one. Its folder stays, so that it can be rolled back to."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """Metadata of a version. `seen_until`, `n_labels`: newest `updated_at` and number of annotations that taught it."""
+
+    key: str
+    number: int
+    status: VersionStatus
+    created_at: float
+    seen_until: str = ""
+    n_labels: int = 0
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The version string, as Label Studio sees it."""
+        return version_name(self.number)
+
+
+def version_name(number: int) -> str:
+    """The version string of a number; v0 means that nothing was trained yet."""
+    return f"v{number}"
+
+
+class SuspectStatus(StrEnum):
+    """What became of a suspect."""
+
+    OPEN = "suspect"
+    FIXED = "fixed"
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+    """Later evidence no longer speaks against the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectRecord:
+    """A suspect and its verdict. `seen_until`: newest `updated_at` of the task's annotations when it was found."""
+
+    task_id: int
+    question: str
+    given: tuple[str, ...]
+    expected: tuple[str, ...]
+    quality: float
+    status: SuspectStatus
+    seen_until: str
+    tagged: bool = False
+    """Whether Label Studio's tags say the same as this record."""
+
+
+class Database(Protocol):
+    """The mirror (can be thrown away) and the records (can't)."""
+
+    def project(self, key: str) -> ProjectRecord | None:
+        """What we remember of a project."""
+
+    def projects(self) -> list[ProjectRecord]:
+        """All projects we know."""
+
+    def save_project(self, record: ProjectRecord) -> None:
+        """Insert or replace."""
+
+    def save_tasks(self, key: str, tasks: Iterable[MirroredTask]) -> None:
+        """Insert or replace tasks; a task's annotations are replaced as a whole."""
+
+    def keep_tasks(self, key: str, task_ids: set[int]) -> int:
+        """Forget all tasks but these; returns how many went."""
+
+    def tasks(self, key: str) -> list[MirroredTask]:
+        """All mirrored tasks, by id."""
+
+    def count_tasks(self, key: str) -> int:
+        """Number of mirrored tasks."""
+
+    def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
+        """Remember that tasks have a prediction of a version."""
+
+    def not_suggested(self, key: str, number: int) -> set[int]:
+        """Open tasks without a prediction of a version, as far as we remember."""
+
+    def new_version(self, key: str) -> VersionRecord:
+        """Take the next version number, status `training`."""
+
+    def save_version(self, record: VersionRecord) -> None:
+        """Replace a version's record."""
+
+    def versions(self, key: str) -> list[VersionRecord]:
+        """All versions, by number."""
+
+    def suspects(self, key: str) -> list[SuspectRecord]:
+        """All suspects, settled ones included."""
+
+    def save_suspects(self, key: str, suspects: Sequence[SuspectRecord]) -> None:
+        """Insert or replace, by task and question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """All that a version's folder holds. Arrays and predictions are in the order of `task_ids`."""
+
+    trained: Trained
+    task_ids: NDArray[np.int64]
+    votes: Mapping[str, VoteMatrix]
+    held_out: Mapping[str, NDArray[np.float64]]
+    """By decision key: each row's posterior without any influence of its own human label."""
+    predictions: Sequence[Prediction]
+    metrics: Mapping[str, Any]
+
+
+class Versions(Protocol):
+    """Version folders, and the pointer to the current one. Raises ModelMissing."""
+
+    def write(self, key: str, number: int, built: Built) -> None:
+        """Write a folder completely, or not at all."""
+
+    def model(self, key: str, number: int) -> ProjectModel:
+        """The trained model."""
+
+    def predictions(self, key: str, number: int) -> list[Prediction]:
+        """What the version suggested, most useful task first."""
+
+    def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+        """`Built.task_ids` and `Built.held_out`."""
+
+    def metrics(self, key: str, number: int) -> dict[str, Any]:
+        """metrics.json."""
+
+    def current(self, key: str) -> int:
+        """Number of the current version; 0 when nothing was trained yet."""
+
+    def set_current(self, key: str, number: int) -> None:
+        """Move the pointer."""
+
+    def folder(self, key: str, number: int) -> Path:
+        """Where a version lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """The rules in use. `set_aside`: file or rule name -> why it isn't used. `signature` changes with the files."""
+
+    rules: tuple[Rule, ...]
+    set_aside: Mapping[str, str]
+    signature: str
+
+
+class RuleLoader(Protocol):
+    """Loads the labeling functions."""
+
+    def load(self) -> LoadedRules:
+        """The current rules; cheap when no file changed."""
+
+
+class Job(StrEnum):
+    """What a worker can be asked to do for a project."""
+
+    TRAIN = "train"
+    RECONCILE = "reconcile"
+    CHECK = "check"
+    ROLLBACK = "rollback"
+
+
+class Queue(Protocol):
+    """Asks workers for jobs. At most one of a kind waits for a project."""
+
+    def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
+        """Ask for a job in `delay_s` seconds. A request that waits already runs at the earlier of both times; with
+        `postpone` at the new time."""
+
+    def lock(self, key: str) -> AbstractContextManager[bool]:
+        """Hold a project; gives False at once when someone else holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a team wants the loop to run (see the settings of the same names)."""
+
+    train_each_n_updates: int
+    training_quiet_s: float
+    top_tasks: int
+    query_strategy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """All that workflows need from outside. `now` gives seconds since the epoch."""
+
+    label_studio: LabelStudio
+    database: Database
+    versions: Versions
+    rules: RuleLoader
+    queue: Queue
+    parse_label_config: Callable[[str], LabelConfig]
+    policy: Policy
+    now: Callable[[], float]

@@ -1,0 +1,261 @@
+"""Learn: train a version, push its suggestions, switch the project to it. Every step is safe to run twice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.model import Trained, gold_of, train
+from backend.domain.priorities import clusters, rank
+from backend.domain.questions import Question
+from backend.domain.suggestions import suggest
+from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
+from backend.ports import (
+    Built,
+    Deps,
+    Job,
+    LoadedRules,
+    MirroredTask,
+    Prediction,
+    Progress,
+    ProjectInfo,
+    ProjectRecord,
+    Tab,
+    VersionStatus,
+    version_name,
+)
+from backend.workflows.check import ensure_check_tab
+from backend.workflows.reconcile import has_news, known_project, show_version, sync
+
+NEXT_TAB = "Prelabel: next"
+N_CLUSTERS = 5
+"""Label Studio alternates between clusters: so many different kinds of task among the most useful ones."""
+CLUSTERS_PER_VERSION = 1000
+"""Cluster ids of different versions must differ: Label Studio counts what an annotator solved by bare id."""
+
+
+def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> None:
+    """Sync, train a new version, publish it.
+
+    A version that was built but not completely published (its worker was killed) is published first. A new one is then
+    trained only if there is something new to learn, or with `force` because a person asked for it.
+
+    Raises:
+        LabelStudioError: Label Studio refused or did not answer.
+    """
+    record = known_project(deps, key)
+    info = deps.label_studio.project(record.project_id)
+    record, _ = sync(deps, record, info, progress)
+    for version in deps.database.versions(key):
+        if version.status is VersionStatus.BUILT:
+            publish(deps, record, info, version.number, progress)
+            deps.queue.request(Job.CHECK, key)
+    if not force and not has_news(deps, record):
+        return
+    number = build(deps, record, info, progress)
+    publish(deps, record, info, number, progress)
+    deps.queue.request(Job.CHECK, key)
+
+
+def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:
+    """Make an older version current again. Its suggestions come from its folder: nothing is computed.
+
+    Raises:
+        ModelMissing: there is no such version.
+    """
+    record = known_project(deps, key)
+    if number not in {item.number for item in deps.database.versions(key) if item.status is not VersionStatus.FAILED}:
+        raise ModelMissing(f"{version_name(number)} doesn't exist: `prelabel versions {record.project_id}` lists them.")
+    info = deps.label_studio.project(record.project_id)
+    record, _ = sync(deps, record, info, progress)
+    publish(deps, record, info, number, progress)
+
+
+def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> int:
+    """Train on the mirror and write the version's folder; returns its number."""
+    key = record.key
+    unfinished = [item for item in deps.database.versions(key) if item.status is VersionStatus.TRAINING]
+    # We hold the project's lock, so the worker that began this number is gone and left nothing outside.
+    version = unfinished[0] if unfinished else deps.database.new_version(key)
+    questions = deps.parse_label_config(info.label_config).questions
+    items = deps.database.tasks(key)
+    rules = deps.rules.load()
+    data = [item.task.data for item in items]
+    progress("applying rules", 0, len(items))
+    votes, faults = apply_rules(rules.rules, data, questions)
+    answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
+    gold = gold_of(questions, answers)
+    progress("training", 0, 1)
+    trained = train(questions, data, votes, gold, seed=version.number)
+    posteriors = trained.model.posteriors(data, votes)
+    progress("choosing what to label next", 0, 1)
+    built = Built(
+        trained=trained,
+        task_ids=np.array([item.task.id for item in items], dtype=np.int64),
+        votes=votes,
+        held_out=_held_out(trained, posteriors, gold),
+        predictions=_predictions(deps, trained, items, posteriors, votes, version.number),
+        metrics=trained.metrics | _about_rules(rules, faults),
+    )
+    deps.versions.write(key, version.number, built)
+    teaching = [entry for item in items for entry in item.annotations if entry.teaches]
+    deps.database.save_version(
+        replace(
+            version,
+            status=VersionStatus.BUILT,
+            created_at=deps.now(),
+            seen_until=max((entry.updated_at for entry in teaching), default=""),
+            n_labels=len(teaching),
+        )
+    )
+    return version.number
+
+
+def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, progress: Progress) -> None:
+    """Push a version's suggestions, most useful task first, and make the project show them.
+
+    The most useful tasks go one by one, then the project is switched, then all the rest in one request; what Label
+    Studio has already is not sent again. Last, versions before the previous one are removed.
+    """
+    name, before = version_name(number), deps.versions.current(record.key)
+    questions = deps.versions.model(record.key, number).questions
+    stored = deps.label_studio.versions(record.project_id)
+    present = deps.label_studio.predicted_tasks(record.project_id, name) if name in stored else set()
+    is_open = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open}
+    wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in is_open - present]
+    wanted = deps.label_studio.acceptable(info.label_config, wanted, questions)
+    top = [item for item in wanted if item.cluster is not None]
+    rest = [item for item in wanted if item.cluster is None]
+    for done, prediction in enumerate(top):
+        progress("pushing the most useful tasks", done, len(top))
+        _push_unless_gone(deps, name, prediction, questions)
+    deps.versions.set_current(record.key, number)
+    if top or present:
+        show_version(deps, info, name)
+    progress("pushing all other tasks", 0, len(rest))
+    note = _push_rest(deps, record, name, rest, questions)
+    if rest and not top and not present:
+        show_version(deps, info, name)
+    deps.database.mark_suggested(record.key, present | {item.task_id for item in wanted}, number)
+    _set_live(deps, record.key, number, note)
+    progress("removing old versions", 0, 1)
+    for old in stored:
+        if _is_ours(old) and old not in {name, version_name(before)}:
+            deps.label_studio.remove_version(record.project_id, old)
+    ensure_next_tab(deps, record.key)
+    ensure_check_tab(deps, record.key)
+
+
+def ensure_next_tab(deps: Deps, key: str) -> None:
+    """Make the tab once; it is known by its id, so it may be renamed."""
+    record = deps.database.project(key)
+    if record is None:
+        return
+    tabs = deps.label_studio.tabs(record.project_id)
+    if record.next_tab in {tab.id for tab in tabs}:
+        return
+    by_title = [tab.id for tab in tabs if tab.title == NEXT_TAB]
+    tab = Tab(
+        title=NEXT_TAB,
+        filters=(("total_annotations", "equal", "Number", 0),),
+        ordering=("tasks:predictions_score",),
+        shown_columns=("id", "predictions_score", "predictions_results"),
+    )
+    tab_id = by_title[0] if by_title else deps.label_studio.create_tab(record.project_id, tab)
+    deps.database.save_project(replace(record, next_tab=tab_id))
+
+
+def _held_out(
+    trained: Trained, posteriors: Mapping[str, NDArray[np.float64]], gold: Mapping[str, NDArray[np.int64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Each row's posterior without its own human label: out of fold where it has one, the model's where it has none."""
+    return {
+        name: np.where((gold[name] >= 0)[:, None], trained.out_of_fold[name], posterior)
+        for name, posterior in posteriors.items()
+    }
+
+
+def _predictions(
+    deps: Deps,
+    trained: Trained,
+    items: Sequence[MirroredTask],
+    posteriors: Mapping[str, NDArray[np.float64]],
+    votes: Mapping[str, VoteMatrix],
+    number: int,
+) -> list[Prediction]:
+    """Suggestions for the open tasks, most useful first; the first `top_tasks` have a cluster.
+
+    The score is 1 - uncertainty: under least confidence that is the calibrated confidence itself, and under every
+    strategy Label Studio's ascending order is our order.
+    """
+    questions = trained.model.questions
+    rows = np.array([row for row, item in enumerate(items) if item.task.is_open], dtype=np.int64)
+    if not rows.size:
+        return []
+    of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
+    open_votes = {name: replace(matrix, votes=matrix.votes[rows]) for name, matrix in votes.items()}
+    suggestions = suggest(questions, of_open, open_votes)
+    ranking = rank(questions, of_open, strategy=deps.policy.query_strategy, seed=number)
+    top = ranking.order[: deps.policy.top_tasks]
+    features = trained.model.extractor.transform([items[rows[place]].task.data for place in top])
+    groups = clusters(features, np.arange(len(top)), n_clusters=N_CLUSTERS, seed=number)
+    of_top = {int(place): number * CLUSTERS_PER_VERSION + int(group) for place, group in zip(top, groups, strict=True)}
+    return [
+        Prediction(
+            task_id=items[rows[place]].task.id,
+            suggestion=suggestions[place],
+            score=1.0 - float(ranking.uncertainty[place]),
+            cluster=of_top.get(int(place)),
+        )
+        for place in ranking.order
+    ]
+
+
+def _push_unless_gone(deps: Deps, name: str, prediction: Prediction, questions: Sequence[Question]) -> None:
+    try:
+        deps.label_studio.push_one(name, prediction, questions)
+    except LabelStudioAuthError:
+        raise
+    except LabelStudioError as error:
+        # The task was deleted since the sync: Label Studio says 400 (invalid task) or 404. All else is a real failure.
+        if error.status not in {400, 404}:
+            raise
+
+
+def _push_rest(
+    deps: Deps, record: ProjectRecord, name: str, rest: Sequence[Prediction], questions: Sequence[Question]
+) -> str:
+    """Push in one request; returns a note when Label Studio took fewer than were sent."""
+    try:
+        created = deps.label_studio.push_all(record.project_id, name, rest, questions)
+    except LabelStudioError as error:
+        if error.status != 400:
+            raise
+        # One deleted task makes Label Studio refuse the whole request: ask which ones are left, and send those.
+        alive = deps.label_studio.task_ids(record.project_id)
+        deps.database.keep_tasks(record.key, alive)
+        rest = [item for item in rest if item.task_id in alive]
+        created = deps.label_studio.push_all(record.project_id, name, rest, questions)
+    return "" if created == len(rest) else f"Label Studio stored {created} of {len(rest)} predictions"
+
+
+def _set_live(deps: Deps, key: str, number: int, note: str) -> None:
+    for version in deps.database.versions(key):
+        if version.number == number:
+            deps.database.save_version(replace(version, status=VersionStatus.LIVE, note=note))
+        elif version.status in {VersionStatus.LIVE, VersionStatus.BUILT}:
+            deps.database.save_version(replace(version, status=VersionStatus.RETIRED))
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("v") and name[1:].isdigit()
+
+
+def _about_rules(rules: LoadedRules, faults: Faults) -> dict[str, Any]:
+    return {
+        "rule_faults": {name: {"count": count, "first": faults.reasons[name]} for name, count in faults.counts.items()},
+        "rules_set_aside": dict(rules.set_aside),
+    }

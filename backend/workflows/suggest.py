@@ -1,0 +1,102 @@
+"""Suggest: tasks in, one suggestion for each of them out, in order, before a deadline."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.model import ProjectModel, rules_only
+from backend.domain.questions import Question, decisions
+from backend.domain.suggestions import Suggestion, suggest
+from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.ports import Deps, version_name
+
+CHUNK = 50
+"""Tasks answered at once; after each chunk the answers so far are safe from the deadline."""
+
+
+def posteriors_of(
+    model: ProjectModel | None,
+    questions: Sequence[Question],
+    data: Sequence[Mapping[str, object]],
+    votes: Mapping[str, VoteMatrix],
+) -> dict[str, NDArray[np.float64]]:
+    """Posteriors by decision key, float64 (n_tasks, n_classes), NaN rows where nothing is known.
+
+    A question that the model wasn't trained on as it is now (no version yet, or the label config changed) is answered
+    from the rules alone.
+    """
+    trained = model.questions if model is not None else ()
+    unknown = tuple(question for question in questions if question not in trained)
+    posteriors = model.posteriors(data, votes) if model is not None else {}
+    if unknown:
+        untrained = {decision.key: votes[decision.key] for question in unknown for decision in decisions(question)}
+        posteriors = {**posteriors, **rules_only(unknown, untrained).posteriors(data, untrained)}
+    return {decision.key: posteriors[decision.key] for question in questions for decision in decisions(question)}
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Suggestions in the order of the tasks. `late`: tasks that the deadline left without an answer."""
+
+    version: str
+    questions: tuple[Question, ...]
+    suggestions: list[Suggestion]
+    faults: Faults
+    late: int = 0
+
+
+def answer(
+    deps: Deps, key: str, label_config: str, tasks: Sequence[Mapping[str, object]], deadline_s: float
+) -> Answers:
+    """Suggest for tasks that Label Studio asks about.
+
+    Args:
+        deps: the ports.
+        key: the project.
+        label_config: the label config as Label Studio sent it.
+        tasks: task data.
+        deadline_s: after so many seconds what is known is returned; the other tasks get abstentions.
+
+    Raises:
+        BadRequest: the label config can't be parsed.
+        ModelMissing: the current version can't be read.
+    """
+    questions = deps.parse_label_config(label_config).questions
+    number = deps.versions.current(key)
+    model = deps.versions.model(key, number) if number else None
+    rules = deps.rules.load().rules
+    suggestions: list[Suggestion | None] = [None] * len(tasks)
+    faults = Faults()
+    failures: list[Exception] = []
+    expired = threading.Event()
+
+    def fill() -> None:
+        try:
+            for start in range(0, len(tasks), CHUNK):
+                if expired.is_set():
+                    return
+                chunk = tasks[start : start + CHUNK]
+                votes, chunk_faults = apply_rules(rules, chunk, questions)
+                faults.merge(chunk_faults)
+                posteriors = posteriors_of(model, questions, chunk, votes)
+                suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
+        except Exception as error:  # noqa: BLE001 - handed to the caller's thread below
+            failures.append(error)
+
+    filling = threading.Thread(target=fill, daemon=True)
+    filling.start()
+    filling.join(deadline_s)
+    expired.set()
+    if failures:
+        raise failures[0]
+    done = list(suggestions)
+    return Answers(
+        version_name(number),
+        questions,
+        [item if item is not None else Suggestion() for item in done],
+        faults,
+        late=sum(item is None for item in done),
+    )

