@@ -1,0 +1,240 @@
+"""The `prelabel` command."""
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from backend.bootstrap import App, build, configure_logging
+from backend.entrypoints.jobs import FORCED
+from backend.errors import BackendError, ConfigurationError
+from backend.ports import Job, version_name
+from backend.settings import Settings
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console()
+err = Console(stderr=True)
+
+ProjectId = Annotated[int, typer.Argument(metavar="PROJECT", help="Label Studio's project id, as in /projects/<id>.")]
+
+
+@cli.callback()
+def choose(
+    demo_folder: Annotated[
+        Path | None, typer.Option("--demo", metavar="DIR", help="Work on the demo in this folder.")
+    ] = None,
+) -> None:
+    """A Label Studio ML backend: pre-fills annotations, learns from each, orders the queue, finds wrong labels."""
+    if demo_folder is not None:
+        from backend.entrypoints.demo import demo_settings  # noqa: PLC0415 - as below
+
+        os.environ.update(demo_settings(demo_folder))
+
+
+def main() -> None:
+    """Run the command; an expected failure is one sentence on standard error and exit code 1."""
+    try:
+        cli()
+    except BackendError as error:
+        err.print(f"prelabel: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+def read_settings() -> Settings:
+    """Settings of the environment.
+
+    Raises:
+        ConfigurationError: a variable has a value that can't be used; each one is named.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError(f"Settings can't be used: {problems}") from None
+    configure_logging(settings.log_level)
+    return settings
+
+
+def _app() -> App:
+    return build(read_settings())
+
+
+def _key(app: App, project: int) -> str:
+    return app.key(app.label_studio.project(project).uid)
+
+
+@cli.command()
+def web() -> None:
+    """Run the web service only."""
+    from backend.entrypoints.web import run_web  # noqa: PLC0415 - other commands start faster without it
+
+    run_web(read_settings())
+
+
+@cli.command()
+def worker() -> None:
+    """Run one worker only."""
+    from backend.entrypoints.worker import run_worker  # noqa: PLC0415 - as above
+
+    run_worker(read_settings())
+
+
+@cli.command()
+def scheduler() -> None:
+    """Run the scheduler only."""
+    from backend.entrypoints.scheduler import run_scheduler  # noqa: PLC0415 - as above
+
+    run_scheduler(read_settings())
+
+
+@cli.command()
+def up() -> None:
+    """Run everything for a Label Studio that exists: Redis (unless REDIS_URL is set), web, workers, scheduler."""
+    from backend.entrypoints.up import run_up  # noqa: PLC0415 - as above
+
+    run_up(read_settings())
+
+
+@cli.command()
+def demo(
+    directory: Annotated[Path, typer.Option("--dir", help="Folder for all data of the demo.")] = Path("prelabel-demo"),
+    port: Annotated[int, typer.Option(help="Port of the backend.")] = 9090,
+    label_studio_port: Annotated[int, typer.Option(help="Port of Label Studio.")] = 8080,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop a demo that runs in the background.")] = False,
+) -> None:
+    """Start a real Label Studio with a sample project, connected and pre-filled."""
+    from backend.entrypoints.demo import run_demo, stop_demo  # noqa: PLC0415 - as above
+
+    if stop:
+        stop_demo(directory)
+    else:
+        run_demo(directory=directory, port=port, label_studio_port=label_studio_port, detach=detach)
+
+
+@cli.command()
+def connect(project: ProjectId) -> None:
+    """Connect a project: backend, webhook, sampling, first version."""
+    from backend.entrypoints.connect import connect_project  # noqa: PLC0415 - as above
+
+    connect_project(read_settings(), project)
+    out.print(f"Project {project} is connected. Its first suggestions come in a moment: see `prelabel jobs`.")
+
+
+@cli.command()
+def doctor(
+    project: Annotated[int | None, typer.Argument(metavar="[PROJECT]", help="Also look at this project.")] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
+) -> None:
+    """Check the installation, and a project's connection; each finding says what to do."""
+    from backend.entrypoints.doctor import apply_repairs, examine  # noqa: PLC0415 - as above
+
+    app = _app()
+    findings = []
+    for finding in examine(app, project):
+        findings.append(finding)
+        mark = "[green]ok[/]  " if finding.good else "[red]BAD[/] "
+        out.print(f"{mark} [bold]{finding.name}[/]: ", end="")
+        out.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+        if not finding.good and finding.fix:
+            out.print(f"      -> {finding.fix}", markup=False, highlight=False, soft_wrap=True)
+    left = sum(not finding.good for finding in findings)
+    if fix:
+        for finding, problem in apply_repairs(findings):
+            out.print(f"{finding.name}: {problem or 'repaired'}", markup=False, highlight=False, soft_wrap=True)
+            left -= not problem
+    if left:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def retrain(project: ProjectId) -> None:
+    """Train a new version at once."""
+    app = _app()
+    app.queue.request(Job.TRAIN, _key(app, project), argument=FORCED)
+    out.print(f"Training of project {project} is asked for: see `prelabel jobs`.")
+
+
+@cli.command()
+def check(project: ProjectId) -> None:
+    """Look for wrong labels at once."""
+    app = _app()
+    app.queue.request(Job.CHECK, _key(app, project))
+    out.print(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
+
+
+@cli.command()
+def versions(project: ProjectId) -> None:
+    """List a project's versions with their out-of-fold figures."""
+    app = _app()
+    key = _key(app, project)
+    current = app.versions.current(key)
+    table = Table("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
+    for record in app.database.versions(key):
+        mark = " <- current" if record.number == current else ""
+        when = datetime.fromtimestamp(record.created_at).strftime("%Y-%m-%d %H:%M:%S")
+        rows = _figures(app, key, record.number)
+        for question, accuracy, f1 in rows:
+            table.add_row(
+                record.name + mark, record.status.value, when, str(record.n_labels), question, accuracy, f1, record.note
+            )
+    out.print(table)
+
+
+@cli.command()
+def rollback(
+    project: ProjectId, version: Annotated[str, typer.Argument(help="The version to go back to, as v3.")]
+) -> None:
+    """Make an older version current again; its suggestions come back from its folder."""
+    app = _app()
+    key = _key(app, project)
+    number = version.removeprefix("v")
+    if not number.isdigit() or int(number) not in {record.number for record in app.database.versions(key)}:
+        raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
+    app.queue.request(Job.ROLLBACK, key, argument=int(number))
+    out.print(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
+
+
+@cli.command()
+def jobs(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Show what is asked for, running, done and failed, with progress."""
+    found = _app().queue.jobs()
+    if as_json:
+        fields = ("id", "job", "key", "status", "step", "done", "total", "error")
+        out.print_json(json.dumps([{name: getattr(job, name) for name in fields} for job in found]))
+        return
+    table = Table("job", "project", "status", "progress", "started", "error")
+    for job in found:
+        progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step
+        started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
+        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
+    out.print(table)
+
+
+def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
+    """(question, accuracy with interval, macro-F1) of a version; dashes where nothing could be measured."""
+    try:
+        questions = app.versions.metrics(key, number).get("questions", {})
+    except BackendError:
+        # Still in training, or its folder is gone: the record itself is shown all the same.
+        questions = {}
+    rows = []
+    for name, figures in questions.items():
+        accuracy, interval, f1 = (figures.get(field) for field in ("accuracy", "accuracy_interval", "macro_f1"))
+        text = "-" if accuracy is None else f"{accuracy:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
+        rows.append((name, text, "-" if f1 is None else f"{f1:.3f}"))
+    return rows or [("-", "-", "-")]
+
+
+if __name__ == "__main__":
+    main()

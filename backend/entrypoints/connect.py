@@ -1,0 +1,78 @@
+"""Connecting a project: what `prelabel connect`, `prelabel demo` and `prelabel doctor --fix` do in Label Studio."""
+
+from dataclasses import replace
+
+from backend.adapters.label_studio import same_address
+from backend.bootstrap import App, build, webhook_secret
+from backend.errors import LabelStudioError
+from backend.ports import Job, ProjectInfo
+from backend.settings import Settings
+from backend.workflows.reconcile import known_project
+
+TITLE = "Prelabel"
+SAMPLING = "Uncertainty sampling"
+"""Label Studio's name for the queue that follows our scores."""
+
+
+def connect_project(settings: Settings, project_id: int) -> None:
+    """Register the backend in a project with its webhook and sampling, and ask for a first version.
+
+    Safe to call again: what is there already is brought up to date.
+
+    Raises:
+        LabelStudioError: Label Studio refused; the message says why, also when it can't reach this backend.
+        ConfigurationError: a setting is missing, or Redis or the database doesn't answer.
+    """
+    app = build(settings)
+    info = app.label_studio.project(project_id)
+    key = app.key(info.uid)
+    record = known_project(app.deps, key)
+    app.database.save_project(replace(record, title=info.title))
+    register(app, info)
+    repair_webhook(app, info)
+    repair_sampling(app, info)
+    app.queue.request(Job.RECONCILE, key)
+
+
+def register(app: App, info: ProjectInfo) -> None:
+    """Register the backend, with basic auth if it is set. Label Studio tries it out at once."""
+    settings = app.settings
+    password = settings.basic_auth_pass.get_secret_value()
+    auth = (settings.basic_auth_user, password) if settings.basic_auth_user else None
+    try:
+        app.label_studio.connect(info.id, settings.public_url, TITLE, auth)
+    except LabelStudioError as error:
+        if error.status != 400:
+            raise
+        raise LabelStudioError(explain_unreachable(settings.public_url, str(error)), error.status) from error
+
+
+def explain_unreachable(url: str, said: str) -> str:
+    """Why Label Studio can't use our address, with what to do."""
+    if any(word in said for word in ("reserved", "private", "loopback", "local", "SSRF", "not allowed", "blocked")):
+        return (
+            f"Label Studio doesn't call private addresses like {url}: start it with ML_BLOCK_LOCAL_IP=false and "
+            f"SSRF_PROTECTION_ENABLED=false, or set BACKEND_URL to a public address. It said: {said}"
+        )
+    return (
+        f"Label Studio can't reach this backend at {url}. Is `prelabel up` running? BACKEND_URL must be the address as "
+        f"Label Studio sees it (in Docker: http://host.docker.internal:{url.rsplit(':', 1)[-1]}). It said: {said}"
+    )
+
+
+def repair_webhook(app: App, info: ProjectInfo) -> None:
+    """Make the project's webhook to us active, complete and signed with our secret."""
+    secret = webhook_secret(app.settings.model_dir)
+    url = f"{app.settings.public_url}/webhook"
+    ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
+    if not ours:
+        app.label_studio.set_webhook(info.id, None, url, secret)
+    for item in ours:
+        if not (item.is_active and item.has_secret and item.sends_everything):
+            app.label_studio.set_webhook(info.id, item.id, url, secret)
+
+
+def repair_sampling(app: App, info: ProjectInfo) -> None:
+    """Make the queue follow our scores."""
+    if info.sampling != SAMPLING:
+        app.label_studio.update_project(info.id, {"sampling": SAMPLING})

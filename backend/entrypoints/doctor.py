@@ -1,0 +1,236 @@
+"""`prelabel doctor`: what is wrong with the installation and with a project's connection, and how to repair it."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from backend.adapters.label_studio import same_address
+from backend.bootstrap import App, webhook_secret
+from backend.entrypoints.connect import (
+    SAMPLING,
+    explain_unreachable,
+    register,
+    repair_sampling,
+    repair_webhook,
+)
+from backend.entrypoints.jobs import FORCED
+from backend.errors import BackendError, ConfigurationError, LabelStudioError
+from backend.ports import Job, ProjectInfo, version_name
+from backend.workflows.reconcile import show_version
+
+REACH_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `fix` says what to do when it isn't good; `repair` does it, where we can."""
+
+    name: str
+    good: bool
+    detail: str
+    fix: str = ""
+    repair: Callable[[], None] | None = None
+
+
+def examine(app: App, project_id: int | None) -> Iterator[Finding]:
+    """Look at everything, the parts that others depend on first."""
+    yield _examine_url(app)
+    yield _examine_token(app)
+    yield _examine_redis(app)
+    yield _examine_processes(app)
+    yield _examine_database(app)
+    yield _examine_folder(app)
+    yield _examine_rules(app)
+    yield _examine_backend(app)
+    if project_id is not None:
+        yield from _examine_project(app, project_id)
+
+
+def token_kind(api_key: str) -> str:
+    """What an API key looks like: "personal access token", "access token", "legacy token" or "nothing"."""
+    if not api_key:
+        return "nothing"
+    parts = api_key.split(".")
+    if len(parts) != 3:
+        return "legacy token"
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return "legacy token"
+    return "access token" if claims.get("token_type") == "access" else "personal access token"
+
+
+def _examine_url(app: App) -> Finding:
+    url, name = app.settings.label_studio_url, "Label Studio's address"
+    if not url:
+        return Finding(name, False, "LABEL_STUDIO_URL is not set", "Set it to the address of your Label Studio.")
+    try:
+        httpx.get(f"{url}/health", timeout=REACH_TIMEOUT_S).raise_for_status()
+    except httpx.HTTPError as error:
+        fix = "Start Label Studio, or correct LABEL_STUDIO_URL (in a container, localhost is the container itself)."
+        return Finding(name, False, f"{url} doesn't answer ({type(error).__name__})", fix)
+    return Finding(name, True, f"{url} answers")
+
+
+def _examine_token(app: App) -> Finding:
+    kind = token_kind(app.settings.label_studio_api_key.get_secret_value())
+    name = "API key"
+    if kind == "access token":
+        fix = "An access token lives five minutes. Use the personal access token itself (Account & Settings)."
+        return Finding(name, False, "LABEL_STUDIO_API_KEY is a short-lived access token", fix)
+    try:
+        who = app.label_studio.whoami()
+    except BackendError as error:
+        fix = "Make a personal access token in Account & Settings and set LABEL_STUDIO_API_KEY."
+        if kind == "legacy token":
+            fix += " Legacy tokens work only where the organization allows them (Organization > API Tokens Settings)."
+        return Finding(name, False, str(error), fix)
+    return Finding(name, True, f"{kind} of {who}")
+
+
+def _examine_redis(app: App) -> Finding:
+    where = "the embedded Redis" if not app.settings.redis_url else "REDIS_URL"
+    try:
+        return Finding("Redis", True, f"{where} answers (version {app.queue.ping()})")
+    except ConfigurationError as error:
+        return Finding("Redis", False, str(error), "Start `prelabel up`, which brings Redis, or set REDIS_URL.")
+
+
+def _examine_processes(app: App) -> Finding:
+    name = "Worker and scheduler"
+    try:
+        workers, scheduler = app.queue.alive()
+    except ConfigurationError as error:
+        return Finding(name, False, str(error), "Repair Redis first.")
+    missing = [what for what, there in (("worker", workers > 0), ("scheduler", scheduler)) if not there]
+    if missing:
+        fix = "Start `prelabel up`, or `prelabel worker` and `prelabel scheduler`."
+        return Finding(name, False, f"no {' and no '.join(missing)} runs", fix)
+    return Finding(name, True, f"{workers} worker(s) and the scheduler run")
+
+
+def _examine_database(app: App) -> Finding:
+    try:
+        return Finding("Database", True, f"{app.database.ping()} answers")
+    except ConfigurationError as error:
+        return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it to use SQLite in MODEL_DIR.")
+
+
+def _examine_folder(app: App) -> Finding:
+    folder = app.settings.model_dir.resolve()
+    try:
+        app.versions.check_writable()
+    except OSError as error:
+        fix = "Set MODEL_DIR to a folder this user may write to (in Docker: mount a volume owned by user 1000)."
+        return Finding("Model folder", False, f"{folder} can't be written to ({error.strerror})", fix)
+    return Finding("Model folder", True, f"{folder} is writable")
+
+
+def _examine_rules(app: App) -> Finding:
+    try:
+        loaded = app.deps.rules.load()
+    except ConfigurationError as error:
+        return Finding("Labeling functions", False, str(error), "Correct LF_RULES_DIR.")
+    if loaded.set_aside:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in loaded.set_aside.items())
+        return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")
+    return Finding("Labeling functions", True, f"{len(loaded.rules)} rules from {app.settings.lf_rules_dir}")
+
+
+def _examine_backend(app: App) -> Finding:
+    url = app.settings.public_url
+    try:
+        httpx.get(f"{url}/health", timeout=REACH_TIMEOUT_S).raise_for_status()
+    except httpx.HTTPError as error:
+        fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
+        return Finding("This backend", False, f"{url} doesn't answer from here ({type(error).__name__})", fix)
+    return Finding("This backend", True, f"{url} answers from here")
+
+
+def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
+    try:
+        info = app.label_studio.project(project_id)
+        yield Finding("Project", True, f"{info.title!r}, {info.n_tasks} tasks")
+        yield _examine_connection(app, info)
+        yield _examine_webhook(app, info)
+        yield _examine_sampling(app, info)
+        yield _examine_version(app, info)
+        yield _examine_controls(app, info)
+    except BackendError as error:
+        yield Finding("Project", False, str(error), "Check the project's number and that the key's user may change it.")
+
+
+def _examine_connection(app: App, info: ProjectInfo) -> Finding:
+    url, name = app.settings.public_url, "Label Studio reaches the backend"
+    ours = [item for item in app.label_studio.connections(info.id) if same_address(item.url, url)]
+    if not ours:
+        fix = f"`prelabel connect {info.id}`"
+        return Finding(name, False, f"{url} is not connected to this project", fix, lambda: register(app, info))
+    if ours[0].error:
+        return Finding(name, False, "it can't", explain_unreachable(url, ours[0].error), lambda: register(app, info))
+    return Finding(name, True, f"{url} is connected")
+
+
+def _examine_webhook(app: App, info: ProjectInfo) -> Finding:
+    secret, name = webhook_secret(app.settings.model_dir), "Webhook"
+    url = f"{app.settings.public_url}/webhook"
+    ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
+    if ours and all(item.is_active and item.has_secret and item.sends_everything for item in ours):
+        return Finding(name, True, "active, for all events, with our secret")
+    what = "missing" if not ours else "inactive, incomplete, or without our secret"
+    return Finding(name, False, what, "`prelabel doctor --fix` sets it up", lambda: repair_webhook(app, info))
+
+
+def _examine_sampling(app: App, info: ProjectInfo) -> Finding:
+    if info.sampling == SAMPLING:
+        return Finding("Sampling", True, info.sampling)
+    fix = f"Set it to {SAMPLING!r} (Settings > General), so that the most useful tasks come first."
+    return Finding("Sampling", False, f"it is {info.sampling!r}", fix, lambda: repair_sampling(app, info))
+
+
+def _examine_version(app: App, info: ProjectInfo) -> Finding:
+    name, key = "Version", app.key(info.uid)
+    number = app.versions.current(key)
+    ours = version_name(number)
+    if not number:
+        detail, fix = "nothing was trained yet", f"`prelabel retrain {info.id}` (and see `prelabel jobs`)"
+        return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
+    if info.model_version == ours and info.shows_predictions:
+        return Finding(name, True, f"the project shows {ours}, which is ours")
+    if ours not in app.label_studio.versions(info.id):
+        detail = f"Label Studio has no prediction of {ours}"
+        fix = f"`prelabel retrain {info.id}` pushes anew; without open tasks there is nothing to push"
+        return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
+    shown = repr(info.model_version) if info.shows_predictions else "no predictions"
+    detail = f"the project shows {shown}, ours is {ours}"
+    fix = "Settings > Annotation > Use predictions to prelabel tasks: choose our version."
+    return Finding(name, False, detail, fix, lambda: show_version(app.deps, info, ours))
+
+
+def _examine_controls(app: App, info: ProjectInfo) -> Finding:
+    config = app.deps.parse_label_config(info.label_config)
+    answered = ", ".join(question.name for question in config.questions) or "none"
+    if config.unsupported:
+        empty = "; ".join(f"{name}: {reason}" for name, reason in config.unsupported.items())
+        return Finding("Controls", bool(config.questions), f"answered: {answered}; left empty: {empty}")
+    return Finding("Controls", bool(config.questions), f"answered: {answered}", "Add Choices, Rating or Taxonomy.")
+
+
+def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:
+    """Repair what can be repaired; returns each bad finding with what became of it ("" = repaired)."""
+    outcome = []
+    for finding in findings:
+        if finding.good:
+            continue
+        if finding.repair is None:
+            outcome.append((finding, "can't be repaired from here"))
+            continue
+        try:
+            finding.repair()
+            outcome.append((finding, ""))
+        except (LabelStudioError, ConfigurationError) as error:
+            outcome.append((finding, str(error)))
+    return outcome

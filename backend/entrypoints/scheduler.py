@@ -1,0 +1,52 @@
+"""The scheduler: moves requests that are due into rq, asks for the regular jobs, gives dead workers' jobs back."""
+
+import signal
+import threading
+import time
+
+import structlog
+
+from backend.bootstrap import App, build
+from backend.errors import BackendError
+from backend.ports import Job
+from backend.settings import Settings
+
+TICK_S = 0.25
+RECOVER_EACH_S = 5.0
+AFTER_ERROR_S = 2.0
+
+log = structlog.get_logger()
+
+
+def run_scheduler(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Two schedulers at once do no harm: a request that both move runs twice."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    schedule(build(settings), stop)
+
+
+def schedule(app: App, stop: threading.Event) -> None:
+    """Tick until told to stop. Redis or the database being away is logged, and tried again."""
+    regular_at = recover_at = 0.0
+    while not stop.wait(TICK_S):
+        try:
+            app.queue.beat()
+            app.queue.move_due()
+            if time.monotonic() >= recover_at:
+                app.queue.recover_abandoned()
+                recover_at = time.monotonic() + RECOVER_EACH_S
+            if time.monotonic() >= regular_at:
+                request_regular_jobs(app)
+                regular_at = time.monotonic() + app.settings.reconcile_each_s
+        except BackendError as error:
+            log.error("scheduler waits", error=str(error))
+            stop.wait(AFTER_ERROR_S)
+
+
+def request_regular_jobs(app: App) -> None:
+    """Ask for a reconciliation of each project, and for a check where the last one is too long ago."""
+    for project in app.database.projects():
+        app.queue.request(Job.RECONCILE, project.key)
+        if app.versions.current(project.key) and time.time() - project.checked_at > app.settings.check_each_s:
+            app.queue.request(Job.CHECK, project.key)

@@ -1,0 +1,48 @@
+"""`prelabel up`: everything but Label Studio itself."""
+
+import os
+
+from rich.console import Console
+
+from backend.adapters.label_studio import LabelStudioApi
+from backend.entrypoints.processes import (
+    Interrupted,
+    Supervisor,
+    backend_programs,
+    check_port,
+    redis_program,
+    stop_on_signals,
+)
+from backend.settings import Settings
+
+
+def run_up(settings: Settings) -> None:
+    """Start Redis (unless REDIS_URL is set), web service, workers and scheduler; run until Ctrl-C.
+
+    Raises:
+        ConfigurationError: a port is in use, a setting is missing, or a part doesn't start.
+        LabelStudioError: Label Studio doesn't answer, or refuses the key.
+    """
+    console = Console()
+    api_key = settings.label_studio_api_key.get_secret_value()
+    who = LabelStudioApi(settings.label_studio_url, api_key, settings.label_studio_timeout_s).whoami()
+    console.print(f"Label Studio at {settings.label_studio_url} answers {who}.", highlight=False)
+    check_port(settings.port, "PORT")
+    stop = stop_on_signals()
+    supervisor = Supervisor(settings.model_dir.resolve() / "logs", console.print, stop)
+    try:
+        programs = backend_programs(settings, os.environ)
+        for program in programs if settings.redis_url else [redis_program(settings), *programs]:
+            supervisor.start(program)
+            console.print(f"{program.name} runs.")
+        console.print(
+            f"Prelabel listens on {settings.public_url}. Now connect a project: prelabel connect PROJECT\n"
+            f"Logs: {settings.model_dir.resolve() / 'logs'}. Ctrl-C stops it.",
+            highlight=False,
+        )
+        supervisor.watch()
+    except Interrupted:
+        console.print("Interrupted.")
+    finally:
+        supervisor.stop()
+        console.print("Stopped.")

@@ -1,0 +1,290 @@
+"""The web service: Label Studio's ML backend protocol, in the shapes that Label Studio 1.23.2 sends and reads."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import structlog
+import uvicorn
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBasic, HTTPBasicCredentials
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from backend.adapters.label_studio_json import format_result, project_uid
+from backend.bootstrap import App, build, same_secret, webhook_secret
+from backend.entrypoints.jobs import FORCED
+from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
+from backend.ports import Job, version_name
+from backend.settings import Settings
+from backend.workflows.suggest import answer
+
+STATUS = {BadRequest: 422, ConfigurationError: 503, LabelStudioError: 502, ModelMissing: 503, RuleError: 500}
+"""HTTP status of each kind of error; anything else on purpose is 500."""
+UID = r"^\d{1,18}\.\d{1,18}$"
+"""A project uid becomes part of a folder's name, so nothing else may pass."""
+EVENT_DELAY_S = 1.0
+"""Events that follow each other within a second are read together."""
+KNOWN_ACTIONS = {
+    "START_TRAINING",
+    "ANNOTATION_CREATED",
+    "ANNOTATIONS_CREATED",
+    "ANNOTATION_UPDATED",
+    "ANNOTATIONS_UPDATED",
+    "ANNOTATION_DELETED",
+    "ANNOTATIONS_DELETED",
+    "TASK_CREATED",
+    "TASKS_CREATED",
+    "TASK_DELETED",
+    "TASKS_DELETED",
+    "PROJECT_CREATED",
+    "PROJECT_UPDATED",
+}
+"""Annotations, tasks or settings changed; what else Label Studio may send doesn't concern us."""
+
+log = structlog.get_logger()
+basic = HTTPBasic(auto_error=False)
+
+
+class SetupRequest(BaseModel):
+    """What Label Studio sends when it connects, and at each load of some of its pages."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    project: str = Field(pattern=UID)
+    label_config: str = Field(default="<View/>", alias="schema")
+
+
+class TaskItem(BaseModel):
+    """A task to suggest for. All else that Label Studio sends with it is left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: int | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class PredictRequest(BaseModel):
+    """Tasks to suggest for, with the label config to do it in."""
+
+    model_config = ConfigDict(extra="ignore")
+    tasks: list[TaskItem]
+    project: str = Field(pattern=UID)
+    label_config: str
+
+
+class EventRequest(BaseModel):
+    """A webhook event, or the Start Training button. `project` is Label Studio's project, or its uid (`/train`)."""
+
+    model_config = ConfigDict(extra="ignore")
+    action: str = "START_TRAINING"
+    project: dict[str, Any] | str
+
+
+class JobRequest(BaseModel):
+    """A job to ask about."""
+
+    job: str
+
+
+class Metrics:
+    """Prometheus figures of one web service, in a registry of its own (tests build several services)."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        names = ["method", "path", "status"]
+        self.requests = Counter("prelabel_requests_total", "HTTP requests.", names, registry=self.registry)
+        self.seconds = Histogram("prelabel_request_seconds", "Time to answer.", ["path"], registry=self.registry)
+        self.events = Counter("prelabel_events_total", "Webhook events.", ["action"], registry=self.registry)
+        self.suggested = Counter("prelabel_suggestions_total", "Suggestions.", ["kind"], registry=self.registry)
+        self.faults = Counter("prelabel_rule_faults_total", "Faults of rules.", ["rule"], registry=self.registry)
+        self.waiting = Gauge("prelabel_jobs_waiting", "Jobs that wait.", registry=self.registry)
+        self.running = Gauge("prelabel_jobs_running", "Jobs that run.", registry=self.registry)
+        self.version = Gauge("prelabel_version", "Current version.", ["project"], registry=self.registry)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The web application. Connects to nothing before the first request that needs it."""
+    app = build(settings)
+
+    @asynccontextmanager
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+        api.state.secret = webhook_secret(settings.model_dir)
+        yield
+
+    api = FastAPI(
+        title="Prelabel",
+        version="0.1.0",
+        lifespan=lifespan,
+        description="A Label Studio ML backend that learns from every annotation.",
+    )
+    api.state.app = app
+    api.state.metrics = Metrics()
+    api.middleware("http")(_measure)
+    api.exception_handler(BackendError)(_explain)
+    for route in (_add_probes, _add_protocol, _add_events):
+        route(api)
+    return api
+
+
+def run_web(settings: Settings) -> None:
+    """Serve until stopped."""
+    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+
+
+def _app(request: Request) -> App:
+    found: App = request.app.state.app
+    return found
+
+
+def _metrics(request: Request) -> Metrics:
+    found: Metrics = request.app.state.metrics
+    return found
+
+
+def _credentials_match(settings: Settings, credentials: HTTPBasicCredentials | None) -> bool:
+    if credentials is None:
+        return False
+    user_matches = same_secret(credentials.username, settings.basic_auth_user)
+    return same_secret(credentials.password, settings.basic_auth_pass.get_secret_value()) and user_matches
+
+
+def _require_basic_auth(request: Request, credentials: Annotated[HTTPBasicCredentials | None, Depends(basic)]) -> None:
+    settings = _app(request).settings
+    if settings.basic_auth_user and not _credentials_match(settings, credentials):
+        raise HTTPException(401, "Send BASIC_AUTH_USER and BASIC_AUTH_PASS.", {"WWW-Authenticate": "Basic"})
+
+
+def _require_sender(
+    request: Request,
+    credentials: Annotated[HTTPBasicCredentials | None, Depends(basic)],
+    secret: Annotated[str | None, Header(alias="X-Webhook-Secret")] = None,
+) -> None:
+    """Webhooks carry our secret instead of basic auth; Start Training carries basic auth instead of the secret.
+
+    Without basic auth an event needs neither (a backend connected by hand in Label Studio sends none): all it can cause
+    is that we read the project again. A wrong secret is always refused.
+    """
+    settings = _app(request).settings
+    if secret is not None and not same_secret(secret, request.app.state.secret):
+        raise HTTPException(401, "The webhook's secret is not ours: `prelabel doctor --fix` renews it.")
+    if secret is None and settings.basic_auth_user and not _credentials_match(settings, credentials):
+        raise HTTPException(401, "Send the webhook's secret or basic auth: `prelabel doctor --fix` sets it up.")
+
+
+async def _measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    started = time.perf_counter()
+    response = await call_next(request)
+    # The route's own path, so that unknown addresses can't fill the registry.
+    path = getattr(request.scope.get("route"), "path", "other")
+    metrics = _metrics(request)
+    metrics.requests.labels(request.method, path, str(response.status_code)).inc()
+    metrics.seconds.labels(path).observe(time.perf_counter() - started)
+    return response
+
+
+async def _explain(request: Request, error: Exception) -> JSONResponse:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
+    log.warning("request failed", path=request.url.path, status=status, error=str(error))
+    return JSONResponse({"detail": str(error)}, status)
+
+
+def _add_probes(api: FastAPI) -> None:
+    @api.get("/", tags=["probes"])
+    @api.get("/health", tags=["probes"])
+    async def health() -> dict[str, str]:
+        """Label Studio asks this before anything else. No I/O."""
+        return {"status": "UP", "model_class": "Prelabel"}
+
+    @api.get("/metrics", tags=["probes"], dependencies=[Depends(_require_basic_auth)])
+    def prometheus(request: Request) -> Response:
+        """Figures for Prometheus."""
+        app, metrics = _app(request), _metrics(request)
+        waiting, running = app.queue.depth()
+        metrics.waiting.set(waiting)
+        metrics.running.set(running)
+        for project in app.database.projects():
+            metrics.version.labels(project.key).set(app.versions.current(project.key))
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_protocol(api: FastAPI) -> None:
+    protected = [Depends(_require_basic_auth)]
+
+    @api.post("/setup", tags=["protocol"], dependencies=protected)
+    def setup(body: SetupRequest, request: Request, background: BackgroundTasks) -> dict[str, str]:
+        """The version that is current, from a local file; what follows from the call is asked for after the answer."""
+        app = _app(request)
+        key = app.key(body.project)
+        config = app.deps.parse_label_config(body.label_config)
+        for name, reason in config.unsupported.items():
+            log.warning("control is left empty", project=key, control=name, reason=reason)
+        background.add_task(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
+        return {"model_version": version_name(app.versions.current(key))}
+
+    @api.post("/predict", tags=["protocol"], dependencies=protected)
+    def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
+        """One result for each task, in order; an abstention is an empty result with score 0."""
+        app, metrics = _app(request), _metrics(request)
+        tasks = [task.data for task in body.tasks]
+        answers = answer(app.deps, app.key(body.project), body.label_config, tasks, app.settings.predict_deadline_s)
+        for rule, count in answers.faults.counts.items():
+            metrics.faults.labels(rule).inc(count)
+        if answers.late:
+            log.warning("deadline reached", project=body.project, tasks=len(tasks), without_answer=answers.late)
+        results = [
+            {
+                "result": format_result(suggestion, answers.questions),
+                "score": round(suggestion.score, 6),
+                "model_version": answers.version,
+            }
+            for suggestion in answers.suggestions
+        ]
+        abstained = sum(not item["result"] for item in results)
+        metrics.suggested.labels("abstention").inc(abstained)
+        metrics.suggested.labels("answer").inc(len(results) - abstained)
+        return {"results": results, "model_version": answers.version}
+
+    @api.get("/versions", tags=["protocol"], dependencies=protected)
+    def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
+        """Versions of a project; Label Studio names none, so without one those of all projects."""
+        app = _app(request)
+        keys = [app.key(project)] if project else [item.key for item in app.database.projects()]
+        numbers = {record.number for key in keys for record in app.database.versions(key)}
+        return {"versions": [version_name(number) for number in sorted(numbers)]}
+
+    @api.post("/job_status", tags=["protocol"], dependencies=protected)
+    def job_status(body: JobRequest, request: Request) -> dict[str, str]:
+        """State of a job: queued, started, finished or failed; 410 when nobody knows it any more."""
+        app = _app(request)
+        kind, _, key = body.job.partition(":")
+        status = app.queue.request_status(Job(kind), key) if kind in set(Job) else app.queue.status(body.job)
+        if status is None:
+            raise HTTPException(410, "This job is not known any more.")
+        return {"job_status": "queued" if status in {"scheduled", "deferred"} else status}
+
+
+def _add_events(api: FastAPI) -> None:
+    @api.post("/webhook", status_code=201, tags=["events"], dependencies=[Depends(_require_sender)])
+    @api.post("/train", status_code=201, tags=["events"], dependencies=[Depends(_require_sender)])
+    async def webhook(body: EventRequest, request: Request) -> dict[str, str]:
+        """Take an event. It is only a hint: the job it asks for reads Label Studio. Answers after one Redis write."""
+        app = _app(request)
+        uid = body.project if isinstance(body.project, str) else project_uid(body.project)
+        key = app.key(_checked_uid(uid))
+        _metrics(request).events.labels(body.action if body.action in KNOWN_ACTIONS else "other").inc()
+        if body.action == "START_TRAINING":
+            await run_in_threadpool(app.queue.request, Job.TRAIN, key, argument=FORCED)
+            return {"status": "accepted", "job": f"{Job.TRAIN.value}:{key}"}
+        if body.action in KNOWN_ACTIONS:
+            await run_in_threadpool(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
+            return {"status": "accepted", "job": f"{Job.RECONCILE.value}:{key}"}
+        return {"status": "ignored"}
+
+
+def _checked_uid(uid: str) -> str:
+    parts = uid.split(".")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise BadRequest("project must be Label Studio's uid, <id>.<seconds>, or its project with id and created_at.")
+    return uid

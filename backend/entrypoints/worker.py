@@ -1,0 +1,32 @@
+"""The rq worker: runs one job at a time, in a process of its own."""
+
+from rq import Worker
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from backend.bootstrap import build
+from backend.settings import Settings
+
+HEARTBEAT_EACH_S = 5
+MISSING_AFTER_S = 20
+"""A worker that gave no sign for so long is dead, and its job goes to another one."""
+
+
+class PromptWorker(Worker):
+    """An rq worker whose death is noticed after seconds (rq's own: after 90 s)."""
+
+    def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002 - rq's signature
+        """Seconds that a sign of life counts for."""
+        return MISSING_AFTER_S
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until stopped. A running job is finished first on SIGTERM."""
+    # Loaded once here instead of in each job's process, which is forked from this one.
+    import backend.entrypoints.jobs  # noqa: F401, PLC0415
+
+    queue = build(settings).queue
+    worker = PromptWorker(
+        [queue.rq], connection=queue.redis, serializer=JSONSerializer, job_monitoring_interval=HEARTBEAT_EACH_S
+    )
+    worker.work(with_scheduler=True, logging_level=settings.log_level)

@@ -1,0 +1,325 @@
+"""The whole loop on a real Label Studio, seen through its API and in a real browser."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
+from tests.conftest import Demo, wait_for
+from tests.run import find_chromium
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGE_TIMEOUT_MS = 90_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    assert path, "Chromium is missing: tests/run.py installs it"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, demo: Demo) -> Page:
+    """A browser in which the demo's user is signed in."""
+    opened = browser.new_page(viewport={"width": 1400, "height": 900})
+    opened.set_default_timeout(PAGE_TIMEOUT_MS)
+    opened.goto(f"{demo.url}/user/login/")
+    opened.fill("input[name=email]", demo.state["email"])
+    opened.fill("input[name=password]", demo.state["password"])
+    opened.click("button[type=submit]")
+    opened.wait_for_url(lambda url: "/user/login" not in url)
+    return opened
+
+
+class Team:
+    """A project, and the people who work in it."""
+
+    def __init__(self, demo: Demo, n_tasks: int) -> None:
+        self.demo = demo
+        reviews = load_reviews()[:n_tasks]
+        self.project, self.task_ids = demo.new_project(LABEL_CONFIG, reviews)
+        gold = load_gold()
+        self.gold = {task_id: gold[str(review["id"])] for task_id, review in zip(self.task_ids, reviews, strict=True)}
+
+    def task_of(self, text: str) -> int:
+        return self.task_ids[[review["text"] for review in load_reviews()].index(text)]
+
+    def info(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/api/projects/{self.project}/")
+        return found
+
+    def get(self, path: str, **params: object) -> Any:
+        with self.demo.api as api:
+            return api.get(path, params=params).raise_for_status().json()  # type: ignore[arg-type]
+
+    def annotate(self, task_id: int, label: str) -> int:
+        with self.demo.api as api:
+            answer = api.post(f"/api/tasks/{task_id}/annotations/", json={"result": result(label)})
+            return int(answer.raise_for_status().json()["id"])
+
+    def change(self, annotation_id: int, label: str) -> None:
+        with self.demo.api as api:
+            api.patch(f"/api/annotations/{annotation_id}/", json={"result": result(label)}).raise_for_status()
+
+    def next_task(self) -> dict[str, Any]:
+        """What "Label All Tasks" serves."""
+        with self.demo.api as api:
+            path = f"/api/dm/actions?id=next_task&project={self.project}"
+            found: dict[str, Any] = api.post(path, json={"project": str(self.project)}).raise_for_status().json()
+            return found
+
+    def versions(self) -> dict[str, int]:
+        found: dict[str, int] = self.get(f"/api/projects/{self.project}/model-versions/")
+        return found
+
+    def predictions(self, version: str) -> dict[int, dict[str, Any]]:
+        """Predictions of a version by task; fails when a task has two."""
+        found: dict[int, dict[str, Any]] = {}
+        for item in self.get("/api/predictions/", project=self.project):
+            if item["model_version"] == version:
+                assert item["task"] not in found, "two predictions of one version"
+                found[item["task"]] = item
+        return found
+
+    def tab(self, title: str) -> list[dict[str, Any]]:
+        """Tasks that a tab shows, in its order."""
+        tabs = self.get("/api/dm/views/", project=self.project)
+        number = next(tab["id"] for tab in tabs if tab["data"]["title"] == title)
+        found: list[dict[str, Any]] = self.get("/api/tasks/", view=number, project=self.project, fields="all")["tasks"]
+        return found
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is asked for or running in this project."""
+        busy = {"requested", "queued", "started", "scheduled"}
+        mine = [job for job in self.demo.jobs() if job.key.startswith(f"{self.project}.")]
+        failed = [job for job in mine if job.status == "failed"]
+        assert not failed, failed
+        return not any(job.status in busy for job in mine)
+
+    def settle(self) -> None:
+        """Wait until everything that follows from what was done has happened."""
+        quiet_since = 0.0
+
+        def quiet() -> bool:
+            nonlocal quiet_since
+            if not self.is_quiet():
+                quiet_since = 0.0
+            elif not quiet_since:
+                quiet_since = time.monotonic()
+            return bool(quiet_since) and time.monotonic() - quiet_since > 3
+
+        wait_for(quiet, 180, "a quiet project")
+
+
+def result(label: str) -> list[dict[str, Any]]:
+    return [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+
+
+def checked(page: Page) -> list[str]:
+    """Labels that are selected on the labeling screen."""
+    found: list[str] = page.evaluate(
+        "() => Array.from(document.querySelectorAll('input[type=checkbox],input[type=radio]'))"
+        ".filter(input => input.checked && ['Positive', 'Negative', 'Neutral'].includes(input.name))"
+        ".map(input => input.name)"
+    )
+    return found
+
+
+def open_label_stream(page: Page, team: Team) -> None:
+    page.goto(f"{team.demo.url}/projects/{team.project}/data")
+    page.get_by_text("Label All Tasks").first.click()
+    page.wait_for_selector("input[name='Neutral']")
+
+
+def shown_review(page: Page) -> str:
+    """Text of the review on the labeling screen."""
+    body = page.inner_text("body")
+    return next(text for review in load_reviews() if (text := str(review["text"])) in body)
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
+    # Start empty and connect with one command.
+    team = Team(demo, 200)
+    assert team.info()["model_version"] == ""
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    assert team.versions() == {"v1": 200}
+    first = team.predictions("v1")
+
+    # The suggestion is selected on the labeling screen, for the task we know least about.
+    open_label_stream(page, team)
+    page.wait_for_function("() => document.querySelectorAll('input:checked').length > 0")
+    page.screenshot(path=tmp_path / "pre-selected.png")
+    least_sure = min(first.values(), key=lambda item: item["score"])
+    text = shown_review(page)
+    served = team.task_of(text)
+    assert first[served]["score"] == least_sure["score"]
+    assert checked(page) == first[served]["result"][0]["value"]["choices"]
+
+    # Two annotations in the browser: one suggestion accepted, one corrected; thirty through the API.
+    page.get_by_test_id("bottombar-submit-button").click()
+    page.wait_for_function("text => !document.body.innerText.includes(text)", arg=text)
+    page.wait_for_function("() => document.querySelectorAll('input:checked').length > 0")
+    second_text = shown_review(page)
+    second = team.task_of(second_text)
+    (suggested,) = checked(page)
+    corrected = next(label for label in ("Positive", "Negative", "Neutral") if label != suggested)
+    page.locator(f"input[name='{corrected}']").check(force=True)
+    wait_for(lambda: checked(page) == [corrected], 20, "the corrected label")
+    page.get_by_test_id("bottombar-submit-button").click()
+    page.wait_for_function("text => !document.body.innerText.includes(text)", arg=second_text)
+    origins = {
+        task_id: team.get(f"/api/tasks/{task_id}/annotations/")[0]["result"][0]["origin"]
+        for task_id in (served, second)
+    }
+    assert origins == {served: "prediction", second: "prediction-changed"}
+    # Label Studio reserves the task that the browser shows now: it is labeled too, so that the next one is free.
+    reserved = team.next_task()["id"]
+    others = [task_id for task_id in team.task_ids if task_id not in {served, second, reserved}]
+    labeled = [reserved, *others[:29]]
+    annotations = {task_id: team.annotate(task_id, team.gold[task_id]) for task_id in labeled}
+
+    # A new version appears by itself, and its predictions replace the old ones.
+    team.settle()
+    version = team.info()["model_version"]
+    assert version not in {"", "v1"}
+    assert len(team.versions()) == 2, "the current version and the one before"
+    current = team.predictions(version)
+    is_open = set(team.task_ids) - set(labeled) - {served, second}
+    assert set(current) == is_open
+
+    # The next task is the one with the highest priority, in the label stream and in the tab.
+    lowest = min(item["score"] for item in current.values())
+    follower = team.next_task()
+    assert current[follower["id"]]["score"] == pytest.approx(lowest)
+    in_tab = [item["id"] for item in team.tab("Prelabel: next")]
+    scores = [current[task_id]["score"] for task_id in in_tab]
+    assert scores == sorted(scores)
+    assert scores[0] == pytest.approx(lowest)
+
+    # Five labels are flipped on purpose; most of them are found.
+    for task_id in team.task_ids[-60:]:
+        if task_id in is_open:
+            annotations[task_id] = team.annotate(task_id, team.gold[task_id])
+    clear = sorted(task_id for task_id in annotations if len(votes_for(team, task_id)) >= 2)
+    flipped = clear[:: max(1, len(clear) // 5)][:5]
+    for task_id in flipped:
+        wrong = {"Positive": "Negative", "Negative": "Positive", "Neutral": "Positive"}[team.gold[task_id]]
+        team.change(annotations[task_id], wrong)
+    team.settle()
+    suspects = [item["id"] for item in team.tab("Prelabel: check")]
+    assert len(set(flipped) & set(suspects)) >= 4
+    assert len(suspects) <= 25, "people would not go through that many"
+    tagged = team.tab("Prelabel: check")
+    qualities = [item["data"]["prelabel_quality"] for item in tagged]
+    assert qualities == sorted(qualities)
+    originals = {str(review["id"]): review for review in load_reviews()}
+    for item in tagged:
+        own = {name: value for name, value in item["data"].items() if not name.startswith("prelabel_")}
+        assert own == originals[own["id"]], "task data stays as it was"
+        assert item["data"]["prelabel_expected"].startswith("sentiment: ")
+
+    # A suspect that is fixed, and one that is confirmed, leave the tab.
+    fixed, confirmed = [task_id for task_id in suspects if task_id in flipped][:2]
+    team.change(annotations[fixed], team.gold[fixed])
+    wrong = {"Positive": "Negative", "Negative": "Positive", "Neutral": "Positive"}[team.gold[confirmed]]
+    team.change(annotations[confirmed], wrong)
+    team.settle()
+    assert not {fixed, confirmed} & {item["id"] for item in team.tab("Prelabel: check")}
+
+    # Roll back: the first version's predictions are there again.
+    demo.prelabel("rollback", str(team.project), "v1")
+    wait_for(lambda: team.info()["model_version"] == "v1", 60, "the rollback")
+    team.settle()
+    again = team.predictions("v1")
+    assert again
+    assert {task_id: (item["result"], item["score"]) for task_id, item in again.items()} == {
+        task_id: (first[task_id]["result"], first[task_id]["score"]) for task_id in again
+    }
+    assert "v1" in demo.prelabel("versions", str(team.project))
+
+
+def votes_for(team: Team, task_id: int) -> list[str]:
+    """Rules that agree with the right label: a flip that nothing speaks against can't be found by anyone."""
+    from backend.domain.rules import Rule, TaskFields
+    from lf_rules import movie_reviews
+
+    review = load_reviews()[team.task_ids.index(task_id)]
+    rules = [value for value in vars(movie_reviews).values() if isinstance(value, Rule)]
+    return [rule.name for rule in rules if rule.function(TaskFields(review)) == team.gold[task_id]]
+
+
+def test_demo_json_is_complete_and_private(demo: Demo) -> None:
+    path = demo.folder / "demo.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    state = json.loads(path.read_text())
+    assert {"Label Studio", "Redis", "Web service", "Worker", "Scheduler"} == set(state["pids"])
+    assert (demo.folder / "gold.jsonl").read_text().count("\n") == len(load_reviews())
+    assert (demo.folder / "prelabel" / "redis").stat().st_mode & 0o777 == 0o700
+
+
+def test_doctor_finds_nothing_to_do_in_the_demo(demo: Demo) -> None:
+    said = demo.prelabel("doctor", str(demo.state["project_id"]))
+    assert "BAD" not in said
+    assert "personal access token" in said
+
+
+def test_doctor_repairs_what_someone_broke(demo: Demo) -> None:
+    team = Team(demo, 20)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    with demo.api as api:
+        changes = {"sampling": "Sequential sampling", "show_collab_predictions": False}
+        api.patch(f"/api/projects/{team.project}/", json=changes).raise_for_status()
+        for hook in api.get("/api/webhooks/", params={"project": team.project}).json():
+            api.patch(f"/api/webhooks/{hook['id']}/", json={"headers": {}}).raise_for_status()
+    said = demo.prelabel("doctor", str(team.project), "--fix")
+    assert [line.split(":")[0] for line in said.splitlines() if line.startswith("BAD")] == [
+        "BAD  Webhook",
+        "BAD  Sampling",
+        "BAD  Version",
+    ]
+    assert "BAD" not in demo.prelabel("doctor", str(team.project))
+    info = team.info()
+    assert (info["sampling"], info["model_version"]) == ("Uncertainty sampling", "v1")
+
+
+def test_a_project_connected_by_hand_is_served_too(demo: Demo) -> None:
+    team = Team(demo, 20)
+    with demo.api as api:
+        body = {"project": team.project, "url": demo.backend_url, "title": "By hand"}
+        api.post("/api/ml/", json=body).raise_for_status()
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+
+
+def test_start_training_trains_at_once(demo: Demo) -> None:
+    team = Team(demo, 20)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    with demo.api as api:
+        backend = api.get("/api/ml/", params={"project": team.project}).json()[0]["id"]
+        api.post(f"/api/ml/{backend}/train", json={}).raise_for_status()
+    wait_for(lambda: team.info()["model_version"] == "v2", 60, "the version that was asked for")
+    with demo.api as api:
+        assert api.get(f"/api/ml/{backend}/versions").json()["versions"]

@@ -1,0 +1,67 @@
+"""All checks and all tests, as CI runs them: `python3 backend/entrypoints/with_uv.py python tests/run.py`.
+
+Installs what the tests need (development packages, Chromium) and stops at the first thing that fails.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+    ("pytest",),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run everything; arguments are passed on to pytest."""
+    os.chdir(ROOT)
+    if subprocess.run(["uv", "sync", "--locked", "--all-extras", "--quiet"], check=False).returncode:
+        return fail("The development packages could not be installed: see above.")
+    if find_chromium() is None and not install_chromium():
+        return fail("Chromium could not be installed: install your system's package `chromium`, then run this again.")
+    for check in CHECKS:
+        command = ["uv", "run", "--no-sync", *check, *(arguments if check == ("pytest",) else ())]
+        sys.stderr.write(f"$ {' '.join(check)}\n")
+        code = subprocess.run(command, check=False).returncode
+        if code:
+            return fail(f"{check[0]} failed.")
+    return 0
+
+
+def find_chromium() -> str | None:
+    """A browser of the system, else Playwright's own; None when there is neither."""
+    for name in CHROMIUM_NAMES:
+        if found := shutil.which(name):
+            return found
+    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
+    return next((str(path) for path in sorted(cache.glob("chromium-*/chrome-linux*/chrome"))), None)
+
+
+def install_chromium() -> bool:
+    """By the system's package manager where we may use it, else by Playwright."""
+    may_install = os.geteuid() == 0 and shutil.which("apt-get") is not None
+    attempts = [["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "chromium"]] if may_install else []
+    for command in attempts:
+        subprocess.run(command, check=False, stdout=sys.stderr, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+    if find_chromium() is None:
+        command = ["uv", "run", "--no-sync", "playwright", "install", "--with-deps", "chromium"]
+        subprocess.run(command if may_install else [*command[:-2], "chromium"], check=False, stdout=sys.stderr)
+    return find_chromium() is not None
+
+
+def fail(sentence: str) -> int:
+    """Say what is wrong in one sentence."""
+    sys.stderr.write(f"{sentence}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

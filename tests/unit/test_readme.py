@@ -1,0 +1,56 @@
+"""What the README says is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import AliasChoices
+from typer.main import get_command
+
+from backend.entrypoints.cli import cli
+from backend.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_is_in_the_table(field: str) -> None:
+    alias = Settings.model_fields[field].validation_alias
+    names = list(map(str, alias.choices)) if isinstance(alias, AliasChoices) else [str(alias)]
+    row = next((line for line in README.splitlines() if line.startswith(f"| `{names[0]}`")), None)
+    assert row is not None, f"{names[0]} is missing in README.md"
+    assert all(f"`{name}`" in row for name in names)
+    assert str(Settings.model_fields[field].description) in row
+
+
+def test_the_table_has_no_setting_that_is_gone() -> None:
+    table = README.split("## Settings")[1].split("## HTTP")[0]
+    known = {
+        str(name)
+        for field in Settings.model_fields.values()
+        for name in (
+            field.validation_alias.choices
+            if isinstance(field.validation_alias, AliasChoices)
+            else [field.validation_alias]
+        )
+    }
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) <= known
+
+
+def test_every_command_is_described() -> None:
+    commands = get_command(cli).commands  # type: ignore[attr-defined]
+    for name in commands:
+        assert f"`prelabel {name}" in README, name
+
+
+def test_ci_runs_the_readmes_command_and_nothing_else() -> None:
+    documented = re.findall(r"^python3 .*$", README, re.MULTILINE)
+    script = [line for line in (ROOT / ".ci/run").read_text().splitlines() if not line.startswith("#")]
+    assert documented[-1] == script[-1]
+    assert script[:-1] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."']
+
+
+def test_linked_files_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
