@@ -290,7 +290,7 @@ class Built:
     task_ids: NDArray[np.int64]
     votes: Mapping[str, VoteMatrix]
     held_out: Mapping[str, NDArray[np.float64]]
-    """By decision key: each row's posterior without any influence of its own human label."""
+    """By decision key: each row's posterior without its own human label; the model's where it has none."""
     predictions: Sequence[Prediction]
     metrics: Mapping[str, Any]
 

@@ -30,8 +30,9 @@ DUE = "prelabel:due"
 QUEUE_NAME = "prelabel"
 RUN = "backend.entrypoints.jobs.run"
 """Dotted path of the function that workers call: run(job, key, argument)."""
-RETRIES_S = [5, 60, 300]
-"""Pauses before a failed job is tried again: long enough for Label Studio to restart."""
+RETRIES_S = [0, 30, 120, 300]
+"""Pauses before a failed job is tried again: at once, because its worker may just have been killed, then long enough
+for Label Studio to restart."""
 RESULT_TTL_S = 24 * 3600
 FAILURE_TTL_S = 7 * 24 * 3600
 SCHEDULER_ALIVE = "prelabel:scheduler"

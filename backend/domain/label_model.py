@@ -17,8 +17,8 @@ from backend.domain.votes import ABSTAIN, Votes
 PRIOR_ACCURACY = 0.7
 """What a source is believed to be worth before anything is known of it: people write rules that are mostly right."""
 PRIOR_VOTES = 100.0
-"""How many votes that belief outweighs. Sources copy each other's mistakes, so agreement persuades slowly. On the nine
-weak-supervision sets in shared/data, 10 loses 1 point of macro-F1 on average against 100, mostly on trec (45 to 54)."""
+"""How many votes that belief outweighs. Sources copy each other's mistakes, so agreement persuades slowly. On nine
+public weak-supervision sets, 10 loses 1 point of macro-F1 on average against 100, mostly on trec (45 to 54)."""
 AGREEMENT_IN_LABELS = 10.0
 """How many human labels the agreement between sources is worth, however many votes it comes from."""
 BALANCE_IN_LABELS = 50.0

@@ -65,11 +65,17 @@ class Rule:
 
 
 def labeling_function(
-    *, question: str | None = None, labels: Sequence[str] | None = None, name: str | None = None
+    bare: object = None,
+    /,
+    *,
+    question: str | None = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> Callable[[Callable[[TaskFields], Vote]], Rule]:
     """Make a labeling function of a function `task -> label | labels | None`.
 
     Args:
+        bare: what Python passes when the parentheses are missing.
         question: name of the control tag it votes on; None for every question that has its labels.
         labels: the labels it can vote for; a vote for another one counts as a fault.
         name: its name as a source; default: the function's name.
@@ -77,8 +83,8 @@ def labeling_function(
     Raises:
         RuleError: it was used without parentheses, or `labels` is a plain string.
     """
-    if callable(question):
-        function_name = getattr(question, "__name__", "the function")
+    if bare is not None:
+        function_name = getattr(bare, "__name__", "the function")
         raise RuleError(f"write @labeling_function() with parentheses above {function_name}")
     if isinstance(labels, str):
         raise RuleError(f"labels must be a list, not the string {labels!r}: write labels=[{labels!r}]")

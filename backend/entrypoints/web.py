@@ -1,7 +1,7 @@
 """The web service: Label Studio's ML backend protocol, in the shapes that Label Studio 1.23.2 sends and reads."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
 from backend.bootstrap import App, build, same_secret, webhook_secret
@@ -121,7 +122,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     api.state.app = app
     api.state.metrics = Metrics()
-    api.middleware("http")(_measure)
+    api.add_middleware(_Measure, metrics=api.state.metrics)
     api.exception_handler(BackendError)(_explain)
     for route in (_add_probes, _add_protocol, _add_events):
         route(api)
@@ -173,15 +174,32 @@ def _require_sender(
         raise HTTPException(401, "Send the webhook's secret or basic auth: `prelabel doctor --fix` sets it up.")
 
 
-async def _measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    started = time.perf_counter()
-    response = await call_next(request)
-    # The route's own path, so that unknown addresses can't fill the registry.
-    path = getattr(request.scope.get("route"), "path", "other")
-    metrics = _metrics(request)
-    metrics.requests.labels(request.method, path, str(response.status_code)).inc()
-    metrics.seconds.labels(path).observe(time.perf_counter() - started)
-    return response
+class _Measure:
+    """Counts and times requests. Plain ASGI: Starlette's own middleware base costs a webhook a tenth of its time."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        finally:
+            # The route's own path, so that unknown addresses can't fill the registry.
+            path = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(scope["method"], path, str(status)).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
 
 
 async def _explain(request: Request, error: Exception) -> JSONResponse:

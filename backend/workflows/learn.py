@@ -96,7 +96,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         trained=trained,
         task_ids=np.array([item.task.id for item in items], dtype=np.int64),
         votes=votes,
-        held_out=_held_out(trained, posteriors, gold),
+        held_out=trained.out_of_fold,
         predictions=_predictions(deps, trained, items, posteriors, votes, version.number),
         metrics=trained.metrics | _about_rules(rules, faults),
     )
@@ -166,16 +166,6 @@ def ensure_next_tab(deps: Deps, key: str) -> None:
     )
     tab_id = by_title[0] if by_title else deps.label_studio.create_tab(record.project_id, tab)
     deps.database.save_project(replace(record, next_tab=tab_id))
-
-
-def _held_out(
-    trained: Trained, posteriors: Mapping[str, NDArray[np.float64]], gold: Mapping[str, NDArray[np.int64]]
-) -> dict[str, NDArray[np.float64]]:
-    """Each row's posterior without its own human label: out of fold where it has one, the model's where it has none."""
-    return {
-        name: np.where((gold[name] >= 0)[:, None], trained.out_of_fold[name], posterior)
-        for name, posterior in posteriors.items()
-    }
 
 
 def _predictions(

@@ -1,0 +1,1 @@
+"""What is measured against peers. Run one with `uv run python -m benchmarks.<name> --help`."""

@@ -1,0 +1,284 @@
+"""The protocol, request by request, with a real Redis and database behind it."""
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from backend.adapters.queue import DUE
+from backend.bootstrap import project_key, webhook_secret
+from backend.entrypoints.web import create_app
+from backend.settings import Settings
+
+URL = "http://localhost:1"
+UID = "7.1767225600"
+PROJECT = {"id": 7, "title": "x", "created_at": "2026-01-01T00:00:00.000000Z", "label_config": "<View/>"}
+KEY = project_key(UID, URL)
+CONFIG = """<View><Text name="text" value="$text"/>
+<Choices name="sentiment" toName="text"><Choice value="Positive"/><Choice value="Negative"/></Choices>
+<Choices name="topics" toName="text" choice="multiple"><Choice value="plot"/><Choice value="cast"/></Choices>
+<Rating name="stars" toName="text" maxRating="3"/>
+<Taxonomy name="kind" toName="text"><Choice value="Film"><Choice value="Drama"/></Choice></Taxonomy>
+<Labels name="entities" toName="text"><Label value="PER"/></Labels></View>"""
+RULES = '''
+from backend.domain.rules import labeling_function
+
+@labeling_function(question="sentiment", labels=["Positive"])
+def praises(task):
+    """good"""
+    return "Positive" if "good" in (task.text or "") else None
+
+@labeling_function(question="topics", labels=["plot", "cast"])
+def names_topics(task):
+    """plot, cast"""
+    return [topic for topic in ("plot", "cast") if topic in (task.text or "")]
+
+@labeling_function(question="stars")
+def stars(task):
+    """stars"""
+    return "3" if "good" in (task.text or "") else None
+
+@labeling_function(question="kind")
+def drama(task):
+    """drama"""
+    return "Film / Drama" if "drama" in (task.text or "") else None
+
+@labeling_function(question="sentiment")
+def broken(task):
+    """raises"""
+    return "Positive" if task.rating / 0 else None
+'''
+EVENTS: list[tuple[str, dict[str, Any]]] = [
+    ("ANNOTATION_CREATED", {"annotation": {"id": 1, "result": []}, "task": {"id": 1}}),
+    ("ANNOTATIONS_CREATED", {"annotation": [{"id": 1}], "task": [{"id": 1}]}),
+    ("ANNOTATION_UPDATED", {"annotation": {"id": 1}, "task": {"id": 1}}),
+    ("ANNOTATIONS_DELETED", {"annotations": [{"id": 1}]}),
+    ("TASKS_CREATED", {"tasks": [{"id": 1}]}),
+    ("TASKS_DELETED", {"tasks": [{"id": 1}]}),
+    ("PROJECT_UPDATED", {}),
+]
+
+
+def settings(folder: Path, redis_url: str, rules: Path, **more: str) -> Settings:
+    (rules / "film.py").write_text(RULES)
+    values = {
+        "MODEL_DIR": str(folder / "models"),
+        "REDIS_URL": redis_url,
+        "LABEL_STUDIO_URL": URL,
+        "LABEL_STUDIO_API_KEY": "0" * 40,
+        "LF_RULES_DIR": str(rules),
+    }
+    return Settings.model_validate(values | more)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def web(tmp_path: Path, clean_redis_url: str, rules: Path) -> TestClient:
+    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules)))
+    client.__enter__()
+    return client
+
+
+@pytest.fixture
+def locked(tmp_path: Path, clean_redis_url: str, rules: Path) -> TestClient:
+    """The same with basic auth."""
+    auth = {"BASIC_AUTH_USER": "team", "BASIC_AUTH_PASS": "hunter2"}
+    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, **auth)))
+    client.__enter__()
+    return client
+
+
+def due(redis_url: str) -> dict[str, float]:
+    """What was asked for -> in how many seconds."""
+    found = cast("list[tuple[bytes, float]]", Redis.from_url(redis_url).zrange(DUE, 0, -1, withscores=True))
+    return {member.decode(): score - time.time() for member, score in found}
+
+
+def predict(client: TestClient, texts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    tasks = [{"id": place, "data": data, "annotations": [], "predictions": []} for place, data in enumerate(texts)]
+    params = {"login": None, "password": None, "context": None}
+    body = {"tasks": tasks, "project": UID, "label_config": CONFIG, "params": params}
+    answer = client.post("/predict", json=body)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["results"]
+    return found
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_health_says_up(web: TestClient, path: str) -> None:
+    assert web.get(path).json()["status"] == "UP"
+
+
+def test_setup_answers_the_version_that_predict_answers(web: TestClient) -> None:
+    body = {"project": UID, "schema": CONFIG, "hostname": "http://x", "access_token": "t", "extra_params": None}
+    version = web.post("/setup", json=body).json()["model_version"]
+    assert version == "v0"
+    assert predict(web, [{"text": "good"}])[0]["model_version"] == version
+
+
+def test_setup_of_a_new_project_asks_for_a_look_at_it(web: TestClient, clean_redis_url: str) -> None:
+    web.post("/setup", json={"project": UID, "schema": CONFIG})
+    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
+
+
+def test_health_and_setup_answer_while_redis_database_and_label_studio_are_away(tmp_path: Path, rules: Path) -> None:
+    database = {"DATABASE_URL": "postgresql://x:y@127.0.0.1:1/none"}
+    away = settings(tmp_path, f"unix://{tmp_path}/none.sock", rules, **database)
+    client = TestClient(create_app(away), raise_server_exceptions=False)
+    with client:
+        assert client.get("/health").status_code == 200
+        started = time.monotonic()
+        answer = client.post("/setup", json={"project": UID, "schema": CONFIG})
+        assert (answer.status_code, answer.json()) == (200, {"model_version": "v0"})
+        assert time.monotonic() - started < 3
+
+
+def test_predict_answers_every_kind_of_question_in_order(web: TestClient) -> None:
+    first, second, third = predict(web, [{"text": "good plot and cast, a drama"}, {}, {"text": "cast"}])
+    assert [(item["from_name"], item["to_name"], item["type"], item["value"]) for item in first["result"]] == [
+        ("sentiment", "text", "choices", {"choices": ["Positive"]}),
+        ("topics", "text", "choices", {"choices": ["plot", "cast"]}),
+        ("stars", "text", "rating", {"rating": 3}),
+        ("kind", "text", "taxonomy", {"taxonomy": [["Film", "Drama"]]}),
+    ]
+    assert (second["result"], second["score"]) == ([], 0)
+    assert [item["from_name"] for item in third["result"]] == ["topics"]
+    assert all(0 <= item["score"] <= 1 for item in (first, second, third))
+
+
+def test_predict_gives_one_result_for_each_task(web: TestClient) -> None:
+    assert predict(web, []) == []
+    assert len(predict(web, [{"text": "good"}] * 257)) == 257
+
+
+def test_predict_never_waits_longer_than_its_deadline(tmp_path: Path, clean_redis_url: str, rules: Path) -> None:
+    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, PREDICT_DEADLINE_S="1"))) as client:
+        (rules / "film.py").write_text(RULES.replace('"""good"""', "import time; time.sleep(30)"))
+        started = time.monotonic()
+        results = predict(client, [{"text": "good"}] * 3)
+        assert time.monotonic() - started < 10
+        assert [item["result"] for item in results] == [[], [], []]
+
+
+def test_a_rule_that_raises_is_counted(web: TestClient) -> None:
+    predict(web, [{"text": "good", "rating": 3}, {"text": "good", "rating": 1}])
+    assert 'prelabel_rule_faults_total{rule="broken"} 2.0' in web.get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"tasks": [], "project": "../../etc", "label_config": CONFIG},
+        {"tasks": [], "project": "7", "label_config": CONFIG},
+        {"tasks": "none", "project": UID, "label_config": CONFIG},
+        {"tasks": [{"data": []}], "project": UID, "label_config": CONFIG},
+        {"tasks": [], "project": UID, "label_config": "<View>"},
+    ],
+)
+def test_bad_input_is_explained(web: TestClient, body: dict[str, Any]) -> None:
+    answer = web.post("/predict", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("action", "payload"), EVENTS)
+def test_every_event_asks_for_one_look(
+    web: TestClient, clean_redis_url: str, action: str, payload: dict[str, Any]
+) -> None:
+    for _ in range(3):
+        answer = web.post("/webhook", json={"action": action, "project": PROJECT, **payload})
+        assert answer.status_code == 201
+    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
+    assert due(clean_redis_url)[f"reconcile|{KEY}|0"] < 2
+
+
+def test_an_event_without_payload_is_enough(web: TestClient, clean_redis_url: str) -> None:
+    web.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": PROJECT})
+    assert due(clean_redis_url)
+
+
+def test_events_of_other_kinds_are_ignored(web: TestClient, clean_redis_url: str) -> None:
+    answer = web.post("/webhook", json={"action": "REVIEW_CREATED", "project": PROJECT})
+    assert (answer.status_code, answer.json()) == (201, {"status": "ignored"})
+    assert not due(clean_redis_url)
+
+
+def test_an_event_without_a_usable_project_is_explained(web: TestClient) -> None:
+    for project in ({"id": 7}, {"created_at": "x"}, "7", "7.x", "../7.1"):
+        answer = web.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": project})
+        assert answer.status_code == 422
+        assert "project" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/webhook", {"action": "START_TRAINING", "project": PROJECT}),
+        ("/train", {"action": "START_TRAINING", "project": PROJECT}),
+        ("/train", {"project": UID, "annotations": [], "label_config": CONFIG}),
+    ],
+)
+def test_start_training_is_due_at_once_and_can_be_asked_about(
+    web: TestClient, clean_redis_url: str, path: str, body: dict[str, Any]
+) -> None:
+    answer = web.post(path, json=body)
+    assert answer.status_code == 201
+    assert due(clean_redis_url)[f"train|{KEY}|1"] <= 0
+    assert web.post("/job_status", json={"job": answer.json()["job"]}).json() == {"job_status": "queued"}
+
+
+def test_a_job_nobody_knows_is_gone(web: TestClient) -> None:
+    for job in ("nonsense", f"check:{KEY}"):
+        assert web.post("/job_status", json={"job": job}).status_code == 410
+
+
+def test_versions_of_nothing_are_none(web: TestClient) -> None:
+    assert web.get("/versions").json() == {"versions": []}
+    assert web.get("/versions", params={"project": UID}).json() == {"versions": []}
+
+
+def test_the_openapi_page_lists_the_protocol(web: TestClient) -> None:
+    assert {"/", "/health", "/setup", "/predict", "/webhook", "/train", "/versions", "/job_status", "/metrics"} <= set(
+        web.get("/openapi.json").json()["paths"]
+    )
+    assert web.get("/docs").status_code == 200
+
+
+def test_basic_auth_guards_all_but_health(locked: TestClient) -> None:
+    assert locked.get("/health").status_code == 200
+    for method, path in (("GET", "/metrics"), ("GET", "/versions"), ("POST", "/setup"), ("POST", "/predict")):
+        assert locked.request(method, path, json={}).status_code == 401
+        assert locked.request(method, path, json={}, auth=("team", "wrong")).status_code == 401
+    body = {"project": UID, "schema": CONFIG}
+    assert locked.post("/setup", json=body, auth=("team", "hunter2")).status_code == 200
+
+
+def test_webhooks_carry_the_secret_and_start_training_basic_auth(locked: TestClient, tmp_path: Path) -> None:
+    event = {"action": "ANNOTATION_CREATED", "project": PROJECT}
+    secret = webhook_secret(tmp_path / "models")
+    assert locked.post("/webhook", json=event).status_code == 401
+    assert locked.post("/webhook", json=event, headers={"X-Webhook-Secret": "guess"}).status_code == 401
+    assert locked.post("/webhook", json=event, headers={"X-Webhook-Secret": secret}).status_code == 201
+    training = {"action": "START_TRAINING", "project": PROJECT}
+    assert locked.post("/webhook", json=training, auth=("team", "hunter2")).status_code == 201
+
+
+def test_a_wrong_secret_is_refused_even_without_basic_auth(web: TestClient) -> None:
+    event = {"action": "ANNOTATION_CREATED", "project": PROJECT}
+    assert web.post("/webhook", json=event, headers={"X-Webhook-Secret": "guess"}).status_code == 401
+
+
+def test_secrets_stay_out_of_reprs(tmp_path: Path, clean_redis_url: str, rules: Path) -> None:
+    shown = repr(settings(tmp_path, clean_redis_url, rules, BASIC_AUTH_PASS="hunter2"))
+    assert "hunter2" not in shown
+    assert "0" * 40 not in shown

@@ -1,0 +1,108 @@
+"""A real scheduler and worker process, killed in the middle of their work."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis import Redis
+
+from backend.adapters import queue as queue_module
+from backend.adapters.queue import RedisQueue
+from backend.ports import Job
+from tests.conftest import wait_for
+
+KEY = "1.1767225600-abcdef01"
+WORKER = """
+import sys
+from pathlib import Path
+from backend.adapters import queue
+queue.RUN = "tests.integration.test_worker.slow_job"
+from backend.entrypoints.cli import main
+sys.argv = ["prelabel", "{command}"]
+main()
+"""
+
+
+def slow_job(job: str, key: str, argument: int) -> None:
+    """Leaves a mark when it begins; the first one never ends by itself."""
+    marks = Path(os.environ["MODEL_DIR"]) / "marks"
+    with marks.open("a") as file:
+        file.write("begun\n")
+    queue_module.report_progress("working", 1, 2)
+    if marks.read_text().count("begun") == 1:
+        time.sleep(600)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, clean_redis_url: str) -> dict[str, str]:
+    own = {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": "http://localhost:1"}
+    return {**os.environ, **own}
+
+
+@pytest.fixture
+def processes() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        for child in _family(process):
+            child.kill()
+        process.wait()
+
+
+def _family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    try:
+        parent = psutil.Process(process.pid)
+        return [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def start(command: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", WORKER.format(command=command)], env=environment)
+
+
+@pytest.mark.parametrize("victims", ["the worker with its job", "the job alone"])
+def test_the_job_of_a_killed_worker_is_done_by_the_next_one(
+    environment: dict[str, str],
+    processes: list["subprocess.Popen[bytes]"],
+    clean_redis_url: str,
+    tmp_path: Path,
+    victims: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_module, "RUN", "tests.integration.test_worker.slow_job")
+    queue = RedisQueue(clean_redis_url, 300)
+    first = start("worker", environment)
+    processes += [first, start("scheduler", environment)]
+    queue.request(Job.TRAIN, KEY)
+    queue.move_due()
+    marks = tmp_path / "marks"
+    wait_for(marks.exists, 60, "the job begins")
+    wait_for(lambda: any(view.step == "working" for view in queue.jobs()), 10, "progress is shown")
+    family = _family(first)
+    # The newest child runs the job; an older one is rq's own scheduler.
+    newest = max(family, key=lambda process: process.create_time())
+    for process in family if victims == "the worker with its job" else [newest]:
+        os.kill(process.pid, signal.SIGKILL)
+    if victims == "the worker with its job":
+        processes.append(start("worker", environment))
+    wait_for(lambda: marks.read_text().count("begun") == 2, 90, "the job is tried again")
+    wait_for(lambda: [view.status for view in queue.jobs()] == ["finished"], 30, "the job is done")
+
+
+def test_a_request_is_carried_out_within_a_second_or_two(
+    environment: dict[str, str], processes: list["subprocess.Popen[bytes]"], clean_redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "marks").write_text("begun\n")
+    processes += [start("worker", environment), start("scheduler", environment)]
+    queue = RedisQueue(clean_redis_url, 60)
+    wait_for(lambda: queue.alive() == (1, True), 60, "worker and scheduler")
+    queue.request(Job.CHECK, KEY)
+    wait_for(lambda: "finished" in [view.status for view in queue.jobs()], 30, "the job is done")
+    assert Redis.from_url(clean_redis_url).zcard(queue_module.DUE) == 0
