@@ -1,7 +1,7 @@
 """From Start Training to the new version, on a real Label Studio: 500 annotations in a project of 5,000 tasks.
 
-Needs a demo that runs: `prelabel demo --detach`, then `python -m benchmarks.loop --demo prelabel-demo`. There is no peer:
-label-studio-ml leaves training, pushing and switching to its users. Also the memory of web service and worker.
+Needs a demo that runs: `prelabel demo --detach`, then `python -m benchmarks.loop --demo prelabel-demo`. There is no
+peer: label-studio-ml leaves training, pushing and switching to its users. Also the memory of web service and worker.
 """
 
 import json
