@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -84,7 +85,7 @@ def download() -> Path:
         wheel = next((item for item in files if fits(item["filename"])), None)
         if wheel is None:
             raise NoUv(f"PyPI has no uv for this machine ({platform.machine()}): install uv, then run this again.")
-        with urllib.request.urlopen(wheel["url"], timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(urllib.parse.urljoin(INDEX, wheel["url"]), timeout=TIMEOUT_S) as answer:
             content = answer.read()
     except (urllib.error.URLError, TimeoutError) as error:
         raise NoUv(

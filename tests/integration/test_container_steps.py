@@ -1,0 +1,95 @@
+"""The Dockerfile's own steps, carried out in an empty folder: no engine is needed to know that they work."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import free_port, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def instructions(stage: int) -> list[tuple[str, str]]:
+    """(instruction, rest) of a stage of the Dockerfile."""
+    text = re.sub(r"\\\n\s*", " ", (ROOT / "Dockerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    stages: list[list[tuple[str, str]]] = []
+    for line in lines:
+        word, rest = line.split(None, 1)
+        if word == "FROM":
+            stages.append([])
+        stages[-1].append((word, rest))
+    return stages[stage]
+
+
+def environment(stage: int) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word, rest in instructions(stage):
+        if word == "ENV":
+            found |= dict(pair.split("=", 1) for pair in shlex.split(rest))
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first stage leaves in its working folder."""
+    folder = tmp_path_factory.mktemp("image")
+    own = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    for word, rest in instructions(0):
+        if word == "COPY":
+            *sources, target = rest.split()
+            for source in sources:
+                goal = folder / target / source if target in {".", "./"} else folder / target
+                copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+                copy(ROOT / source, goal)
+        if word == "RUN" and rest.startswith("uv "):
+            # The Python that runs the tests stands for the image's.
+            done = subprocess.run(
+                shlex.split(rest), cwd=folder, env=own | environment(0), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_image_s_command_serves_and_its_healthcheck_passes(built: Path, tmp_path: Path) -> None:
+    last = dict(instructions(1))
+    port = str(free_port())
+    inside = {name: value.replace("/app", str(built)) for name, value in environment(1).items() if name != "PATH"}
+    own = {"PATH": f"{built}/.venv/bin:/usr/bin:/bin", "MODEL_DIR": str(tmp_path), "PORT": port}
+    variables = inside | own | {"LABEL_STUDIO_URL": "http://localhost:1"}
+    server = subprocess.Popen(
+        json.loads(last["CMD"]), env=variables, cwd=tmp_path, executable=f"{built}/.venv/bin/prelabel"
+    )
+    try:
+        wait_for(lambda: server.poll() is not None or answers(port), 60, "the web service")
+        assert server.poll() is None
+        check = json.loads(last["HEALTHCHECK"].split("CMD", 1)[1])
+        python = f"{built}/.venv/bin/python"
+        assert subprocess.run(check, env=variables, check=False, executable=python).returncode == 0
+        broken = variables | {"PORT": str(free_port())}
+        assert subprocess.run(check, env=broken, check=False, executable=python, capture_output=True).returncode != 0
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_the_image_runs_its_own_copy_with_the_rules(built: Path) -> None:
+    code = "import backend, lf_rules.movie_reviews, psycopg; print(backend.__file__)"
+    done = subprocess.run(
+        [f"{built}/.venv/bin/python", "-c", code], cwd="/", capture_output=True, text=True, check=True, env={}
+    )
+    assert str(built / ".venv") in done.stdout
+
+
+def answers(port: str) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
+    except httpx.HTTPError:
+        return False
