@@ -1,16 +1,15 @@
 """The whole loop on a real Label Studio, seen through its API and in a real browser."""
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
+from backend.entrypoints.sample import load_reviews
 from tests.conftest import Demo, wait_for
+from tests.e2e.team import Team
 from tests.run import find_chromium
 
 ARGUMENTS = [
@@ -48,90 +47,6 @@ def page(browser: Browser, demo: Demo) -> Page:
     return opened
 
 
-class Team:
-    """A project, and the people who work in it."""
-
-    def __init__(self, demo: Demo, n_tasks: int) -> None:
-        self.demo = demo
-        reviews = load_reviews()[:n_tasks]
-        self.project, self.task_ids = demo.new_project(LABEL_CONFIG, reviews)
-        gold = load_gold()
-        self.gold = {task_id: gold[str(review["id"])] for task_id, review in zip(self.task_ids, reviews, strict=True)}
-
-    def task_of(self, text: str) -> int:
-        return self.task_ids[[review["text"] for review in load_reviews()].index(text)]
-
-    def info(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.get(f"/api/projects/{self.project}/")
-        return found
-
-    def get(self, path: str, **params: object) -> Any:
-        with self.demo.api as api:
-            return api.get(path, params=params).raise_for_status().json()  # type: ignore[arg-type]
-
-    def annotate(self, task_id: int, label: str) -> int:
-        with self.demo.api as api:
-            answer = api.post(f"/api/tasks/{task_id}/annotations/", json={"result": result(label)})
-            return int(answer.raise_for_status().json()["id"])
-
-    def change(self, annotation_id: int, label: str) -> None:
-        with self.demo.api as api:
-            api.patch(f"/api/annotations/{annotation_id}/", json={"result": result(label)}).raise_for_status()
-
-    def next_task(self) -> dict[str, Any]:
-        """What "Label All Tasks" serves."""
-        with self.demo.api as api:
-            path = f"/api/dm/actions?id=next_task&project={self.project}"
-            found: dict[str, Any] = api.post(path, json={"project": str(self.project)}).raise_for_status().json()
-            return found
-
-    def versions(self) -> dict[str, int]:
-        found: dict[str, int] = self.get(f"/api/projects/{self.project}/model-versions/")
-        return found
-
-    def predictions(self, version: str) -> dict[int, dict[str, Any]]:
-        """Predictions of a version by task; fails when a task has two."""
-        found: dict[int, dict[str, Any]] = {}
-        for item in self.get("/api/predictions/", project=self.project):
-            if item["model_version"] == version:
-                assert item["task"] not in found, "two predictions of one version"
-                found[item["task"]] = item
-        return found
-
-    def tab(self, title: str) -> list[dict[str, Any]]:
-        """Tasks that a tab shows, in its order."""
-        tabs = self.get("/api/dm/views/", project=self.project)
-        number = next(tab["id"] for tab in tabs if tab["data"]["title"] == title)
-        found: list[dict[str, Any]] = self.get("/api/tasks/", view=number, project=self.project, fields="all")["tasks"]
-        return found
-
-    def is_quiet(self) -> bool:
-        """Whether nothing is asked for or running in this project."""
-        busy = {"requested", "queued", "started", "scheduled"}
-        mine = [job for job in self.demo.jobs() if job.key.startswith(f"{self.project}.")]
-        failed = [job for job in mine if job.status == "failed"]
-        assert not failed, failed
-        return not any(job.status in busy for job in mine)
-
-    def settle(self) -> None:
-        """Wait until everything that follows from what was done has happened."""
-        quiet_since = 0.0
-
-        def quiet() -> bool:
-            nonlocal quiet_since
-            if not self.is_quiet():
-                quiet_since = 0.0
-            elif not quiet_since:
-                quiet_since = time.monotonic()
-            return bool(quiet_since) and time.monotonic() - quiet_since > 3
-
-        wait_for(quiet, 180, "a quiet project")
-
-
-def result(label: str) -> list[dict[str, Any]]:
-    return [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
-
-
 def checked(page: Page) -> list[str]:
     """Labels that are selected on the labeling screen."""
     found: list[str] = page.evaluate(
@@ -157,7 +72,7 @@ def shown_review(page: Page) -> str:
 @pytest.mark.timeout(900)
 def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     # Start empty and connect with one command.
-    team = Team(demo, 200)
+    team = Team.with_reviews(demo, 200)
     assert team.info()["model_version"] == ""
     demo.prelabel("connect", str(team.project))
     wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
@@ -284,7 +199,7 @@ def test_doctor_finds_nothing_to_do_in_the_demo(demo: Demo) -> None:
 
 
 def test_doctor_repairs_what_someone_broke(demo: Demo) -> None:
-    team = Team(demo, 20)
+    team = Team.with_reviews(demo, 20)
     demo.prelabel("connect", str(team.project))
     wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
     team.settle()
@@ -305,7 +220,7 @@ def test_doctor_repairs_what_someone_broke(demo: Demo) -> None:
 
 
 def test_a_project_connected_by_hand_is_served_too(demo: Demo) -> None:
-    team = Team(demo, 20)
+    team = Team.with_reviews(demo, 20)
     with demo.api as api:
         body = {"project": team.project, "url": demo.backend_url, "title": "By hand"}
         api.post("/api/ml/", json=body).raise_for_status()
@@ -313,7 +228,7 @@ def test_a_project_connected_by_hand_is_served_too(demo: Demo) -> None:
 
 
 def test_start_training_trains_at_once(demo: Demo) -> None:
-    team = Team(demo, 20)
+    team = Team.with_reviews(demo, 20)
     demo.prelabel("connect", str(team.project))
     wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
     team.settle()

@@ -1,0 +1,100 @@
+"""A project on the demo's Label Studio, and the people who work in it."""
+
+import time
+from typing import Any, Self
+
+import httpx
+
+from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
+from tests.conftest import Demo, wait_for
+
+
+class Team:
+    """A project, and the people who work in it."""
+
+    def __init__(self, demo: Demo, project: int, task_ids: list[int]) -> None:
+        self.demo = demo
+        self.project = project
+        self.task_ids = task_ids
+        self.gold: dict[int, str] = {}
+
+    @classmethod
+    def with_reviews(cls, demo: Demo, n_tasks: int) -> Self:
+        """A project of the sample's first reviews, with their gold labels."""
+        reviews, gold = load_reviews()[:n_tasks], load_gold()
+        team = cls(demo, *demo.new_project(LABEL_CONFIG, reviews))
+        team.gold = {task_id: gold[str(review["id"])] for task_id, review in zip(team.task_ids, reviews, strict=True)}
+        return team
+
+    def task_of(self, text: str) -> int:
+        return self.task_ids[[review["text"] for review in load_reviews()].index(text)]
+
+    def info(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/api/projects/{self.project}/")
+        return found
+
+    def get(self, path: str, **params: object) -> Any:
+        with self.demo.api as api:
+            return api.get(path, params=params).raise_for_status().json()  # type: ignore[arg-type]
+
+    def annotate(self, task_id: int, label: str, annotator: httpx.Client | None = None) -> int:
+        api = annotator or self.demo.api
+        answer = api.post(f"/api/tasks/{task_id}/annotations/", json={"result": result(label)})
+        return int(answer.raise_for_status().json()["id"])
+
+    def change(self, annotation_id: int, label: str) -> None:
+        with self.demo.api as api:
+            api.patch(f"/api/annotations/{annotation_id}/", json={"result": result(label)}).raise_for_status()
+
+    def next_task(self, annotator: httpx.Client | None = None) -> dict[str, Any]:
+        """What "Label All Tasks" serves."""
+        api = annotator or self.demo.api
+        path = f"/api/dm/actions?id=next_task&project={self.project}"
+        found: dict[str, Any] = api.post(path, json={"project": str(self.project)}).raise_for_status().json()
+        return found
+
+    def versions(self) -> dict[str, int]:
+        found: dict[str, int] = self.get(f"/api/projects/{self.project}/model-versions/")
+        return found
+
+    def predictions(self, version: str) -> dict[int, dict[str, Any]]:
+        """Predictions of a version by task; fails when a task has two."""
+        found: dict[int, dict[str, Any]] = {}
+        for item in self.get("/api/predictions/", project=self.project):
+            if item["model_version"] == version:
+                assert item["task"] not in found, "two predictions of one version"
+                found[item["task"]] = item
+        return found
+
+    def tab(self, title: str) -> list[dict[str, Any]]:
+        """Tasks that a tab shows, in its order."""
+        tabs = self.get("/api/dm/views/", project=self.project)
+        number = next(tab["id"] for tab in tabs if tab["data"]["title"] == title)
+        found: list[dict[str, Any]] = self.get("/api/tasks/", view=number, project=self.project, fields="all")["tasks"]
+        return found
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is asked for or running in this project."""
+        busy = {"requested", "queued", "started", "scheduled"}
+        mine = [job for job in self.demo.jobs() if job.key.startswith(f"{self.project}.")]
+        failed = [job for job in mine if job.status == "failed"]
+        assert not failed, failed
+        return not any(job.status in busy for job in mine)
+
+    def settle(self) -> None:
+        """Wait until everything that follows from what was done has happened."""
+        quiet_since = 0.0
+
+        def quiet() -> bool:
+            nonlocal quiet_since
+            if not self.is_quiet():
+                quiet_since = 0.0
+            elif not quiet_since:
+                quiet_since = time.monotonic()
+            return bool(quiet_since) and time.monotonic() - quiet_since > 3
+
+        wait_for(quiet, 180, "a quiet project")
+
+
+def result(label: str) -> list[dict[str, Any]]:
+    return [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]

@@ -1,0 +1,148 @@
+"""Projects of other shapes, and several people at once, on a real Label Studio."""
+
+import itertools
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.entrypoints.label_studio_process import Account, make_token
+from backend.entrypoints.sample import load_reviews
+from tests.conftest import Demo, wait_for
+from tests.e2e.team import Team
+
+MIXED = """<View>
+<HyperText name="page" value="$text"/>
+<Taxonomy name="kind" toName="page">
+  <Choice value="Film"><Choice value="Drama"/></Choice><Choice value="Show"/>
+</Taxonomy>
+<Rating name="stars" toName="page" maxRating="3"/>
+<Choices name="topics" toName="page" choice="multiple">
+  <Choice value="plot"/><Choice value="cast" alias="people"/>
+</Choices>
+<Choices name="sentiment" toName="page">
+  <Choice value="Positive"/><Choice value="Negative"/><Choice value="Neutral"/>
+</Choices>
+<TextArea name="why" toName="page"/>
+</View>"""
+
+
+def answers(number: int) -> list[dict[str, Any]]:
+    """Answers to all questions of MIXED; which ones depends on the task's number only."""
+    common = {"to_name": "page"}
+    topics = [["plot"], ["people"], ["plot", "people"]][number % 3]
+    kind = [["Film", "Drama"], ["Show"]][number % 2]
+    sentiment = ["Positive", "Negative", "Neutral"][number % 3]
+    return [
+        common | {"from_name": "kind", "type": "taxonomy", "value": {"taxonomy": [kind]}},
+        common | {"from_name": "stars", "type": "rating", "value": {"rating": 1 + number % 3}},
+        common | {"from_name": "topics", "type": "choices", "value": {"choices": topics}},
+        common | {"from_name": "sentiment", "type": "choices", "value": {"choices": [sentiment]}},
+    ]
+
+
+@pytest.mark.timeout(600)
+def test_every_kind_of_question_is_learned_and_pushed(demo: Demo) -> None:
+    words = (("plot", "people", "plot people"), ("film drama", "show"), ("one", "two", "three"))
+    tasks: list[dict[str, object]] = []
+    for number in range(60):
+        text = f"{words[0][number % 3]} in a {words[1][number % 2]}, {words[2][number % 3]} stars"
+        full: dict[str, object] = {"text": text, "site": f"https://example.com/{number}", "extra": {"deep": [number]}}
+        tasks.append(full if number else {"text": text})
+    project, task_ids = demo.new_project(MIXED, tasks)
+    team = Team(demo, project, task_ids)
+    demo.prelabel("connect", str(project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    with demo.api as api:
+        for number in range(1, 31):
+            body = {"result": answers(number)}
+            api.post(f"/api/tasks/{task_ids[number]}/annotations/", json=body).raise_for_status()
+        # Skipped and empty ones teach nothing, and don't disturb.
+        skipped = {"result": [], "was_cancelled": True}
+        api.post(f"/api/tasks/{task_ids[31]}/annotations/", json=skipped).raise_for_status()
+        api.post(f"/api/tasks/{task_ids[32]}/annotations/", json={"result": []}).raise_for_status()
+    team.settle()
+    current = team.predictions(team.info()["model_version"])
+    open_numbers = range(33, 60)
+    right: dict[str, int] = {}
+    for number in open_numbers:
+        given = {item["from_name"]: item["value"] for item in current[task_ids[number]]["result"]}
+        for item in answers(number):
+            right[item["from_name"]] = right.get(item["from_name"], 0) + (given.get(item["from_name"]) == item["value"])
+    assert all(count >= 24 for count in right.values()), right
+    assert current[task_ids[0]]["result"], "a task that lacks fields is answered from what it has"
+    said = demo.prelabel("doctor", str(project))
+    assert "left empty: why: <TextArea> can't be suggested yet" in said
+
+
+@pytest.mark.timeout(600)
+def test_a_changed_label_config_is_learned_anew(demo: Demo) -> None:
+    team = Team.with_reviews(demo, 40)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    config = team.info()["label_config"].replace('value="Neutral"', 'value="Undecided"')
+    with demo.api as api:
+        api.patch(f"/api/projects/{team.project}/", json={"label_config": config}).raise_for_status()
+    wait_for(lambda: team.info()["model_version"] == "v2", 120, "a version for the new labels")
+    team.settle()
+    labels = {item["value"]["choices"][0] for entry in team.predictions("v2").values() for item in entry["result"]}
+    assert "Neutral" not in labels
+    assert labels
+
+
+@pytest.mark.timeout(600)
+def test_deleted_and_new_tasks_and_annotations_are_followed(demo: Demo) -> None:
+    team = Team.with_reviews(demo, 30)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    annotation = team.annotate(team.task_ids[0], "Positive")
+    with demo.api as api:
+        api.delete(f"/api/tasks/{team.task_ids[1]}/").raise_for_status()
+        api.delete(f"/api/annotations/{annotation}/").raise_for_status()
+        new = [{"data": review} for review in load_reviews()[30:40]]
+        path = f"/api/projects/{team.project}/import?return_task_ids=true"
+        added = api.post(path, json=new).raise_for_status().json()["task_ids"]
+    team.settle()
+    version = team.info()["model_version"]
+    assert set(team.predictions(version)) == (set(team.task_ids) | set(added)) - {team.task_ids[1]}
+
+
+@pytest.mark.timeout(600)
+def test_two_annotators_get_the_most_useful_tasks_and_never_the_same(demo: Demo) -> None:
+    team = Team.with_reviews(demo, 200)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    order = sorted(team.predictions("v1").values(), key=lambda item: item["score"])
+    rank = {item["task"]: place for place, item in enumerate(order)}
+    second = second_annotator(demo)
+    served: list[int] = []
+    for annotator in itertools.islice(itertools.cycle([None, second]), 8):
+        task_id = team.next_task(annotator)["id"]
+        served.append(task_id)
+        team.annotate(task_id, "Neutral", annotator)
+    assert len(set(served)) == 8
+    # Clusters alternate, so that both see different kinds of task: those of the 50 most useful ones, of 200.
+    assert max(rank[task_id] for task_id in served) < 50
+    clusters = [next(item["cluster"] for item in order if item["task"] == task_id) for task_id in served]
+    assert len(set(clusters)) >= 3
+
+
+def second_annotator(demo: Demo) -> httpx.Client:
+    """Someone else who works in the demo's organization."""
+    account = Account(f"second{time.time_ns()}@example.com", "a-long-password-2")
+    with demo.api as api:
+        link = api.get("/api/invite").raise_for_status().json()["invite_url"]
+    with httpx.Client(base_url=demo.url, follow_redirects=True, timeout=60) as visitor:
+        visitor.get(link)
+        form = {
+            "email": account.email,
+            "password": account.password,
+            "csrfmiddlewaretoken": visitor.cookies["csrftoken"],
+        }
+        visitor.post(link, data=form, headers={"Referer": demo.url}).raise_for_status()
+    return demo.client(make_token(demo.url, account))
