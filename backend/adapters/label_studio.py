@@ -23,6 +23,8 @@ PAGE_SIZE = 1000
 """1,000 tasks take Label Studio about 1 s; larger pages cost it memory and save no time."""
 SLOW_TIMEOUT_S = 1800.0
 """Bulk import and removal take Label Studio minutes in a large project, each in one request."""
+BLOCKED = "reserved network address"
+"""What Label Studio says of addresses that it doesn't call (with status 403)."""
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
 
 
@@ -154,9 +156,23 @@ class LabelStudioApi:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
         existing = [item for item in self.connections(project_id) if item.url.rstrip("/") == url.rstrip("/")]
         if existing:
-            self._call("PATCH", f"api/ml/{existing[0].id}/", body=body)
+            self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
         else:
             self._call("POST", "api/ml/", body=body)
+
+    def refuses_to_call(self, url: str) -> str:
+        """What Label Studio says when it doesn't call an address because it is private; "" when it would.
+
+        Asked with a connection that names no project, which it refuses in any case: nothing is made.
+        """
+        try:
+            self._call("POST", "api/ml/", body={"url": url})
+        except LabelStudioError as error:
+            if BLOCKED in str(error):
+                return str(error)
+            if error.status != 400:
+                raise
+        return ""
 
     def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
         """Webhooks of a project; `secret` is only compared with."""
@@ -255,14 +271,27 @@ class LabelStudioApi:
         return self._sdk
 
     def _refused(self, status: int, text: str) -> LabelStudioError:
-        detail = " ".join(text.split())[:300].replace(self._api_key or "\0", "***")
-        if status in {401, 403}:
+        detail = _said(text).replace(self._api_key or "\0", "***")
+        if status in {401, 403} and BLOCKED not in detail:
             return LabelStudioAuthError(
                 f"Label Studio at {self._url} refused LABEL_STUDIO_API_KEY ({status}): {detail} Make a new personal "
                 "access token in Account & Settings, with a user who may change the project.",
                 status,
             )
         return LabelStudioError(f"Label Studio at {self._url} answered {status}: {detail}", status)
+
+
+def _said(text: str) -> str:
+    """What an error answer says, without the envelope that Label Studio puts around it."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        # An HTML page (of a proxy, or of an address that isn't there) explains nothing to a person at a terminal.
+        return "" if "<html" in text.lower() else " ".join(text.split())[:300]
+    if not isinstance(body, dict):
+        return str(body)[:300]
+    problems = body.get("validation_errors")
+    return f"{body.get('detail', '')} {problems if problems else ''}".strip()[:500] or str(body)[:300]
 
 
 def same_address(left: str, right: str) -> bool:

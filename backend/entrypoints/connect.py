@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from backend.adapters.label_studio import same_address
+from backend.adapters.label_studio import BLOCKED, same_address
 from backend.bootstrap import App, build, webhook_secret
 from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo
@@ -42,14 +42,14 @@ def register(app: App, info: ProjectInfo) -> None:
     try:
         app.label_studio.connect(info.id, settings.public_url, TITLE, auth)
     except LabelStudioError as error:
-        if error.status != 400:
+        if error.status != 400 and BLOCKED not in str(error):
             raise
         raise LabelStudioError(explain_unreachable(settings.public_url, str(error)), error.status) from error
 
 
 def explain_unreachable(url: str, said: str) -> str:
     """Why Label Studio can't use our address, with what to do."""
-    if any(word in said for word in ("reserved", "private", "loopback", "local", "SSRF", "not allowed", "blocked")):
+    if BLOCKED in said:
         return (
             f"Label Studio doesn't call private addresses like {url}: start it with ML_BLOCK_LOCAL_IP=false and "
             f"SSRF_PROTECTION_ENABLED=false, or set BACKEND_URL to a public address. It said: {said}"

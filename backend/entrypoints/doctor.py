@@ -45,6 +45,7 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_folder(app)
     yield _examine_rules(app)
     yield _examine_backend(app)
+    yield _examine_block(app)
     if project_id is not None:
         yield from _examine_project(app, project_id)
 
@@ -148,6 +149,17 @@ def _examine_backend(app: App) -> Finding:
         fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
         return Finding("This backend", False, f"{url} doesn't answer from here ({type(error).__name__})", fix)
     return Finding("This backend", True, f"{url} answers from here")
+
+
+def _examine_block(app: App) -> Finding:
+    url, name = app.settings.public_url, "Label Studio calls private addresses"
+    try:
+        said = app.label_studio.refuses_to_call(url)
+    except BackendError as error:
+        return Finding(name, False, str(error), "Repair Label Studio's address and the API key first.")
+    if said:
+        return Finding(name, False, f"it refuses to call {url}", explain_unreachable(url, said))
+    return Finding(name, True, f"it would call {url}")
 
 
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:

@@ -197,3 +197,20 @@ def test_a_label_studio_that_is_away_is_named() -> None:
     with pytest.raises(LabelStudioError, match="LABEL_STUDIO_URL") as caught:
         LabelStudioApi(f"http://localhost:{free_port()}", "0" * 40).whoami()
     assert caught.value.status is None
+
+
+def test_a_backend_is_connected_once_and_updated_afterwards(demo: Demo) -> None:
+    project, _ = demo.new_project(CONFIG, [{"text": "one"}])
+    api = LabelStudioApi(demo.url, demo.state["api_key"])
+    for auth in (None, ("team", "hunter2"), None):
+        api.connect(project, demo.backend_url, "Prelabel", auth)
+    (connection,) = api.connections(project)
+    assert (connection.url, connection.title, connection.error) == (demo.backend_url, "Prelabel", "")
+
+
+def test_a_backend_that_label_studio_cant_reach_is_not_connected(demo: Demo) -> None:
+    project, _ = demo.new_project(CONFIG, [{"text": "one"}])
+    api = LabelStudioApi(demo.url, demo.state["api_key"])
+    with pytest.raises(LabelStudioError) as caught:
+        api.connect(project, f"http://localhost:{free_port()}", "Prelabel", None)
+    assert caught.value.status == 400

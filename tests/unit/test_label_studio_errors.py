@@ -1,0 +1,77 @@
+"""What a person reads when Label Studio refuses."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from backend.adapters.label_studio import LabelStudioApi
+from backend.entrypoints.connect import explain_unreachable
+from backend.errors import LabelStudioAuthError, LabelStudioError
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+BLOCKED = {
+    "id": "8484",
+    "status_code": 403,
+    "version": "1.23.2",
+    "detail": "URL resolves to a reserved network address (block: 127.0.0.0/8)",
+    "exc_info": None,
+}
+
+
+@contextmanager
+def label_studio(status: int, body: str) -> Iterator[LabelStudioApi]:
+    """A server that gives every request the same answer, as recorded from a real one."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY)
+    server.shutdown()
+
+
+def test_a_blocked_address_is_not_taken_for_a_refused_key() -> None:
+    with label_studio(403, json.dumps(BLOCKED)) as api:
+        said = api.refuses_to_call("http://localhost:9090")
+        with pytest.raises(LabelStudioError) as caught:
+            api.connect(1, "http://localhost:9090", "Prelabel", None)
+    assert not isinstance(caught.value, LabelStudioAuthError)
+    assert "ML_BLOCK_LOCAL_IP=false" in explain_unreachable("http://localhost:9090", said)
+    assert '"id"' not in said
+
+
+def test_an_address_that_would_be_called_is_fine() -> None:
+    body = {"detail": "Validation error", "validation_errors": {"project": ["This field is required."]}}
+    with label_studio(400, json.dumps(body)) as api:
+        assert api.refuses_to_call("http://localhost:9090") == ""
+
+
+def test_a_refused_key_is_named_and_not_shown() -> None:
+    with label_studio(401, json.dumps({"detail": f"Invalid token {KEY}."})) as api:
+        with pytest.raises(LabelStudioAuthError, match="LABEL_STUDIO_API_KEY") as caught:
+            api.whoami()
+    assert KEY not in str(caught.value)
+
+
+def test_a_page_of_html_is_not_poured_out() -> None:
+    with label_studio(404, "<!doctype html><html><body>lost</body></html>") as api:
+        with pytest.raises(LabelStudioError, match="answered 404") as caught:
+            api.whoami()
+    assert "<" not in str(caught.value)
