@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,13 @@ from backend.entrypoints.processes import (
     Supervisor,
     backend_programs,
     check_port,
+    kill_session,
     redis_program,
+    start_time,
     stop_on_signals,
 )
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
-from backend.errors import BackendError, ConfigurationError, LabelStudioError
+from backend.errors import BackendError, ConfigurationError, LabelStudioAuthError, LabelStudioError
 from backend.settings import Settings
 
 EMAIL = "demo@example.com"
@@ -35,6 +38,8 @@ TITLE = "Film reviews (Prelabel demo)"
 FIRST_VERSION_TIMEOUT_S = 300.0
 DETACHED_TIMEOUT_S = 900.0
 STOP_TIMEOUT_S = 60.0
+FAILURE = "prelabel: "
+"""What `cli.main` writes before the sentence of an expected failure."""
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -76,6 +81,8 @@ def load_state(folder: Path) -> DemoState | None:
         return DemoState(**json.loads(path.read_text()))
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise ConfigurationError(f"{folder} can't be used for the demo: {error.strerror}.") from error
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{path} is damaged: delete the folder {folder} to start anew.") from error
 
@@ -87,8 +94,14 @@ def run_demo(*, directory: Path, port: int, label_studio_port: int, detach: bool
         BackendError: something can't be had, in one sentence.
     """
     folder = directory.resolve()
+    if port == label_studio_port:
+        raise ConfigurationError(f"Port {port} can't be both --port and --label-studio-port: choose two.")
     state = load_state(folder)
     if state is not None and _runs(state):
+        if not state.ready:
+            raise ConfigurationError(
+                f"The demo is being started already: see {folder / 'logs'}, or end it with --stop."
+            )
         console.print("The demo is running already.")
         _welcome(state, folder)
         return
@@ -96,9 +109,12 @@ def run_demo(*, directory: Path, port: int, label_studio_port: int, detach: bool
         _stop_leftovers(state)
     check_port(port, "--port")
     check_port(label_studio_port, "--label-studio-port")
-    folder.mkdir(parents=True, exist_ok=True)
-    # Its logs show the password.
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # It has the password and the API key.
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} can't be used for the demo: {error.strerror}.") from error
     if detach:
         _detach(folder, port, label_studio_port)
         return
@@ -141,25 +157,32 @@ def demo_settings(directory: Path) -> dict[str, str]:
 
 def _run(folder: Path, port: int, label_studio_port: int) -> None:
     stop = stop_on_signals()
+    # The environment may name a company's proxy, which can't reach this machine's own addresses.
+    os.environ.update(_no_proxy())
     supervisor = Supervisor(folder / "logs", console.print, stop)
     state = load_state(folder) or DemoState("", "", EMAIL, secrets.token_urlsafe(12))
     state.label_studio_url = f"http://localhost:{label_studio_port}"
     state.backend_url = f"http://localhost:{port}"
     state.model_dir = str(folder / "prelabel")
     state.ready = False
-    state.supervisor_pid, state.supervisor_started = os.getpid(), _start_time(os.getpid())
+    state.supervisor_pid, state.supervisor_started = os.getpid(), start_time(os.getpid())
     state.save(folder)
     try:
         _start_all(supervisor, state, folder, label_studio_port)
-        state.pids = supervisor.pids()
-        state.started = {name: _start_time(pid) for name, pid in state.pids.items()}
-        state.save(folder)
+
+        def remember() -> None:
+            state.pids = supervisor.pids()
+            state.started = {name: start_time(pid) for name, pid in state.pids.items()}
+            state.save(folder)
+
+        remember()
         _prepare_project(state, folder, stop.is_set)
-        state.ready = True
-        state.save(folder)
         _welcome(state, folder)
         console.print("Ctrl-C stops it; the same command resumes it.")
-        supervisor.watch()
+        # Last: `_follow` shows what was said before it.
+        state.ready = True
+        state.save(folder)
+        supervisor.watch(remember)
     except Interrupted:
         console.print("Interrupted.")
     finally:
@@ -171,23 +194,23 @@ def _run(folder: Path, port: int, label_studio_port: int) -> None:
 
 
 def _start_all(supervisor: Supervisor, state: DemoState, folder: Path, label_studio_port: int) -> None:
-    account = Account(state.email, state.password)
+    account, settings = Account(state.email, state.password), _settings(state)
+    redis = redis_program(settings)
     with _step("Starting Label Studio (the first time it is downloaded and sets up its database: some minutes)"):
-        supervisor.start(label_studio_program(folder / "label-studio", label_studio_port, account))
-    if not state.api_key:
+        supervisor.start(label_studio_program(folder / "label-studio", label_studio_port, account, settings.host))
+    if not state.api_key or not _accepted(state):
         state.api_key = make_token(state.label_studio_url, account)
         state.save(folder)
     environment = os.environ | _environment(state)
-    settings = _settings(state)
     with _step("Starting Prelabel (Redis, web service, worker, scheduler)"):
-        for program in [redis_program(settings), *backend_programs(settings, environment)]:
+        for program in [redis, *backend_programs(settings, environment)]:
             supervisor.start(program)
 
 
 def _prepare_project(state: DemoState, folder: Path, interrupted: Callable[[], bool]) -> None:
     settings = _settings(state)
     label_studio = LabelStudioApi(state.label_studio_url, state.api_key, settings.label_studio_timeout_s)
-    if not state.project_id:
+    if not state.project_id or not _project_exists(label_studio, state.project_id):
         with _step("Making the sample project"):
             state.project_id = _make_project(state, folder)
             state.save(folder)
@@ -201,6 +224,26 @@ def _prepare_project(state: DemoState, folder: Path, interrupted: Callable[[], b
             if time.monotonic() > deadline:
                 raise LabelStudioError(f"No suggestions came: see `prelabel jobs` and the logs in {folder / 'logs'}.")
             time.sleep(0.5)
+
+
+def _accepted(state: DemoState) -> bool:
+    """Whether Label Studio still takes our key: its user may have revoked it."""
+    try:
+        LabelStudioApi(state.label_studio_url, state.api_key).whoami()
+    except LabelStudioAuthError:
+        return False
+    return True
+
+
+def _project_exists(label_studio: LabelStudioApi, project_id: int) -> bool:
+    """Whether the sample project is still there: people delete projects."""
+    try:
+        label_studio.project(project_id)
+    except LabelStudioError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _make_project(state: DemoState, folder: Path) -> int:
@@ -224,9 +267,12 @@ def _make_project(state: DemoState, folder: Path) -> int:
 
 @contextmanager
 def _signed_in(state: DemoState) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=state.label_studio_url, timeout=60.0) as client:
-        answer = client.post("/api/token/refresh/", json={"refresh": state.api_key}).raise_for_status()
-        client.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+    with httpx.Client(base_url=state.label_studio_url, timeout=60.0, trust_env=False) as client:
+        if "." in state.api_key:
+            answer = client.post("/api/token/refresh/", json={"refresh": state.api_key}).raise_for_status()
+            client.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+        else:
+            client.headers["Authorization"] = f"Token {state.api_key}"
         yield client
 
 
@@ -243,20 +289,45 @@ def _detach(folder: Path, port: int, label_studio_port: int) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    try:
+        _follow(process, log, folder)
+    except (KeyboardInterrupt, ConfigurationError):
+        # It would stay half started in the background, holding its ports.
+        process.terminate()
+        process.wait()
+        raise
+    state = load_state(folder)
+    console.print(f"Password       {state.password if state else ''}", markup=False)
+    console.print(f"It runs in the background. Stop it with: prelabel demo --stop --dir {folder}")
+
+
+def _follow(process: "subprocess.Popen[bytes]", log: Path, folder: Path) -> None:
+    """Show the background process's progress until it is ready.
+
+    Raises:
+        ConfigurationError: it ended or took too long; the message is its own last sentence.
+    """
     shown, deadline = 0, time.monotonic() + DETACHED_TIMEOUT_S
     while True:
+        # Asked before its output is read: nothing it says before it ends is lost.
+        ended, state = process.poll() is not None, load_state(folder)
         text = log.read_text(errors="replace")
-        console.print(text[shown:], end="", markup=False)
-        shown = len(text)
-        state = load_state(folder)
-        if state is not None and state.ready and _runs(state):
-            console.print(f"It runs in the background. Stop it with: prelabel demo --stop --dir {folder}")
+        progress, _, sentence = text.partition(FAILURE)
+        console.print(progress[shown:], end="", markup=False)
+        shown = max(shown, len(progress))
+        if state is not None and state.ready and state.supervisor_pid == process.pid:
             return
-        if process.poll() is not None:
-            raise SystemExit(process.returncode or 1)
+        if ended:
+            raise ConfigurationError(sentence.strip() or f"The demo ended as it started: see {log}.")
         if time.monotonic() > deadline:
             raise ConfigurationError(f"The demo isn't ready after {DETACHED_TIMEOUT_S / 60:.0f} minutes: see {log}.")
         time.sleep(0.3)
+
+
+def _no_proxy() -> dict[str, str]:
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = ",".join(filter(None, [known, "localhost", "127.0.0.1"]))
+    return {"NO_PROXY": names, "no_proxy": names}
 
 
 def _environment(state: DemoState) -> dict[str, str]:
@@ -278,10 +349,12 @@ def _settings(state: DemoState) -> Settings:
 
 def _welcome(state: DemoState, folder: Path) -> None:
     project = f"{state.label_studio_url}/projects/{state.project_id}"
+    # Without a terminal this goes into a log or a pipe.
+    password = state.password if console.is_terminal else f"in {folder / 'demo.json'}"
     console.print(
         f"""
 Label Studio   {project}
-Login          {state.email}   Password  {state.password}
+Login          {state.email}   Password  {password}
 Prelabel       {state.backend_url}/docs
 
 What to try next
@@ -309,24 +382,12 @@ def _step(what: str) -> Iterator[None]:
 
 def _runs(state: DemoState) -> bool:
     """Whether the demo's own process runs; process ids are used again, so its start time must match."""
-    return bool(state.supervisor_pid) and _start_time(state.supervisor_pid) == state.supervisor_started
+    return bool(state.supervisor_pid) and start_time(state.supervisor_pid) == state.supervisor_started
 
 
 def _stop_leftovers(state: DemoState) -> None:
     """End what a demo that was killed has left running."""
     for name, pid in state.pids.items():
-        if state.started.get(name) and _start_time(pid) == state.started[name]:
+        if state.started.get(name) and start_time(pid) == state.started[name]:
             console.print(f"Stopping {name}, which an earlier demo left running.")
-            os.killpg(pid, signal.SIGKILL)
-
-
-def _start_time(pid: int) -> str:
-    """When a process started, as the system says it; "" when there is no such process."""
-    try:
-        # The name in field 2 may hold spaces, so fields are counted after its parenthesis; the start is field 22.
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return ""
-    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+            kill_session(pid)

