@@ -248,6 +248,9 @@ class Database(Protocol):
     def save_project(self, record: ProjectRecord) -> None:
         """Insert or replace."""
 
+    def forget_project(self, key: str) -> None:
+        """Forget a project that is gone, with its mirror. Versions and verdicts stay."""
+
     def save_tasks(self, key: str, tasks: Iterable[MirroredTask]) -> None:
         """Insert or replace tasks; a task's annotations are replaced as a whole."""
 

@@ -209,7 +209,10 @@ class FakeLabelStudio:
     def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:  # noqa: ARG002
         self._call("connect")
         fake = self._fake(project_id)
-        if not any(item.url == url for item in fake.connections.values()):
+        moved = [number for number, item in fake.connections.items() if item.title == title]
+        if moved:
+            fake.connections[moved[0]] = Connection(moved[0], url, title)
+        elif not any(item.url == url for item in fake.connections.values()):
             number = next(self._ids)
             fake.connections[number] = Connection(number, url, title)
             fake.webhooks[number] = (f"{url}/webhook", "")

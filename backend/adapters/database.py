@@ -134,6 +134,12 @@ class SqlDatabase:
             connection.execute(delete(projects).where(projects.c.key == record.key))
             connection.execute(insert(projects), asdict(record))
 
+    def forget_project(self, key: str) -> None:
+        """Forget a project that is gone, with its mirror. Versions and verdicts stay."""
+        with self._begin() as connection:
+            for table in (projects, tasks, annotations):
+                connection.execute(delete(table).where(table.c.key == key))
+
     def save_tasks(self, key: str, tasks_: Iterable[MirroredTask]) -> None:
         """Insert or replace tasks; a task's annotations are replaced as a whole."""
         batch = list(tasks_)

@@ -154,7 +154,11 @@ class LabelStudioApi:
         body: dict[str, object] = {"project": project_id, "url": url, "title": title, "auth_method": "NONE"}
         if basic_auth is not None:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
-        existing = [item for item in self.connections(project_id) if item.url.rstrip("/") == url.rstrip("/")]
+        known = self.connections(project_id)
+        # One of our title at another address is ours before it moved: Label Studio would go on calling it first.
+        existing = [item for item in known if same_address(item.url, url)] or [
+            item for item in known if item.title == title
+        ]
         if existing:
             self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
         else:

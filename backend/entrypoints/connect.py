@@ -64,11 +64,13 @@ def repair_webhook(app: App, info: ProjectInfo) -> None:
     """Make the project's webhook to us active, complete and signed with our secret."""
     secret = webhook_secret(app.settings.model_dir)
     url = f"{app.settings.public_url}/webhook"
-    ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
+    # One with our secret and another address is ours before it moved.
+    known = app.label_studio.webhooks(info.id, secret)
+    ours = [item for item in known if same_address(item.url, url)] or [item for item in known if item.has_secret]
     if not ours:
         app.label_studio.set_webhook(info.id, None, url, secret)
     for item in ours:
-        if not (item.is_active and item.has_secret and item.sends_everything):
+        if not (item.is_active and item.has_secret and item.sends_everything and same_address(item.url, url)):
             app.label_studio.set_webhook(info.id, item.id, url, secret)
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from backend.domain.priorities import rank
 from backend.domain.suggestions import suggest
 from backend.domain.votes import apply_rules
-from backend.errors import ModelMissing
+from backend.errors import LabelStudioError, ModelMissing
 from backend.ports import (
     Deps,
     Job,
@@ -43,7 +43,14 @@ def reconcile(deps: Deps, key: str, progress: Progress) -> None:
         LabelStudioError: Label Studio refused or did not answer.
     """
     record = known_project(deps, key)
-    info = deps.label_studio.project(record.project_id)
+    try:
+        info = deps.label_studio.project(record.project_id)
+    except LabelStudioError as error:
+        if error.status != 404:
+            raise
+        # The project was deleted: there is nothing left to follow, and asking again and again would only fail.
+        deps.database.forget_project(key)
+        return
     record, changed = sync(deps, record, info, progress)
     settle(deps, record)
     suggest_new_tasks(deps, record, info, progress)

@@ -208,6 +208,14 @@ def test_a_backend_is_connected_once_and_updated_afterwards(demo: Demo) -> None:
     assert (connection.url, connection.title, connection.error) == (demo.backend_url, "Prelabel", "")
 
 
+def test_a_backend_that_moved_is_not_registered_twice(demo: Demo) -> None:
+    project, _ = demo.new_project(CONFIG, [{"text": "one"}])
+    api = LabelStudioApi(demo.url, demo.state["api_key"])
+    api.connect(project, demo.backend_url.replace("localhost", "127.0.0.1"), "Prelabel", None)
+    api.connect(project, demo.backend_url, "Prelabel", None)
+    assert [connection.url for connection in api.connections(project)] == [demo.backend_url]
+
+
 def test_a_backend_that_label_studio_cant_reach_is_not_connected(demo: Demo) -> None:
     project, _ = demo.new_project(CONFIG, [{"text": "one"}])
     api = LabelStudioApi(demo.url, demo.state["api_key"])

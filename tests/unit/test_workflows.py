@@ -377,6 +377,16 @@ def test_deleted_tasks_leave_the_mirror(house: House) -> None:
     assert [item.task.id for item in house.deps.database.tasks(house.key)] == house.task_ids
 
 
+def test_a_deleted_project_is_forgotten_and_not_asked_for_again(house: House) -> None:
+    house.learn()
+    del house.label_studio.fakes[house.project]
+    house.queue.take()
+    house.reconcile()
+    assert house.deps.database.projects() == []
+    assert house.deps.database.tasks(house.key) == []
+    assert house.queue.take() == []
+
+
 def test_a_lost_webhook_is_made_up_for(house: House) -> None:
     house.learn()
     house.annotate(house.task_ids[:12])
