@@ -127,7 +127,10 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
             deps.database.mark_suggested(record.key, [prediction.task_id], number)
     else:
         progress("suggesting for new tasks", 0, len(predictions))
-        deps.label_studio.push_all(record.project_id, name, predictions, questions)
+        # A worker killed after this request, but before it could remember it, would otherwise send all of them twice.
+        present = deps.label_studio.predicted_tasks(record.project_id, name)
+        unsent = [item for item in predictions if item.task_id not in present]
+        deps.label_studio.push_all(record.project_id, name, unsent, questions)
         deps.database.mark_suggested(record.key, [item.task_id for item in predictions], number)
     if predictions:
         show_version(deps, info, name)

@@ -369,6 +369,19 @@ def test_many_new_tasks_go_in_one_request(house: House) -> None:
     assert house.label_studio.versions(house.project)["v1"] == 190
 
 
+def test_a_worker_killed_after_pushing_new_tasks_leaves_no_duplicates(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.learn()
+    house.label_studio.add_tasks(house.project, reviews(150))
+    monkeypatch.setattr(house.deps.database, "mark_suggested", _raise(RuntimeError("killed")))
+    with pytest.raises(RuntimeError):
+        house.reconcile()
+    monkeypatch.undo()
+    house.reconcile()
+    assert house.label_studio.versions(house.project) == {"v1": 190}
+
+
 def test_deleted_tasks_leave_the_mirror(house: House) -> None:
     house.learn()
     for task_id in house.task_ids[:3]:
