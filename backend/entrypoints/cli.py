@@ -25,6 +25,12 @@ cli = typer.Typer(
 out = Console()
 err = Console(stderr=True)
 
+
+def say(sentence: str) -> None:
+    """Print a sentence as it is: not wrapped, and without taking [brackets] for markup."""
+    out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
 ProjectId = Annotated[int, typer.Argument(metavar="PROJECT", help="Label Studio's project id, as in /projects/<id>.")]
 
 
@@ -128,7 +134,7 @@ def connect(project: ProjectId) -> None:
     from backend.entrypoints.connect import connect_project  # noqa: PLC0415 - as above
 
     connect_project(read_settings(), project)
-    out.print(f"Project {project} is connected. Its first suggestions come in a moment: see `prelabel jobs`.")
+    say(f"Project {project} is connected. Its first suggestions come in a moment: see `prelabel jobs`.")
 
 
 @cli.command()
@@ -162,7 +168,7 @@ def retrain(project: ProjectId) -> None:
     """Train a new version at once."""
     app = _app()
     app.queue.request(Job.TRAIN, _key(app, project), argument=FORCED)
-    out.print(f"Training of project {project} is asked for: see `prelabel jobs`.")
+    say(f"Training of project {project} is asked for: see `prelabel jobs`.")
 
 
 @cli.command()
@@ -170,7 +176,7 @@ def check(project: ProjectId) -> None:
     """Look for wrong labels at once."""
     app = _app()
     app.queue.request(Job.CHECK, _key(app, project))
-    out.print(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
+    say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
 
 
 @cli.command()
@@ -202,7 +208,7 @@ def rollback(
     if not number.isdigit() or int(number) not in {record.number for record in app.database.versions(key)}:
         raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
     app.queue.request(Job.ROLLBACK, key, argument=int(number))
-    out.print(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
+    say(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
 
 
 @cli.command()
