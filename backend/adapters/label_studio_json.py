@@ -17,6 +17,7 @@ from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Ta
 PATH_SEPARATOR = " / "
 DEFAULT_MAX_RATING = 5
 """Label Studio's default for `<Rating maxRating>`."""
+MAX_RATING = 100
 
 HIDDEN_COLUMNS = (
     "id",
@@ -77,6 +78,8 @@ def _why_unsupported(element: Element) -> str:
         return "labels that come from the task's data can't be suggested yet"
     if element.get("apiUrl"):
         return "labels that come from a URL can't be suggested yet"
+    if element.tag == "Rating" and not (element.get("maxRating") or str(DEFAULT_MAX_RATING)).isdecimal():
+        return f"maxRating {element.get('maxRating')!r} is not a number"
     if element.tag != "Rating" and not _leaves(element):
         return "it has no labels"
     return ""
@@ -84,7 +87,8 @@ def _why_unsupported(element: Element) -> str:
 
 def _question(element: Element, name: str, to_name: str) -> Question:
     if element.tag == "Rating":
-        top = int(element.get("maxRating") or DEFAULT_MAX_RATING)
+        # Bounded, because each value becomes a label: no screen shows more stars.
+        top = min(int(element.get("maxRating") or DEFAULT_MAX_RATING), MAX_RATING)
         return Question(name, to_name, Kind.RATING, tuple(str(value) for value in range(1, top + 1)))
     if element.tag == "Taxonomy":
         leaf_only = element.get("leafsOnly", "").lower() == "true"

@@ -1,5 +1,6 @@
 """The web service: Label Studio's ML backend protocol, in the shapes that Label Studio 1.23.2 sends and reads."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from backend.workflows.suggest import answer
 
 STATUS = {BadRequest: 422, ConfigurationError: 503, LabelStudioError: 502, ModelMissing: 503, RuleError: 500}
 """HTTP status of each kind of error; anything else on purpose is 500."""
-UID = r"^\d{1,18}\.\d{1,18}$"
+UID = r"^[0-9]{1,18}\.[0-9]{1,18}$"
 """A project uid becomes part of a folder's name, so nothing else may pass."""
 EVENT_DELAY_S = 1.0
 """Events that follow each other within a second are read together."""
@@ -76,11 +77,14 @@ class PredictRequest(BaseModel):
 
 
 class EventRequest(BaseModel):
-    """A webhook event, or the Start Training button. `project` is Label Studio's project, or its uid (`/train`)."""
+    """A webhook event, or the Start Training button. `project` is Label Studio's project, or its uid (`/train`).
+
+    A webhook that is set to send no payload names no project.
+    """
 
     model_config = ConfigDict(extra="ignore")
     action: str = "START_TRAINING"
-    project: dict[str, Any] | str
+    project: dict[str, Any] | str | None = None
 
 
 class JobRequest(BaseModel):
@@ -289,9 +293,12 @@ def _add_events(api: FastAPI) -> None:
     async def webhook(body: EventRequest, request: Request) -> dict[str, str]:
         """Take an event. It is only a hint: the job it asks for reads Label Studio. Answers after one Redis write."""
         app = _app(request)
-        uid = body.project if isinstance(body.project, str) else project_uid(body.project)
-        key = app.key(_checked_uid(uid))
         _metrics(request).events.labels(body.action if body.action in KNOWN_ACTIONS else "other").inc()
+        if body.project is None and body.action in KNOWN_ACTIONS - {"START_TRAINING"}:
+            await run_in_threadpool(_look_at_all_projects, app)
+            return {"status": "accepted"}
+        uid = body.project if isinstance(body.project, str) else project_uid(body.project or {})
+        key = app.key(_checked_uid(uid))
         if body.action == "START_TRAINING":
             await run_in_threadpool(app.queue.request, Job.TRAIN, key, argument=FORCED)
             return {"status": "accepted", "job": f"{Job.TRAIN.value}:{key}"}
@@ -301,8 +308,13 @@ def _add_events(api: FastAPI) -> None:
         return {"status": "ignored"}
 
 
+def _look_at_all_projects(app: App) -> None:
+    """What an event without a project can mean: something changed in one of those we know."""
+    for project in app.database.projects():
+        app.queue.request(Job.RECONCILE, project.key, delay_s=EVENT_DELAY_S)
+
+
 def _checked_uid(uid: str) -> str:
-    parts = uid.split(".")
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() for part in parts):
+    if not re.fullmatch(UID, uid):
         raise BadRequest("project must be Label Studio's uid, <id>.<seconds>, or its project with id and created_at.")
     return uid

@@ -96,8 +96,11 @@ def write_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
     """
     stale = [item for item in deps.database.suspects(record.key) if not item.tagged]
     alive = {item.task.id for item in deps.database.tasks(record.key)}
+    changed = {item.task_id for item in stale} & alive
     worst: dict[int, SuspectRecord] = {}
-    for item in sorted((item for item in stale if item.task_id in alive), key=_most_urgent, reverse=True):
+    # All suspects of a task count, not only those that changed: it stays in the tab while one of them is open.
+    of_changed = [item for item in deps.database.suspects(record.key) if item.task_id in changed]
+    for item in sorted(of_changed, key=_most_urgent, reverse=True):
         worst[item.task_id] = item
     numbers = _grouped({task_id: round(item.quality, 4) for task_id, item in worst.items()})
     texts = [(EXPECTED_KEY, _grouped({task_id: _expected(item) for task_id, item in worst.items()}))]
@@ -172,10 +175,13 @@ def _merge(
 def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus:
     if item is None:
         return SuspectStatus.FIXED
-    answers = {frozenset(_answer(entry.answers, suspect.question)) for entry in item.annotations if entry.teaches}
-    if frozenset(suspect.given) not in answers:
+    given = frozenset(suspect.given)
+    same = [entry for entry in item.annotations if frozenset(_answer(entry.answers, suspect.question)) == given]
+    if not same:
         return SuspectStatus.FIXED
-    return SuspectStatus.CONFIRMED if _newest(item) > suspect.seen_until else SuspectStatus.OPEN
+    # Only someone who says the same again confirms: a second annotator who disagrees leaves the suspect open.
+    again = any(entry.updated_at > suspect.seen_until for entry in same if entry.teaches)
+    return SuspectStatus.CONFIRMED if again else SuspectStatus.OPEN
 
 
 def _answer(answers: Mapping[str, Answer], question: str) -> Answer:

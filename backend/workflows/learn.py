@@ -28,7 +28,7 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.check import ensure_check_tab
-from backend.workflows.reconcile import has_news, known_project, show_version, sync
+from backend.workflows.reconcile import existing_project, has_news, known_project, show_version, sync
 
 NEXT_TAB = "Prelabel: next"
 N_CLUSTERS = 5
@@ -47,7 +47,9 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> N
         LabelStudioError: Label Studio refused or did not answer.
     """
     record = known_project(deps, key)
-    info = deps.label_studio.project(record.project_id)
+    info = existing_project(deps, record)
+    if info is None:
+        return
     record, _ = sync(deps, record, info, progress)
     for version in deps.database.versions(key):
         if version.status is VersionStatus.BUILT:

@@ -43,13 +43,8 @@ def reconcile(deps: Deps, key: str, progress: Progress) -> None:
         LabelStudioError: Label Studio refused or did not answer.
     """
     record = known_project(deps, key)
-    try:
-        info = deps.label_studio.project(record.project_id)
-    except LabelStudioError as error:
-        if error.status != 404:
-            raise
-        # The project was deleted: there is nothing left to follow, and asking again and again would only fail.
-        deps.database.forget_project(key)
+    info = existing_project(deps, record)
+    if info is None:
         return
     record, changed = sync(deps, record, info, progress)
     settle(deps, record)
@@ -65,6 +60,23 @@ def known_project(deps: Deps, key: str) -> ProjectRecord:
     record = ProjectRecord(key, project_id=int(key.split(".", 1)[0]))
     deps.database.save_project(record)
     return record
+
+
+def existing_project(deps: Deps, record: ProjectRecord) -> ProjectInfo | None:
+    """The project as it is now; None, and it is forgotten, when it was deleted or never had this uid.
+
+    Ids are used again by a Label Studio that starts anew, and anyone may send a uid: only a whole uid names a project.
+    """
+    try:
+        info = deps.label_studio.project(record.project_id)
+    except LabelStudioError as error:
+        if error.status != 404:
+            raise
+        info = None
+    if info is None or not record.key.startswith(f"{info.uid}-"):
+        deps.database.forget_project(record.key)
+        return None
+    return info
 
 
 def sync(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> tuple[ProjectRecord, bool]:

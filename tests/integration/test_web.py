@@ -11,6 +11,7 @@ from redis import Redis
 from backend.adapters.queue import DUE
 from backend.bootstrap import project_key, webhook_secret
 from backend.entrypoints.web import create_app
+from backend.ports import ProjectRecord
 from backend.settings import Settings
 
 URL = "http://localhost:1"
@@ -202,9 +203,11 @@ def test_every_event_asks_for_one_look(
     assert due(clean_redis_url)[f"reconcile|{KEY}|0"] < 2
 
 
-def test_an_event_without_payload_is_enough(web: TestClient, clean_redis_url: str) -> None:
-    web.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": PROJECT})
-    assert due(clean_redis_url)
+def test_an_event_without_payload_asks_for_a_look_at_all_projects(web: TestClient, clean_redis_url: str) -> None:
+    web.app.state.app.database.save_project(ProjectRecord(KEY, 7))  # type: ignore[attr-defined]
+    answer = web.post("/webhook", json={"action": "ANNOTATION_CREATED"})
+    assert answer.status_code == 201
+    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
 
 
 def test_events_of_other_kinds_are_ignored(web: TestClient, clean_redis_url: str) -> None:
@@ -214,7 +217,7 @@ def test_events_of_other_kinds_are_ignored(web: TestClient, clean_redis_url: str
 
 
 def test_an_event_without_a_usable_project_is_explained(web: TestClient) -> None:
-    for project in ({"id": 7}, {"created_at": "x"}, "7", "7.x", "../7.1"):
+    for project in ({"id": 7}, {"created_at": "x"}, "7", "7.x", "../7.1", "7.1\n", "7." + "9" * 6000):
         answer = web.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": project})
         assert answer.status_code == 422
         assert "project" in answer.json()["detail"]

@@ -50,6 +50,13 @@ def test_finds_every_question_it_can_answer_in_order() -> None:
     assert not questions()["tone"].multiple
 
 
+@pytest.mark.parametrize("top", ["abc", "-3", "1.5"])
+def test_a_rating_without_a_usable_top_is_left_empty(top: str) -> None:
+    config = parse_label_config(f'<View><Rating name="r" toName="t" maxRating="{top}"/></View>')
+    assert config.questions == ()
+    assert "maxRating" in config.unsupported["r"]
+
+
 def test_names_what_it_leaves_empty_with_a_reason() -> None:
     assert set(parse_label_config(CONFIG).unsupported) == {"dynamic", "each", "entities", "why"}
     assert "Labels" in parse_label_config(CONFIG).unsupported["entities"]

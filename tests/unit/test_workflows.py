@@ -400,6 +400,14 @@ def test_a_deleted_project_is_forgotten_and_not_asked_for_again(house: House) ->
     assert house.queue.take() == []
 
 
+def test_a_uid_that_isnt_the_project_s_touches_nothing(house: House) -> None:
+    phantom = f"{house.project}.1-aaaaaaaa"
+    learn(house.deps, phantom, nothing, force=True)
+    reconcile(house.deps, phantom, nothing)
+    assert house.label_studio.versions(house.project) == {}
+    assert house.deps.database.projects() == []
+
+
 def test_a_lost_webhook_is_made_up_for(house: House) -> None:
     house.learn()
     house.annotate(house.task_ids[:12])
@@ -468,6 +476,24 @@ def test_a_confirmed_suspect_leaves_the_tab_for_good(house: House, flipped: tupl
     check(house.deps, house.key, nothing)
     assert flipped[0] not in tagged(house)
     assert tagged(house) & set(flipped[1:])
+
+
+def test_a_second_annotator_who_disagrees_confirms_nothing(house: House, flipped: tuple[int, ...]) -> None:
+    right = (house.gold(flipped[0]),)
+    house.label_studio.annotate(house.project, flipped[0], {"sentiment": right}, annotator=2)
+    house.reconcile()
+    assert flipped[0] in tagged(house)
+
+
+def test_a_task_stays_in_the_tab_while_another_question_of_it_is_suspect(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    task_id = flipped[0]
+    (found,) = [item for item in house.deps.database.suspects(house.key) if item.task_id == task_id]
+    settled = replace(found, question="topic", status=SuspectStatus.FIXED, quality=0.01, tagged=False)
+    house.deps.database.save_suspects(house.key, [settled])
+    house.reconcile()
+    assert task_id in tagged(house)
 
 
 def test_a_deleted_annotation_leaves_the_tab(house: House, flipped: tuple[int, ...]) -> None:
