@@ -144,8 +144,10 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     deps.database.mark_suggested(record.key, present | {item.task_id for item in wanted}, number)
     _set_live(deps, record.key, number, note)
     progress("removing old versions", 0, 1)
+    # A version that isn't in our records is somebody else's, whatever its name.
+    ours = {item.name for item in deps.database.versions(record.key)}
     for old in stored:
-        if _is_ours(old) and old not in {name, version_name(before)}:
+        if old in ours and old not in {name, version_name(before)}:
             deps.label_studio.remove_version(record.project_id, old)
     ensure_next_tab(deps, record.key)
     ensure_check_tab(deps, record.key)
@@ -240,10 +242,6 @@ def _set_live(deps: Deps, key: str, number: int, note: str) -> None:
             deps.database.save_version(replace(version, status=VersionStatus.LIVE, note=note))
         elif version.status in {VersionStatus.LIVE, VersionStatus.BUILT}:
             deps.database.save_version(replace(version, status=VersionStatus.RETIRED))
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith("v") and name[1:].isdigit()
 
 
 def _about_rules(rules: LoadedRules, faults: Faults) -> dict[str, Any]:
