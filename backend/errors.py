@@ -4,7 +4,8 @@ BackendError
 ├── BadRequest            what was sent can't be used
 ├── ConfigurationError    a setting is missing or wrong
 ├── LabelStudioError      Label Studio refused, or did not answer
-│   └── LabelStudioAuthError   it refused our API key
+│   ├── LabelStudioAuthError   it refused our API key
+│   └── ProjectMissing         it has no such project
 ├── ModelMissing          a version that does not exist, or can't be read
 └── RuleError             a labeling function can't be used
 
@@ -38,6 +39,10 @@ class LabelStudioError(BackendError):
 
 class LabelStudioAuthError(LabelStudioError):
     """Label Studio refused our API key."""
+
+
+class ProjectMissing(LabelStudioError):
+    """Label Studio itself says that it has no such project; a proxy's 404 is not this."""
 
 
 class ModelMissing(BackendError):

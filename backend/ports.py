@@ -76,7 +76,8 @@ class Tab:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A webhook of a project. `has_secret`: it sends the secret asked about."""
+    """A webhook of a project. `has_secret`: it sends the secret asked about; `sends_everything`: all events, with
+    their payload."""
 
     id: int
     url: str
@@ -96,7 +97,8 @@ class Connection:
 
 
 class LabelStudio(Protocol):
-    """Label Studio's API. Every method raises LabelStudioError (LabelStudioAuthError for a refused key)."""
+    """Label Studio's API. Every method raises LabelStudioError (LabelStudioAuthError for a refused key, ProjectMissing
+    when Label Studio itself says that there is no such project)."""
 
     @property
     def url(self) -> str:
@@ -185,7 +187,6 @@ class VersionStatus(StrEnum):
     LIVE = "live"
     RETIRED = "retired"
     """Replaced by another one. Its folder stays, so that it can be rolled back to."""
-    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ class SuspectStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SuspectRecord:
-    """A suspect and its verdict. `seen_until`: newest `updated_at` of the task's annotations when it was found."""
+    """A suspect and its verdict. `seen`: the task's annotations when it was found, those that teach."""
 
     task_id: int
     question: str
@@ -231,7 +232,7 @@ class SuspectRecord:
     expected: tuple[str, ...]
     quality: float
     status: SuspectStatus
-    seen_until: str
+    seen: tuple[Annotation, ...] = ()
     tagged: bool = False
     """Whether Label Studio's tags say the same as this record."""
 
@@ -269,8 +270,8 @@ class Database(Protocol):
     def not_suggested(self, key: str, number: int) -> set[int]:
         """Open tasks without a prediction of a version, as far as we remember."""
 
-    def new_version(self, key: str) -> VersionRecord:
-        """Take the next version number, status `training`."""
+    def new_version(self, key: str, *, above: int = 0) -> VersionRecord:
+        """Take the next version number, higher than `above`, status `training`."""
 
     def save_version(self, record: VersionRecord) -> None:
         """Replace a version's record."""

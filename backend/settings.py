@@ -2,8 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import Self
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_RULES_DIR = Path(__file__).resolve().parent.parent / "lf_rules"
@@ -130,6 +131,27 @@ class Settings(BaseSettings):
         if value and not re.match(r"https?://[^/]+", value):
             raise ValueError(f"{value!r} is not an address; write for example http://localhost:8080")
         return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, value: str) -> str:
+        if value and not re.match(r"(rediss?://[^/]|unix://)", value):
+            raise ValueError("write for example redis://localhost:6379/0")
+        return value
+
+    @field_validator("label_studio_api_key", "basic_auth_pass")
+    @classmethod
+    def _check_header(cls, value: SecretStr) -> SecretStr:
+        # The value itself stays out of the message: it is a secret.
+        if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
+            raise ValueError("it has characters that an HTTP header can't carry; was it copied completely?")
+        return value
+
+    @model_validator(mode="after")
+    def _check_basic_auth(self) -> Self:
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
+            raise ValueError("set both BASIC_AUTH_USER and BASIC_AUTH_PASS, or neither: one alone protects nothing")
+        return self
 
     @field_validator("log_level")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 from backend.adapters.label_studio_json import format_result
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, Task
-from backend.errors import LabelStudioError
+from backend.errors import LabelStudioError, ProjectMissing
 from backend.ports import (
     Connection,
     Job,
@@ -23,6 +23,8 @@ from backend.ports import (
     Webhook,
 )
 
+PAGE_SIZE = 16
+"""Small, so that tests meet a second page."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +42,9 @@ class FakeProject:
     predictions: dict[int, list[StoredPrediction]] = field(default_factory=dict)
     tabs: dict[int, Tab] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
-    webhooks: dict[int, tuple[str, str]] = field(default_factory=dict)
+    webhooks: dict[int, tuple[Webhook, str]] = field(default_factory=dict)
+    """With the secret that each sends."""
+    overlap: int = 1
 
 
 class FakeLabelStudio:
@@ -87,7 +91,8 @@ class FakeLabelStudio:
         number = mine[0].id if mine else next(self._ids)
         new = Annotation(number, task_id, annotator, dict(answers), skipped, self._now())
         others = tuple(entry for entry in item.annotations if entry.id != number)
-        task = replace(item.task, is_open=skipped, updated_at=new.updated_at)
+        n_done = sum(not entry.skipped for entry in (*others, new))
+        task = replace(item.task, is_open=n_done < fake.overlap, updated_at=new.updated_at)
         fake.tasks[task_id] = MirroredTask(task, (*others, new))
         return number
 
@@ -103,6 +108,8 @@ class FakeLabelStudio:
 
     def project(self, project_id: int) -> ProjectInfo:
         self._call("project")
+        if project_id not in self.fakes:
+            raise ProjectMissing("no such project", 404)
         fake = self._fake(project_id)
         return replace(fake.info, n_tasks=len(fake.tasks))
 
@@ -122,8 +129,9 @@ class FakeLabelStudio:
         found = [
             item for item in self._fake(project_id).tasks.values() if since is None or item.task.updated_at > since
         ]
-        if found:
-            yield copy.deepcopy(sorted(found, key=lambda item: item.task.updated_at))
+        found.sort(key=lambda item: item.task.updated_at)
+        for start in range(0, len(found), PAGE_SIZE):
+            yield copy.deepcopy(found[start : start + PAGE_SIZE])
 
     def task_ids(self, project_id: int) -> set[int]:
         self._call("task_ids")
@@ -209,23 +217,28 @@ class FakeLabelStudio:
     def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:  # noqa: ARG002
         self._call("connect")
         fake = self._fake(project_id)
-        moved = [number for number, item in fake.connections.items() if item.title == title]
+        same = [number for number, item in fake.connections.items() if item.url == url]
+        if same:
+            return
+        moved = [number for number, item in fake.connections.items() if item.title == title and item.error]
         if moved:
             fake.connections[moved[0]] = Connection(moved[0], url, title)
-        elif not any(item.url == url for item in fake.connections.values()):
+        else:
             number = next(self._ids)
             fake.connections[number] = Connection(number, url, title)
-            fake.webhooks[number] = (f"{url}/webhook", "")
+            # Label Studio makes one too, which sends no secret.
+            fake.webhooks[number] = (Webhook(number, f"{url}/webhook", True, False, True), "")
         if not fake.info.model_version:
             fake.info = replace(fake.info, model_version=title)
 
     def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
-        found = self._fake(project_id).webhooks
-        return [Webhook(number, url, True, sent == secret, True) for number, (url, sent) in found.items()]
+        found = self._fake(project_id).webhooks.values()
+        return [replace(webhook, has_secret=sent == secret) for webhook, sent in found]
 
     def set_webhook(self, project_id: int, webhook_id: int | None, url: str, secret: str) -> None:
         self._call("set_webhook")
-        self._fake(project_id).webhooks[webhook_id or next(self._ids)] = (url, secret)
+        number = webhook_id or next(self._ids)
+        self._fake(project_id).webhooks[number] = (Webhook(number, url, True, True, True), secret)
 
     def _fake(self, project_id: int) -> FakeProject:
         if project_id not in self.fakes:

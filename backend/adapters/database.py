@@ -101,7 +101,7 @@ suspects = Table(
     Column("expected", JSON, nullable=False),
     Column("quality", Float, nullable=False),
     Column("status", String(12), nullable=False),
-    Column("seen_until", String(40), nullable=False),
+    Column("seen", JSON, nullable=False),
     Column("tagged", Boolean, nullable=False, default=False),
 )
 
@@ -185,14 +185,7 @@ class SqlDatabase:
             annotation_rows = connection.execute(query).mappings().all()
         of_task: dict[int, list[Annotation]] = {}
         for row in annotation_rows:
-            annotation = Annotation(
-                id=row["id"],
-                task_id=row["task_id"],
-                annotator_id=row["annotator_id"],
-                answers={name: tuple(labels) for name, labels in row["answers"].items()},
-                skipped=row["skipped"],
-                updated_at=row["updated_at"],
-            )
+            annotation = _annotation(row)
             of_task.setdefault(annotation.task_id, []).append(annotation)
         return [
             MirroredTask(
@@ -220,13 +213,13 @@ class SqlDatabase:
         with self._begin() as connection:
             return set(connection.scalars(select(tasks.c.id).where(where)))
 
-    def new_version(self, key: str) -> VersionRecord:
-        """Take the next version number, status `training`."""
+    def new_version(self, key: str, *, above: int = 0) -> VersionRecord:
+        """Take the next version number, higher than `above`, status `training`."""
         for _ in range(10):
             try:
                 with self._begin() as connection:
                     last = connection.scalar(select(func.max(versions.c.number)).where(versions.c.key == key)) or 0
-                    record = VersionRecord(key, last + 1, VersionStatus.TRAINING, self._now())
+                    record = VersionRecord(key, max(last, above) + 1, VersionStatus.TRAINING, self._now())
                     connection.execute(insert(versions), asdict(record))
                 return record
             except IntegrityError:
@@ -260,8 +253,7 @@ class SqlDatabase:
             for record in suspects_:
                 same = (suspects.c.task_id == record.task_id) & (suspects.c.question == record.question)
                 connection.execute(delete(suspects).where((suspects.c.key == key) & same))
-                row = asdict(record) | {"given": list(record.given), "expected": list(record.expected), "key": key}
-                connection.execute(insert(suspects), row)
+                connection.execute(insert(suspects), asdict(record) | {"key": key})
 
     def ping(self) -> str:
         """Check that the database answers; returns its kind.
@@ -288,13 +280,20 @@ class SqlDatabase:
         with self._opening:
             if self._engine is None:
                 if self._url.startswith("sqlite:///"):
-                    Path(self._url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+                    _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
                 engine = create_engine(self._url, pool_pre_ping=True)
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)
                 _create_tables(engine)
                 self._engine = engine
             return self._engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} can't be made ({error.strerror}): correct MODEL_DIR.") from error
 
 
 def _create_tables(engine: Engine) -> None:
@@ -330,6 +329,17 @@ def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[s
     }
 
 
+def _annotation(row: Any) -> Annotation:
+    return Annotation(
+        id=row["id"],
+        task_id=row["task_id"],
+        annotator_id=row["annotator_id"],
+        answers={name: tuple(labels) for name, labels in row["answers"].items()},
+        skipped=row["skipped"],
+        updated_at=row["updated_at"],
+    )
+
+
 def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
     return {
         "key": key,
@@ -350,5 +360,6 @@ def _suspect(row: Any) -> SuspectRecord:
             "given": tuple(row["given"]),
             "expected": tuple(row["expected"]),
             "status": SuspectStatus(row["status"]),
+            "seen": tuple(_annotation(entry) for entry in row["seen"]),
         }
     )

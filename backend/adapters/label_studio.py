@@ -16,7 +16,7 @@ from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend.adapters.label_studio_json import format_prediction, format_tab, parse_project, parse_task
 from backend.domain.questions import Question
-from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
+from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError, ProjectMissing
 from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, Webhook
 
 PAGE_SIZE = 1000
@@ -25,6 +25,8 @@ SLOW_TIMEOUT_S = 1800.0
 """Bulk import and removal take Label Studio minutes in a large project, each in one request."""
 BLOCKED = "reserved network address"
 """What Label Studio says of addresses that it doesn't call (with status 403)."""
+NO_PROJECT = "No Project matches"
+"""What Label Studio says of a project that was deleted, in the 404 that a misrouted proxy may send as well."""
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
 
 
@@ -48,7 +50,12 @@ class LabelStudioApi:
 
     def project(self, project_id: int) -> ProjectInfo:
         """One project."""
-        return parse_project(self._call("GET", f"api/projects/{project_id}/").json())
+        try:
+            return parse_project(self._call("GET", f"api/projects/{project_id}/").json())
+        except LabelStudioError as error:
+            if error.status == 404 and NO_PROJECT in str(error):
+                raise ProjectMissing(f"Label Studio at {self._url} has no project {project_id}.", 404) from error
+            raise
 
     def update_project(self, project_id: int, changes: Mapping[str, object]) -> None:
         """Change settings of a project."""
@@ -155,9 +162,10 @@ class LabelStudioApi:
         if basic_auth is not None:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
         known = self.connections(project_id)
-        # One of our title at another address is ours before it moved: Label Studio would go on calling it first.
+        # One of our title at an address that Label Studio can't reach is ours before it moved: Label Studio would go on
+        # calling it first. One that answers is another installation's.
         existing = [item for item in known if same_address(item.url, url)] or [
-            item for item in known if item.title == title
+            item for item in known if item.title == title and item.error
         ]
         if existing:
             self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
@@ -187,7 +195,7 @@ class LabelStudioApi:
                 url=str(item.get("url", "")),
                 is_active=bool(item.get("is_active")),
                 has_secret=(item.get("headers") or {}).get(SECRET_HEADER) == secret,
-                sends_everything=bool(item.get("send_for_all_actions")),
+                sends_everything=bool(item.get("send_for_all_actions") and item.get("send_payload")),
             )
             for item in found
         ]

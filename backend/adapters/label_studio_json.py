@@ -18,6 +18,9 @@ PATH_SEPARATOR = " / "
 DEFAULT_MAX_RATING = 5
 """Label Studio's default for `<Rating maxRating>`."""
 MAX_RATING = 100
+"""Each value becomes a label, so there has to be an end; no screen shows more stars."""
+MAX_DIGITS = 10
+"""More of them are no number of stars, and int() takes long for thousands."""
 
 HIDDEN_COLUMNS = (
     "id",
@@ -74,29 +77,41 @@ def _why_unsupported(element: Element) -> str:
         return f"<{element.tag}> can't be suggested yet"
     if element.get("perRegion", "").lower() == "true":
         return "an answer for each region can't be suggested yet"
+    if element.get("perItem", "").lower() == "true":
+        return "an answer for each item can't be suggested yet"
+    if element.tag == "Taxonomy" and element.get("labeling", "").lower() == "true":
+        return "a taxonomy that labels regions can't be suggested yet"
     if element.get("value", "").startswith("$"):
         return "labels that come from the task's data can't be suggested yet"
     if element.get("apiUrl"):
         return "labels that come from a URL can't be suggested yet"
-    if element.tag == "Rating" and not (element.get("maxRating") or str(DEFAULT_MAX_RATING)).isdecimal():
-        return f"maxRating {element.get('maxRating')!r} is not a number"
-    if element.tag != "Rating" and not _leaves(element):
+    if element.tag == "Rating" and not _max_rating(element):
+        return f"maxRating {element.get('maxRating')!r} is not a number from 1"
+    labels = _leaves(element)
+    if element.tag != "Rating" and not labels:
         return "it has no labels"
+    if element.tag == "Choices" and len(set(labels)) < len(labels):
+        return "several of its labels have the same name, so an answer could mean any of them"
     return ""
+
+
+def _max_rating(element: Element) -> int:
+    """Number of stars; 0 when the attribute isn't a number."""
+    text = element.get("maxRating") or str(DEFAULT_MAX_RATING)
+    return min(int(text), MAX_RATING) if text.isdecimal() and len(text) < MAX_DIGITS else 0
 
 
 def _question(element: Element, name: str, to_name: str) -> Question:
     if element.tag == "Rating":
-        # Bounded, because each value becomes a label: no screen shows more stars.
-        top = min(int(element.get("maxRating") or DEFAULT_MAX_RATING), MAX_RATING)
-        return Question(name, to_name, Kind.RATING, tuple(str(value) for value in range(1, top + 1)))
+        stars = range(1, _max_rating(element) + 1)
+        return Question(name, to_name, Kind.RATING, tuple(str(value) for value in stars))
     if element.tag == "Taxonomy":
         leaf_only = element.get("leafsOnly", "").lower() == "true"
         paths = tuple(dict.fromkeys(_taxonomy_paths(element, (), leaf_only)))
         labels = tuple(PATH_SEPARATOR.join(path) for path in paths)
         return Question(name, to_name, Kind.TAXONOMY, labels, element.get("maxUsages") != "1", paths)
     multiple = element.get("choice", "single") == "multiple"
-    return Question(name, to_name, Kind.CHOICES, tuple(dict.fromkeys(_leaves(element))), multiple)
+    return Question(name, to_name, Kind.CHOICES, tuple(_leaves(element)), multiple)
 
 
 def _leaves(element: Element) -> list[str]:

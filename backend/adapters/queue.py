@@ -159,7 +159,7 @@ class RedisQueue:
             ]
             found = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
             views += [_view(job) for job in found if job is not None]
-        return views
+        return sorted(views, key=_newest_last)
 
     def depth(self) -> tuple[int, int]:
         """Numbers of jobs that wait and that run."""
@@ -242,6 +242,11 @@ def _release(lock: Lock) -> None:
 
 def _waiting_key(job: str, key: str) -> str:
     return f"prelabel:waiting:{job}:{key}"
+
+
+def _newest_last(view: JobView) -> tuple[bool, float]:
+    """Sort key: what ended or runs by the time of its start, then what still waits."""
+    return (view.started_at is None, view.started_at.timestamp() if view.started_at else 0.0)
 
 
 def _requested(member: bytes, due: float) -> JobView:

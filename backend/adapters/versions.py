@@ -110,6 +110,8 @@ class VersionFolders:
             return int((self._root / "projects" / key / "current").read_text())
         except FileNotFoundError:
             return 0
+        except OSError as error:
+            raise ModelMissing(f"MODEL_DIR can't be read ({error.strerror}): is it mounted, and ours?") from error
         except ValueError as error:
             raise ModelMissing(
                 f"The file `current` of project {key} in MODEL_DIR is damaged: `prelabel rollback` to any version "

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from backend.domain.label_model import MajorityVote
 from backend.domain.posterior import is_known
-from backend.domain.questions import Question, decisions
-from backend.domain.suggestions import Posteriors, confidences
+from backend.domain.questions import Kind, Question, decisions
+from backend.domain.suggestions import Posteriors, chosen_classes, confidences
 from backend.domain.votes import ABSTAIN, VoteMatrix
 
 Z = 1.959964
@@ -43,7 +43,8 @@ def evaluate(
         other figures are measured. An answer is right if the whole set of labels is. `macro_f1` is the mean over the
         labels that people used. `accuracy_interval` is Wilson's (1927), `macro_f1_interval` a percentile bootstrap,
         both 95 %. `log_loss` is of the whole set; `calibration_error` is the expected calibration error (Naeini et al.
-        2015) of the confidence in ten equal bins. `majority_vote` is measured on tasks with votes, their share being
+        2015) of the confidence in ten equal bins. `mean_absolute_error`, in ratings only: how many steps the answer is
+        off. `majority_vote` is measured on tasks with votes, their share being
         `answered`. `sources`: share of all tasks voted on, and the accuracy the label model learned.
     """
     taught = np.all([gold[decision.key] >= 0 for decision in decisions(question)], axis=0)
@@ -60,6 +61,7 @@ def evaluate(
         **_accuracy(question, ours, truth),
         **_macro_f1(question, ours, truth, seed),
         **_calibration(question, ours, truth),
+        **_distance(question, ours, truth),
         "majority_vote": _accuracy(question, majority, truth),
         "sources": _sources(question, votes, accuracies),
     }
@@ -139,6 +141,16 @@ def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str,
     }
 
 
+def _distance(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+    if question.kind is not Kind.RATING:
+        return {}
+    key = decisions(question)[0].key
+    chosen = chosen_classes(question, posteriors[key])
+    answered = chosen >= 0
+    off = np.abs(chosen - truth[key])[answered]
+    return {"mean_absolute_error": float(off.mean()) if off.size else None}
+
+
 def _sources(
     question: Question, votes: Mapping[str, VoteMatrix], accuracies: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, dict[str, float | None]]:
@@ -177,5 +189,4 @@ def _label_matrix(question: Question, posteriors: Posteriors) -> NDArray[np.bool
     if question.multiple:
         return np.stack([posteriors[decision.key][:, 1] >= 0.5 for decision in asked], axis=1)
     posterior = posteriors[asked[0].key]
-    best = np.where(np.isnan(posterior), -1.0, posterior).argmax(axis=1)
-    return np.asarray((np.arange(posterior.shape[1]) == best[:, None]) & is_known(posterior)[:, None])
+    return np.asarray(np.arange(posterior.shape[1]) == chosen_classes(question, posterior)[:, None])

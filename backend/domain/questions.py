@@ -46,8 +46,12 @@ class Decision:
 
     @property
     def key(self) -> str:
-        """Unique name within a project: "sentiment", or "genre=drama" for one label of a multiple question."""
-        return self.question if self.label is None else f"{self.question}={self.label}"
+        """Unique name within a project: "sentiment", or "genre=drama" for one label of a multiple question.
+
+        A "=" in the question's own name is escaped, so that no question is named like another one's label.
+        """
+        name = self.question.replace("%", "%25").replace("=", "%3D")
+        return name if self.label is None else f"{name}={self.label}"
 
 
 def decisions(question: Question) -> list[Decision]:

@@ -4,7 +4,7 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -14,8 +14,9 @@ from rich.table import Table
 from backend.bootstrap import App, build, configure_logging
 from backend.entrypoints.jobs import FORCED
 from backend.errors import BackendError, ConfigurationError
-from backend.ports import Job, version_name
+from backend.ports import Job, VersionRecord, version_name
 from backend.settings import Settings
+from backend.workflows.reconcile import TRAINED
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +32,7 @@ def say(sentence: str) -> None:
     out.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 ProjectId = Annotated[int, typer.Argument(metavar="PROJECT", help="Label Studio's project id, as in /projects/<id>.")]
 
 
@@ -52,8 +54,14 @@ def main() -> None:
     try:
         cli()
     except BackendError as error:
-        err.print(f"prelabel: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise SystemExit(1) from None
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check MODEL_DIR and the other paths.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    err.print(f"prelabel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(1) from None
 
 
 def read_settings() -> Settings:
@@ -65,7 +73,7 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors())
         raise ConfigurationError(f"Settings can't be used: {problems}") from None
     configure_logging(settings.log_level)
     return settings
@@ -114,8 +122,8 @@ def up() -> None:
 @cli.command()
 def demo(
     directory: Annotated[Path, typer.Option("--dir", help="Folder for all data of the demo.")] = Path("prelabel-demo"),
-    port: Annotated[int, typer.Option(help="Port of the backend.")] = 9090,
-    label_studio_port: Annotated[int, typer.Option(help="Port of Label Studio.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the backend.")] = 9090,
+    label_studio_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Label Studio.")] = 8080,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop a demo that runs in the background.")] = False,
 ) -> None:
@@ -180,11 +188,14 @@ def check(project: ProjectId) -> None:
 
 
 @cli.command()
-def versions(project: ProjectId) -> None:
+def versions(project: ProjectId, as_json: AsJson = False) -> None:
     """List a project's versions with their out-of-fold figures."""
     app = _app()
     key = _key(app, project)
     current = app.versions.current(key)
+    if as_json:
+        say(json.dumps([_described(app, record, current) for record in app.database.versions(key)], indent=1))
+        return
     table = Table("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
     for record in app.database.versions(key):
         mark = " <- current" if record.number == current else ""
@@ -205,19 +216,24 @@ def rollback(
     app = _app()
     key = _key(app, project)
     number = version.removeprefix("v")
-    if not number.isdigit() or int(number) not in {record.number for record in app.database.versions(key)}:
+    if not number.isdigit() or int(number) not in {
+        record.number for record in app.database.versions(key) if record.status in TRAINED
+    }:
         raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
     app.queue.request(Job.ROLLBACK, key, argument=int(number))
     say(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
 
 
 @cli.command()
-def jobs(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
-    """Show what is asked for, running, done and failed, with progress."""
-    found = _app().queue.jobs()
+def jobs(
+    as_json: AsJson = False,
+    last: Annotated[int, typer.Option("--last", min=1, help="Show so many, the newest ones.")] = 30,
+) -> None:
+    """Show what is asked for, running, done and failed, with progress; newest last."""
+    found = _app().queue.jobs()[-last:]
     if as_json:
         fields = ("id", "job", "key", "status", "step", "done", "total", "error")
-        out.print_json(json.dumps([{name: getattr(job, name) for name in fields} for job in found]))
+        say(json.dumps([{name: getattr(job, name) for name in fields} for job in found], indent=1))
         return
     table = Table("job", "project", "status", "progress", "started", "error")
     for job in found:
@@ -225,6 +241,17 @@ def jobs(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] =
         started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
         table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
     out.print(table)
+
+
+def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
+    """A version for scripts, with its metrics.json ({} while it is in training)."""
+    try:
+        metrics = app.versions.metrics(record.key, record.number)
+    except BackendError:
+        # As in `_figures`.
+        metrics = {}
+    fields = {name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")}
+    return fields | {"current": record.number == current, "metrics": metrics}
 
 
 def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:

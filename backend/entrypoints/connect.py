@@ -1,13 +1,11 @@
 """Connecting a project: what `prelabel connect`, `prelabel demo` and `prelabel doctor --fix` do in Label Studio."""
 
-from dataclasses import replace
-
 from backend.adapters.label_studio import BLOCKED, same_address
 from backend.bootstrap import App, build, webhook_secret
 from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo
 from backend.settings import Settings
-from backend.workflows.reconcile import known_project
+from backend.workflows.mirror import known_project
 
 TITLE = "Prelabel"
 SAMPLING = "Uncertainty sampling"
@@ -15,7 +13,7 @@ SAMPLING = "Uncertainty sampling"
 
 
 def connect_project(settings: Settings, project_id: int) -> None:
-    """Register the backend in a project with its webhook and sampling, and ask for a first version.
+    """Register the backend in a project with its webhook and settings, and ask for a first version.
 
     Safe to call again: what is there already is brought up to date.
 
@@ -26,11 +24,10 @@ def connect_project(settings: Settings, project_id: int) -> None:
     app = build(settings)
     info = app.label_studio.project(project_id)
     key = app.key(info.uid)
-    record = known_project(app.deps, key)
-    app.database.save_project(replace(record, title=info.title))
+    known_project(app.deps, key)
     register(app, info)
     repair_webhook(app, info)
-    repair_sampling(app, info)
+    repair_settings(app, info)
     app.queue.request(Job.RECONCILE, key)
 
 
@@ -74,7 +71,8 @@ def repair_webhook(app: App, info: ProjectInfo) -> None:
             app.label_studio.set_webhook(info.id, item.id, url, secret)
 
 
-def repair_sampling(app: App, info: ProjectInfo) -> None:
-    """Make the queue follow our scores."""
-    if info.sampling != SAMPLING:
-        app.label_studio.update_project(info.id, {"sampling": SAMPLING})
+def repair_settings(app: App, info: ProjectInfo) -> None:
+    """Make the queue follow our scores, and annotators see our suggestions."""
+    wanted = {"sampling": SAMPLING, "show_collab_predictions": True}
+    if (info.sampling, info.shows_predictions) != tuple(wanted.values()):
+        app.label_studio.update_project(info.id, wanted)

@@ -13,13 +13,12 @@ from backend.entrypoints.connect import (
     SAMPLING,
     explain_unreachable,
     register,
-    repair_sampling,
+    repair_settings,
     repair_webhook,
 )
 from backend.entrypoints.jobs import FORCED
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import Job, ProjectInfo, version_name
-from backend.workflows.reconcile import show_version
 
 REACH_TIMEOUT_S = 5.0
 
@@ -138,7 +137,7 @@ def _examine_rules(app: App) -> Finding:
     if loaded.set_aside:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in loaded.set_aside.items())
         return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")
-    return Finding("Labeling functions", True, f"{len(loaded.rules)} rules from {app.settings.lf_rules_dir}")
+    return Finding("Labeling functions", True, f"{len(loaded.rules)} rules in {app.settings.lf_rules_dir}")
 
 
 def _examine_backend(app: App) -> Finding:
@@ -200,7 +199,7 @@ def _examine_sampling(app: App, info: ProjectInfo) -> Finding:
     if info.sampling == SAMPLING:
         return Finding("Sampling", True, info.sampling)
     fix = f"Set it to {SAMPLING!r} (Settings > General), so that the most useful tasks come first."
-    return Finding("Sampling", False, f"it is {info.sampling!r}", fix, lambda: repair_sampling(app, info))
+    return Finding("Sampling", False, f"it is {info.sampling!r}", fix, lambda: repair_settings(app, info))
 
 
 def _examine_version(app: App, info: ProjectInfo) -> Finding:
@@ -219,12 +218,17 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     shown = repr(info.model_version) if info.shows_predictions else "no predictions"
     detail = f"the project shows {shown}, ours is {ours}"
     fix = "Settings > Annotation > Use predictions to prelabel tasks: choose our version."
-    return Finding(name, False, detail, fix, lambda: show_version(app.deps, info, ours))
+    wanted = {"model_version": ours, "show_collab_predictions": True}
+    return Finding(name, False, detail, fix, lambda: app.label_studio.update_project(info.id, wanted))
 
 
 def _examine_controls(app: App, info: ProjectInfo) -> Finding:
     config = app.deps.parse_label_config(info.label_config)
     answered = ", ".join(question.name for question in config.questions) or "none"
+    rules = app.deps.rules.load().rules
+    without = [item.name for item in config.questions if not any(rule.answers(item) for rule in rules)]
+    if without:
+        answered += f" (no rule votes on {', '.join(without)}: write some for its labels)"
     if config.unsupported:
         empty = "; ".join(f"{name}: {reason}" for name, reason in config.unsupported.items())
         return Finding("Controls", bool(config.questions), f"answered: {answered}; left empty: {empty}")

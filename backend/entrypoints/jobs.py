@@ -18,6 +18,9 @@ BUSY_RETRY_S = 3.0
 FORCED = 1
 """Argument of a training that a person asked for: it trains even if nothing is new."""
 
+ALL_PROJECTS = "all"
+"""Stands for a project where an event names none: all that we know are looked at."""
+
 log = structlog.get_logger()
 
 
@@ -34,6 +37,10 @@ def run(job: str, key: str, argument: int) -> str:
     Any error is left to rq: it keeps the job with its traceback (`prelabel jobs` shows it) and tries again a few times.
     """
     app = _app()
+    if key == ALL_PROJECTS:
+        for project in app.database.projects():
+            app.queue.request(Job(job), project.key)
+        return "asked for each project"
     with structlog.contextvars.bound_contextvars(job=job, project=key), app.queue.lock(key) as held:
         if not held:
             app.queue.request(Job(job), key, delay_s=BUSY_RETRY_S, argument=argument)

@@ -7,7 +7,7 @@ import time
 import structlog
 
 from backend.bootstrap import App, build
-from backend.errors import BackendError
+from backend.errors import BackendError, ModelMissing
 from backend.ports import Job
 from backend.settings import Settings
 
@@ -42,11 +42,20 @@ def schedule(app: App, stop: threading.Event) -> None:
         except BackendError as error:
             log.error("scheduler waits", error=str(error))
             stop.wait(AFTER_ERROR_S)
+        except Exception:
+            # Nothing moves without this loop, so it outlives even what nobody thought of; the log has the traceback.
+            log.exception("scheduler waits")
+            stop.wait(AFTER_ERROR_S)
 
 
 def request_regular_jobs(app: App) -> None:
     """Ask for a reconciliation of each project, and for a check where the last one is too long ago."""
     for project in app.database.projects():
         app.queue.request(Job.RECONCILE, project.key)
-        if app.versions.current(project.key) and time.time() - project.checked_at > app.settings.check_each_s:
+        try:
+            trained = app.versions.current(project.key) > 0
+        except ModelMissing as error:
+            log.error("no check asked for", project=project.key, error=str(error))
+            continue
+        if trained and time.time() - project.checked_at > app.settings.check_each_s:
             app.queue.request(Job.CHECK, project.key)

@@ -1,5 +1,6 @@
 """The web service: Label Studio's ML backend protocol, in the shapes that Label Studio 1.23.2 sends and reads."""
 
+import math
 import re
 import time
 from collections.abc import AsyncIterator
@@ -18,10 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
 from backend.bootstrap import App, build, same_secret, webhook_secret
-from backend.entrypoints.jobs import FORCED
+from backend.entrypoints.jobs import ALL_PROJECTS, FORCED
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
 from backend.ports import Job, version_name
 from backend.settings import Settings
+from backend.workflows.reconcile import TRAINED
 from backend.workflows.suggest import answer
 
 STATUS = {BadRequest: 422, ConfigurationError: 503, LabelStudioError: 502, ModelMissing: 503, RuleError: 500}
@@ -64,7 +66,7 @@ class TaskItem(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     id: int | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] | None = None
 
 
 class PredictRequest(BaseModel):
@@ -227,8 +229,17 @@ def _add_probes(api: FastAPI) -> None:
         metrics.waiting.set(waiting)
         metrics.running.set(running)
         for project in app.database.projects():
-            metrics.version.labels(project.key).set(app.versions.current(project.key))
+            metrics.version.labels(project.key).set(_current_or_nan(app, project.key))
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _current_or_nan(app: App, key: str) -> float:
+    """The current version for a figure; Prometheus shows NaN where it can't be read."""
+    try:
+        return app.versions.current(key)
+    except ModelMissing as error:
+        log.error("current version can't be read", project=key, error=str(error))
+        return math.nan
 
 
 def _add_protocol(api: FastAPI) -> None:
@@ -249,10 +260,12 @@ def _add_protocol(api: FastAPI) -> None:
     def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
         """One result for each task, in order; an abstention is an empty result with score 0."""
         app, metrics = _app(request), _metrics(request)
-        tasks = [task.data for task in body.tasks]
+        tasks = [task.data or {} for task in body.tasks]
         answers = answer(app.deps, app.key(body.project), body.label_config, tasks, app.settings.predict_deadline_s)
         for rule, count in answers.faults.counts.items():
             metrics.faults.labels(rule).inc(count)
+        if answers.problem:
+            log.error("answered from the rules alone", project=body.project, error=answers.problem)
         if answers.late:
             log.warning("deadline reached", project=body.project, tasks=len(tasks), without_answer=answers.late)
         results = [
@@ -270,11 +283,14 @@ def _add_protocol(api: FastAPI) -> None:
 
     @api.get("/versions", tags=["protocol"], dependencies=protected)
     def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
-        """Versions of a project; Label Studio names none, so without one those of all projects."""
+        """Versions of a project. Label Studio names none, which is clear only while there is one project."""
         app = _app(request)
         keys = [app.key(project)] if project else [item.key for item in app.database.projects()]
-        numbers = {record.number for key in keys for record in app.database.versions(key)}
-        return {"versions": [version_name(number) for number in sorted(numbers)]}
+        if len(keys) > 1:
+            # Label Studio then shows what /setup told it of this project.
+            raise HTTPException(404, "Name one of the projects: /versions?project=<id>.<seconds>.")
+        records = [record for key in keys for record in app.database.versions(key) if record.status in TRAINED]
+        return {"versions": [record.name for record in records]}
 
     @api.post("/job_status", tags=["protocol"], dependencies=protected)
     def job_status(body: JobRequest, request: Request) -> dict[str, str]:
@@ -295,8 +311,8 @@ def _add_events(api: FastAPI) -> None:
         app = _app(request)
         _metrics(request).events.labels(body.action if body.action in KNOWN_ACTIONS else "other").inc()
         if body.project is None and body.action in KNOWN_ACTIONS - {"START_TRAINING"}:
-            await run_in_threadpool(_look_at_all_projects, app)
-            return {"status": "accepted"}
+            await run_in_threadpool(app.queue.request, Job.RECONCILE, ALL_PROJECTS, delay_s=EVENT_DELAY_S)
+            return {"status": "accepted", "job": f"{Job.RECONCILE.value}:{ALL_PROJECTS}"}
         uid = body.project if isinstance(body.project, str) else project_uid(body.project or {})
         key = app.key(_checked_uid(uid))
         if body.action == "START_TRAINING":
@@ -306,12 +322,6 @@ def _add_events(api: FastAPI) -> None:
             await run_in_threadpool(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
             return {"status": "accepted", "job": f"{Job.RECONCILE.value}:{key}"}
         return {"status": "ignored"}
-
-
-def _look_at_all_projects(app: App) -> None:
-    """What an event without a project can mean: something changed in one of those we know."""
-    for project in app.database.projects():
-        app.queue.request(Job.RECONCILE, project.key, delay_s=EVENT_DELAY_S)
 
 
 def _checked_uid(uid: str) -> str:

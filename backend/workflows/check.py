@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from backend.domain.label_errors import Suspect, find_label_errors
 from backend.domain.model import gold_of
 from backend.domain.questions import Question, decisions
-from backend.domain.tasks import OWN_PREFIX, Answer
+from backend.domain.tasks import OWN_PREFIX, Annotation
 from backend.ports import Deps, MirroredTask, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab
+from backend.workflows.mirror import open_project
 
 QUALITY_KEY = f"{OWN_PREFIX}quality"
 EXPECTED_KEY = f"{OWN_PREFIX}expected"
@@ -24,16 +25,19 @@ T = TypeVar("T", str, float)
 def check(deps: Deps, key: str, progress: Progress) -> None:
     """Find label errors with the held-out posteriors of the current version, and tag them.
 
-    A person's verdict stands: what was confirmed is not flagged again with the same label.
+    A person's verdict stands: what was confirmed is not flagged again with the same label. Verdicts given since the
+    last look are taken first, so that none is overwritten.
 
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
         ModelMissing: the current version can't be read.
     """
-    record = deps.database.project(key)
     number = deps.versions.current(key)
-    if record is None or not number:
+    opened = open_project(deps, key, progress) if number else None
+    if opened is None:
         return
+    record = opened.record
+    settle(deps, record)
     progress("looking for wrong labels", 0, 1)
     questions = deps.parse_label_config(record.label_config).questions
     items = deps.database.tasks(key)
@@ -146,7 +150,7 @@ def _merge(
     items: Sequence[MirroredTask],
 ) -> list[SuspectRecord]:
     """Records that change: new suspects, and open ones that later evidence clears."""
-    newest = {item.task.id: _newest(item) for item in items}
+    teaching = {item.task.id: tuple(entry for entry in item.annotations if entry.teaches) for item in items}
     changed = []
     for (task_id, question), suspect in found.items():
         before = known.get((task_id, question))
@@ -160,10 +164,13 @@ def _merge(
             expected=suspect.expected,
             quality=round(suspect.quality, 4),
             status=SuspectStatus.OPEN,
-            seen_until=newest.get(task_id, ""),
+            seen=teaching[task_id],
         )
-        if before is None or replace(before, seen_until=record.seen_until, tagged=False) != record:
+        if before is None or replace(before, seen=record.seen, tagged=False) != record:
             changed.append(record)
+        elif before.seen != record.seen:
+            # The tags still say it all, but the next verdict is about what the annotations say now.
+            changed.append(replace(record, tagged=before.tagged))
     changed += [
         replace(before, status=SuspectStatus.CLEARED, tagged=False)
         for place, before in known.items()
@@ -173,23 +180,33 @@ def _merge(
 
 
 def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus:
-    if item is None:
-        return SuspectStatus.FIXED
+    """What people have said since of the annotations that gave the doubtful answer.
+
+    Fixed: all of them answer otherwise now, or are gone or skipped. Confirmed: one was saved again exactly as it was,
+    or another annotator gave the same answer. A save that changes the answer to another question says nothing of this
+    one, nor does an annotator who disagrees.
+    """
+    now = {entry.id: entry for entry in item.annotations if entry.teaches} if item is not None else {}
     given = frozenset(suspect.given)
-    same = [entry for entry in item.annotations if frozenset(_answer(entry.answers, suspect.question)) == given]
-    if not same:
+    # The majority of several sets of labels may be a set that nobody gave: then it takes all of them to fix it.
+    culprits = [entry for entry in suspect.seen if _answer(entry, suspect.question) == given] or suspect.seen
+    unchanged = [
+        entry
+        for entry in culprits
+        if entry.id in now and _answer(now[entry.id], suspect.question) == _answer(entry, suspect.question)
+    ]
+    if not unchanged:
         return SuspectStatus.FIXED
-    # Only someone who says the same again confirms: a second annotator who disagrees leaves the suspect open.
-    again = any(entry.updated_at > suspect.seen_until for entry in same if entry.teaches)
-    return SuspectStatus.CONFIRMED if again else SuspectStatus.OPEN
+    seen = {entry.id for entry in suspect.seen}
+    seconded = any(entry.id not in seen and _answer(entry, suspect.question) == given for entry in now.values())
+    saved_again = any(
+        now[entry.id].updated_at > entry.updated_at and now[entry.id].answers == entry.answers for entry in unchanged
+    )
+    return SuspectStatus.CONFIRMED if seconded or saved_again else SuspectStatus.OPEN
 
 
-def _answer(answers: Mapping[str, Answer], question: str) -> Answer:
-    return answers.get(question, ())
-
-
-def _newest(item: MirroredTask) -> str:
-    return max((entry.updated_at for entry in item.annotations), default="")
+def _answer(annotation: Annotation, question: str) -> frozenset[str]:
+    return frozenset(annotation.answers.get(question, ()))
 
 
 def _most_urgent(item: SuspectRecord) -> tuple[bool, float]:

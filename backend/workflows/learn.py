@@ -1,7 +1,9 @@
 """Learn: train a version, push its suggestions, switch the project to it. Every step is safe to run twice."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,9 @@ from numpy.typing import NDArray
 
 from backend.domain.model import Trained, gold_of, train
 from backend.domain.priorities import clusters, rank
-from backend.domain.questions import Question
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix, apply_rules
-from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
+from backend.errors import ModelMissing
 from backend.ports import (
     Built,
     Deps,
@@ -28,7 +29,9 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.check import ensure_check_tab
-from backend.workflows.reconcile import existing_project, has_news, known_project, show_version, sync
+from backend.workflows.mirror import open_project
+from backend.workflows.push import Push
+from backend.workflows.reconcile import TRAINED, has_news
 
 NEXT_TAB = "Prelabel: next"
 N_CLUSTERS = 5
@@ -46,11 +49,10 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> N
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
     """
-    record = known_project(deps, key)
-    info = existing_project(deps, record)
-    if info is None:
+    opened = open_project(deps, key, progress)
+    if opened is None:
         return
-    record, _ = sync(deps, record, info, progress)
+    record, info = opened.record, opened.info
     for version in deps.database.versions(key):
         if version.status is VersionStatus.BUILT:
             publish(deps, record, info, version.number, progress)
@@ -68,11 +70,12 @@ def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:
     Raises:
         ModelMissing: there is no such version.
     """
-    record = known_project(deps, key)
-    if number not in {item.number for item in deps.database.versions(key) if item.status is not VersionStatus.FAILED}:
+    opened = open_project(deps, key, progress)
+    if opened is None:
+        return
+    record, info = opened.record, opened.info
+    if number not in {item.number for item in deps.database.versions(key) if item.status in TRAINED}:
         raise ModelMissing(f"{version_name(number)} doesn't exist: `prelabel versions {record.project_id}` lists them.")
-    info = deps.label_studio.project(record.project_id)
-    record, _ = sync(deps, record, info, progress)
     publish(deps, record, info, number, progress)
 
 
@@ -81,7 +84,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     key = record.key
     unfinished = [item for item in deps.database.versions(key) if item.status is VersionStatus.TRAINING]
     # We hold the project's lock, so the worker that began this number is gone and left nothing outside.
-    version = unfinished[0] if unfinished else deps.database.new_version(key)
+    version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
     questions = deps.parse_label_config(info.label_config).questions
     items = deps.database.tasks(key)
     rules = deps.rules.load()
@@ -123,26 +126,23 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     Studio has already is not sent again. Last, versions before the previous one are removed.
     """
     name, before = version_name(number), deps.versions.current(record.key)
-    questions = deps.versions.model(record.key, number).questions
     stored = deps.label_studio.versions(record.project_id)
     present = deps.label_studio.predicted_tasks(record.project_id, name) if name in stored else set()
     is_open = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open}
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in is_open - present]
-    wanted = deps.label_studio.acceptable(info.label_config, wanted, questions)
-    top = [item for item in wanted if item.cluster is not None]
-    rest = [item for item in wanted if item.cluster is None]
-    for done, prediction in enumerate(top):
-        progress("pushing the most useful tasks", done, len(top))
-        _push_unless_gone(deps, name, prediction, questions)
+    questions = deps.versions.model(record.key, number).questions
+    push = Push(deps, record, info, number, questions, stored=present)
+    deps.database.mark_suggested(record.key, present, number)
+    predictions = push.fitting(wanted)
+    top = [item for item in predictions if item.cluster is not None]
+    rest = [item for item in predictions if item.cluster is None]
+    push.singly(top, partial(progress, "pushing the most useful tasks"))
     deps.versions.set_current(record.key, number)
-    if top or present:
-        show_version(deps, info, name)
+    push.show()
     progress("pushing all other tasks", 0, len(rest))
-    note = _push_rest(deps, record, name, rest, questions)
-    if rest and not top and not present:
-        show_version(deps, info, name)
-    deps.database.mark_suggested(record.key, present | {item.task_id for item in wanted}, number)
-    _set_live(deps, record.key, number, note)
+    push.together(rest)
+    push.show()
+    _set_live(deps, record.key, number, push.note)
     progress("removing old versions", 0, 1)
     # A version that isn't in our records is somebody else's, whatever its name.
     ours = {item.name for item in deps.database.versions(record.key)}
@@ -151,6 +151,15 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
             deps.label_studio.remove_version(record.project_id, old)
     ensure_next_tab(deps, record.key)
     ensure_check_tab(deps, record.key)
+
+
+def _highest(deps: Deps, record: ProjectRecord) -> int:
+    """The highest number among Label Studio's `v<number>`.
+
+    One that isn't in our records is another backend's, or of a database we lost: its name must not be ours too.
+    """
+    names = (re.fullmatch(r"v([0-9]{1,9})", name) for name in deps.label_studio.versions(record.project_id))
+    return max((int(match[1]) for match in names if match), default=0)
 
 
 def ensure_next_tab(deps: Deps, key: str) -> None:
@@ -164,7 +173,8 @@ def ensure_next_tab(deps: Deps, key: str) -> None:
     by_title = [tab.id for tab in tabs if tab.title == NEXT_TAB]
     tab = Tab(
         title=NEXT_TAB,
-        filters=(("total_annotations", "equal", "Number", 0),),
+        # Empty until a task has all the annotations it needs, however many these are.
+        filters=(("completed_at", "empty", "Datetime", True),),
         ordering=("tasks:predictions_score",),
         shown_columns=("id", "predictions_score", "predictions_results"),
     )
@@ -187,7 +197,7 @@ def _predictions(
     """
     questions = trained.model.questions
     rows = np.array([row for row, item in enumerate(items) if item.task.is_open], dtype=np.int64)
-    if not rows.size:
+    if not rows.size or not questions:
         return []
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
     open_votes = {name: replace(matrix, votes=matrix.votes[rows]) for name, matrix in votes.items()}
@@ -206,34 +216,6 @@ def _predictions(
         )
         for place in ranking.order
     ]
-
-
-def _push_unless_gone(deps: Deps, name: str, prediction: Prediction, questions: Sequence[Question]) -> None:
-    try:
-        deps.label_studio.push_one(name, prediction, questions)
-    except LabelStudioAuthError:
-        raise
-    except LabelStudioError as error:
-        # The task was deleted since the sync: Label Studio says 400 (invalid task) or 404. All else is a real failure.
-        if error.status not in {400, 404}:
-            raise
-
-
-def _push_rest(
-    deps: Deps, record: ProjectRecord, name: str, rest: Sequence[Prediction], questions: Sequence[Question]
-) -> str:
-    """Push in one request; returns a note when Label Studio took fewer than were sent."""
-    try:
-        created = deps.label_studio.push_all(record.project_id, name, rest, questions)
-    except LabelStudioError as error:
-        if error.status != 400:
-            raise
-        # One deleted task makes Label Studio refuse the whole request: ask which ones are left, and send those.
-        alive = deps.label_studio.task_ids(record.project_id)
-        deps.database.keep_tasks(record.key, alive)
-        rest = [item for item in rest if item.task_id in alive]
-        created = deps.label_studio.push_all(record.project_id, name, rest, questions)
-    return "" if created == len(rest) else f"Label Studio stored {created} of {len(rest)} predictions"
 
 
 def _set_live(deps: Deps, key: str, number: int, note: str) -> None:

@@ -11,6 +11,7 @@ from backend.domain.model import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import Suggestion, suggest
 from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.errors import ModelMissing
 from backend.ports import Deps, version_name
 
 CHUNK = 50
@@ -39,13 +40,18 @@ def posteriors_of(
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Suggestions in the order of the tasks. `late`: tasks that the deadline left without an answer."""
+    """Suggestions in the order of the tasks.
+
+    late: tasks that the deadline left without an answer. problem: why the current version could not be used, so that
+    the rules answered alone.
+    """
 
     version: str
     questions: tuple[Question, ...]
     suggestions: list[Suggestion]
     faults: Faults
     late: int = 0
+    problem: str = ""
 
 
 def answer(
@@ -62,19 +68,27 @@ def answer(
 
     Raises:
         BadRequest: the label config can't be parsed.
-        ModelMissing: the current version can't be read.
     """
     questions = deps.parse_label_config(label_config).questions
-    number = deps.versions.current(key)
-    model = deps.versions.model(key, number) if number else None
-    rules = deps.rules.load().rules
+    number = 0
+    problem = ""
+    if not questions:
+        return Answers(version_name(number), (), [Suggestion() for _ in tasks], Faults())
     suggestions: list[Suggestion | None] = [None] * len(tasks)
     faults = Faults()
     failures: list[Exception] = []
     expired = threading.Event()
 
     def fill() -> None:
+        nonlocal number, problem
+        model = None
         try:
+            rules = deps.rules.load().rules
+            try:
+                number = deps.versions.current(key)
+                model = deps.versions.model(key, number) if number else None
+            except ModelMissing as error:
+                problem = str(error)
             for start in range(0, len(tasks), CHUNK):
                 if expired.is_set():
                     return
@@ -99,4 +113,5 @@ def answer(
         [item if item is not None else Suggestion() for item in done],
         faults,
         late=sum(item is None for item in done),
+        problem=problem,
     )

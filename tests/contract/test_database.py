@@ -116,8 +116,10 @@ def test_project_records_are_replaced(database: SqlDatabase, key: str) -> None:
 
 
 def test_suspects_are_kept_by_task_and_question(database: SqlDatabase, key: str) -> None:
-    first = SuspectRecord(1, "q", ("A",), ("B",), 0.2, SuspectStatus.OPEN, "2026")
-    other = SuspectRecord(1, "r", ("A", "B"), (), 0.1, SuspectStatus.OPEN, "2026", tagged=True)
+    first = SuspectRecord(
+        1, "q", ("A",), ("B",), 0.2, SuspectStatus.OPEN, (Annotation(7, 1, 2, {"q": ("A",)}, updated_at="2026"),)
+    )
+    other = SuspectRecord(1, "r", ("A", "B"), (), 0.1, SuspectStatus.OPEN, tagged=True)
     database.save_suspects(key, [first, other])
     settled = replace(first, status=SuspectStatus.CONFIRMED)
     database.save_suspects(key, [settled])

@@ -1,6 +1,11 @@
 """The LabelStudio port on the fake and on a real Label Studio."""
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -208,12 +213,50 @@ def test_a_backend_is_connected_once_and_updated_afterwards(demo: Demo) -> None:
     assert (connection.url, connection.title, connection.error) == (demo.backend_url, "Prelabel", "")
 
 
+@contextmanager
+def backend_that_stops() -> Iterator[str]:
+    """Something that Label Studio takes for a backend; gives its address."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"status": "UP", "model_class": "Old", "model_version": "v0"}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_backend_that_moved_is_not_registered_twice(demo: Demo) -> None:
     project, _ = demo.new_project(CONFIG, [{"text": "one"}])
     api = LabelStudioApi(demo.url, demo.state["api_key"])
-    api.connect(project, demo.backend_url.replace("localhost", "127.0.0.1"), "Prelabel", None)
+    with backend_that_stops() as url:
+        api.connect(project, url, "Prelabel", None)
     api.connect(project, demo.backend_url, "Prelabel", None)
     assert [connection.url for connection in api.connections(project)] == [demo.backend_url]
+
+
+def test_another_installation_is_not_taken_over(demo: Demo) -> None:
+    project, _ = demo.new_project(CONFIG, [{"text": "one"}])
+    api = LabelStudioApi(demo.url, demo.state["api_key"])
+    with backend_that_stops() as url:
+        api.connect(project, url, "Prelabel", None)
+        api.connect(project, demo.backend_url, "Prelabel", None)
+        assert {connection.url for connection in api.connections(project)} == {url, demo.backend_url}
 
 
 def test_a_backend_that_label_studio_cant_reach_is_not_connected(demo: Demo) -> None:

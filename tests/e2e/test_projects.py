@@ -132,6 +132,23 @@ def test_two_annotators_get_the_most_useful_tasks_and_never_the_same(demo: Demo)
     assert len(set(clusters)) >= 3
 
 
+@pytest.mark.timeout(600)
+def test_a_task_that_needs_two_annotations_stays_in_the_tab_until_it_has_them(demo: Demo) -> None:
+    team = Team.with_reviews(demo, 20)
+    with demo.api as api:
+        api.patch(f"/api/projects/{team.project}/", json={"maximum_annotations": 2}).raise_for_status()
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    half_done, done = team.task_ids[:2]
+    second = second_annotator(demo)
+    for task_id, annotator in ((half_done, None), (done, None), (done, second)):
+        team.annotate(task_id, "Neutral", annotator)
+    listed = {task["id"] for task in team.tab("Prelabel: next")}
+    assert half_done in listed
+    assert done not in listed
+
+
 def second_annotator(demo: Demo) -> httpx.Client:
     """Someone else who works in the demo's organization."""
     account = Account(f"second{time.time_ns()}@example.com", "a-long-password-2")

@@ -169,3 +169,29 @@ def test_a_setting_that_cant_be_used_is_named() -> None:
     assert "PORT" in done.stderr
     assert "LOG_LEVEL" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("REDIS_URL", "foo"),
+        ("MODEL_DIR", "/proc/prelabel"),
+        ("LABEL_STUDIO_API_KEY", "ключ"),
+        ("BASIC_AUTH_PASS", "hunter2-only"),
+    ],
+)
+def test_a_value_that_cant_work_is_one_sentence_without_the_secret(setting: str, value: str) -> None:
+    own = {"LABEL_STUDIO_URL": "http://localhost:1", "LABEL_STUDIO_API_KEY": "0" * 40, setting: value}
+    done = subprocess.run(
+        [*CLI, "doctor" if setting == "REDIS_URL" else "up"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | own,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert setting in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+    assert "ключ" not in done.stderr + done.stdout

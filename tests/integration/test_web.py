@@ -1,6 +1,7 @@
 """The protocol, request by request, with a real Redis and database behind it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from redis import Redis
 from backend.adapters.queue import DUE
 from backend.bootstrap import project_key, webhook_secret
 from backend.entrypoints.web import create_app
-from backend.ports import ProjectRecord
+from backend.ports import ProjectRecord, VersionStatus
 from backend.settings import Settings
 
 URL = "http://localhost:1"
@@ -204,10 +205,9 @@ def test_every_event_asks_for_one_look(
 
 
 def test_an_event_without_payload_asks_for_a_look_at_all_projects(web: TestClient, clean_redis_url: str) -> None:
-    web.app.state.app.database.save_project(ProjectRecord(KEY, 7))  # type: ignore[attr-defined]
     answer = web.post("/webhook", json={"action": "ANNOTATION_CREATED"})
     assert answer.status_code == 201
-    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
+    assert set(due(clean_redis_url)) == {"reconcile|all|0"}
 
 
 def test_events_of_other_kinds_are_ignored(web: TestClient, clean_redis_url: str) -> None:
@@ -250,6 +250,30 @@ def test_versions_of_nothing_are_none(web: TestClient) -> None:
     assert web.get("/versions", params={"project": UID}).json() == {"versions": []}
 
 
+def test_versions_of_several_projects_are_never_mixed(web: TestClient) -> None:
+    database = web.app.state.app.database  # type: ignore[attr-defined]
+    for key, status in ((KEY, VersionStatus.LIVE), ("8.1-abcdef01", VersionStatus.LIVE)):
+        database.save_project(ProjectRecord(key, 7))
+        database.save_version(replace(database.new_version(key, above=4), status=status))
+        database.new_version(key)  # still in training
+    assert web.get("/versions").status_code == 404
+    assert web.get("/versions", params={"project": UID}).json() == {"versions": ["v5"]}
+
+
+def test_metrics_are_served_while_a_version_cant_be_read(web: TestClient, tmp_path: Path) -> None:
+    web.app.state.app.database.save_project(ProjectRecord(KEY, 7))  # type: ignore[attr-defined]
+    web.app.state.app.versions.folder(KEY, 1).parent.joinpath("current").mkdir(parents=True)  # type: ignore[attr-defined]
+    answer = web.get("/metrics")
+    assert answer.status_code == 200
+    assert f'prelabel_version{{project="{KEY}"}} NaN' in answer.text
+
+
+def test_a_task_whose_data_is_null_is_answered(web: TestClient) -> None:
+    body = {"tasks": [{"id": 1, "data": None}], "project": UID, "label_config": CONFIG}
+    answer = web.post("/predict", json=body)
+    assert (answer.status_code, len(answer.json()["results"])) == (200, 1)
+
+
 def test_the_openapi_page_lists_the_protocol(web: TestClient) -> None:
     assert {"/", "/health", "/setup", "/predict", "/webhook", "/train", "/versions", "/job_status", "/metrics"} <= set(
         web.get("/openapi.json").json()["paths"]
@@ -282,6 +306,6 @@ def test_a_wrong_secret_is_refused_even_without_basic_auth(web: TestClient) -> N
 
 
 def test_secrets_stay_out_of_reprs(tmp_path: Path, clean_redis_url: str, rules: Path) -> None:
-    shown = repr(settings(tmp_path, clean_redis_url, rules, BASIC_AUTH_PASS="hunter2"))
+    shown = repr(settings(tmp_path, clean_redis_url, rules, BASIC_AUTH_USER="team", BASIC_AUTH_PASS="hunter2"))
     assert "hunter2" not in shown
     assert "0" * 40 not in shown

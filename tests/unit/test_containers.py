@@ -39,6 +39,20 @@ def test_every_variable_of_our_services_is_a_setting(compose: dict[str, Any]) ->
         assert set(compose["services"][name]["environment"]) <= variables(), name
 
 
+def test_every_setting_can_be_set_through_compose_with_its_own_default(compose: dict[str, Any]) -> None:
+    environment = compose["services"]["web"]["environment"]
+    # Workers are scaled by compose itself.
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        names = list(map(str, alias.choices)) if isinstance(alias, AliasChoices) else [str(alias)]
+        if name == "workers":
+            continue
+        assert set(names) & set(environment), name
+        default = re.fullmatch(r"\$\{\w+:-([^}]*)\}", str(environment[names[0]]))
+        if default and field.default and default[1] and name not in {"label_studio_url", "backend_url"}:
+            assert type(field.default)(default[1]) == field.default, name
+
+
 def test_every_variable_of_the_image_is_a_setting_or_pythons(dockerfile: str) -> None:
     final = dockerfile.rsplit("FROM ", maxsplit=1)[-1]
     env = next(line for line in final.splitlines() if line.startswith("ENV"))

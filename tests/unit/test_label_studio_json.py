@@ -50,7 +50,7 @@ def test_finds_every_question_it_can_answer_in_order() -> None:
     assert not questions()["tone"].multiple
 
 
-@pytest.mark.parametrize("top", ["abc", "-3", "1.5"])
+@pytest.mark.parametrize("top", ["abc", "-3", "1.5", "0", "²", "9" * 5000])
 def test_a_rating_without_a_usable_top_is_left_empty(top: str) -> None:
     config = parse_label_config(f'<View><Rating name="r" toName="t" maxRating="{top}"/></View>')
     assert config.questions == ()
@@ -60,6 +60,20 @@ def test_a_rating_without_a_usable_top_is_left_empty(top: str) -> None:
 def test_names_what_it_leaves_empty_with_a_reason() -> None:
     assert set(parse_label_config(CONFIG).unsupported) == {"dynamic", "each", "entities", "why"}
     assert "Labels" in parse_label_config(CONFIG).unsupported["entities"]
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        '<Choices name="c" toName="t" perItem="true"><Choice value="a"/></Choices>',
+        '<Taxonomy name="c" toName="t" labeling="true"><Choice value="a"/></Taxonomy>',
+        '<Choices name="c" toName="t"><Choice value="x"><Choice value="a"/></Choice><Choice value="a"/></Choices>',
+    ],
+)
+def test_a_control_we_would_answer_wrongly_is_left_empty(control: str) -> None:
+    config = parse_label_config(f"<View>{control}</View>")
+    assert config.questions == ()
+    assert config.unsupported["c"]
 
 
 @pytest.mark.parametrize("xml", ["", "<View>", "not xml", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>'])

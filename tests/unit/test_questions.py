@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from backend.domain.questions import Decision, Kind, decisions
+from backend.domain.questions import Decision, Kind, Question, decisions
 from tests.unit.planted import GENRE, SENTIMENT
 
 
@@ -26,3 +26,10 @@ def test_a_question_is_the_same_only_if_its_labels_are() -> None:
     assert replace(SENTIMENT) == SENTIMENT
     assert replace(SENTIMENT, labels=("Negative", "Positive", "Neutral")) != SENTIMENT
     assert replace(SENTIMENT, kind=Kind.TAXONOMY) != SENTIMENT
+
+
+def test_a_question_is_never_named_like_another_ones_label() -> None:
+    genre = Question("a", "text", Kind.CHOICES, ("b", "=c"), multiple=True)
+    odd = [Question(name, "text", Kind.CHOICES, ("x", "y")) for name in ("a=b", "a%3Db", "a==c")]
+    keys = [decision.key for question in (genre, *odd) for decision in decisions(question)]
+    assert len(set(keys)) == 5

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.domain.questions import decisions
+from backend.domain.questions import Kind, Question, decisions
 from backend.domain.suggestions import confidences, suggest
 from backend.domain.votes import votes_on
 from tests.unit.planted import GENRE, SENTIMENT
@@ -84,3 +84,13 @@ def test_votes_are_on_record_by_source() -> None:
 def test_no_tasks_and_no_questions() -> None:
     assert suggest([SENTIMENT], {"sentiment": np.empty((0, 3))}) == []
     assert suggest([], {}) == []
+
+
+def test_a_rating_is_answered_with_the_least_expected_distance() -> None:
+    stars = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4", "5"))
+    posterior = np.array([[0.4, 0.0, 0.0, 0.3, 0.3], [0.1, 0.2, 0.4, 0.2, 0.1], [np.nan] * 5])
+    middle, plain, unknown = suggest([stars], {"stars": posterior})
+    assert middle.answers == {"stars": ("4",)}
+    assert middle.score == pytest.approx(0.3)
+    assert plain.answers == {"stars": ("3",)}
+    assert unknown.answers == {}

@@ -1,0 +1,76 @@
+"""The scheduler's regular jobs with a real Redis, database and model folder that is partly broken."""
+
+import threading
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+from redis import Redis
+
+from backend.adapters.queue import DUE
+from backend.bootstrap import App, build
+from backend.entrypoints import jobs
+from backend.entrypoints.scheduler import request_regular_jobs, schedule
+from backend.ports import Job, ProjectRecord
+from backend.settings import Settings
+
+GOOD, BROKEN = "1.1767225600-abcdef01", "2.1767225600-abcdef01"
+
+
+@pytest.fixture
+def environment(tmp_path: Path, clean_redis_url: str) -> dict[str, str]:
+    return {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": "http://localhost:1"}
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> App:
+    app = build(Settings.model_validate(environment))
+    for key in (BROKEN, GOOD):
+        app.database.save_project(ProjectRecord(key, 1))
+        app.versions.set_current(key, 1)
+    pointer = Path(environment["MODEL_DIR"]) / "projects" / BROKEN / "current"
+    pointer.unlink()
+    pointer.mkdir()
+    return app
+
+
+def due(redis_url: str) -> set[str]:
+    return {member.decode() for member in cast("list[bytes]", Redis.from_url(redis_url).zrange(DUE, 0, -1))}
+
+
+def test_a_project_whose_folder_cant_be_read_costs_the_others_nothing(app: App, clean_redis_url: str) -> None:
+    request_regular_jobs(app)
+    assert due(clean_redis_url) == {f"reconcile|{GOOD}|0", f"check|{GOOD}|0", f"reconcile|{BROKEN}|0"}
+
+
+def test_the_scheduler_outlives_an_error_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[float] = []
+
+    def fail_once() -> None:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            raise OSError("disk full")
+
+    monkeypatch.setattr("backend.entrypoints.scheduler.AFTER_ERROR_S", 0.01)
+    monkeypatch.setattr(app.queue, "beat", fail_once)
+    stop = threading.Event()
+    running = threading.Thread(target=schedule, args=(app, stop))
+    running.start()
+    deadline = time.monotonic() + 20
+    while len(calls) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stop.set()
+    running.join()
+    assert len(calls) >= 3
+
+
+def test_a_look_at_all_projects_asks_for_each(
+    app: App, environment: dict[str, str], clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    jobs._app.cache_clear()
+    jobs.run(Job.RECONCILE.value, jobs.ALL_PROJECTS, 0)
+    jobs._app.cache_clear()
+    assert due(clean_redis_url) == {f"reconcile|{GOOD}|0", f"reconcile|{BROKEN}|0"}

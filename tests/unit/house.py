@@ -1,0 +1,122 @@
+"""Everything a workflow needs: a fake Label Studio and queue, a real database and real version folders."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from backend.adapters.database import SqlDatabase
+from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.rule_loader import FolderRules
+from backend.adapters.versions import VersionFolders
+from backend.domain.model import TRUSTED_TYPES
+from backend.ports import Deps, Policy
+from backend.workflows.learn import learn
+from backend.workflows.reconcile import reconcile
+from tests.fakes import FakeLabelStudio, FakeQueue
+
+CONFIG = """<View><Text name="text" value="$text"/><Choices name="sentiment" toName="text">
+<Choice value="Positive"/><Choice value="Negative"/></Choices></View>"""
+RULES = '''
+from backend.domain.rules import labeling_function
+
+@labeling_function(question="sentiment", labels=["Positive"])
+def praises(task):
+    """good"""
+    return "Positive" if "good" in (task.text or "") else None
+
+@labeling_function(question="sentiment", labels=["Negative"])
+def complains(task):
+    """bad"""
+    return "Negative" if "bad" in (task.text or "") else None
+
+@labeling_function(question="sentiment", labels=["Positive", "Negative"])
+def rates(task):
+    """rating"""
+    return None if task.rating is None else "Positive" if task.rating > 5 else "Negative"
+'''
+SUBJECTS = ["plot", "cast", "music", "ending", "pace", "light", "dialogue", "humour"]
+
+
+def nothing(step: str, done: int, total: int) -> None:
+    """No one watches the progress."""
+
+
+def reviews(n: int) -> list[dict[str, object]]:
+    """Clear reviews; every fourth one has nothing that a rule knows."""
+    rows: list[dict[str, object]] = []
+    for number in range(n):
+        positive = number % 2 == 0
+        word = ("good", "fine")[number % 4 == 0] if positive else ("bad", "weak")[number % 4 == 1]
+        row: dict[str, object] = {"text": f"A {word} film with {SUBJECTS[number % 8]} number {number}", "n": number}
+        if number % 4 > 1:
+            row["rating"] = 8 if positive else 3
+        rows.append(row)
+    return rows
+
+
+class House:
+    """Everything a workflow needs, and what a person would do."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "rules").mkdir()
+        (folder / "rules" / "film.py").write_text(RULES)
+        self.label_studio = FakeLabelStudio()
+        self.queue = FakeQueue()
+        self.clock = 1000.0
+        self.deps = Deps(
+            label_studio=self.label_studio,
+            database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
+            versions=VersionFolders(folder, TRUSTED_TYPES),
+            rules=FolderRules(folder / "rules"),
+            queue=self.queue,
+            parse_label_config=parse_label_config,
+            policy=Policy(10, 60.0, 5, "least_confidence"),
+            now=lambda: self.clock,
+        )
+        self.project = self.label_studio.add_project(CONFIG, reviews(40))
+        self.key = f"{self.project}.1767225600-aaaaaaaa"
+
+    @property
+    def fake(self):  # type: ignore[no-untyped-def] # tests look into the fake
+        return self.label_studio.fakes[self.project]
+
+    @property
+    def task_ids(self) -> list[int]:
+        return sorted(self.fake.tasks)
+
+    def gold(self, task_id: int) -> str:
+        number = self.fake.tasks[task_id].task.data["n"]
+        return "Positive" if number % 2 == 0 else "Negative"
+
+    def annotate(self, task_ids: list[int], wrong: tuple[int, ...] = ()) -> None:
+        for task_id in task_ids:
+            label = self.gold(task_id)
+            if task_id in wrong:
+                label = {"Positive": "Negative", "Negative": "Positive"}[label]
+            self.label_studio.annotate(self.project, task_id, {"sentiment": (label,)})
+
+    def learn(self) -> None:
+        learn(self.deps, self.key, nothing, force=True)
+
+    def reconcile(self) -> None:
+        reconcile(self.deps, self.key, nothing)
+
+    def shown(self, task_id: int) -> list[str]:
+        """Labels that an annotator would see pre-selected."""
+        stored = self.fake.predictions.get(task_id, [])
+        mine = [item for item in stored if item.version == self.fake.info.model_version]
+        assert len(mine) <= 1, "an annotator would find two predictions of one version"
+        return [str(label) for item in mine for entry in item.result for label in entry["value"]["choices"]]
+
+
+def prediction(task_id: int):  # type: ignore[no-untyped-def]
+    from backend.domain.suggestions import Suggestion
+    from backend.ports import Prediction
+
+    return Prediction(task_id, Suggestion({"sentiment": ("Positive",)}, 0.9, {"sentiment": 0.9}, {}), 0.9)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail

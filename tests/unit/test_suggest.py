@@ -1,0 +1,67 @@
+"""Suggest: one answer for each task, in order, before the deadline."""
+
+import json
+
+from backend.workflows.suggest import answer
+from tests.unit.house import CONFIG, RULES, House
+
+
+def test_predict_answers_before_any_version_from_the_rules(house: House) -> None:
+    answers = answer(house.deps, house.key, CONFIG, [{"text": "good"}, {"text": "?"}, {}], 20)
+    assert answers.version == "v0"
+    assert [item.answers for item in answers.suggestions] == [{"sentiment": ("Positive",)}, {}, {}]
+    assert [item.score > 0 for item in answers.suggestions] == [True, False, False]
+
+
+def test_predict_returns_what_is_known_at_the_deadline(house: House) -> None:
+    slow = RULES.replace('"""bad"""', "import time; time.sleep(0.02)")
+    (house.deps.rules._folder / "film.py").write_text(slow)  # type: ignore[attr-defined]
+    answers = answer(house.deps, house.key, CONFIG, [{"text": "good"}] * 200, 1.5)
+    known = [bool(item.answers) for item in answers.suggestions]
+    assert len(known) == 200
+    assert known[0]
+    assert not known[-1]
+    assert answers.late == known.count(False)
+
+
+def test_predict_uses_the_model_for_questions_that_did_not_change(house: House) -> None:
+    house.annotate(house.task_ids[:20], wrong=tuple(house.task_ids[:20]))
+    house.learn()
+    config = CONFIG.replace("</View>", '<Rating name="stars" toName="text"/></View>')
+    answers = answer(house.deps, house.key, config, [{"text": "a good film"}], 20)
+    assert answers.suggestions[0].answers == {"sentiment": ("Negative",)}
+    changed = CONFIG.replace('<Choice value="Positive"/>', '<Choice value="Positive"/><Choice value="Mixed"/>')
+    answers = answer(house.deps, house.key, changed, [{"text": "a good film"}], 20)
+    assert answers.suggestions[0].answers == {"sentiment": ("Positive",)}
+
+
+def test_a_version_folder_holds_what_the_readme_promises(house: House) -> None:
+    house.annotate(house.task_ids[:12])
+    house.learn()
+    folder = house.deps.versions.folder(house.key, 1)
+    assert {path.name for path in folder.iterdir()} == {
+        "model.skops",
+        "label_models.json",
+        "labels.json",
+        "sources.json",
+        "metrics.json",
+        "votes.parquet",
+        "held_out.parquet",
+        "predictions.parquet",
+    }
+    assert json.loads((folder / "sources.json").read_text()) == {"sentiment": ["praises", "complains", "rates"]}
+    assert json.loads((folder / "labels.json").read_text())[0]["labels"] == ["Positive", "Negative"]
+
+
+def test_predict_goes_on_with_the_rules_when_the_model_cant_be_read(house: House) -> None:
+    house.learn()
+    (house.deps.versions.folder(house.key, 1) / "model.skops").write_bytes(b"damaged")
+    house.deps.versions._models.clear()  # type: ignore[attr-defined] # as after a restart
+    answers = answer(house.deps, house.key, CONFIG, [{"text": "good"}, {}], 20)
+    assert [item.answers for item in answers.suggestions] == [{"sentiment": ("Positive",)}, {}]
+    assert "v1" in answers.problem
+
+
+def test_predict_answers_a_config_without_questions_with_abstentions(house: House) -> None:
+    answers = answer(house.deps, house.key, "<View/>", [{"text": "good"}, {}], 20)
+    assert [item.answers for item in answers.suggestions] == [{}, {}]
