@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from backend.domain.label_model import PRIOR_ACCURACY, MajorityVote, WeightedVote
+from backend.domain.label_model import MajorityVote, WeightedVote
+from backend.domain.label_model.weighted import PRIOR_ACCURACY
 from backend.domain.votes import Votes
 from tests.unit.planted import only_first, planted_votes
 
