@@ -22,7 +22,7 @@ MIN_LABELS = 50
 N_FOLDS = 5
 MAX_OPEN = 20_000
 """Unlabeled rows that the models which are compared learn from, drawn at random where there are more."""
-SMALLEST = 0.001
+SMALLEST = 1e-6
 """Probabilities count as no less than this in the log-loss: majority vote says 0 of whatever nobody voted for."""
 
 

@@ -45,7 +45,7 @@ class DawidSkene(LabelModel):
         prior = PRIOR_VOTES * (own * PRIOR_ACCURACY + (1 - own) * (1 - PRIOR_ACCURACY) / max(k - 1, 1))
         seen = evidence.votes.multiply(evidence.counts[:, None]).tocsr().T.tocsr()
         taught, chosen = evidence.gold_counts, evidence.chosen
-        n = max(evidence.counts.sum() + evidence.gold.size, 1.0)
+        n = evidence.counts.sum() + evidence.gold.size
         n_kind = np.asarray(seen.sum(axis=1)).reshape(-1, 1) + taught.sum(axis=1, keepdims=True)
 
         self.weights, self.intercept, self.class_balance = np.zeros((m * k, k)), np.zeros(k), np.full(k, 1 / k)
@@ -58,7 +58,7 @@ class DawidSkene(LabelModel):
             total = evidence.counts @ posterior + chosen
             self.class_balance = (total + BALANCE_IN_LABELS / k) / (n + BALANCE_IN_LABELS)
             right = (np.asarray(seen @ posterior) + taught + prior) / (n_kind + PRIOR_VOTES)
-            votes_given_class = right * n_kind / n / self.class_balance
+            votes_given_class = right * n_kind / max(n, 1.0) / self.class_balance
             abstains = 1 - votes_given_class.reshape(m, k, k).sum(axis=1)
             abstains = np.log(np.clip(abstains, SURE, 1.0))
             self.intercept = abstains.sum(axis=0)
