@@ -222,6 +222,11 @@ def summaries(rows: Sequence[Row]) -> list[Row]:
                 found.append(
                     Row(f"{name} ({len(some)})", method, metric, float(np.mean(values)), float(np.mean(seconds)))
                 )
+    text, votes = (groups.get((OURS, f"{setting}: macro_f1"), {}) for setting in ("text", "votes"))
+    if text:
+        values = [text.get(name, row).value for name, row in votes.items()]
+        metric = "text, or votes without text: macro_f1"
+        found.append(Row(f"mean of ws ({len(values)})", OURS, metric, float(np.mean(values)), 0.0))
     times = {
         method: {name: row.seconds for name, row in by_set.items()}
         for (method, metric), by_set in groups.items()
