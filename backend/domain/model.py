@@ -12,7 +12,8 @@ from backend.domain import classifier as classifiers
 from backend.domain import features as extractors
 from backend.domain.classifier import Classifier, train_classifier
 from backend.domain.features import FeatureExtractor
-from backend.domain.label_model import WeightedVote
+from backend.domain.label_model import Choice, LabelModel, PropensityVote, choose
+from backend.domain.label_model import from_dict as label_model_from_dict
 from backend.domain.metrics import evaluate
 from backend.domain.posterior import Pool, fit_pool
 from backend.domain.questions import Decision, Kind, Question, decisions
@@ -30,7 +31,7 @@ class DecisionModel:
 
     decision: Decision
     sources: tuple[str, ...]
-    label_model: WeightedVote
+    label_model: LabelModel
     classifier: Classifier | None
     pool: Pool
 
@@ -77,7 +78,7 @@ def rules_only(questions: Sequence[Question], votes: Mapping[str, VoteMatrix]) -
     for decision in (decision for question in questions for decision in decisions(question)):
         matrix = votes[decision.key]
         nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
-        label_model = WeightedVote().fit(matrix.votes, len(decision.classes), nothing)
+        label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
         models[decision.key] = DecisionModel(decision, matrix.sources, label_model, None, Pool())
     return ProjectModel(tuple(questions), FeatureExtractor().fit([]), models)
 
@@ -101,49 +102,53 @@ def train(
     """
     extractor = FeatureExtractor().fit(data)
     features = extractor.transform(data)
-    models, held_out = {}, {}
+    models, held_out, choices = {}, {}, {}
     for decision in (decision for question in questions for decision in decisions(question)):
         key = decision.key
-        models[key], held_out[key] = _train_decision(decision, votes[key], features, gold[key], seed)
+        models[key], held_out[key], choices[key] = _train_decision(decision, votes[key], features, gold[key], seed)
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
     metrics = {
         "n_tasks": len(data),
         "questions": {
             question.name: evaluate(question, held_out, gold, votes, accuracies, seed=seed) for question in questions
         },
+        "label_models": {key: choice.to_dict() for key, choice in choices.items()},
     }
     return Trained(ProjectModel(tuple(questions), extractor, models), held_out, metrics)
 
 
 def _train_decision(
     decision: Decision, matrix: VoteMatrix, features: csr_matrix, gold: NDArray[np.int64], seed: int
-) -> tuple[DecisionModel, NDArray[np.float64]]:
-    """The model of one decision, and its posterior (n, k) in which no row's own label had a say.
+) -> tuple[DecisionModel, NDArray[np.float64], Choice]:
+    """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model.
 
-    Labeled rows are split in folds. Each fold's posterior comes from a label model and a classifier that were fitted as
-    if its rows were open tasks, so it is what open tasks get: the classifier has learned from their weak labels, made
-    without their human ones. They are pooled with exponents chosen on the other folds. What remains of a row's own
-    label is that the models of other folds, on which those exponents were chosen, have seen it: through a few numbers
-    from a coarse grid.
+    Labeled rows are split in folds. Each fold's posterior comes from a label model and a classifier that were chosen
+    and fitted as if its rows were open tasks, so it is what open tasks get: the classifier has learned from their weak
+    labels, made without their human ones. They are pooled with exponents chosen on the other folds. What remains of a
+    row's own label is that the models of other folds, on which those exponents were chosen, have seen it: through a few
+    numbers from a coarse grid.
     """
     k = len(decision.classes)
-    label_model, voted, classifier, learned = _fit(matrix.votes, features, gold, k, seed)
+    choice = choose(matrix.votes, k, gold, seed=seed)
+    label_model, voted, classifier, learned = _fit(choice, matrix.votes, features, gold, k, seed)
     parts = _folds(gold, seed)
     for fold in parts:
-        _, fold_voted, _, fold_learned = _fit(matrix.votes, features, _without(gold, fold), k, seed)
+        rest = _without(gold, fold)
+        fold_choice = choose(matrix.votes, k, rest, seed=seed)
+        _, fold_voted, _, fold_learned = _fit(fold_choice, matrix.votes, features, rest, k, seed)
         voted[fold], learned[fold] = fold_voted[fold], fold_learned[fold]
     pool = fit_pool(voted, learned, gold)
     held_out = pool.combine(voted, learned)
     for fold in parts:
         held_out[fold] = fit_pool(voted, learned, _without(gold, fold)).combine(voted[fold], learned[fold])
-    return DecisionModel(decision, matrix.sources, label_model, classifier, pool), held_out
+    return DecisionModel(decision, matrix.sources, label_model, classifier, pool), held_out, choice
 
 
 def _fit(
-    votes: Votes, features: csr_matrix, gold: NDArray[np.int64], n_classes: int, seed: int
-) -> tuple[WeightedVote, NDArray[np.float64], Classifier | None, NDArray[np.float64]]:
+    choice: Choice, votes: Votes, features: csr_matrix, gold: NDArray[np.int64], n_classes: int, seed: int
+) -> tuple[LabelModel, NDArray[np.float64], Classifier | None, NDArray[np.float64]]:
     """Fit label model and classifier, and what each says of all rows; NaN where it says nothing."""
-    label_model = WeightedVote().fit(votes, n_classes, gold)
+    label_model = choice.method().fit(votes, n_classes, gold)
     voted = label_model.predict_proba(votes)
     classifier = train_classifier(features, gold, voted, n_classes, seed=seed)
     learned = np.full(voted.shape, np.nan) if classifier is None else classifier.predict_proba(features)
@@ -240,7 +245,7 @@ def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> Proje
         models[decision.key] = DecisionModel(
             decision=decision,
             sources=tuple(fields["sources"]),
-            label_model=WeightedVote.from_dict(fields["label_model"]),
+            label_model=label_model_from_dict(fields["label_model"]),
             classifier=fitted["classifiers"].get(decision.key),
             pool=Pool(**fields["pool"]),
         )

@@ -50,6 +50,14 @@ def test_rules_alone_answer_where_they_vote_and_nowhere_else() -> None:
     assert accuracy(posterior[covered], TRUTH[covered]) > 0.75
 
 
+def test_figures_say_which_label_model_was_chosen_and_why(taught: Trained) -> None:
+    choice = taught.metrics["label_models"]["sentiment"]
+    assert choice["method"] == taught.model.decisions["sentiment"].label_model.method
+    assert choice["reason"]
+    json.dumps(taught.metrics)
+    assert "0 human labels" in trained(UNLABELED).metrics["label_models"]["sentiment"]["reason"]
+
+
 def test_training_answers_every_task_better_than_the_rules(taught: Trained) -> None:
     posterior = taught.model.posteriors(DATA, VOTES)["sentiment"]
     assert np.isfinite(posterior).all()
