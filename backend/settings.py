@@ -55,6 +55,11 @@ class Settings(BaseSettings):
         validation_alias="LF_RULES_DIR",
         description="Folder of the labeling functions; default: the shipped examples.",
     )
+    lf_databases: dict[str, SecretStr] = Field(
+        default={},
+        validation_alias="LF_DATABASES",
+        description="Databases that rules look values up in, name -> SQLAlchemy URL, as JSON.",
+    )
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR.")
     host: str = Field(
         default="127.0.0.1",
@@ -153,9 +158,12 @@ class Settings(BaseSettings):
     @property
     def sql_url(self) -> str:
         """SQLAlchemy URL of the database: `DATABASE_URL`, else a SQLite file in `MODEL_DIR`."""
-        url = self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}"
-        # The driver we ship is psycopg 3; a plain postgres URL would make SQLAlchemy look for psycopg2.
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+        return _with_driver(self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}")
+
+    @property
+    def rule_databases(self) -> dict[str, str]:
+        """SQLAlchemy URLs of `LF_DATABASES` by name."""
+        return {name: _with_driver(url.get_secret_value()) for name, url in self.lf_databases.items()}
 
     @property
     def redis_socket(self) -> Path:
@@ -166,3 +174,8 @@ class Settings(BaseSettings):
     def queue_url(self) -> str:
         """Redis URL: `REDIS_URL`, else the embedded Redis."""
         return self.redis_url or f"unix://{self.redis_socket}"
+
+
+def _with_driver(url: str) -> str:
+    # The driver we ship is psycopg 3; a plain postgres URL would make SQLAlchemy look for psycopg2.
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
