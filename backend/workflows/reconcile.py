@@ -25,7 +25,7 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.check import settle
-from backend.workflows.suggest import posteriors_of
+from backend.workflows.suggest import history_of, posteriors_of
 
 OVERLAP_S = 5
 """Read again what changed so shortly before the newest change we saw: Label Studio's writes may end out of order."""
@@ -119,10 +119,12 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     missing = deps.database.not_suggested(record.key, number)
     if not missing:
         return
-    items = [item for item in deps.database.tasks(record.key) if item.task.id in missing]
+    known = deps.database.tasks(record.key)
+    places = [place for place, item in enumerate(known) if item.task.id in missing]
+    items = [known[place] for place in places]
     questions = deps.parse_label_config(info.label_config).questions
     data = [item.task.data for item in items]
-    votes, _ = apply_rules(deps.rules.load().rules, data, questions)
+    votes, _ = apply_rules(deps.rules.load().rules, data, questions, history_of(known, places))
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes)
     suggestions = suggest(questions, posteriors, votes)
     uncertainty = rank(questions, posteriors, strategy=deps.policy.query_strategy, seed=number).uncertainty
