@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.questions import Decision, Question, decisions
-from backend.domain.rules import History, Not, Rule, TaskFields, Tasks, Vote
+from backend.domain.rules import History, Not, Rule, Tasks, Vote
 from backend.errors import RuleError
 
 ABSTAIN = -1
@@ -71,7 +71,7 @@ def apply_rules(
         rules that answer the question, in the order of `rules`; and the faults. A rule that raises, or that votes for a
         label the question doesn't have, abstains on that task and is counted; a batch rule that raises abstains on all.
     """
-    fields = Tasks([TaskFields(data) for data in tasks], history=history)
+    fields = Tasks(tasks, history=history)
     faults = Faults()
     matrices: dict[str, VoteMatrix] = {}
     for question in questions:

@@ -2,8 +2,9 @@
 
 from backend.domain.rules.fields import Field, When, compare_rule, lookup_rule
 from backend.domain.rules.history import History, history_rule
-from backend.domain.rules.interface import Not, Rule, TaskFields, Vote, labeling_function, labels_in
+from backend.domain.rules.interface import Not, Rule, Vote, labeling_function, labels_in
 from backend.domain.rules.models import model_rule
+from backend.domain.rules.task_fields import TaskFields
 from backend.domain.rules.tasks import Tasks
 from backend.domain.rules.text import heuristic_rule, keyword_rule, regex_rule
 

@@ -11,16 +11,16 @@ It gets the fields of a task and votes for a label, for several labels of a mult
         return "Positive" if task.rating is not None and task.rating > 8 else None
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.questions import Question
+from backend.domain.rules.task_fields import TaskFields
 from backend.domain.rules.tasks import Tasks
-from backend.domain.tasks import user_fields
 from backend.errors import RuleError
 
 
@@ -34,61 +34,9 @@ class Not:
 Vote = str | Not | Sequence[str | Not] | None
 """A label, `Not` a label, several of these (multiple question), or None to abstain."""
 
-Function = Callable[["TaskFields"], Vote]
+Function = Callable[[TaskFields], Vote]
 BatchFunction = Callable[[Tasks], Sequence[Vote | RuleError]]
 """One vote per task, in order; a RuleError in the place of a vote abstains there and counts as a fault."""
-
-
-class TaskFields(Mapping[str, Any]):
-    """The fields of a task, by attribute or item; a missing field is None. Our own `prelabel_*` keys are not there.
-
-    `"name" in task` tells a missing field from one that is None, and `task.get("name", default)` gives the default only
-    for a missing one. Fields that are called like something a mapping has (`keys`, `items`, `values`, `get`) or that
-    aren't Python names are read by item: `task["items"]`.
-    """
-
-    __slots__ = ("__dict__", "_fields")
-
-    def __init__(self, data: Mapping[str, object]) -> None:
-        fields = user_fields(data)
-        object.__setattr__(self, "_fields", fields)
-        # Fields as real attributes: rules read them millions of times, and `__getattr__` would cost more than the rule.
-        self.__dict__.update(fields if _RESERVED.isdisjoint(fields) else _readable(fields))
-
-    def __getitem__(self, key: str) -> Any:
-        return self._fields.get(key)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            # Protocol look-ups (copy, pickle) must fail as usual instead of getting None.
-            raise AttributeError(name)
-        return None
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"rules can't change a task: {name} was set")
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._fields
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The field, or the default if the task doesn't have it."""
-        return self._fields.get(key, default)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-    def __reduce__(self) -> tuple[type["TaskFields"], tuple[dict[str, object]]]:
-        return TaskFields, (self._fields,)
-
-
-_RESERVED = frozenset(dir(TaskFields))
-
-
-def _readable(fields: Mapping[str, object]) -> dict[str, object]:
-    return {key: value for key, value in fields.items() if key not in _RESERVED}
 
 
 @dataclass(frozen=True, slots=True)

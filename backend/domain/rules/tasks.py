@@ -1,23 +1,24 @@
 """Many tasks at once, column by column: what batch rules get."""
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.questions import Question
-from backend.domain.rules.tokens import Tokens
+from backend.domain.rules.task_fields import TaskFields
+from backend.domain.rules.texts import Texts
+from backend.domain.tasks import OWN_PREFIX
 
 if TYPE_CHECKING:
     from backend.domain.rules.history import History
-    from backend.domain.rules.interface import TaskFields
 
 Column = TypeVar("Column")
 
 
-class Tasks(Sequence["TaskFields"]):
+class Tasks(Sequence[TaskFields]):
     """The fields of n tasks, and single fields of all of them as columns, made once and shared by all rules.
 
     `question` is the one that is being asked, None outside of a project. `history` is what annotators answered on
@@ -25,57 +26,74 @@ class Tasks(Sequence["TaskFields"]):
     """
 
     def __init__(
-        self, tasks: Sequence["TaskFields"], question: Question | None = None, history: "History | None" = None
+        self,
+        data: Sequence[Mapping[str, object]],
+        question: Question | None = None,
+        history: "History | None" = None,
     ) -> None:
-        self._tasks = tasks
+        self._data = data
         self._columns: dict[Hashable, Any] = {}
         self.question = question
         self.history = history
 
     @overload
-    def __getitem__(self, index: int) -> "TaskFields": ...
+    def __getitem__(self, index: int) -> TaskFields: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence["TaskFields"]: ...
+    def __getitem__(self, index: slice) -> Sequence[TaskFields]: ...
 
-    def __getitem__(self, index: int | slice) -> "TaskFields | Sequence[TaskFields]":
+    def __getitem__(self, index: int | slice) -> TaskFields | Sequence[TaskFields]:
         return self._tasks[index]
 
-    def __iter__(self) -> Iterator["TaskFields"]:
+    def __iter__(self) -> Iterator[TaskFields]:
         return iter(self._tasks)
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._data)
+
+    @property
+    def _tasks(self) -> list[TaskFields]:
+        return self.column("tasks", lambda: [TaskFields(item) for item in self._data])
 
     def asking(self, question: Question) -> "Tasks":
         """The same tasks and columns for another question."""
-        same = Tasks(self._tasks, question, self.history)
+        same = Tasks(self._data, question, self.history)
         same._columns = self._columns
         return same
 
     def values(self, field: str) -> tuple[Any, ...]:
         """A field as it is; None where it is missing."""
-        return self.column(("values", field), lambda: tuple(task[field] for task in self._tasks))
+        if field.startswith(OWN_PREFIX):
+            return (None,) * len(self)
+        return self.column(("values", field), lambda: tuple([item.get(field) for item in self._data]))
 
     def texts(self, field: str) -> tuple[str, ...]:
         """A field's texts; "" where it is missing or isn't text."""
         return self.column(
-            ("texts", field), lambda: tuple(item if isinstance(item, str) else "" for item in self.values(field))
+            ("texts", field),
+            lambda: tuple([item if isinstance(item, str) else "" for item in self.values(field)]),
         )
 
     def numbers(self, field: str) -> NDArray[np.float64]:
         """A field's numbers, float64 (n,), see `number_of`; NaN where there is none. Read-only."""
 
         def make() -> NDArray[np.float64]:
-            column = np.array([number_of(item) for item in self.values(field)], dtype=np.float64)
+            values = self.values(field)
+            # Most columns are numbers and gaps, which numpy converts at once, gaps to NaN.
+            plain = set(map(type, values)) <= {int, float, type(None)}
+            try:
+                column = np.array(values if plain else [number_of(item) for item in values], dtype=np.float64)
+            except OverflowError:
+                column = np.array([number_of(item) for item in values], dtype=np.float64)
+            column[~np.isfinite(column)] = np.nan
             column.flags.writeable = False
             return column
 
         return self.column(("numbers", field), make)
 
-    def tokens(self, field: str, *, ignore_case: bool = True) -> Tokens:
-        """A field's texts, split into words."""
-        return self.column(("tokens", field, ignore_case), lambda: Tokens(self.texts(field), ignore_case=ignore_case))
+    def words(self, field: str, *, ignore_case: bool = True) -> Texts:
+        """A field's texts, to search for words."""
+        return self.column(("words", field, ignore_case), lambda: Texts(self.texts(field), ignore_case=ignore_case))
 
     def column(self, key: Hashable, make: Callable[[], Column]) -> Column:
         """What was made under this key for these tasks; made now if nothing was."""

@@ -3,10 +3,10 @@
 import re
 import sys
 import unicodedata
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,24 +28,18 @@ _LAST = chr(sys.maxunicode)
 
 
 class Tokens:
-    """Texts as one stream of tokens, each text followed by an end mark that matches nothing.
+    """Texts (see `normal`) as one stream of tokens, each text followed by an end mark that matches nothing.
 
     A token is a word, or one symbol; "don't" is `do` and `n't`, so that negations can be told by one token. In scripts
     without spaces each character is a token, and a word of several is found as a phrase.
     """
 
-    def __init__(self, texts: Sequence[str], *, ignore_case: bool = True) -> None:
+    def __init__(self, texts: Sequence[str]) -> None:
         self.n_texts = len(texts)
-        self.ignore_case = ignore_case
         self._vocabulary = _Vocabulary({"": 0})
-        stream = array("i")
-        ends = array("q")
-        for text in texts:
-            stream.extend(map(self._vocabulary.__getitem__, split(text, ignore_case=ignore_case)))
-            stream.append(0)
-            ends.append(len(stream))
-        self._ids = np.frombuffer(stream, dtype=np.int32) if stream else np.empty(0, dtype=np.int32)
-        self._ends = np.frombuffer(ends, dtype=np.int64) if ends else np.empty(0, dtype=np.int64)
+        words = [[*split(text), ""] for text in texts]
+        self._ids = np.fromiter(map(self._vocabulary.__getitem__, chain.from_iterable(words)), dtype=np.int32)
+        self._ends = np.cumsum([len(item) for item in words], dtype=np.int64)
         self._is_end = self._table(lambda word: word in CLAUSE_ENDS or not word)
 
     @property
@@ -122,13 +116,17 @@ class _Vocabulary(dict[str, int]):
         return number
 
 
-def split(text: str, *, ignore_case: bool = True, wild: bool = False) -> list[str]:
-    """The tokens of a text; with `wild`, `*` belongs to the word it touches."""
+def normal(text: str, *, ignore_case: bool) -> str:
+    """A text as it is compared: one case, one way to write accents and apostrophes."""
     if ignore_case:
         text = text.casefold()
+    return text if text.isascii() else unicodedata.normalize("NFC", text).replace("\u2019", "'")
+
+
+def split(text: str, *, wild: bool = False) -> list[str]:
+    """The tokens of a normal text; with `wild`, `*` belongs to the word it touches."""
     words = _ASCII
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text).replace("\u2019", "'")
         text = _EACH_UNSPACED.sub(r" \1 ", text)
         words = _any_script()
     if "'" in text:
@@ -140,9 +138,15 @@ def split(text: str, *, ignore_case: bool = True, wild: bool = False) -> list[st
 
 def phrase(keyword: str, *, ignore_case: bool = True) -> Phrase:
     """A keyword as tokens; empty when there is nothing in it."""
-    tokens = split(keyword, ignore_case=ignore_case, wild=True)
+    tokens = split(normal(keyword, ignore_case=ignore_case), wild=True)
     # Stars that touch no word are symbols like any other.
     return tuple(part for token in tokens for part in ([token] if token.strip("*") else token))
+
+
+def core(wanted: Phrase) -> str:
+    """The longest piece of a phrase that every text with it has."""
+    pieces = [piece for token in wanted for piece in (token.split("*") if _is_wild(token) else [token])]
+    return max(pieces, key=len)
 
 
 @cache
