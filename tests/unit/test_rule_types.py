@@ -1,5 +1,6 @@
 """The common kinds of rules, each on a handful of tasks."""
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from backend.domain.rules import (
     model_rule,
     regex_rule,
 )
+from backend.domain.rules.texts import SPLITTING
 from backend.domain.votes import apply_rules
 from backend.errors import RuleError
 from tests.unit.planted import GENRE, SENTIMENT
@@ -143,6 +145,33 @@ def test_all_texts_together_and_each_alone_give_the_same(texts: list[str], keywo
     assert rule.batch is not None
     tasks = [TaskFields({"text": text}) for text in texts]
     assert list(rule.batch(Tasks(tasks))) == [rule.function(task) for task in tasks]
+
+
+WORDS = st.sampled_from(
+    ["do", "don't", "not", "t", "n", "good", "b_d", "caf\u00e9", "\u597d", "x\u0301", "a.b", "'", "-", "good\u0301"]
+)
+
+
+@given(st.lists(st.lists(WORDS, max_size=5).map(" ".join) | st.lists(WORDS, max_size=4).map("".join), max_size=8))
+@pytest.mark.parametrize("negations", [[], ["not"]])
+def test_few_keywords_and_many_find_the_same(negations: list[str], texts: list[str]) -> None:
+    keywords = ["do", "good", "t", "b"]
+    few = keyword_rule("rule", field="text", keywords=keywords, vote="Positive", negated_by=negations)
+    never = [f"never{number}" for number in range(SPLITTING)]
+    many = keyword_rule("rule", field="text", keywords=[*keywords, *never], vote="Positive", negated_by=negations)
+    data: list[dict[str, object]] = [{"text": text} for text in texts]
+    assert votes(few, *data) == votes(many, *data)
+
+
+@given(
+    st.text("aAbB .\u212a\u017fkKsS", max_size=12),
+    st.sampled_from(["a.*b", "ks", "ab*", "a+b", "sk ", "b.k", ".*", "A"]),
+)
+@pytest.mark.parametrize("ignore_case", [True, False])
+def test_regex_finds_what_python_finds(ignore_case: bool, text: str, pattern: str) -> None:
+    rule = regex_rule("rule", field="text", pattern=pattern, vote="Positive", ignore_case=ignore_case)
+    found = re.search(pattern, text, re.IGNORECASE if ignore_case else 0)
+    assert rule.function(TaskFields({"text": text})) == ("Positive" if found else None)
 
 
 def test_regex_and_its_whole_words() -> None:

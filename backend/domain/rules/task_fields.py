@@ -20,7 +20,7 @@ class TaskFields(Mapping[str, Any]):
         fields = user_fields(data)
         object.__setattr__(self, "_fields", fields)
         # Fields as real attributes: rules read them millions of times, and `__getattr__` would cost more than the rule.
-        self.__dict__.update(fields if _RESERVED.isdisjoint(fields) else _readable(fields))
+        object.__setattr__(self, "__dict__", fields if _RESERVED.isdisjoint(fields) else _readable(fields))
 
     def __getitem__(self, key: str) -> Any:
         return self._fields.get(key)

@@ -76,7 +76,7 @@ def regex_rule(
         raise RuleError(f"{name}: {pattern!r} is not a regular expression: {error}") from error
     negations = _phrases(name, "negation", negated_by, ignore_case)
 
-    needed = _needed(pattern).casefold() if ignore_case else _needed(pattern)
+    needed = _needed(pattern).lower() if ignore_case else _needed(pattern)
 
     def holds(text: str) -> bool:
         if not negations:
@@ -90,9 +90,9 @@ def regex_rule(
         texts = tasks.texts(field)
         if not needed:
             return np.fromiter(map(holds, texts), dtype=np.bool_, count=len(texts))
-        # Looking for a plain string is much faster. Beyond ASCII, `re` and `casefold` differ in what case is.
-        normal = tasks.words(field, ignore_case=ignore_case).normal
-        pairs = zip(texts, normal, strict=True)
+        # Looking for a plain string is much faster. Beyond ASCII, `re` and `lower` differ in what case is.
+        lower = tasks.column(("lower", field), lambda: [text.lower() for text in texts]) if ignore_case else texts
+        pairs = zip(texts, lower, strict=True)
         return np.array([(needed in plain or not text.isascii()) and holds(text) for text, plain in pairs], np.bool_)
 
     return vote_where(name, find, vote, question, description)

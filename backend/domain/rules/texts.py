@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.rules.tokens import Phrase, Tokens, core, normal
+from backend.domain.rules.tokens import Phrase, Tokens, core, count_word, is_plain, normal
 
 SPLITTING = 80
 """Splitting a text into words takes about as long as looking for this many strings in it (measured on news texts)."""
@@ -28,23 +28,35 @@ class Texts:
     def _all(self) -> Tokens:
         return Tokens(self.normal)
 
-    def rows_with(self, strings: Sequence[str]) -> NDArray[np.intp]:
-        """The texts that have any of the strings, ascending."""
-        rows = {row for string in dict.fromkeys(strings) for row, text in enumerate(self.normal) if string in text}
-        return np.array(sorted(rows), dtype=np.intp)
-
     def count(self, phrases: Sequence[Phrase], negations: Sequence[Phrase] = (), window: int = 0) -> NDArray[np.int64]:
         """How often each text has one of the phrases without a negation (see `Tokens.follows`): int64 (n_texts,)."""
-        counts = np.zeros(len(self.normal), dtype=np.int64)
-        if self._spent + len(phrases) > SPLITTING:
-            return _count(self._all, phrases, negations, window)
-        rows = self.rows_with([core(wanted) for wanted in phrases])
-        share = rows.size / max(1, len(self.normal))
-        self._spent += len(phrases) + share * SPLITTING
+        self._spent += len(phrases)
         if self._spent > SPLITTING:
             return _count(self._all, phrases, negations, window)
+        plain = all(map(is_plain, phrases))
+        counts = self._count_words([word for (word,) in phrases]) if plain else self._holding(phrases)
+        if plain and not negations:
+            return counts
+        rows = np.flatnonzero(counts)
+        self._spent += SPLITTING * rows.size / max(1, counts.size)
         counts[rows] = _count(Tokens([self.normal[row] for row in rows]), phrases, negations, window)
         return counts
+
+    def _count_words(self, words: Sequence[str]) -> NDArray[np.int64]:
+        counts = [0] * len(self.normal)
+        for word in dict.fromkeys(words):
+            for row, text in enumerate(self.normal):
+                if word in text:
+                    counts[row] += count_word(text, word)
+        return np.array(counts, dtype=np.int64)
+
+    def _holding(self, phrases: Sequence[Phrase]) -> NDArray[np.int64]:
+        """1 where a text may have one of the phrases, 0 where it can't."""
+        strings = dict.fromkeys(map(core, phrases))
+        rows = {row for string in strings for row, text in enumerate(self.normal) if string in text}
+        holding = np.zeros(len(self.normal), dtype=np.int64)
+        holding[list(rows)] = 1
+        return holding
 
 
 def _count(tokens: Tokens, phrases: Sequence[Phrase], negations: Sequence[Phrase], window: int) -> NDArray[np.int64]:

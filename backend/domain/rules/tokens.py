@@ -117,23 +117,22 @@ class _Vocabulary(dict[str, int]):
 
 
 def normal(text: str, *, ignore_case: bool) -> str:
-    """A text as it is compared: one case, one way to write accents and apostrophes."""
+    """A text as it is compared: one case, one way to write accents and apostrophes, and a space before each token that
+    would otherwise touch a word: the `n't` of "don't", and each character of a script without spaces.
+    """
     if ignore_case:
         text = text.casefold()
-    return text if text.isascii() else unicodedata.normalize("NFC", text).replace("\u2019", "'")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).replace("\u2019", "'")
+        text = _EACH_UNSPACED.sub(r" \1 ", text)
+    return _CONTRACTION.sub(r" \1", text) if "'" in text else text
 
 
 def split(text: str, *, wild: bool = False) -> list[str]:
     """The tokens of a normal text; with `wild`, `*` belongs to the word it touches."""
-    words = _ASCII
-    if not text.isascii():
-        text = _EACH_UNSPACED.sub(r" \1 ", text)
-        words = _any_script()
-    if "'" in text:
-        text = _CONTRACTION.sub(r" \1", text)
     if wild and "*" in text:
-        words = _any_script(wild=True)
-    return words.findall(text)
+        return _any_script(wild=True).findall(text)
+    return (_ASCII if text.isascii() else _any_script()).findall(text)
 
 
 def phrase(keyword: str, *, ignore_case: bool = True) -> Phrase:
@@ -149,11 +148,39 @@ def core(wanted: Phrase) -> str:
     return max(pieces, key=len)
 
 
+def is_plain(wanted: Phrase) -> bool:
+    """Whether a phrase is one word of ASCII letters and digits, which `count_word` can look for."""
+    (first, *others) = wanted
+    # The parts of "n't" are no words of their own.
+    return not others and first.isascii() and first.isalnum() and first not in {"n", "t"}
+
+
+def count_word(text: str, word: str) -> int:
+    """How often a normal text has a plain word as a token, without splitting the text."""
+    count, at = 0, text.find(word)
+    while at >= 0:
+        end = at + len(word)
+        if not (at and _joins(text[at - 1])) and not (end < len(text) and _joins(text[end])):
+            count += 1
+        at = text.find(word, end)
+    return count
+
+
+def _joins(char: str) -> bool:
+    """Whether a character beside a word belongs to it."""
+    return char.isalnum() or char == "_" or (not char.isascii() and char in _marks())
+
+
+@cache
+def _marks() -> frozenset[str]:
+    """Combining marks, which belong to a word although `\\w` doesn't have them (Hindi, Tamil)."""
+    return frozenset(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char) in {"Mn", "Mc"})
+
+
 @cache
 def _any_script(*, wild: bool = False) -> re.Pattern[str]:
-    """Words of any script: letters with their combining marks, which `\\w` alone would cut off (Hindi, Tamil)."""
-    marks = "".join(char for char in map(chr, range(0x300, 0x10000)) if unicodedata.category(char) in {"Mn", "Mc"})
-    inside = rf"\w{marks}" + ("*" if wild else "")
+    """Tokens of texts that aren't ASCII."""
+    inside = rf"\w{''.join(sorted(_marks()))}" + ("*" if wild else "")
     return re.compile(rf"[nN]'[tT]\b|[{inside}]+|[^\s{inside}]")
 
 
