@@ -110,7 +110,9 @@ def measure(name: str, given: Sequence[str], rounds: int) -> list[Row]:
         seconds = statistics.median(times)
         rows.append(Row(name, method, "votes per second", votes[method].size / seconds, seconds))
         rows.append(Row(name, method, "times the peer's speed", statistics.median(took[PEER]) / seconds, seconds))
-        rows.append(Row(name, method, "same votes as the peer", float((votes[method] == votes[PEER]).mean()), seconds))
+        same = float((votes[method] == votes[PEER]).mean())
+        assert same == 1.0, f"{method} votes otherwise than the peer: {same}"
+        rows.append(Row(name, method, "same votes as the peer", same, seconds))
     return rows
 
 

@@ -11,7 +11,7 @@ SPAM: Any = "spam"
 HAM: Any = "ham"
 ABSTAIN: Any = None
 
-_OFFER = re.compile(r"\b(?:free|offer|prize|winner|cash|win|won|claim)\b", re.IGNORECASE)
+_OFFER = re.compile(r"\b(?:free|offer|prize|winner|cash|win|claim)\b", re.IGNORECASE)
 _CALL = re.compile(r"\b(?:call|text|txt|reply|click|visit)\b", re.IGNORECASE)
 _CHANNEL = re.compile(r"\b(?:subscribe|channel|subscribers|follow)\b", re.IGNORECASE)
 _PRAISE = re.compile(r"\b(?:love|great|best|awesome|amazing)\b", re.IGNORECASE)
@@ -70,11 +70,11 @@ def long(x: Any) -> Any:
 
 
 def exclaims(x: Any) -> Any:
-    return SPAM if x.text.count("!") >= 2 else ABSTAIN
+    return SPAM if x.text.count("!") + x.text.count("\uff01") >= 2 else ABSTAIN
 
 
 def asks(x: Any) -> Any:
-    return HAM if x.text.count("?") >= 1 else ABSTAIN
+    return HAM if x.text.count("?") + x.text.count("\uff1f") >= 1 else ABSTAIN
 
 
 def liked(x: Any) -> Any:

@@ -90,10 +90,10 @@ def regex_rule(
         texts = tasks.texts(field)
         if not needed:
             return np.fromiter(map(holds, texts), dtype=np.bool_, count=len(texts))
-        # Looking for a plain string is much faster. Beyond ASCII, `re` and `lower` differ in what case is.
-        lower = tasks.column(("lower", field), lambda: [text.lower() for text in texts]) if ignore_case else texts
+        # Looking for a plain string first is much faster.
+        lower = tasks.column(("lower", field), lambda: list(map(_lower, texts))) if ignore_case else texts
         pairs = zip(texts, lower, strict=True)
-        return np.array([(needed in plain or not text.isascii()) and holds(text) for text, plain in pairs], np.bool_)
+        return np.array([needed in plain and holds(text) for text, plain in pairs], dtype=np.bool_)
 
     return vote_where(name, find, vote, question, description)
 
@@ -148,6 +148,12 @@ def _ends_negated(before: str, negations: Sequence[Phrase], window: int, ignore_
     tokens = Tokens([normal(f"{before} x", ignore_case=ignore_case)])
     here = np.array([tokens.n_tokens - 2])
     return bool(tokens.follows(here, tokens.find(negations, last=True), window)[0])
+
+
+def _lower(text: str) -> str:
+    """Lower case as `re` has it: there, long s and dotless i are s and i too."""
+    lower = text.lower()
+    return lower if lower.isascii() else lower.replace("\u017f", "s").replace("\u0131", "i")
 
 
 def _needed(pattern: str) -> str:
