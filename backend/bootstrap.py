@@ -53,7 +53,7 @@ def build(settings: Settings) -> App:
         label_studio=label_studio,
         database=database,
         versions=versions,
-        rules=FolderRules(settings.lf_rules_dir),
+        rules=FolderRules(settings.lf_rules_dir, settings.rule_databases),
         queue=queue,
         parse_label_config=parse_label_config,
         policy=Policy(

@@ -1,11 +1,12 @@
 """All settings, read once from the environment. No other module reads it."""
 
+import json
 import re
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PACKAGED_RULES_DIR = Path(__file__).resolve().parent.parent / "lf_rules"
 
@@ -55,6 +56,11 @@ class Settings(BaseSettings):
         default=PACKAGED_RULES_DIR,
         validation_alias="LF_RULES_DIR",
         description="Folder of the labeling functions; default: the shipped examples.",
+    )
+    lf_databases: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        default={},
+        validation_alias="LF_DATABASES",
+        description="Databases that rules look values up in, name -> SQLAlchemy URL, as JSON.",
     )
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR.")
     host: str = Field(
@@ -132,6 +138,17 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not an address; write for example http://localhost:8080")
         return value.rstrip("/")
 
+    @field_validator("lf_databases", mode="before")
+    @classmethod
+    def _read_databases(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except ValueError:
+            # The text itself stays out of the message: it holds passwords.
+            raise ValueError('it is not JSON; write for example {"crm": "postgresql://..."}') from None
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis(cls, value: str) -> str:
@@ -175,9 +192,12 @@ class Settings(BaseSettings):
     @property
     def sql_url(self) -> str:
         """SQLAlchemy URL of the database: `DATABASE_URL`, else a SQLite file in `MODEL_DIR`."""
-        url = self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}"
-        # The driver we ship is psycopg 3; a plain postgres URL would make SQLAlchemy look for psycopg2.
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+        return _with_driver(self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}")
+
+    @property
+    def rule_databases(self) -> dict[str, str]:
+        """SQLAlchemy URLs of `LF_DATABASES` by name."""
+        return {name: _with_driver(url.get_secret_value()) for name, url in self.lf_databases.items()}
 
     @property
     def redis_socket(self) -> Path:
@@ -188,3 +208,8 @@ class Settings(BaseSettings):
     def queue_url(self) -> str:
         """Redis URL: `REDIS_URL`, else the embedded Redis."""
         return self.redis_url or f"unix://{self.redis_socket}"
+
+
+def _with_driver(url: str) -> str:
+    # The driver we ship is psycopg 3; a plain postgres URL would make SQLAlchemy look for psycopg2.
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)

@@ -4,24 +4,36 @@ import hashlib
 import importlib.util
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+from backend.adapters.rule_files.tables import Tables
+from backend.adapters.rule_files.yaml_rules import load_yaml_rules
 from backend.domain.rules import Rule
-from backend.errors import ConfigurationError
+from backend.errors import ConfigurationError, RuleError
 from backend.ports import LoadedRules
+
+RULE_SUFFIXES = frozenset({".py", ".yaml", ".yml"})
+DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".skops"})
+"""What rules may read: when such a file changes, rules are loaded again."""
 
 
 class FolderRules:
-    """Imports every `*.py` of a folder, sorted; a file or rule that can't be used is set aside with its reason."""
+    """Loads every Python and YAML file of a folder, sorted; what can't be used is set aside with its reason.
 
-    def __init__(self, folder: Path) -> None:
+    Files and folders whose names begin with `_` or `.` are left alone. `databases`: name -> SQLAlchemy URL, for rules
+    that look values up.
+    """
+
+    def __init__(self, folder: Path, databases: Mapping[str, str] | None = None) -> None:
         self._folder = folder
+        self._tables = Tables(folder, databases or {})
         self._loaded: LoadedRules | None = None
         self._loading = threading.Lock()
 
     def load(self) -> LoadedRules:
-        """The current rules. Files are imported again only when one of them changed.
+        """The current rules. Files are loaded again only when one of them changed.
 
         Raises:
             ConfigurationError: the folder doesn't exist.
@@ -30,30 +42,54 @@ class FolderRules:
             raise ConfigurationError(
                 f"LF_RULES_DIR is {self._folder}, which is not a folder. Make it, or correct LF_RULES_DIR."
             )
-        files = sorted(path for path in self._folder.rglob("*.py") if not path.name.startswith(("_", ".")))
+        files = _files(self._folder)
         signature = _signature(files)
         with self._loading:
             if self._loaded is None or self._loaded.signature != signature:
-                self._loaded = _load(self._folder, files, signature)
+                self._loaded = _load(self._folder, files, self._tables, signature)
             return self._loaded
 
 
-def _load(folder: Path, files: list[Path], signature: str) -> LoadedRules:
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in RULE_SUFFIXES | DATA_SUFFIXES
+        and not any(part.startswith(("_", ".")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def _load(folder: Path, files: list[Path], tables: Tables, signature: str) -> LoadedRules:
     rules: dict[str, Rule] = {}
     set_aside: dict[str, str] = {}
-    for path in files:
+    for path in (path for path in files if path.suffix in RULE_SUFFIXES):
         name = str(path.relative_to(folder))
         try:
-            module = _import(path, signature)
-        except Exception as error:  # noqa: BLE001 - a user's file may raise anything; the other files still count
-            set_aside[name] = f"it can't be imported: {type(error).__name__}: {error}"
+            if path.suffix == ".py":
+                found = _python_rules(path, signature)
+            else:
+                written = load_yaml_rules(path.read_bytes(), name, tables)
+                set_aside |= {f"{name}: {rule}": reason for rule, reason in written.set_aside.items()}
+                found = written.rules
+        except RuleError as error:
+            set_aside[name] = str(error)
             continue
-        for rule in (value for value in vars(module).values() if isinstance(value, Rule)):
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything; the others still count
+            set_aside[name] = (
+                f"it can't be {'imported' if path.suffix == '.py' else 'read'}: {type(error).__name__}: {error}"
+            )
+            continue
+        for rule in found:
             if rule.name in rules and rules[rule.name] is not rule:
                 set_aside[f"{name}: {rule.name}"] = "another rule has this name: rename one of them"
             else:
                 rules[rule.name] = rule
     return LoadedRules(tuple(rules.values()), set_aside, signature)
+
+
+def _python_rules(path: Path, signature: str) -> tuple[Rule, ...]:
+    return tuple(value for value in vars(_import(path, signature)).values() if isinstance(value, Rule))
 
 
 def _import(path: Path, signature: str) -> ModuleType:

@@ -10,6 +10,8 @@ EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 PULL = 4.0
 """Log-loss, summed over labeled tasks, that a step of 1 away from the defaults has to save. So a handful of labels
 changes nothing, and hundreds decide alone."""
+PRIOR_RATIO, PRIOR_WEIGHT = 0.25, 2.0
+"""What a vote against a class is believed to do before any evidence, and so many expected votes' worth of it."""
 SMALLEST = 1e-9
 """Probabilities are raised to this, so that one zero can't veto everything else."""
 
@@ -68,6 +70,50 @@ def fit_pool(
         ),
     )
     return Pool(a, b, _sharpness(p[only_voted], known[only_voted]), _sharpness(q[only_learned], known[only_learned]))
+
+
+def rule_out(
+    proba: NDArray[np.float64], excluded: NDArray[np.int16], ratios: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Posterior after votes against classes (`VoteMatrix.excluded`).
+
+    By Bayes' rule, with sources independent given the class: P(y = x) is multiplied by each source's likelihood ratio
+    P(it rules out x | y = x) / P(it rules out x | y ≠ x), for each source that rules out x.
+
+    Args:
+        proba: (n, k); a NaN row, of which nothing is known, stays one: what it isn't, is no answer.
+        excluded: int16 (n, m), class index or -1.
+        ratios: (m,), see `fit_ratios`.
+    """
+    factors = np.ones_like(proba)
+    rows, sources = np.nonzero(excluded >= 0)
+    np.multiply.at(factors, (rows, excluded[rows, sources]), np.maximum(ratios[sources], SMALLEST))
+    left = proba * factors
+    total = left.sum(axis=1, keepdims=True)
+    # A class that was certain stays so: nothing else is left to move its probability to.
+    ruled: NDArray[np.float64] = np.divide(left, total, out=proba.copy(), where=total > 0)
+    return ruled
+
+
+def fit_ratios(proba: NDArray[np.float64], excluded: NDArray[np.int16], gold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much less probable a class is once a source rules it out: (m,), between 0 and 1.
+
+    Observed over expected: how many of its votes against a class were wrong on labeled tasks, over how many would be if
+    they knew nothing (the sum of P(y = x) before the vote). As a Gamma-Poisson mean it begins at `PRIOR_RATIO` and
+    moves with the evidence. At most 1: a source that is wrong more often than by chance isn't taken for its opposite.
+
+    Args:
+        proba: (n, k), NaN rows where nothing is known; on labeled rows made without their own label.
+        excluded: int16 (n, m), class index or -1.
+        gold: int64 (n,), class index or -1 = unknown.
+    """
+    judged = (excluded >= 0) & ((gold >= 0) & is_known(proba))[:, None]
+    rows, sources = np.nonzero(judged)
+    classes, n_sources = excluded[rows, sources], excluded.shape[1]
+    wrong = np.bincount(sources, gold[rows] == classes, n_sources)
+    expected = np.bincount(sources, proba[rows, classes], n_sources)
+    ratios: NDArray[np.float64] = (wrong + PRIOR_RATIO * PRIOR_WEIGHT) / (expected + PRIOR_WEIGHT)
+    return np.minimum(ratios, 1.0)
 
 
 def _sharpness(proba: NDArray[np.float64], gold: NDArray[np.int64]) -> float:

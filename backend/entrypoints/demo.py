@@ -361,7 +361,7 @@ What to try next
 - Open the project and press "Label All Tasks": a label is selected already. Press Submit, or correct it first.
 - After 10 labels a new version appears: `prelabel --demo {folder} versions {state.project_id}`, `... jobs`.
 - The tab "Prelabel: next" has the tasks that teach most, "Prelabel: check" the labels that look wrong.
-- The rules are in lf_rules/movie_reviews.py; the right answers, for comparison, in {folder / "gold.jsonl"}.
+- The rules are in lf_rules; the right answers, for comparison, in {folder / "gold.jsonl"}.
 """
     )
 

@@ -32,6 +32,7 @@ from backend.workflows.check import ensure_check_tab
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, has_news
+from backend.workflows.suggest import history_of
 
 NEXT_TAB = "Prelabel: next"
 N_CLUSTERS = 5
@@ -90,7 +91,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     rules = deps.rules.load()
     data = [item.task.data for item in items]
     progress("applying rules", 0, len(items))
-    votes, faults = apply_rules(rules.rules, data, questions)
+    votes, faults = apply_rules(rules.rules, data, questions, history_of(items, range(len(items))))
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(questions, answers)
     progress("training", 0, 1)

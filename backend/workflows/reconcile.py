@@ -27,7 +27,7 @@ from backend.ports import (
 from backend.workflows.check import settle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
-from backend.workflows.suggest import posteriors_of
+from backend.workflows.suggest import history_of, posteriors_of
 
 ONE_BY_ONE_MAX = 100
 """In a large project, so many single predictions are faster than one bulk request, which recounts the project."""
@@ -83,9 +83,11 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
 def _suggestions_for(
     deps: Deps, record: ProjectRecord, task_ids: set[int], number: int, questions: Sequence[Question]
 ) -> list[Prediction]:
-    items = [item for item in deps.database.tasks(record.key) if item.task.id in task_ids]
+    known = deps.database.tasks(record.key)
+    places = [place for place, item in enumerate(known) if item.task.id in task_ids]
+    items = [known[place] for place in places]
     data = [item.task.data for item in items]
-    votes, _ = apply_rules(deps.rules.load().rules, data, questions)
+    votes, _ = apply_rules(deps.rules.load().rules, data, questions, history_of(known, places))
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes)
     suggestions = suggest(questions, posteriors, votes)
     uncertainty = rank(questions, posteriors, strategy=deps.policy.query_strategy, seed=number).uncertainty

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from backend.domain.model import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
+from backend.domain.rules import History
 from backend.domain.suggestions import Suggestion, suggest
 from backend.domain.votes import Faults, VoteMatrix, apply_rules
 from backend.errors import ModelMissing
-from backend.ports import Deps, version_name
+from backend.ports import Deps, MirroredTask, version_name
 
 CHUNK = 50
 """Tasks answered at once; after each chunk the answers so far are safe from the deadline."""
@@ -36,6 +37,18 @@ def posteriors_of(
         untrained = {decision.key: votes[decision.key] for question in unknown for decision in decisions(question)}
         posteriors = {**posteriors, **rules_only(unknown, untrained).posteriors(data, untrained)}
     return {decision.key: posteriors[decision.key] for question in questions for decision in decisions(question)}
+
+
+def history_of(items: Sequence[MirroredTask], own: Sequence[int]) -> History:
+    """What annotators answered, for rules that vote by it. `own`: see `History`."""
+    answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
+    return History([item.task.data for item in items], answers, own)
+
+
+def _history_for(annotated: Sequence[MirroredTask], tasks: Sequence[Mapping[str, object]]) -> History:
+    """The same for tasks of which only the data are known: they are told by these."""
+    data = [item.task.data for item in annotated]
+    return history_of(annotated, [data.index(task) if task in data else -1 for task in tasks])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +102,14 @@ def answer(
                 model = deps.versions.model(key, number) if number else None
             except ModelMissing as error:
                 problem = str(error)
+            needs_history = any(rule.needs_history for rule in rules)
+            known = deps.database.tasks(key) if needs_history else []
+            annotated = [item for item in known if any(entry.teaches for entry in item.annotations)]
             for start in range(0, len(tasks), CHUNK):
                 if expired.is_set():
                     return
                 chunk = tasks[start : start + CHUNK]
-                votes, chunk_faults = apply_rules(rules, chunk, questions)
+                votes, chunk_faults = apply_rules(rules, chunk, questions, _history_for(annotated, chunk))
                 faults.merge(chunk_faults)
                 posteriors = posteriors_of(model, questions, chunk, votes)
                 suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)

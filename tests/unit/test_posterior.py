@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backend.domain.posterior import EXPONENTS, Pool, fit_pool
+from backend.domain.posterior import EXPONENTS, Pool, fit_pool, fit_ratios, rule_out
 
 NAN = np.full((1, 2), np.nan)
 
@@ -99,3 +99,34 @@ def test_always_a_distribution(pairs: list[tuple[float, float]], a: float, b: fl
     pooled = Pool(a, b).combine(rows(*(p for p, _ in pairs)), rows(*(q for _, q in pairs)))
     np.testing.assert_allclose(pooled.sum(axis=1), 1)
     assert (pooled >= 0).all()
+
+
+def test_ruling_a_class_out_multiplies_its_odds() -> None:
+    proba = np.array([[0.5, 0.3, 0.2]])
+    left = rule_out(proba, np.array([[0, -1]], dtype=np.int16), np.array([0.2, 0.1]))
+    assert left == pytest.approx(np.array([[0.1, 0.3, 0.2]]) / 0.6)
+    twice = rule_out(proba, np.array([[0, 0]], dtype=np.int16), np.array([0.2, 0.1]))
+    assert twice == pytest.approx(np.array([[0.01, 0.3, 0.2]]) / 0.51)
+
+
+def test_ruling_out_changes_nothing_where_nothing_is_said_known_or_left() -> None:
+    proba = np.array([[0.5, 0.3, 0.2], [np.nan] * 3, [1.0, 0.0, 0.0]])
+    excluded = np.array([[-1], [0], [0]], dtype=np.int16)
+    np.testing.assert_array_equal(rule_out(proba, excluded, np.array([0.0])), proba)
+
+
+def test_sources_that_rule_out_are_believed_as_far_as_they_were_right() -> None:
+    random = np.random.default_rng(0)
+    n, k = 4000, 3
+    gold = random.integers(0, k, n)
+    proba = np.full((n, k), 1 / k)
+    knowing = (gold + random.integers(1, k, n)) % k
+    guessing = random.integers(0, k, n)
+    excluded = np.stack([knowing, guessing, gold, np.full(n, -1)], axis=1).astype(np.int16)
+    ratios = fit_ratios(proba, excluded, gold)
+    assert ratios[0] < 0.01
+    assert ratios[1] == pytest.approx(1.0, abs=0.1)
+    assert ratios[2] == 1.0
+    assert ratios[3] == 0.25
+    truth = np.arange(n)
+    assert rule_out(proba, excluded[:, :1], ratios[:1])[truth, gold] == pytest.approx(0.5, abs=0.01)

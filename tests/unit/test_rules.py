@@ -1,5 +1,6 @@
 """Labeling functions, and the folder they are loaded from."""
 
+import copy
 import os
 from pathlib import Path
 
@@ -26,6 +27,30 @@ def test_fields_are_read_by_attribute_and_item_and_missing_ones_are_none() -> No
     assert task.rating == task["rating"] == 8
     assert task.missing is None
     assert task["missing"] is None
+
+
+def test_missing_fields_can_be_told_from_empty_ones() -> None:
+    task = TaskFields({"rating": None, "year": 1999, "prelabel_expected": "Positive"})
+    assert "rating" in task
+    assert "missing" not in task
+    assert "prelabel_expected" not in task
+    assert (task.get("rating", 5), task.get("missing", 5), task.get("missing")) == (None, 5, None)
+
+
+def test_fields_called_like_methods_are_read_by_item() -> None:
+    data = {"items": 3, "keys": 4, "get": 5, "_fields": 6, "__class__": 7, "a b": 8}
+    task = TaskFields(data)
+    assert {name: task[name] for name in data} == data
+    assert dict(task) == data
+    assert ("items", 3) in task.items()
+    assert copy.deepcopy(task) == task
+
+
+def test_rules_cannot_change_what_other_rules_see() -> None:
+    task = TaskFields({"rating": 8})
+    with pytest.raises(AttributeError, match="rating"):
+        task.rating = 9
+    assert task.rating == 8
 
 
 def test_our_own_tags_are_not_there() -> None:
@@ -76,11 +101,13 @@ def test_broken_files_and_doubled_names_are_set_aside_with_their_reason(tmp_path
     (tmp_path / "b.py").write_text(RULE.format(name="same", label="Positive"))
     (tmp_path / "c.py").write_text("def broken(:")
     (tmp_path / "d.py").write_text("import nothing_of_this_name")
+    (tmp_path / "e.py").write_text("import sys; sys.exit('goodbye')")
     loaded = FolderRules(tmp_path).load()
     assert [rule.function(TaskFields({})) for rule in loaded.rules] == ["Negative"]
-    assert set(loaded.set_aside) == {"b.py: same", "c.py", "d.py"}
+    assert set(loaded.set_aside) == {"b.py: same", "c.py", "d.py", "e.py"}
     assert "SyntaxError" in loaded.set_aside["c.py"]
     assert "nothing_of_this_name" in loaded.set_aside["d.py"]
+    assert "SystemExit: goodbye" in loaded.set_aside["e.py"]
 
 
 def test_a_folder_that_isnt_there_is_named(tmp_path: Path) -> None:

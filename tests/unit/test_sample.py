@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from backend.adapters.rule_loader import FolderRules
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule, TaskFields
 from backend.domain.votes import ABSTAIN, Faults, Votes, apply_rules
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
-from lf_rules import movie_reviews
+from backend.settings import PACKAGED_RULES_DIR
 
 LABELS = ("Positive", "Negative", "Neutral")
 SENTIMENT = Question("sentiment", "text", Kind.CHOICES, LABELS)
-RULES = [value for value in vars(movie_reviews).values() if isinstance(value, Rule)]
+RULES = FolderRules(PACKAGED_RULES_DIR).load().rules
 BY_NAME = {rule.name: rule for rule in RULES}
 
 
@@ -149,6 +150,12 @@ def test_rule_abstains_on_missing_and_wrongly_typed_fields(rule: Rule, data: Map
         ("exclaims_without_blame", {"text": "What a ride!"}, "Positive"),
         ("exclaims_without_blame", {"text": "Terrible!"}, None),
         ("rhetorical_question", {"text": "Who wrote this?"}, "Negative"),
+        ("liked_by_audience_and_jury", {"rating": "7.8", "awards": 2}, "Positive"),
+        ("liked_by_audience_and_jury", {"rating": 7.8}, None),
+        ("plain_praise", {"text": "A superb cast."}, "Positive"),
+        ("plain_praise", {"text": "It is never delightful."}, None),
+        ("disliked_and_unnoticed", {"rating": 4.6, "awards": 0}, "Negative"),
+        ("disliked_and_unnoticed", {"rating": 4.6, "awards": 1}, None),
     ],
 )
 def test_rule_votes_as_described(name: str, data: Mapping[str, object], vote: str | None) -> None:

@@ -65,3 +65,24 @@ def test_predict_goes_on_with_the_rules_when_the_model_cant_be_read(house: House
 def test_predict_answers_a_config_without_questions_with_abstentions(house: House) -> None:
     answers = answer(house.deps, house.key, "<View/>", [{"text": "good"}, {}], 20)
     assert [item.answers for item in answers.suggestions] == [{}, {}]
+
+
+def test_rules_vote_by_what_annotators_answered_for_other_tasks_and_never_for_the_same(house: House) -> None:
+    rows = [{"text": f"number {number}", "author": "Ann" if number < 4 else "Ben"} for number in range(6)]
+    house.project = house.label_studio.add_project(CONFIG, rows)
+    house.key = f"{house.project}.1767225600-aaaaaaaa"
+    rule = "rules: [{name: by_author, type: history, field: author, question: sentiment, min_count: 1}]"
+    (house.deps.rules._folder / "history.yaml").write_text(rule)  # type: ignore[attr-defined]
+    for place, label in [(0, "Negative"), (1, "Negative"), (4, "Positive")]:
+        house.label_studio.annotate(house.project, house.task_ids[place], {"sentiment": (label,)})
+    house.learn()
+    stored = {item.task_id: item.suggestion for item in house.deps.versions.predictions(house.key, 1)}
+    open_tasks = [house.task_ids[place] for place in (2, 3, 5)]
+    assert [stored[task_id].votes["sentiment"]["by_author"] for task_id in open_tasks] == [
+        "Negative",
+        "Negative",
+        "Positive",
+    ]
+    answers = answer(house.deps, house.key, CONFIG, [*rows, {"text": "new", "author": "ann"}], 20)
+    votes = [item.votes.get("sentiment", {}).get("by_author") for item in answers.suggestions]
+    assert votes == ["Negative", "Negative", "Negative", "Negative", None, "Positive", "Negative"]

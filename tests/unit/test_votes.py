@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from backend.domain.rules import Rule, TaskFields, Vote, labeling_function
+from backend.domain.questions import Kind, Question
+from backend.domain.rules import Not, Rule, TaskFields, Tasks, Vote, labeling_function
 from backend.domain.votes import ABSTAIN, Faults, apply_rules, votes_on
 from backend.errors import RuleError
 from tests.unit.planted import GENRE, SENTIMENT
@@ -70,12 +73,96 @@ def test_a_rule_that_raises_abstains_there_and_the_others_go_on() -> None:
     assert faults.reasons["broken"].startswith("TypeError: ")
 
 
-@pytest.mark.parametrize("vote", ["Positiv", ["Positive", "Negative"], ["Positive", "wrong"]])
-def test_a_vote_that_does_not_fit_the_question_is_a_fault(vote: Vote) -> None:
+@pytest.mark.parametrize(
+    "vote",
+    [
+        "Positiv",
+        ["Positive", "Negative"],
+        ["Positive", "wrong"],
+        Not("wrong"),
+        ["Positive", Not("Negative")],
+        5,
+        True,
+        [5],
+    ],
+)
+def test_a_vote_that_does_not_fit_the_question_is_a_fault(vote: Any) -> None:
     matrices, faults = apply_rules([rule("odd", vote)], TASKS[:1], [SENTIMENT])
     assert matrices["sentiment"].votes.tolist() == [[ABSTAIN]]
+    assert matrices["sentiment"].excluded is None
     assert faults.counts == {"odd": 1}
-    assert "sentiment" in faults.reasons["odd"]
+    assert "sentiment" in faults.reasons["odd"] or "isn't a label" in faults.reasons["odd"]
+
+
+def test_against_one_of_two_labels_is_for_the_other() -> None:
+    question = Question("spam", "text", Kind.CHOICES, ("spam", "ham"))
+    matrices, _ = apply_rules([rule("never_spam", Not("spam"), "spam")], TASKS[:1], [question])
+    assert matrices["spam"].votes.tolist() == [[1]]
+    assert matrices["spam"].excluded is None
+
+
+def test_against_one_of_more_labels_is_kept_apart_from_the_votes() -> None:
+    @labeling_function(labels=["Positive", "Neutral"])
+    def not_praise(task: TaskFields) -> Vote:
+        return Not("Positive") if task.stars == 1 else "Neutral" if task.stars else None
+
+    matrices, faults = apply_rules([not_praise], TASKS, [SENTIMENT])
+    matrix = matrices["sentiment"]
+    assert matrix.votes.tolist() == [[2], [ABSTAIN], [ABSTAIN]]
+    assert matrix.excluded is not None
+    assert matrix.excluded.tolist() == [[ABSTAIN], [0], [ABSTAIN]]
+    assert matrix.excluded.dtype == np.int16
+    assert faults.counts == {}
+
+
+def test_against_a_label_of_a_set_is_a_no_to_that_label_only() -> None:
+    matrices, faults = apply_rules([rule("odd", ["comedy", Not("horror")], "genre")], TASKS[:1], [GENRE])
+    votes = {key: matrix.votes.tolist() for key, matrix in matrices.items()}
+    assert votes == {"genre=drama": [[ABSTAIN]], "genre=comedy": [[1]], "genre=horror": [[0]]}
+    assert faults.counts == {}
+
+
+def test_for_and_against_the_same_label_is_a_fault() -> None:
+    _, faults = apply_rules([rule("torn", ["comedy", Not("comedy")], "genre")], TASKS[:1], [GENRE])
+    assert "and against it" in faults.reasons["torn"]
+
+
+def test_batch_rule_votes_on_all_tasks_at_once() -> None:
+    calls = []
+
+    @labeling_function(question="sentiment", labels=["Positive"], batch=True)
+    def above_average(tasks: Tasks) -> list[Vote]:
+        """More stars than the mean."""
+        calls.append(len(tasks))
+        stars = tasks.numbers("stars")
+        return ["Positive" if above else None for above in stars > np.nanmean(stars)]
+
+    matrices, _ = apply_rules([above_average], TASKS, [SENTIMENT])
+    assert matrices["sentiment"].votes.ravel().tolist() == [0, ABSTAIN, ABSTAIN]
+    assert calls == [3]
+    assert above_average.description == "More stars than the mean."
+    assert above_average.function(TaskFields({"stars": 3})) is None
+
+
+@pytest.mark.parametrize(("votes", "reason"), [(["Positive"], "1 votes for 3 tasks"), (7, "TypeError")])
+def test_batch_rule_without_a_vote_for_each_task_is_a_fault(votes: Any, reason: str) -> None:
+    @labeling_function(batch=True)
+    def short(tasks: Tasks) -> list[Vote]:
+        voted: list[Vote] = votes
+        return voted
+
+    matrices, faults = apply_rules([short, by_stars], TASKS, [SENTIMENT])
+    assert matrices["sentiment"].votes.tolist() == [[ABSTAIN, 0], [ABSTAIN, 1], [ABSTAIN, ABSTAIN]]
+    assert faults.counts == {"short": 1}
+    assert reason in faults.reasons["short"]
+
+
+def test_rule_that_wants_to_leave_is_a_fault() -> None:
+    def leaving(_: TaskFields) -> Vote:
+        raise SystemExit(1)
+
+    _, faults = apply_rules([Rule("leaving", leaving)], TASKS, [SENTIMENT])
+    assert faults.counts == {"leaving": 3}
 
 
 def test_rules_do_not_see_what_we_wrote_into_the_task() -> None:

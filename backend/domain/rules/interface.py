@@ -1,0 +1,166 @@
+"""A labeling function, and how it is called.
+
+It gets the fields of a task and votes for a label, for several labels of a multiple question, against a label with
+`Not`, or abstains with None::
+
+    from backend.domain.rules import TaskFields, Vote, labeling_function
+
+    @labeling_function(question="sentiment", labels=["Positive"])
+    def high_rating(task: TaskFields) -> Vote:
+        \"\"\"A rating above 8 is praise.\"\"\"
+        return "Positive" if task.rating is not None and task.rating > 8 else None
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.questions import Question
+from backend.domain.rules.task_fields import TaskFields
+from backend.domain.rules.tasks import Tasks
+from backend.errors import RuleError
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """A vote against one label: it isn't this one, whichever it is."""
+
+    label: str
+
+
+Vote = str | Not | Sequence[str | Not] | None
+"""A label, `Not` a label, several of these (multiple question), or None to abstain."""
+
+Function = Callable[[TaskFields], Vote]
+BatchFunction = Callable[[Tasks], Sequence[Vote | RuleError]]
+"""One vote per task, in order; a RuleError in the place of a vote abstains there and counts as a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One labeling function. `question` None: any question whose labels it votes for; `labels` None: any label.
+
+    `batch`, where given, is what is applied: all tasks at once. `function` then does the same for one task.
+    `needs_history`: it abstains unless it is told what annotators answered before (`Tasks.history`).
+    """
+
+    name: str
+    function: Function
+    question: str | None = None
+    labels: tuple[str, ...] | None = None
+    description: str = ""
+    batch: BatchFunction | None = None
+    needs_history: bool = False
+
+    def answers(self, question: Question) -> bool:
+        """Whether this rule is about a question, by its name and labels."""
+        if self.question is not None and self.question != question.name:
+            return False
+        return self.labels is None or set(self.labels) <= set(question.labels)
+
+
+def batch_rule(
+    name: str,
+    batch: BatchFunction,
+    *,
+    question: str | None,
+    labels: Sequence[str] | None,
+    description: str,
+    needs_history: bool = False,
+) -> Rule:
+    """A rule of a function over all tasks."""
+
+    def function(task: TaskFields) -> Vote:
+        (vote,) = batch(Tasks([task]))
+        if isinstance(vote, RuleError):
+            raise vote
+        return vote
+
+    names = None if labels is None else tuple(labels)
+    return Rule(name, function, question, names, description, batch, needs_history)
+
+
+def vote_where(
+    name: str, find: Callable[[Tasks], NDArray[np.bool_]], vote: Vote, question: str | None, description: str
+) -> Rule:
+    """A rule that gives one vote where `find` says so, bool (n_tasks,), and abstains elsewhere."""
+
+    def batch(tasks: Tasks) -> list[Vote]:
+        votes: list[Vote] = [None] * len(tasks)
+        for row in np.flatnonzero(find(tasks)).tolist():
+            votes[row] = vote
+        return votes
+
+    return batch_rule(name, batch, question=question, labels=labels_in(vote), description=description)
+
+
+def labels_in(vote: Vote) -> tuple[str, ...]:
+    """The labels that a vote names, for or against, each once."""
+    if vote is None:
+        return ()
+    parts = [vote] if isinstance(vote, str | Not) else vote
+    return tuple(dict.fromkeys(part.label if isinstance(part, Not) else part for part in parts))
+
+
+@overload
+def labeling_function(
+    bare: object = None,
+    /,
+    *,
+    question: str | None = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    batch: Literal[False] = False,
+) -> Callable[[Function], Rule]: ...
+
+
+@overload
+def labeling_function(
+    bare: object = None,
+    /,
+    *,
+    question: str | None = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    batch: Literal[True],
+) -> Callable[[BatchFunction], Rule]: ...
+
+
+def labeling_function(
+    bare: object = None,
+    /,
+    *,
+    question: str | None = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    batch: bool = False,
+) -> Callable[[Any], Rule]:
+    """Make a labeling function of a function `task -> label | Not(label) | labels | None`.
+
+    Args:
+        bare: what Python passes when the parentheses are missing.
+        question: name of the control tag it votes on; None for every question that has its labels.
+        labels: the labels it can vote for or against; a vote for another one counts as a fault.
+        name: its name as a source; default: the function's name.
+        batch: the function takes all tasks at once (`Tasks`) and returns a vote for each, in order.
+
+    Raises:
+        RuleError: it was used without parentheses, or `labels` is a plain string.
+    """
+    if bare is not None:
+        function_name = getattr(bare, "__name__", "the function")
+        raise RuleError(f"write @labeling_function() with parentheses above {function_name}")
+    if isinstance(labels, str):
+        raise RuleError(f"labels must be a list, not the string {labels!r}: write labels=[{labels!r}]")
+
+    def make(function: Any) -> Rule:
+        called = name or str(function.__name__)
+        description = (function.__doc__ or "").strip()
+        if batch:
+            return batch_rule(called, function, question=question, labels=labels, description=description)
+        return Rule(called, function, question, None if labels is None else tuple(labels), description)
+
+    return make

@@ -1,0 +1,188 @@
+"""Rules about the words and the look of a text."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.rules.fields import When
+from backend.domain.rules.interface import Rule, Vote, vote_where
+from backend.domain.rules.tasks import Tasks
+from backend.domain.rules.tokens import Phrase, Tokens, normal, phrase
+from backend.errors import RuleError
+
+NEGATIONS: Final = ("not", "no", "never", "n't")
+REACH = 300
+"""Characters before a match of a regular expression in which a negation is looked for."""
+
+
+def keyword_rule(
+    name: str,
+    *,
+    field: str,
+    keywords: Sequence[str],
+    vote: Vote,
+    negated_by: Sequence[str] = (),
+    window: int = 3,
+    min_count: int = 1,
+    ignore_case: bool = True,
+    question: str | None = None,
+    description: str = "",
+) -> Rule:
+    """Vote where a text has one of the keywords, as whole words.
+
+    A keyword is a word, or several in a row; `*` stands for any letters ("delight*"). In scripts without spaces a
+    keyword is found anywhere. One with a negation (`negated_by`) among the `window` words and symbols before it, in the
+    same clause, doesn't count; "n't" is the one of "don't". At least `min_count` keywords have to be left.
+
+    Raises:
+        RuleError: a keyword or negation is empty.
+    """
+    wanted = _phrases(name, "keyword", keywords, ignore_case)
+    negations = _phrases(name, "negation", negated_by, ignore_case)
+
+    def find(tasks: Tasks) -> NDArray[np.bool_]:
+        return tasks.words(field, ignore_case=ignore_case).count(wanted, negations, window) >= min_count
+
+    return vote_where(name, find, vote, question, description)
+
+
+def regex_rule(
+    name: str,
+    *,
+    field: str,
+    pattern: str,
+    vote: Vote,
+    whole_words: bool = False,
+    negated_by: Sequence[str] = (),
+    window: int = 3,
+    ignore_case: bool = True,
+    question: str | None = None,
+    description: str = "",
+) -> Rule:
+    """Vote where a regular expression (Python's `re`) matches a text.
+
+    With `whole_words` a match may not begin or end inside of a word. Negations are those of `keyword_rule`.
+
+    Raises:
+        RuleError: the pattern isn't a regular expression.
+    """
+    try:
+        bounded = rf"(?<!\w)(?:{pattern})(?!\w)" if whole_words else pattern
+        compiled = re.compile(bounded, re.IGNORECASE if ignore_case else 0)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise RuleError(f"{name}: {pattern!r} is not a regular expression: {error}") from error
+    negations = _phrases(name, "negation", negated_by, ignore_case)
+
+    needed = _needed(pattern).lower() if ignore_case else _needed(pattern)
+
+    def holds(text: str) -> bool:
+        if not negations:
+            return compiled.search(text) is not None
+        return any(
+            not _ends_negated(text[max(0, found.start() - REACH) : found.start()], negations, window, ignore_case)
+            for found in compiled.finditer(text)
+        )
+
+    def find(tasks: Tasks) -> NDArray[np.bool_]:
+        texts = tasks.texts(field)
+        if not needed:
+            return np.fromiter(map(holds, texts), dtype=np.bool_, count=len(texts))
+        # Looking for a plain string first is much faster.
+        lower = tasks.column(("lower", field), lambda: list(map(_lower, texts))) if ignore_case else texts
+        pairs = zip(texts, lower, strict=True)
+        return np.array([needed in plain and holds(text) for text, plain in pairs], dtype=np.bool_)
+
+    return vote_where(name, find, vote, question, description)
+
+
+def heuristic_rule(
+    name: str,
+    *,
+    field: str,
+    measure: str,
+    vote: Vote,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    question: str | None = None,
+    description: str = "",
+) -> Rule:
+    """Vote where a `MEASURES` figure of a text is within bounds; abstain where there is no text.
+
+    Raises:
+        RuleError: the measure isn't known, or there is no bound.
+    """
+    if measure not in MEASURES:
+        raise RuleError(f"{name}: {measure!r} is no measure; there are {', '.join(MEASURES)}")
+    figure = MEASURES[measure]
+    bounds = When(field, above=above, at_least=at_least, below=below, at_most=at_most)
+    if not bounds.has_bound:
+        raise RuleError(f"{name}: give above, at_least, below or at_most")
+
+    def figures(tasks: Tasks) -> NDArray[np.float64]:
+        texts = tasks.texts(field)
+        return np.array([figure(text) if text else np.nan for text in texts], dtype=np.float64)
+
+    def find(tasks: Tasks) -> NDArray[np.bool_]:
+        return bounds.within(tasks.column(("measure", measure, field), lambda: figures(tasks)), tasks)
+
+    return vote_where(name, find, vote, question, description)
+
+
+def _phrases(name: str, what: str, keywords: Sequence[str], ignore_case: bool) -> list[Phrase]:
+    phrases = [phrase(keyword, ignore_case=ignore_case) for keyword in keywords]
+    if isinstance(keywords, str):
+        raise RuleError(f"{name}: {what}s are a list, not the string {keywords!r}")
+    if not all(phrases):
+        raise RuleError(f"{name}: a {what} is empty")
+    return phrases
+
+
+def _ends_negated(before: str, negations: Sequence[Phrase], window: int, ignore_case: bool) -> bool:
+    """Whether a negation is among the last words of a piece of text."""
+    # A word that stands for what was matched: what comes before it is what `follows` looks at.
+    tokens = Tokens([normal(f"{before} x", ignore_case=ignore_case)])
+    here = np.array([tokens.n_tokens - 2])
+    return bool(tokens.follows(here, tokens.find(negations, last=True), window)[0])
+
+
+def _lower(text: str) -> str:
+    """Lower case as `re` has it: there, long s and dotless i are s and i too."""
+    lower = text.lower()
+    return lower if lower.isascii() else lower.replace("\u017f", "s").replace("\u0131", "i")
+
+
+def _needed(pattern: str) -> str:
+    """A string that every match of a simple pattern has; "" when the pattern has more than letters, `.`, `*`, `+`."""
+    if not re.fullmatch(r"[A-Za-z0-9 .*+]*", pattern):
+        return ""
+    # A character before `*` may be absent, one before `+` may be repeated.
+    return max(re.split(r".\*|\.|\+", pattern), key=len)
+
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
+
+
+def _share(text: str, test: Callable[[str], bool]) -> float:
+    letters = [char for char in text if char.isalnum()]
+    return sum(map(test, letters)) / len(letters) if letters else 0.0
+
+
+MEASURES: Final[Mapping[str, Callable[[str], float]]] = {
+    "characters": len,
+    "words": lambda text: len(text.split()),
+    "lines": lambda text: len(text.splitlines()),
+    "numbers": lambda text: len(_NUMBER.findall(text)),
+    "links": lambda text: len(_LINK.findall(text)),
+    "exclamation_marks": lambda text: text.count("!") + text.count("\uff01"),
+    "question_marks": lambda text: text.count("?") + text.count("\uff1f"),
+    "punctuation": lambda text: sum(not char.isalnum() and not char.isspace() for char in text),
+    "uppercase_share": lambda text: _share(text, str.isupper),
+    "digit_share": lambda text: _share(text, str.isdigit),
+}
+"""Figures of a text by name. Shares are of its letters and digits, 0..1; words are what space separates."""

@@ -1,0 +1,81 @@
+"""What docs/rules.md shows works."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from backend.adapters.rule_files.yaml_file import schema
+from backend.adapters.rule_loader import FolderRules
+from backend.domain import rules as interface
+from backend.domain.questions import Kind, Question
+from backend.domain.rules import Rule
+from backend.domain.votes import apply_rules
+from backend.settings import PACKAGED_RULES_DIR
+from tests.unit.planted import GENRE, SENTIMENT
+
+PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
+BLOCKS = re.findall(r"^```(python|yaml)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+TASKS: list[dict[str, object]] = [
+    {"text": "A GREAT film, 10/10!!!", "rating": 8.5, "director": "Agnes Varda", "author": "Ann"},
+    {"text": "not great; they laugh, we walked out", "rating": 3, "critics_rating": 7, "country": "fr", "cost": 120},
+    {"text": "I WANT MY MONEY BACK", "url": "https://www.spam.example/x", "awards": 2},
+    {},
+]
+
+
+def rules_of(kind: str, block: str, folder: Path) -> tuple[Rule, ...]:
+    (folder / "directors.csv").write_text("name,reputation\nAgnes Varda,good\n")
+    (folder / "spam_sites.json").write_text('["spam.example"]')
+    (folder / ("example.py" if kind == "python" else "example.yaml")).write_text(block)
+    loaded = FolderRules(folder).load()
+    assert loaded.set_aside == {}
+    assert loaded.rules
+    return loaded.rules
+
+
+@pytest.mark.parametrize(("kind", "block"), [block for block in BLOCKS if "url: http" not in block[1]])
+def test_examples_load_and_vote_without_a_fault(kind: str, block: str, tmp_path: Path) -> None:
+    rules = rules_of(kind, block, tmp_path)
+    matrices, faults = apply_rules(rules, TASKS, [SENTIMENT, GENRE])
+    assert faults.counts == {}
+    for rule in rules:
+        spoken = [
+            (matrix.votes[:, matrix.sources.index(rule.name)] >= 0).any()
+            or (matrix.excluded is not None and (matrix.excluded[:, matrix.sources.index(rule.name)] >= 0).any())
+            for matrix in matrices.values()
+            if rule.name in matrix.sources
+        ]
+        assert any(spoken) != rule.needs_history, f"{rule.name} says nothing of any task"
+
+
+def test_example_of_an_endpoint_loads(tmp_path: Path) -> None:
+    (block,) = [text for _, text in BLOCKS if "url: http" in text]
+    (rule,) = rules_of("yaml", block, tmp_path)
+    assert rule.answers(Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative")))
+
+
+def test_every_type_has_a_section_with_an_example_of_it_and_every_option_is_named() -> None:
+    definitions = schema()["$defs"]
+    for kind in definitions["type"]["enum"]:
+        section = PAGE.split(f"\n### {kind}\n")[1].split("\n### ")[0]
+        (example,) = re.findall(r"^```yaml\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+        assert {rule["type"] for rule in yaml.safe_load(example)["rules"]} == {kind}
+        options = set(definitions[kind]["properties"]) - {"name", "type", "description", "question"}
+        unnamed = {option for option in options if not re.search(rf"\b{option}\b", section)}
+        assert unnamed == set()
+    for option in definitions["condition"]["properties"]:
+        assert f"`{option}`" in PAGE
+    for measure in definitions["heuristic"]["properties"]["measure"]["enum"]:
+        assert f"`{measure}`" in PAGE
+
+
+def test_every_constructor_is_named() -> None:
+    for name in interface.__all__:
+        if name.endswith("_rule"):
+            assert f"`{name}`" in PAGE
+
+
+def test_shipped_rules_all_load() -> None:
+    assert FolderRules(PACKAGED_RULES_DIR).load().set_aside == {}
