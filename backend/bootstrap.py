@@ -15,7 +15,7 @@ from backend.adapters.database import SqlDatabase
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.queue import RedisQueue
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
 from backend.domain.model import TRUSTED_TYPES
 from backend.errors import ConfigurationError
@@ -33,6 +33,7 @@ class App:
     database: SqlDatabase
     versions: VersionFolders
     queue: RedisQueue
+    rules: TriedRules
 
     def key(self, project_uid: str) -> str:
         """Key of a project of the configured Label Studio."""
@@ -49,11 +50,12 @@ def build(settings: Settings) -> App:
     database = SqlDatabase(settings.sql_url, time.time)
     versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
+    rules = TriedRules(settings.lf_rules_dir, settings.model_dir.resolve() / "rules", settings.rule_databases)
     deps = Deps(
         label_studio=label_studio,
         database=database,
         versions=versions,
-        rules=FolderRules(settings.lf_rules_dir, settings.rule_databases),
+        rules=rules,
         queue=queue,
         parse_label_config=parse_label_config,
         policy=Policy(
@@ -64,7 +66,7 @@ def build(settings: Settings) -> App:
         ),
         now=time.time,
     )
-    return App(settings, deps, label_studio, database, versions, queue)
+    return App(settings, deps, label_studio, database, versions, queue, rules)
 
 
 def project_key(uid: str, label_studio_url: str) -> str:

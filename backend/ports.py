@@ -1,6 +1,6 @@
 """What the workflows need from outside, as Protocols, and the records that pass through them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -200,6 +200,8 @@ class VersionRecord:
     seen_until: str = ""
     n_labels: int = 0
     note: str = ""
+    rules: str = ""
+    """`LoadedRules.signature` of the rules that voted."""
 
     @property
     def name(self) -> str:
@@ -336,11 +338,27 @@ class LoadedRules:
     signature: str
 
 
+@dataclass(frozen=True, slots=True)
+class RuleSample:
+    """Some tasks of a project that rules are tried out on. `id` changes with the project and its label config."""
+
+    id: str
+    project_id: int
+    questions: tuple[Question, ...]
+    tasks: tuple[Mapping[str, object], ...]
+
+
 class RuleLoader(Protocol):
-    """Loads the labeling functions."""
+    """Loads the labeling functions. Raises ConfigurationError."""
 
     def load(self) -> LoadedRules:
-        """The current rules; cheap when no file changed."""
+        """The rules in use; cheap when nothing changed."""
+
+    def is_tried(self, sample_ids: Set[str]) -> bool:
+        """Whether the files as they are now were tried out on all these samples."""
+
+    def try_out(self, samples: Sequence[RuleSample]) -> LoadedRules:
+        """Try the files out, and use what passes. For workers: it may take seconds."""
 
 
 class Job(StrEnum):

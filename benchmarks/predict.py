@@ -12,7 +12,7 @@ import psutil
 
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_studio_json import parse_label_config
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
 from backend.bootstrap import project_key
 from backend.domain.model import TRUSTED_TYPES
@@ -38,7 +38,7 @@ def train(folder: Path) -> None:
         label_studio=label_studio,
         database=SqlDatabase(f"sqlite:///{folder}/prelabel.sqlite3", time.time),
         versions=VersionFolders(folder, TRUSTED_TYPES),
-        rules=FolderRules(PACKAGED_RULES_DIR),
+        rules=TriedRules(PACKAGED_RULES_DIR, folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,
         policy=Policy(10, 60.0, 50, "least_confidence"),

@@ -90,6 +90,7 @@ versions = Table(
     Column("seen_until", String(40), nullable=False, default=""),
     Column("n_labels", Integer, nullable=False, default=0),
     Column("note", Text, nullable=False, default=""),
+    Column("rules", String(40), nullable=False, default=""),
 )
 suspects = Table(
     "suspects",

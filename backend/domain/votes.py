@@ -35,10 +35,14 @@ class VoteMatrix:
 
 @dataclass(slots=True)
 class Faults:
-    """What went wrong while rules voted: rule name -> number of faults and the first reason."""
+    """What went wrong while rules voted: rule name -> number of faults and the first reason.
+
+    `off_list`: rules that voted for a label the question doesn't have.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    off_list: set[str] = field(default_factory=set)
 
     def add(self, rule: str, reason: str) -> None:
         """Count one fault; only the first reason of a rule is kept."""
@@ -50,6 +54,11 @@ class Faults:
         for rule, count in other.counts.items():
             self.counts[rule] = self.counts.get(rule, 0) + count
             self.reasons.setdefault(rule, other.reasons[rule])
+        self.off_list |= other.off_list
+
+
+class _OffList(RuleError):
+    """A vote for a label that the question doesn't have."""
 
 
 def apply_rules(
@@ -138,6 +147,8 @@ def _column(rule: Rule, tasks: Tasks, question: Question, faults: Faults) -> NDA
                 pairs += [(row, code) for code in _codes_voted(vote, question, codes)]
             except RuleError as error:
                 faults.add(rule.name, str(error))
+                if isinstance(error, _OffList):
+                    faults.off_list.add(rule.name)
         return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     rows = np.flatnonzero(coded != ABSTAIN)
     return np.stack([rows, coded[rows]])
@@ -188,7 +199,7 @@ def _codes_voted(vote: Vote | RuleError, question: Question, codes: Mapping[str 
     if not all(isinstance(part, str | Not) for part in parts):
         raise RuleError("returned something that isn't a label, Not(label), labels or None")
     if not all(part in codes for part in parts):
-        raise RuleError(f"voted for a label that {question.name!r} doesn't have")
+        raise _OffList(f"voted for a label that {question.name!r} doesn't have")
     voted = tuple(dict.fromkeys(codes[part] for part in parts))
     if len(voted) > 1 and not question.multiple:
         raise RuleError(f"voted for several labels, but {question.name!r} takes one")

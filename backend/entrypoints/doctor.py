@@ -134,6 +134,9 @@ def _examine_rules(app: App) -> Finding:
         loaded = app.deps.rules.load()
     except ConfigurationError as error:
         return Finding("Labeling functions", False, str(error), "Correct LF_RULES_DIR.")
+    if not loaded.signature:
+        fix = "They are tried out with the first project: `prelabel connect PROJECT`."
+        return Finding("Labeling functions", False, "none was tried out yet", fix)
     if loaded.set_aside:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in loaded.set_aside.items())
         return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")

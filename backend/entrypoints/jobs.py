@@ -11,6 +11,7 @@ from backend.settings import Settings
 from backend.workflows.check import check
 from backend.workflows.learn import learn, rollback
 from backend.workflows.reconcile import reconcile
+from backend.workflows.rules import tried_rules
 
 BUSY_RETRY_S = 3.0
 """A project that another worker holds is asked about again after so many seconds."""
@@ -38,6 +39,8 @@ def run(job: str, key: str, argument: int) -> str:
     """
     app = _app()
     if key == ALL_PROJECTS:
+        # Also while there is no project yet: the first one is then answered from rules at once.
+        tried_rules(app.deps)
         for project in app.database.projects():
             app.queue.request(Job(job), project.key)
         return "asked for each project"

@@ -7,6 +7,7 @@ import time
 import structlog
 
 from backend.bootstrap import App, build
+from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, ModelMissing
 from backend.ports import Job
 from backend.settings import Settings
@@ -14,6 +15,7 @@ from backend.settings import Settings
 TICK_S = 0.25
 RECOVER_EACH_S = 5.0
 AFTER_ERROR_S = 2.0
+RULES_EACH_S = 1.0
 
 log = structlog.get_logger()
 
@@ -28,7 +30,7 @@ def run_scheduler(settings: Settings) -> None:
 
 def schedule(app: App, stop: threading.Event) -> None:
     """Tick until told to stop. Redis or the database being away is logged, and tried again."""
-    regular_at = recover_at = 0.0
+    regular_at = recover_at = rules_at = 0.0
     while not stop.wait(TICK_S):
         try:
             app.queue.beat()
@@ -36,6 +38,9 @@ def schedule(app: App, stop: threading.Event) -> None:
             if time.monotonic() >= recover_at:
                 app.queue.recover_abandoned()
                 recover_at = time.monotonic() + RECOVER_EACH_S
+            if time.monotonic() >= rules_at:
+                request_try_out(app)
+                rules_at = time.monotonic() + RULES_EACH_S
             if time.monotonic() >= regular_at:
                 request_regular_jobs(app)
                 regular_at = time.monotonic() + app.settings.reconcile_each_s
@@ -46,6 +51,13 @@ def schedule(app: App, stop: threading.Event) -> None:
             # Nothing moves without this loop, so it outlives even what nobody thought of; the log has the traceback.
             log.exception("scheduler waits")
             stop.wait(AFTER_ERROR_S)
+
+
+def request_try_out(app: App) -> None:
+    """Ask for a look at each project when a rule was edited: workers then try the rules out, and train with them."""
+    if app.rules.changed():
+        log.info("rules changed")
+        app.queue.request(Job.RECONCILE, ALL_PROJECTS)
 
 
 def request_regular_jobs(app: App) -> None:

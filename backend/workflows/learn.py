@@ -32,6 +32,7 @@ from backend.workflows.check import ensure_check_tab
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, has_news
+from backend.workflows.rules import tried_rules
 from backend.workflows.suggest import history_of
 
 NEXT_TAB = "Prelabel: next"
@@ -88,7 +89,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
     questions = deps.parse_label_config(info.label_config).questions
     items = deps.database.tasks(key)
-    rules = deps.rules.load()
+    rules = tried_rules(deps)
     data = [item.task.data for item in items]
     progress("applying rules", 0, len(items))
     votes, faults = apply_rules(rules.rules, data, questions, history_of(items, range(len(items))))
@@ -115,6 +116,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
             created_at=deps.now(),
             seen_until=max((entry.updated_at for entry in teaching), default=""),
             n_labels=len(teaching),
+            rules=rules.signature,
         )
     )
     return version.number

@@ -27,6 +27,7 @@ from backend.ports import (
 from backend.workflows.check import settle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
+from backend.workflows.rules import tried_rules
 from backend.workflows.suggest import history_of, posteriors_of
 
 ONE_BY_ONE_MAX = 100
@@ -45,6 +46,7 @@ def reconcile(deps: Deps, key: str, progress: Progress) -> None:
     if opened is None:
         return
     settle(deps, opened.record)
+    tried_rules(deps)
     suggest_new_tasks(deps, opened.record, opened.info, progress)
     ask_for_training(deps, opened.record, something_changed=opened.changed)
 
@@ -98,10 +100,10 @@ def _suggestions_for(
 
 
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
-    """Ask for training now when the questions changed or enough labels are new, later when some are, else not."""
+    """Ask for training now when questions or rules changed or enough labels are new, later when some are, else not."""
     trained = _trained(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)
-    if not trained or unfinished or _questions_changed(deps, record, trained[-1]):
+    if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
         deps.queue.request(Job.TRAIN, record.key)
         return
     new = new_labels(deps.database.tasks(record.key), trained[-1])
@@ -114,7 +116,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
 def has_news(deps: Deps, record: ProjectRecord) -> bool:
     """Whether training now would learn anything that the newest version doesn't know."""
     trained = _trained(deps, record)
-    if not trained or _questions_changed(deps, record, trained[-1]):
+    if not trained or _has_other_basis(deps, record, trained[-1]):
         return True
     return new_labels(deps.database.tasks(record.key), trained[-1]) > 0
 
@@ -130,7 +132,10 @@ def _trained(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
     return [item for item in deps.database.versions(record.key) if item.status in TRAINED]
 
 
-def _questions_changed(deps: Deps, record: ProjectRecord, version: VersionRecord) -> bool:
+def _has_other_basis(deps: Deps, record: ProjectRecord, version: VersionRecord) -> bool:
+    """Whether questions or rules are others than those a version was trained on."""
+    if deps.rules.load().signature != version.rules:
+        return True
     try:
         trained_on = deps.versions.model(record.key, version.number).questions
     except ModelMissing:

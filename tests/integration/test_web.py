@@ -1,5 +1,6 @@
 """The protocol, request by request, with a real Redis and database behind it."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from backend.adapters.queue import DUE
+from backend.adapters.tried_rules import TriedRules
 from backend.bootstrap import project_key, webhook_secret
 from backend.entrypoints.web import create_app
 from backend.ports import ProjectRecord, VersionStatus
@@ -64,8 +66,19 @@ EVENTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def settings(folder: Path, redis_url: str, rules: Path, **more: str) -> Settings:
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a worker leaves in MODEL_DIR once it has tried the rules out."""
+    folder = tmp_path_factory.mktemp("tried")
+    (folder / "rules").mkdir()
+    (folder / "rules" / "film.py").write_text(RULES)
+    TriedRules(folder / "rules", folder / "store").try_out([])
+    return folder / "store"
+
+
+def settings(folder: Path, redis_url: str, rules: Path, tried: Path, **more: str) -> Settings:
     (rules / "film.py").write_text(RULES)
+    shutil.copytree(tried, folder / "models" / "rules", dirs_exist_ok=True)
     values = {
         "MODEL_DIR": str(folder / "models"),
         "REDIS_URL": redis_url,
@@ -84,17 +97,17 @@ def rules(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def web(tmp_path: Path, clean_redis_url: str, rules: Path) -> TestClient:
-    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules)))
+def web(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestClient:
+    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried)))
     client.__enter__()
     return client
 
 
 @pytest.fixture
-def locked(tmp_path: Path, clean_redis_url: str, rules: Path) -> TestClient:
+def locked(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestClient:
     """The same with basic auth."""
     auth = {"BASIC_AUTH_USER": "team", "BASIC_AUTH_PASS": "hunter2"}
-    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, **auth)))
+    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, **auth)))
     client.__enter__()
     return client
 
@@ -132,9 +145,11 @@ def test_setup_of_a_new_project_asks_for_a_look_at_it(web: TestClient, clean_red
     assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
 
 
-def test_health_and_setup_answer_while_redis_database_and_label_studio_are_away(tmp_path: Path, rules: Path) -> None:
+def test_health_and_setup_answer_while_redis_database_and_label_studio_are_away(
+    tmp_path: Path, rules: Path, tried: Path
+) -> None:
     database = {"DATABASE_URL": "postgresql://x:y@127.0.0.1:1/none"}
-    away = settings(tmp_path, f"unix://{tmp_path}/none.sock", rules, **database)
+    away = settings(tmp_path, f"unix://{tmp_path}/none.sock", rules, tried, **database)
     client = TestClient(create_app(away), raise_server_exceptions=False)
     with client:
         assert client.get("/health").status_code == 200
@@ -162,9 +177,13 @@ def test_predict_gives_one_result_for_each_task(web: TestClient) -> None:
     assert len(predict(web, [{"text": "good"}] * 257)) == 257
 
 
-def test_predict_never_waits_longer_than_its_deadline(tmp_path: Path, clean_redis_url: str, rules: Path) -> None:
-    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, PREDICT_DEADLINE_S="1"))) as client:
-        (rules / "film.py").write_text(RULES.replace('"""good"""', "import time; time.sleep(30)"))
+def test_predict_never_waits_longer_than_its_deadline(
+    tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
+) -> None:
+    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, PREDICT_DEADLINE_S="1"))) as client:
+        # A rule that got slow only after it was tried out.
+        (in_use,) = (tmp_path / "models" / "rules").glob("*/film.py")
+        in_use.write_text(RULES.replace('"""good"""', "import time; time.sleep(30)"))
         started = time.monotonic()
         results = predict(client, [{"text": "good"}] * 3)
         assert time.monotonic() - started < 10
@@ -305,7 +324,7 @@ def test_a_wrong_secret_is_refused_even_without_basic_auth(web: TestClient) -> N
     assert web.post("/webhook", json=event, headers={"X-Webhook-Secret": "guess"}).status_code == 401
 
 
-def test_secrets_stay_out_of_reprs(tmp_path: Path, clean_redis_url: str, rules: Path) -> None:
-    shown = repr(settings(tmp_path, clean_redis_url, rules, BASIC_AUTH_USER="team", BASIC_AUTH_PASS="hunter2"))
+def test_secrets_stay_out_of_reprs(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> None:
+    shown = repr(settings(tmp_path, clean_redis_url, rules, tried, BASIC_AUTH_USER="team", BASIC_AUTH_PASS="hunter2"))
     assert "hunter2" not in shown
     assert "0" * 40 not in shown

@@ -12,7 +12,7 @@ from backend.workflows import mirror
 from backend.workflows.learn import learn
 from backend.workflows.reconcile import reconcile
 from backend.workflows.suggest import answer
-from tests.unit.house import CONFIG, House, nothing, raising, reviews
+from tests.unit.house import CONFIG, RULES, House, nothing, raising, reviews
 
 
 def test_an_unknown_project_is_trained_at_once(house: House) -> None:
@@ -171,3 +171,19 @@ def test_a_404_of_something_else_than_label_studio_forgets_nothing(house: House)
     with pytest.raises(LabelStudioError):
         house.reconcile()
     assert len(house.deps.database.tasks(house.key)) == 40
+
+
+def test_an_edited_rule_is_trained_with(house: House) -> None:
+    house.learn()
+    house.queue.take()
+    house.reconcile()
+    assert house.queue.take() == []
+    edited = RULES.replace('"good" in', '"fine" in').replace("task.rating is None", "True")
+    (house.deps.rules._folder / "film.py").write_text(edited)  # type: ignore[attr-defined]
+    house.reconcile()
+    assert house.queue.take() == [Job.TRAIN]
+    learn(house.deps, house.key, nothing)
+    assert house.fake.info.model_version == "v2"
+    house.queue.take()
+    house.reconcile()
+    assert house.queue.take() == []

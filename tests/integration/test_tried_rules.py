@@ -1,0 +1,132 @@
+"""Rules are tried out in a process of their own before anything uses them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backend.adapters.rule_tryout import Limits
+from backend.adapters.tried_rules import TriedRules
+from backend.domain.questions import Kind, Question
+from backend.ports import LoadedRules, RuleSample
+
+SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative", "Neutral"))
+SAMPLE = RuleSample("1.1-a x", 1, (SENTIMENT,), tuple({"text": f"good number {number}"} for number in range(40)))
+HEAD = "from backend.domain.rules import labeling_function\n\n"
+GOOD = """
+@labeling_function(question="sentiment", labels=["Positive"])
+def praises(task):
+    return "Positive" if "good" in task.text else None
+"""
+LIMITS = Limits(sample_s=4.0, memory_bytes=256 * 1024 * 1024)
+
+
+def rule(name: str, body: str) -> str:
+    return f'\n@labeling_function(question="sentiment")\ndef {name}(task):\n    {body}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "rules"
+    path.mkdir()
+    (path / "good.py").write_text(HEAD + GOOD)
+    return path
+
+
+@pytest.fixture
+def rules(folder: Path, tmp_path: Path) -> TriedRules:
+    return TriedRules(folder, tmp_path / "store", limits=LIMITS)
+
+
+def names(loaded: LoadedRules) -> list[str]:
+    return [item.name for item in loaded.rules]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("\n    while True: pass", "wasn't done after 4 s"),
+        ("return [bytearray(10**9), 'Positive'][1]", "256 MiB of memory"),
+        ("return task.text / 2", "failed on 100% of 40 tasks: TypeError"),
+        ("return 'Great'", "a label that 'sentiment' doesn't have"),
+        ("import os; os._exit(1)", "died of it"),
+        ("import time; time.sleep(.06)", "ms a task; 50 are allowed"),
+        ("raise SystemExit", "failed on 100% of 40 tasks"),
+    ],
+)
+def test_a_bad_rule_is_set_aside_with_its_reason_and_the_others_go_on(
+    rules: TriedRules, folder: Path, body: str, reason: str
+) -> None:
+    (folder / "bad.py").write_text(HEAD + rule("bad", body) + rule("fine", "return None"))
+    loaded = rules.try_out([SAMPLE])
+    assert names(loaded) == ["fine", "praises"]
+    assert reason in loaded.set_aside["bad"]
+
+
+@pytest.mark.parametrize(
+    "text", ["def (", "while True: pass", "import nothing_like_this", "raise SystemExit(2)", "x = bytearray(10**10)"]
+)
+def test_a_bad_file_is_set_aside_and_the_others_go_on(rules: TriedRules, folder: Path, text: str) -> None:
+    (folder / "bad.py").write_text(text)
+    loaded = rules.try_out([SAMPLE])
+    assert names(loaded) == ["praises"]
+    assert list(loaded.set_aside) == ["bad.py"]
+
+
+def test_an_edit_that_breaks_a_file_leaves_its_last_good_version_in_use(
+    rules: TriedRules, folder: Path, tmp_path: Path
+) -> None:
+    rules.try_out([SAMPLE])
+    (folder / "good.py").write_text("def (")
+    assert names(rules.load()) == ["praises"]
+    loaded = rules.try_out([SAMPLE])
+    assert names(loaded) == ["praises"]
+    assert "last good version is in use" in loaded.set_aside["good.py"]
+    elsewhere = TriedRules(folder, tmp_path / "store", limits=LIMITS)
+    assert names(elsewhere.load()) == ["praises"]
+
+
+def test_an_edit_is_used_once_it_was_tried_out_by_whoever_did_it(
+    rules: TriedRules, folder: Path, tmp_path: Path
+) -> None:
+    rules.try_out([SAMPLE])
+    web = TriedRules(folder, tmp_path / "store")
+    before = web.load()
+    assert not rules.changed()
+    (folder / "more.py").write_text(HEAD + rule("more", "return None"))
+    assert rules.changed()
+    assert names(web.load()) == ["praises"]
+    assert not rules.is_tried({SAMPLE.id})
+    rules.try_out([SAMPLE])
+    assert names(web.load()) == ["praises", "more"]
+    assert web.load().signature != before.signature
+    assert rules.is_tried({SAMPLE.id})
+
+
+def test_a_new_project_is_another_try_out(rules: TriedRules, folder: Path) -> None:
+    (folder / "short.py").write_text(HEAD + rule("short", "return task.title.lower() and None"))
+    other = RuleSample("2.1-a x", 2, (SENTIMENT,), ({"title": "A"},) * 30)
+    assert "short" in names(rules.try_out([other]))
+    assert not rules.is_tried({SAMPLE.id, other.id})
+    loaded = rules.try_out([SAMPLE, other])
+    assert "short" not in names(loaded)
+    assert loaded.set_aside["short"].endswith("(project 1)")
+
+
+def test_a_failure_now_and_then_is_forgiven(rules: TriedRules, folder: Path) -> None:
+    (folder / "odd.py").write_text(HEAD + rule("odd", "return 1 / 0 if task.text.endswith('7 ') else None"))
+    tasks = ({"text": "good 7 "}, *({"text": "good"} for _ in range(39)))
+    assert "odd" in names(rules.try_out([RuleSample("1", 1, (SENTIMENT,), tasks)]))
+
+
+def test_what_rules_print_confuses_nobody(rules: TriedRules, folder: Path) -> None:
+    (folder / "loud.py").write_text(HEAD + "print('{}')\n" + rule("loud", "print('hello')"))
+    assert names(rules.try_out([SAMPLE])) == ["praises", "loud"]
+
+
+def test_a_store_that_cant_be_read_is_explained(rules: TriedRules, tmp_path: Path) -> None:
+    rules.try_out([])
+    (tmp_path / "store" / "in-use.json").write_text("{")
+    check: Callable[[], object] = rules.load
+    with pytest.raises(Exception, match=r"in-use\.json can't be read"):
+        check()
