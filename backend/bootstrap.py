@@ -14,6 +14,7 @@ import structlog
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.queue import RedisQueue
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
@@ -34,6 +35,7 @@ class App:
     versions: VersionFolders
     queue: RedisQueue
     rules: TriedRules
+    project_settings: ProjectSettings
 
     def key(self, project_uid: str) -> str:
         """Key of a project of the configured Label Studio."""
@@ -51,6 +53,13 @@ def build(settings: Settings) -> App:
     versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
     rules = TriedRules(settings.lf_rules_dir, settings.model_dir.resolve() / "rules", settings.rule_databases)
+    defaults = Policy(
+        train_each_n_updates=settings.start_training_each_n_updates,
+        training_quiet_s=settings.training_quiet_s,
+        top_tasks=settings.top_tasks,
+        query_strategy=settings.query_strategy,
+    )
+    project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)
     deps = Deps(
         label_studio=label_studio,
         database=database,
@@ -58,15 +67,10 @@ def build(settings: Settings) -> App:
         rules=rules,
         queue=queue,
         parse_label_config=parse_label_config,
-        policy=Policy(
-            train_each_n_updates=settings.start_training_each_n_updates,
-            training_quiet_s=settings.training_quiet_s,
-            top_tasks=settings.top_tasks,
-            query_strategy=settings.query_strategy,
-        ),
+        policy=project_settings.policy,
         now=time.time,
     )
-    return App(settings, deps, label_studio, database, versions, queue, rules)
+    return App(settings, deps, label_studio, database, versions, queue, rules, project_settings)
 
 
 def project_key(uid: str, label_studio_url: str) -> str:

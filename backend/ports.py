@@ -331,11 +331,15 @@ class Versions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedRules:
-    """The rules in use. `set_aside`: file or rule name -> why it isn't used. `signature` changes with the files."""
+    """The rules in use. `set_aside`: file or rule key -> why it isn't used. `signature` changes with the files."""
 
     rules: tuple[Rule, ...]
     set_aside: Mapping[str, str]
     signature: str
+
+    def of(self, folder: str) -> tuple[Rule, ...]:
+        """Those of one folder; "" for those outside of any."""
+        return tuple(rule for rule in self.rules if rule.folder == folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +348,7 @@ class RuleSample:
 
     id: str
     project_id: int
+    rules_folder: str
     questions: tuple[Question, ...]
     tasks: tuple[Mapping[str, object], ...]
 
@@ -383,12 +388,16 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How a team wants the loop to run (see the settings of the same names)."""
+    """How a team wants the loop to run in a project (see the settings of the same names).
+
+    rules_folder: the folder whose rules vote; "" for those outside of any folder.
+    """
 
     train_each_n_updates: int
     training_quiet_s: float
     top_tasks: int
     query_strategy: str
+    rules_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,5 +410,6 @@ class Deps:
     rules: RuleLoader
     queue: Queue
     parse_label_config: Callable[[str], LabelConfig]
-    policy: Policy
+    policy: Callable[[str], Policy]
+    """The policy of a project, by its key."""
     now: Callable[[], float]

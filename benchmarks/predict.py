@@ -41,7 +41,7 @@ def train(folder: Path) -> None:
         rules=TriedRules(PACKAGED_RULES_DIR, folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,
-        policy=Policy(10, 60.0, 50, "least_confidence"),
+        policy=lambda _: Policy(10, 60.0, 50, "least_confidence"),
         now=time.time,
     )
     learn(deps, project_key(UID, "http://localhost:1"), lambda *_: None)

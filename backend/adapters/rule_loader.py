@@ -5,6 +5,7 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -82,18 +83,21 @@ class FolderRules:
                 set_aside[name] = f"it can't be read: {type(error).__name__}: {error}"
                 continue
             set_aside |= {f"{name}: {rule}": reason for rule, reason in problems.items()}
-            for rule in found:
-                if rule.name in rules and rules[rule.name] is not rule:
+            folder = "" if path.parent == self._folder else path.relative_to(self._folder).parts[0]
+            for rule in (replace(rule, folder=folder) for rule in found):
+                if rule.key in rules:
                     set_aside[f"{name}: {rule.name}"] = "another rule has this name: rename one of them"
                 else:
-                    rules[rule.name] = rule
-        used = tuple(rule for rule in rules.values() if rule.name not in self._aside)
+                    rules[rule.key] = rule
+        used = tuple(rule for rule in rules.values() if rule.key not in self._aside)
         return LoadedRules(used, set_aside, signature)
 
     def _rules_of(self, path: Path, name: str, signature: str) -> tuple[Sequence[Rule], Mapping[str, str]]:
         """A file's rules, and those it can't give, with their reasons."""
         if path.suffix == ".py":
-            return tuple(value for value in vars(_import(path, signature)).values() if isinstance(value, Rule)), {}
+            defined = (value for value in vars(_import(path, signature)).values() if isinstance(value, Rule))
+            # One rule may have two names in its file.
+            return list({id(rule): rule for rule in defined}.values()), {}
         written = load_yaml_rules(path.read_bytes(), name, self._tables)
         return written.rules, written.set_aside
 

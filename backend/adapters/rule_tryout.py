@@ -150,12 +150,12 @@ def main() -> None:
     say(aside={name: reason for name, reason in loaded.set_aside.items() if name not in request["aside"]})
     for rule in loaded.rules:
         for sample in map(_sample, request["samples"]):
-            if not any(rule.answers(question) for question in sample.questions):
+            if rule.folder != sample.rules_folder or not any(map(rule.answers, sample.questions)):
                 continue
-            say(begun=rule.name)
+            say(begun=rule.key)
             reason = _judge(rule, sample, limits)
             if reason:
-                say(aside={rule.name: f"{reason} (project {sample.project_id})"})
+                say(aside={rule.key: f"{reason} (project {sample.project_id})"})
                 break
     say(done=True)
 
@@ -190,7 +190,7 @@ def _sample(fields: Mapping[str, Any]) -> RuleSample:
         )
         for item in fields["questions"]
     )
-    return RuleSample(fields["id"], fields["project_id"], questions, tuple(fields["tasks"]))
+    return RuleSample(**{**fields, "questions": questions, "tasks": tuple(fields["tasks"])})
 
 
 def _limit_memory(extra: int) -> None:

@@ -228,7 +228,7 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
 def _examine_controls(app: App, info: ProjectInfo) -> Finding:
     config = app.deps.parse_label_config(info.label_config)
     answered = ", ".join(question.name for question in config.questions) or "none"
-    rules = app.deps.rules.load().rules
+    rules = app.deps.rules.load().of(app.deps.policy(app.key(info.uid)).rules_folder)
     without = [item.name for item in config.questions if not any(rule.answers(item) for rule in rules)]
     if without:
         answered += f" (no rule votes on {', '.join(without)}: write some for its labels)"

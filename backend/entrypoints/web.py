@@ -59,6 +59,7 @@ class SetupRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
     project: str = Field(pattern=UID)
     label_config: str = Field(default="<View/>", alias="schema")
+    extra_params: Any = None
 
 
 class TaskItem(BaseModel):
@@ -253,6 +254,11 @@ def _add_protocol(api: FastAPI) -> None:
         config = app.deps.parse_label_config(body.label_config)
         for name, reason in config.unsupported.items():
             log.warning("control is left empty", project=key, control=name, reason=reason)
+        try:
+            app.project_settings.save(key, body.extra_params)
+        except BadRequest as error:
+            # Label Studio would show no reason and call the backend broken: it works, with what was set before.
+            log.error("settings of the project are left as they were", project=key, error=str(error))
         background.add_task(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
         return {"model_version": version_name(app.versions.current(key))}
 

@@ -20,6 +20,7 @@ from backend.ports import (
     Job,
     LoadedRules,
     MirroredTask,
+    Policy,
     Prediction,
     Progress,
     ProjectInfo,
@@ -32,7 +33,7 @@ from backend.workflows.check import ensure_check_tab
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, has_news
-from backend.workflows.rules import tried_rules
+from backend.workflows.rules import rules_signature, tried_rules
 from backend.workflows.suggest import history_of
 
 NEXT_TAB = "Prelabel: next"
@@ -92,7 +93,9 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     rules = tried_rules(deps)
     data = [item.task.data for item in items]
     progress("applying rules", 0, len(items))
-    votes, faults = apply_rules(rules.rules, data, questions, history_of(items, range(len(items))))
+    policy = deps.policy(key)
+    history = history_of(items, range(len(items)))
+    votes, faults = apply_rules(rules.of(policy.rules_folder), data, questions, history)
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(questions, answers)
     progress("training", 0, 1)
@@ -104,7 +107,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         task_ids=np.array([item.task.id for item in items], dtype=np.int64),
         votes=votes,
         held_out=trained.out_of_fold,
-        predictions=_predictions(deps, trained, items, posteriors, votes, version.number),
+        predictions=_predictions(policy, trained, items, posteriors, votes, version.number),
         metrics=trained.metrics | _about_rules(rules, faults),
     )
     deps.versions.write(key, version.number, built)
@@ -116,7 +119,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
             created_at=deps.now(),
             seen_until=max((entry.updated_at for entry in teaching), default=""),
             n_labels=len(teaching),
-            rules=rules.signature,
+            rules=rules_signature(deps, key),
         )
     )
     return version.number
@@ -186,7 +189,7 @@ def ensure_next_tab(deps: Deps, key: str) -> None:
 
 
 def _predictions(
-    deps: Deps,
+    policy: Policy,
     trained: Trained,
     items: Sequence[MirroredTask],
     posteriors: Mapping[str, NDArray[np.float64]],
@@ -205,8 +208,8 @@ def _predictions(
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
     open_votes = {name: replace(matrix, votes=matrix.votes[rows]) for name, matrix in votes.items()}
     suggestions = suggest(questions, of_open, open_votes)
-    ranking = rank(questions, of_open, strategy=deps.policy.query_strategy, seed=number)
-    top = ranking.order[: deps.policy.top_tasks]
+    ranking = rank(questions, of_open, strategy=policy.query_strategy, seed=number)
+    top = ranking.order[: policy.top_tasks]
     features = trained.model.extractor.transform([items[rows[place]].task.data for place in top])
     groups = clusters(features, np.arange(len(top)), n_clusters=N_CLUSTERS, seed=number)
     of_top = {int(place): number * CLUSTERS_PER_VERSION + int(group) for place, group in zip(top, groups, strict=True)}

@@ -27,7 +27,7 @@ from backend.ports import (
 from backend.workflows.check import settle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
-from backend.workflows.rules import tried_rules
+from backend.workflows.rules import rules_signature, tried_rules
 from backend.workflows.suggest import history_of, posteriors_of
 
 ONE_BY_ONE_MAX = 100
@@ -89,10 +89,12 @@ def _suggestions_for(
     places = [place for place, item in enumerate(known) if item.task.id in task_ids]
     items = [known[place] for place in places]
     data = [item.task.data for item in items]
-    votes, _ = apply_rules(deps.rules.load().rules, data, questions, history_of(known, places))
+    policy = deps.policy(record.key)
+    rules = deps.rules.load().of(policy.rules_folder)
+    votes, _ = apply_rules(rules, data, questions, history_of(known, places))
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes)
     suggestions = suggest(questions, posteriors, votes)
-    uncertainty = rank(questions, posteriors, strategy=deps.policy.query_strategy, seed=number).uncertainty
+    uncertainty = rank(questions, posteriors, strategy=policy.query_strategy, seed=number).uncertainty
     return [
         Prediction(item.task.id, suggestion, score=1.0 - float(unsure))
         for item, suggestion, unsure in zip(items, suggestions, uncertainty, strict=True)
@@ -107,10 +109,11 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
         deps.queue.request(Job.TRAIN, record.key)
         return
     new = new_labels(deps.database.tasks(record.key), trained[-1])
-    if new >= deps.policy.train_each_n_updates:
+    policy = deps.policy(record.key)
+    if new >= policy.train_each_n_updates:
         deps.queue.request(Job.TRAIN, record.key)
     elif new:
-        deps.queue.request(Job.TRAIN, record.key, delay_s=deps.policy.training_quiet_s, postpone=something_changed)
+        deps.queue.request(Job.TRAIN, record.key, delay_s=policy.training_quiet_s, postpone=something_changed)
 
 
 def has_news(deps: Deps, record: ProjectRecord) -> bool:
@@ -134,7 +137,7 @@ def _trained(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
 
 def _has_other_basis(deps: Deps, record: ProjectRecord, version: VersionRecord) -> bool:
     """Whether questions or rules are others than those a version was trained on."""
-    if deps.rules.load().signature != version.rules:
+    if rules_signature(deps, record.key) != version.rules:
         return True
     try:
         trained_on = deps.versions.model(record.key, version.number).questions

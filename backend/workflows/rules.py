@@ -16,12 +16,17 @@ def tried_rules(deps: Deps) -> LoadedRules:
     Raises:
         ConfigurationError: the rules' folder doesn't exist, or `MODEL_DIR` can't be written to.
     """
-    projects = {
-        _sample_id(project): project for project in deps.database.projects() if deps.database.count_tasks(project.key)
-    }
+    filled = [project for project in deps.database.projects() if deps.database.count_tasks(project.key)]
+    projects = {_sample_id(deps, project): project for project in filled}
     if not deps.rules.is_tried(projects.keys()):
         return deps.rules.try_out([_sample(deps, project) for project in projects.values()])
     return deps.rules.load()
+
+
+def rules_signature(deps: Deps, key: str) -> str:
+    """Changes with the rules that vote in a project: with the files, and with the folder it is bound to."""
+    folder = deps.policy(key).rules_folder
+    return f"{deps.rules.load().signature} {folder}".strip()
 
 
 def _sample(deps: Deps, project: ProjectRecord) -> RuleSample:
@@ -29,8 +34,10 @@ def _sample(deps: Deps, project: ProjectRecord) -> RuleSample:
     tasks = deps.database.tasks(project.key) if questions else []
     some = np.random.default_rng(0).permutation(len(tasks))[:SAMPLE_SIZE]
     data = tuple(dict(tasks[row].task.data) for row in some)
-    return RuleSample(_sample_id(project), project.project_id, questions, data)
+    folder = deps.policy(project.key).rules_folder
+    return RuleSample(_sample_id(deps, project), project.project_id, folder, questions, data)
 
 
-def _sample_id(project: ProjectRecord) -> str:
-    return f"{project.key} {hashlib.sha256(project.label_config.encode()).hexdigest()[:8]}"
+def _sample_id(deps: Deps, project: ProjectRecord) -> str:
+    basis = f"{deps.policy(project.key).rules_folder}\n{project.label_config}"
+    return f"{project.key} {hashlib.sha256(basis.encode()).hexdigest()[:8]}"

@@ -96,7 +96,7 @@ def answer(
         nonlocal number, problem
         model = None
         try:
-            rules = deps.rules.load().rules
+            rules = deps.rules.load().of(deps.policy(key).rules_folder)
             try:
                 number = deps.versions.current(key)
                 model = deps.versions.model(key, number) if number else None

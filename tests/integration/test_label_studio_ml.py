@@ -37,6 +37,7 @@ def queue(clean_redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     plugin._app.cache_clear()
     plugin._app().database.save_project(ProjectRecord(KEY, 7))
+    plugin._app().rules.try_out([])
     return RedisQueue(clean_redis_url, 60)
 
 

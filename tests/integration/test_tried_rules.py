@@ -11,7 +11,7 @@ from backend.domain.questions import Kind, Question
 from backend.ports import LoadedRules, RuleSample
 
 SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative", "Neutral"))
-SAMPLE = RuleSample("1.1-a x", 1, (SENTIMENT,), tuple({"text": f"good number {number}"} for number in range(40)))
+SAMPLE = RuleSample("1.1-a x", 1, "", (SENTIMENT,), tuple({"text": f"good number {number}"} for number in range(40)))
 HEAD = "from backend.domain.rules import labeling_function\n\n"
 GOOD = """
 @labeling_function(question="sentiment", labels=["Positive"])
@@ -105,7 +105,7 @@ def test_an_edit_is_used_once_it_was_tried_out_by_whoever_did_it(
 
 def test_a_new_project_is_another_try_out(rules: TriedRules, folder: Path) -> None:
     (folder / "short.py").write_text(HEAD + rule("short", "return task.title.lower() and None"))
-    other = RuleSample("2.1-a x", 2, (SENTIMENT,), ({"title": "A"},) * 30)
+    other = RuleSample("2.1-a x", 2, "", (SENTIMENT,), ({"title": "A"},) * 30)
     assert "short" in names(rules.try_out([other]))
     assert not rules.is_tried({SAMPLE.id, other.id})
     loaded = rules.try_out([SAMPLE, other])
@@ -116,7 +116,7 @@ def test_a_new_project_is_another_try_out(rules: TriedRules, folder: Path) -> No
 def test_a_failure_now_and_then_is_forgiven(rules: TriedRules, folder: Path) -> None:
     (folder / "odd.py").write_text(HEAD + rule("odd", "return 1 / 0 if task.text.endswith('7 ') else None"))
     tasks = ({"text": "good 7 "}, *({"text": "good"} for _ in range(39)))
-    assert "odd" in names(rules.try_out([RuleSample("1", 1, (SENTIMENT,), tasks)]))
+    assert "odd" in names(rules.try_out([RuleSample("1", 1, "", (SENTIMENT,), tasks)]))
 
 
 def test_what_rules_print_confuses_nobody(rules: TriedRules, folder: Path) -> None:
@@ -130,3 +130,13 @@ def test_a_store_that_cant_be_read_is_explained(rules: TriedRules, tmp_path: Pat
     check: Callable[[], object] = rules.load
     with pytest.raises(Exception, match=r"in-use\.json can't be read"):
         check()
+
+
+def test_a_folder_s_rules_are_apart_and_tried_on_the_projects_bound_to_it(rules: TriedRules, folder: Path) -> None:
+    (folder / "movies").mkdir()
+    (folder / "movies" / "own.py").write_text(HEAD + GOOD + rule("titles", "return task.title.lower() and None"))
+    bound = RuleSample("2.1-a x", 2, "movies", (SENTIMENT,), ({"title": "A", "text": ""},) * 30)
+    loaded = rules.try_out([SAMPLE, bound])
+    assert loaded.set_aside == {}
+    assert [item.name for item in loaded.of("")] == ["praises"]
+    assert [item.name for item in loaded.of("movies")] == ["praises", "titles"]

@@ -328,3 +328,23 @@ def test_secrets_stay_out_of_reprs(tmp_path: Path, clean_redis_url: str, rules: 
     shown = repr(settings(tmp_path, clean_redis_url, rules, tried, BASIC_AUTH_USER="team", BASIC_AUTH_PASS="hunter2"))
     assert "hunter2" not in shown
     assert "0" * 40 not in shown
+
+
+def test_a_project_is_bound_to_its_rules_by_its_extra_parameters(
+    tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
+) -> None:
+    own = settings(tmp_path, clean_redis_url, rules, tried)
+    (rules / "others").mkdir()
+    (rules / "others" / "never.py").write_text(RULES.replace('"good" in', '"awful" in'))
+    with TestClient(create_app(own)) as client:
+        client.app.state.app.rules.try_out([])  # type: ignore[attr-defined]
+        for text in ("awful", "good"):
+            for params in ('{"rules": "others"}', '{"rules": "../x"}', "not json", '{"colour": "red"}'):
+                body = {"project": UID, "schema": CONFIG, "extra_params": params}
+                assert client.post("/setup", json=body).status_code == 200
+            (result,) = predict(client, [{"text": text, "rating": 1}])
+            sentiment = [item for item in result["result"] if item["from_name"] == "sentiment"]
+            assert bool(sentiment) is (text == "awful")
+        client.post("/setup", json={"project": UID, "schema": CONFIG})
+        (result,) = predict(client, [{"text": "good", "rating": 1}])
+        assert "sentiment" in {item["from_name"] for item in result["result"]}

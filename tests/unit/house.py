@@ -69,7 +69,7 @@ class House:
             rules=FolderRules(folder / "rules"),
             queue=self.queue,
             parse_label_config=parse_label_config,
-            policy=Policy(10, 60.0, 5, "least_confidence"),
+            policy=lambda _: Policy(10, 60.0, 5, "least_confidence"),
             now=lambda: self.clock,
         )
         self.project = self.label_studio.add_project(CONFIG, reviews(40))

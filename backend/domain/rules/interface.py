@@ -44,7 +44,8 @@ class Rule:
     """One labeling function. `question` None: any question whose labels it votes for; `labels` None: any label.
 
     `batch`, where given, is what is applied: all tasks at once. `function` then does the same for one task.
-    `needs_history`: it abstains unless it is told what annotators answered before (`Tasks.history`).
+    `needs_history`: it abstains unless it is told what annotators answered before (`Tasks.history`). `folder`: where it
+    lies below `LF_RULES_DIR`, "" for none; the rules of a folder vote in the projects that are bound to it.
     """
 
     name: str
@@ -54,6 +55,12 @@ class Rule:
     description: str = ""
     batch: BatchFunction | None = None
     needs_history: bool = False
+    folder: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name among the rules of all folders."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
     def answers(self, question: Question) -> bool:
         """Whether this rule is about a question, by its name and labels."""

@@ -1,0 +1,98 @@
+"""Settings of single projects: the JSON that an admin types as the backend's extra parameters in Label Studio.
+
+Label Studio sends it with each `/setup`. It is kept in `MODEL_DIR/projects/<project>/settings.json`, because that call
+must not wait for anything, and every process needs what it said.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from backend.domain.priorities import Strategy
+from backend.errors import BadRequest
+from backend.ports import Policy
+
+
+class ProjectParams(BaseModel):
+    """What can be set for a project. Names are those of the settings, in small letters."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rules: Annotated[str | None, Field(pattern=r"^\w[\w .-]*$", max_length=100)] = None
+    """Name of the folder below `LF_RULES_DIR` whose rules vote, instead of those that lie in `LF_RULES_DIR` itself."""
+    start_training_each_n_updates: Annotated[int | None, Field(ge=1)] = None
+    training_quiet_s: Annotated[float | None, Field(ge=0)] = None
+    top_tasks: Annotated[int | None, Field(ge=1, le=1000)] = None
+    query_strategy: Annotated[Strategy | None, Field(strict=False)] = None
+
+
+FIELDS = {
+    "rules": "rules_folder",
+    "start_training_each_n_updates": "train_each_n_updates",
+    "training_quiet_s": "training_quiet_s",
+    "top_tasks": "top_tasks",
+    "query_strategy": "query_strategy",
+}
+"""Parameter -> field of `Policy`."""
+
+
+class ProjectSettings:
+    """Reads and keeps what is set for each project."""
+
+    def __init__(self, root: Path, defaults: Policy) -> None:
+        """`root`: MODEL_DIR. `defaults`: what holds where a project says nothing."""
+        self._root = root
+        self._defaults = defaults
+
+    def policy(self, key: str) -> Policy:
+        """How the loop runs in a project."""
+        try:
+            params = ProjectParams.model_validate_json(self._path(key).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            # Never set, or written by another release: the next /setup writes it anew.
+            return self._defaults
+        given = params.model_dump(exclude_none=True, mode="json")
+        return replace(self._defaults, **{FIELDS[name]: value for name, value in given.items()})
+
+    def save(self, key: str, extra_params: object) -> None:
+        """Keep what `/setup` brought: JSON text or an object, None for nothing.
+
+        Raises:
+            BadRequest: something in it is unknown or can't be used; the message names it. What was set before stays.
+        """
+        try:
+            params = ProjectParams.model_validate(_as_object(extra_params))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+            known = ", ".join(ProjectParams.model_fields)
+            raise BadRequest(f"extra parameters can't be used: {problems}. Known: {known}.") from error
+        text = params.model_dump_json(exclude_none=True)
+        path = self._path(key)
+        if (path.read_text() if path.exists() else "{}") == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".settings-{os.getpid()}-{threading.get_ident()}")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+    def _path(self, key: str) -> Path:
+        return self._root / "projects" / key / "settings.json"
+
+
+def _as_object(extra_params: object) -> Mapping[str, Any]:
+    if not extra_params:
+        return {}
+    if isinstance(extra_params, str):
+        try:
+            extra_params = json.loads(extra_params)
+        except ValueError as error:
+            raise BadRequest(f"extra parameters are not JSON ({error}).") from error
+    if not isinstance(extra_params, Mapping):
+        raise BadRequest('extra parameters must be a JSON object, for example {"rules": "movies"}.')
+    return extra_params
