@@ -79,16 +79,18 @@ class TriedRules:
         return in_use is None or in_use.state != self._state()
 
     def is_tried(self, sample_ids: Set[str]) -> bool:
-        """Whether the folder as it is now was tried out on all these samples.
+        """Whether the folder as it is now was tried out on all these samples; if it is gone, what is in use stays so.
 
         Raises:
-            ConfigurationError: the folder doesn't exist.
+            ConfigurationError: the folder doesn't exist, and nothing is in use.
         """
+        in_use = self._in_use()
         if not self._folder.is_dir():
+            if in_use is not None:
+                return True
             raise ConfigurationError(
                 f"LF_RULES_DIR is {self._folder}, which is not a folder. Make it, or correct LF_RULES_DIR."
             )
-        in_use = self._in_use()
         return in_use is not None and in_use.state == self._state() and sample_ids <= set(in_use.samples)
 
     def try_out(self, samples: Sequence[RuleSample]) -> LoadedRules:

@@ -130,6 +130,9 @@ def _examine_folder(app: App) -> Finding:
 
 
 def _examine_rules(app: App) -> Finding:
+    folder = app.settings.lf_rules_dir
+    if not folder.is_dir():
+        return Finding("Labeling functions", False, f"{folder} is not a folder", "Make it, or correct LF_RULES_DIR.")
     try:
         loaded = app.deps.rules.load()
     except ConfigurationError as error:

@@ -133,6 +133,23 @@ def test_two_annotators_get_the_most_useful_tasks_and_never_the_same(demo: Demo)
 
 
 @pytest.mark.timeout(600)
+def test_what_an_admin_types_as_extra_parameters_counts_for_the_project(demo: Demo) -> None:
+    team = Team.with_reviews(demo, 20)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    with demo.api as api:
+        (backend,) = api.get("/api/ml/", params={"project": team.project}).json()
+        changed = {"project": team.project, "url": backend["url"], "extra_params": {"top_tasks": 3}}
+        api.patch(f"/api/ml/{backend['id']}", json=changed).raise_for_status()
+    demo.prelabel("retrain", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v2", 120, "the second version")
+    team.settle()
+    # Only the most useful ones have a cluster.
+    assert sum(item["cluster"] is not None for item in team.predictions("v2").values()) == 3
+
+
+@pytest.mark.timeout(600)
 def test_a_task_that_needs_two_annotations_stays_in_the_tab_until_it_has_them(demo: Demo) -> None:
     team = Team.with_reviews(demo, 20)
     with demo.api as api:

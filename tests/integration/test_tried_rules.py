@@ -1,6 +1,5 @@
 """Rules are tried out in a process of their own before anything uses them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from backend.adapters.rule_tryout import Limits
 from backend.adapters.tried_rules import TriedRules
 from backend.domain.questions import Kind, Question
+from backend.errors import ConfigurationError
 from backend.ports import LoadedRules, RuleSample
 
 SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative", "Neutral"))
@@ -127,9 +127,8 @@ def test_what_rules_print_confuses_nobody(rules: TriedRules, folder: Path) -> No
 def test_a_store_that_cant_be_read_is_explained(rules: TriedRules, tmp_path: Path) -> None:
     rules.try_out([])
     (tmp_path / "store" / "in-use.json").write_text("{")
-    check: Callable[[], object] = rules.load
-    with pytest.raises(Exception, match=r"in-use\.json can't be read"):
-        check()
+    with pytest.raises(ConfigurationError, match=r"in-use\.json can't be read"):
+        rules.load()
 
 
 def test_a_folder_s_rules_are_apart_and_tried_on_the_projects_bound_to_it(rules: TriedRules, folder: Path) -> None:
@@ -140,3 +139,13 @@ def test_a_folder_s_rules_are_apart_and_tried_on_the_projects_bound_to_it(rules:
     assert loaded.set_aside == {}
     assert [item.name for item in loaded.of("")] == ["praises"]
     assert [item.name for item in loaded.of("movies")] == ["praises", "titles"]
+
+
+def test_a_folder_that_vanishes_leaves_its_rules_in_use(rules: TriedRules, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="LF_RULES_DIR"):
+        TriedRules(tmp_path / "none", tmp_path / "other").is_tried(set())
+    rules.try_out([SAMPLE])
+    folder.rename(tmp_path / "elsewhere")
+    assert rules.is_tried({"another project"})
+    assert not rules.changed()
+    assert names(rules.load()) == ["praises"]

@@ -14,6 +14,7 @@ from redis import Redis
 
 from backend.adapters import queue as queue_module
 from backend.adapters.queue import RedisQueue
+from backend.adapters.tried_rules import TriedRules
 from backend.ports import Job
 from tests.conftest import wait_for
 
@@ -42,7 +43,8 @@ def slow_job(job: str, key: str, argument: int) -> None:
 @pytest.fixture
 def environment(tmp_path: Path, clean_redis_url: str) -> dict[str, str]:
     own = {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": "http://localhost:1"}
-    return {**os.environ, **own}
+    # Without rules there is nothing to try out: the only jobs are the tests' own.
+    return {**os.environ, **own, "LF_RULES_DIR": str(tmp_path / "none")}
 
 
 @pytest.fixture
@@ -106,3 +108,25 @@ def test_a_request_is_carried_out_within_a_second_or_two(
     queue.request(Job.CHECK, KEY)
     wait_for(lambda: "finished" in [view.status for view in queue.jobs()], 30, "the job is done")
     assert Redis.from_url(clean_redis_url).zcard(queue_module.DUE) == 0
+
+
+def test_an_edited_rule_is_noticed_tried_out_and_used_by_all(
+    environment: dict[str, str], processes: list["subprocess.Popen[bytes]"], tmp_path: Path
+) -> None:
+    folder = tmp_path / "edited"
+    folder.mkdir()
+    rule = "rules: [{name: NAME, type: keyword, field: text, keywords: [good], vote: Positive}]"
+    (folder / "words.yaml").write_text(rule.replace("NAME", "before"))
+    own = environment | {"LF_RULES_DIR": str(folder)}
+    for name in ("worker", "scheduler"):
+        processes.append(subprocess.Popen([sys.executable, "-m", "backend.entrypoints.cli", name], env=own))
+    web = TriedRules(folder, tmp_path / "rules")
+
+    def names() -> list[str]:
+        return [item.name for item in web.load().rules]
+
+    wait_for(lambda: names() == ["before"], 60, "the first try-out")
+    (folder / "words.yaml").write_text(rule.replace("NAME", "after"))
+    (folder / "endless.py").write_text("while True: pass")
+    wait_for(lambda: names() == ["after"], 60, "the try-out of the edit")
+    assert "10 s" in web.load().set_aside["endless.py"]
