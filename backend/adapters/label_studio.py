@@ -150,7 +150,9 @@ class LabelStudioApi:
 
     def connections(self, project_id: int) -> list[Connection]:
         """ML backends of a project."""
-        found = self._call("GET", "api/ml/", params={"project": project_id}).json()
+        listed = self._call("GET", "api/ml/", params={"project": project_id}).json()
+        # The list tells what was true long ago; asked for one backend, Label Studio tries it out.
+        found = [self._call("GET", f"api/ml/{item['id']}").json() for item in listed]
         return [
             Connection(int(item["id"]), str(item.get("url", "")), str(item.get("title", "")), _connection_error(item))
             for item in found
@@ -317,4 +319,4 @@ def _filter(column: str, operator: str, kind: str, value: object) -> dict[str, o
 
 
 def _connection_error(item: Mapping[str, Any]) -> str:
-    return str(item.get("error_message") or "") if str(item.get("state", "")) in {"ER", "DI"} else ""
+    return str(item.get("error_message") or "it doesn't answer") if item.get("state") in {"ER", "DI"} else ""

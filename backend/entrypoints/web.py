@@ -138,6 +138,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 def run_web(settings: Settings) -> None:
     """Serve until stopped."""
+    # A folder that can't be written to is one sentence here, and a traceback later.
+    webhook_secret(settings.model_dir)
     uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
 
 

@@ -183,7 +183,7 @@ def test_a_setting_that_cant_be_used_is_named() -> None:
 def test_a_value_that_cant_work_is_one_sentence_without_the_secret(setting: str, value: str) -> None:
     own = {"LABEL_STUDIO_URL": "http://localhost:1", "LABEL_STUDIO_API_KEY": "0" * 40, setting: value}
     done = subprocess.run(
-        [*CLI, "doctor" if setting == "REDIS_URL" else "up"],
+        [*CLI, "doctor" if setting == "REDIS_URL" else "web"],
         capture_output=True,
         text=True,
         check=False,
