@@ -11,7 +11,7 @@ from backend.settings import Settings
 from backend.workflows.check import check
 from backend.workflows.learn import learn, rollback
 from backend.workflows.reconcile import reconcile
-from backend.workflows.rules import tried_rules
+from backend.workflows.try_rules import tried_rules
 
 BUSY_RETRY_S = 3.0
 """A project that another worker holds is asked about again after so many seconds."""

@@ -33,8 +33,8 @@ from backend.workflows.check import ensure_check_tab
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, has_news
-from backend.workflows.rules import rules_signature, tried_rules
 from backend.workflows.suggest import history_of
+from backend.workflows.try_rules import rules_signature, tried_rules
 
 NEXT_TAB = "Prelabel: next"
 N_CLUSTERS = 5

@@ -27,8 +27,8 @@ from backend.ports import (
 from backend.workflows.check import settle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
-from backend.workflows.rules import rules_signature, tried_rules
 from backend.workflows.suggest import history_of, posteriors_of
+from backend.workflows.try_rules import rules_signature, tried_rules
 
 ONE_BY_ONE_MAX = 100
 """In a large project, so many single predictions are faster than one bulk request, which recounts the project."""
