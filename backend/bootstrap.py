@@ -67,6 +67,11 @@ def build(settings: Settings) -> App:
     return App(settings, deps, label_studio, database, versions, queue)
 
 
+def rules_on_disk(settings: Settings) -> FolderRules:
+    """The rules as they lie in the rules folder now, whether they are in use or not."""
+    return FolderRules(settings.lf_rules_dir, settings.rule_databases)
+
+
 def project_key(uid: str, label_studio_url: str) -> str:
     """Key of a project: its uid and a hash of the Label Studio it lives in, fit for a folder's name.
 
