@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.label_model import PropensityVote
+from backend.domain.posterior import rule_out_held_out
 from backend.domain.questions import Question, decisions
 from backend.domain.rule_report import codes_of
 from backend.domain.suggestions import answers_of
@@ -107,11 +108,12 @@ def _posterior(matrix: VoteMatrix, gold: NDArray[np.int64], seed: int) -> NDArra
     model = PropensityVote().fit(matrix.votes, k, gold)
     posterior = model.predict_proba(matrix.votes)
     taught = np.random.default_rng(seed).permutation(np.flatnonzero(gold >= 0))
-    for fold in np.array_split(taught, min(N_FOLDS, taught.size)) if taught.size else []:
+    folds = np.array_split(taught, min(N_FOLDS, taught.size)) if taught.size else []
+    for fold in folds:
         hidden = gold.copy()
         hidden[fold] = -1
         posterior[fold] = PropensityVote().fit(matrix.votes, k, hidden, start=model).predict_proba(matrix.votes[fold])
-    return posterior
+    return posterior if matrix.excluded is None else rule_out_held_out(posterior, matrix.excluded, gold, folds)
 
 
 def _column(matrix: VoteMatrix, source: str) -> NDArray[np.int16]:

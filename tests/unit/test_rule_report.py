@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.domain.questions import Question, decisions
+from backend.domain.rule_diff import changed_votes, compare_suggestions
 from backend.domain.rule_report import RuleReport, mistakes_of, report_rules
 from backend.domain.rules import Not, Rule, Vote
 from backend.domain.votes import apply_rules
@@ -150,6 +151,16 @@ def test_mistakes_are_the_votes_that_people_disagree_with() -> None:
         (1, "Positive", "Negative"),
         (3, "not Positive", "Positive"),
     ]
+
+
+def test_a_diff_counts_what_votes_against_a_label_change() -> None:
+    gold = truth("." * 12)
+    rules = [rule("a", "PN" * 6), rule("b", "NP" * 6), rule("never", "p" * 12)]
+    before, after = (apply_rules(some, tasks(12), [SENTIMENT])[0] for some in (rules[:2], rules))
+    assert changed_votes([SENTIMENT], before, after) == {("sentiment", "never"): 12}
+    (found,) = compare_suggestions([SENTIMENT], before, after, gold)
+    # Both say one thing and another of each task: Positive by order, until it is denied.
+    assert found.suggestions_changed == 12
 
 
 def test_a_project_without_tasks_or_rules_has_a_report() -> None:
