@@ -33,9 +33,10 @@ class RuleReport:
     polarity: the labels it votes for, and against as "not <label>". n_votes: in a multiple question one for each label
     it speaks of. coverage, overlaps, conflicts: shares of all tasks on which it votes; on which another rule votes too;
     on which another one votes otherwise (`LFAnalysis` of Snorkel: Ratner et al. 2017). accuracy: of the n_judged votes
-    on tasks with a human label, with its 95 % interval (Wilson 1927). learned_accuracy: what the label model believes,
-    None where it doesn't know the rule. weight: log(p (k - 1) / (1 - p)) of it, what a vote of a source that is right
-    with probability p among k classes adds to the log-odds of its class; 0 = says nothing.
+    on tasks with a human label, with its 95 % interval (Wilson 1927). learned_accuracy: what the label model believes
+    of its votes for classes, None where it doesn't know the rule or all votes are against classes. weight:
+    log(p (k - 1) / (1 - p)) of it, what a vote of a source that is right with probability p among k classes adds to the
+    log-odds of its class; 0 = says nothing.
 
     flags:
 
@@ -189,8 +190,10 @@ class _Tally:
 
         accuracies = np.array([learned.get(source, np.nan) for source in self.sources])
         known = np.isfinite(accuracies)
-        # A rule that says nothing of any task has an accuracy all the same: what the label model believes beforehand.
-        weights = np.where(known, np.maximum(n_votes, 1e-9), 0.0)
+        n_for = (voted & (codes < k)).sum(axis=0)
+        # The label model knows votes for classes only. A rule that says nothing of any task has an accuracy all the
+        # same: what the label model believes beforehand.
+        weights = np.where(known & ((n_for > 0) | (n_votes == 0)), np.maximum(n_for, 1e-9), 0.0)
         self.learned += weights * np.where(known, accuracies, 0.0)
         self.n_learned += weights
 

@@ -64,6 +64,8 @@ def test_weight_is_the_log_odds_of_the_learned_accuracy_against_chance() -> None
     assert found["a"].weight == pytest.approx(np.log(8))
     assert found["b"].weight == pytest.approx(0)
     assert (found["new"].learned_accuracy, found["new"].weight) == (None, None)
+    denies = reports([rule("a", "p.")], "..", learned={"a": 0.7})["a"]
+    assert denies.learned_accuracy is None, "the label model doesn't know votes against a label"
 
 
 def test_votes_that_are_reliably_wrong_are_worse_than_chance() -> None:
