@@ -16,6 +16,7 @@ from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.queue import RedisQueue
+from backend.adapters.rule_loader import FolderRules
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
 from backend.domain.model import TRUSTED_TYPES
@@ -71,6 +72,11 @@ def build(settings: Settings) -> App:
         now=time.time,
     )
     return App(settings, deps, label_studio, database, versions, queue, rules, project_settings)
+
+
+def rules_in(folder: Path, settings: Settings) -> FolderRules:
+    """The rules as they lie in a folder now, whether they are in use or not."""
+    return FolderRules(folder, settings.rule_databases)
 
 
 def project_key(uid: str, label_studio_url: str) -> str:

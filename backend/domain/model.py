@@ -1,7 +1,7 @@
 """What is known of a project, learned: votes, labels and task data in, posteriors out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.label_model import Choice, LabelModel, PropensityVote, choose
 from backend.domain.label_model import from_dict as label_model_from_dict
 from backend.domain.metrics import evaluate
-from backend.domain.posterior import Pool, fit_pool
+from backend.domain.posterior import PRIOR_RATIO, Pool, fit_pool, fit_ratios, rule_out, rule_out_held_out
 from backend.domain.questions import Decision, Kind, Question, decisions
 from backend.domain.tasks import Answer
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
@@ -27,20 +27,28 @@ N_FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class DecisionModel:
-    """What was learned about one decision. `sources` are the columns that the label model knows, in order."""
+    """What was learned about one decision. `sources` are the columns that the label model knows, in order.
+
+    `ratios`: float64 (n_sources,), how much less probable each makes a class that it votes against, see `fit_ratios`.
+    """
 
     decision: Decision
     sources: tuple[str, ...]
     label_model: LabelModel
     classifier: Classifier | None
     pool: Pool
+    ratios: NDArray[np.float64]
 
     def posterior(self, votes: VoteMatrix | None, features: csr_matrix) -> NDArray[np.float64]:
         """Posterior (n, k); NaN rows where nobody votes and there is no classifier."""
-        voted = self.label_model.predict_proba(_columns(votes, self.sources, features.shape[0]))
-        if self.classifier is None:
-            return self.pool.combine(voted, np.full(voted.shape, np.nan))
-        return self.pool.combine(voted, self.classifier.predict_proba(features))
+        n_tasks = features.shape[0]
+        voted = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
+        learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
+        pooled = self.pool.combine(voted, learned)
+        if votes is None or votes.excluded is None:
+            return pooled
+        against = replace(votes, votes=votes.excluded)
+        return rule_out(pooled, _columns(against, self.sources, n_tasks), self.ratios)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,9 @@ def rules_only(questions: Sequence[Question], votes: Mapping[str, VoteMatrix]) -
         matrix = votes[decision.key]
         nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
         label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
-        models[decision.key] = DecisionModel(decision, matrix.sources, label_model, None, Pool())
+        models[decision.key] = DecisionModel(
+            decision, matrix.sources, label_model, None, Pool(), _prior_ratios(matrix.sources)
+        )
     return ProjectModel(tuple(questions), FeatureExtractor().fit([]), models)
 
 
@@ -141,7 +151,15 @@ def _train_decision(
     held_out = pool.combine(voted, learned)
     for fold in parts:
         held_out[fold] = fit_pool(voted, learned, _without(gold, fold)).combine(voted[fold], learned[fold])
-    return DecisionModel(decision, matrix.sources, label_model, classifier, pool), held_out, choice
+    ratios = _prior_ratios(matrix.sources)
+    if matrix.excluded is not None:
+        ratios = fit_ratios(held_out, matrix.excluded, gold)
+        held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
+    return DecisionModel(decision, matrix.sources, label_model, classifier, pool, ratios), held_out, choice
+
+
+def _prior_ratios(sources: Sequence[str]) -> NDArray[np.float64]:
+    return np.full(len(sources), PRIOR_RATIO)
 
 
 def _fit(
@@ -229,6 +247,7 @@ def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
                 "sources": list(item.sources),
                 "label_model": item.label_model.to_dict(),
                 "pool": asdict(item.pool),
+                "ratios": item.ratios.tolist(),
             }
             for key, item in model.decisions.items()
         },
@@ -248,6 +267,8 @@ def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> Proje
             label_model=label_model_from_dict(fields["label_model"]),
             classifier=fitted["classifiers"].get(decision.key),
             pool=Pool(**fields["pool"]),
+            # Versions before votes against a class were used have none.
+            ratios=np.array(fields["ratios"]) if "ratios" in fields else _prior_ratios(fields["sources"]),
         )
     return ProjectModel(questions, fitted["extractor"], models)
 

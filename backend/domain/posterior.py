@@ -1,5 +1,6 @@
 """The posterior of a task: what the label model and the classifier say, pooled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +115,24 @@ def fit_ratios(proba: NDArray[np.float64], excluded: NDArray[np.int16], gold: ND
     expected = np.bincount(sources, proba[rows, classes], n_sources)
     ratios: NDArray[np.float64] = (wrong + PRIOR_RATIO * PRIOR_WEIGHT) / (expected + PRIOR_WEIGHT)
     return np.minimum(ratios, 1.0)
+
+
+def rule_out_held_out(
+    proba: NDArray[np.float64],
+    excluded: NDArray[np.int16],
+    gold: NDArray[np.int64],
+    folds: Sequence[NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Posterior after votes against classes, each row of `folds` by ratios that its own label had no say in.
+
+    Arguments as in `fit_ratios`; `folds`: the labeled rows, in parts.
+    """
+    ruled = rule_out(proba, excluded, fit_ratios(proba, excluded, gold))
+    for fold in folds:
+        rest = gold.copy()
+        rest[fold] = -1
+        ruled[fold] = rule_out(proba[fold], excluded[fold], fit_ratios(proba, excluded, rest))
+    return ruled
 
 
 def _sharpness(proba: NDArray[np.float64], gold: NDArray[np.int64]) -> float:

@@ -91,6 +91,11 @@ def apply_rules(
     return matrices, faults
 
 
+def no_such_label(question: Question) -> str:
+    """The reason of the fault that is counted for a vote for, or against, a label that a question doesn't have."""
+    return f"voted for a label that {question.name!r} doesn't have"
+
+
 def votes_on(
     question: Question, sources: tuple[str, ...], chosen: Sequence[Sequence[tuple[int, ...]]]
 ) -> dict[str, VoteMatrix]:
@@ -199,7 +204,7 @@ def _codes_voted(vote: Vote | RuleError, question: Question, codes: Mapping[str 
     if not all(isinstance(part, str | Not) for part in parts):
         raise RuleError("returned something that isn't a label, Not(label), labels or None")
     if not all(part in codes for part in parts):
-        raise _OffList(f"voted for a label that {question.name!r} doesn't have")
+        raise _OffList(no_such_label(question))
     voted = tuple(dict.fromkeys(codes[part] for part in parts))
     if len(voted) > 1 and not question.multiple:
         raise RuleError(f"voted for several labels, but {question.name!r} takes one")

@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from backend.bootstrap import App, build, configure_logging
+from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
 from backend.entrypoints.jobs import FORCED
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job, VersionRecord, version_name
 from backend.settings import Settings
+from backend.workflows import rules as about_rules
 from backend.workflows.reconcile import TRAINED
 
 cli = typer.Typer(
@@ -23,6 +25,8 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+rules = typer.Typer(cls=ShowsByDefault, no_args_is_help=True)
+cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
 out = Console()
 err = Console(stderr=True)
 
@@ -222,6 +226,38 @@ def rollback(
         raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
     app.queue.request(Job.ROLLBACK, key, argument=int(number))
     say(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
+
+
+@rules.command(SHOW)
+def show_rules(
+    project: ProjectId,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this rule.")] = None,
+    mistakes: Annotated[bool, typer.Option("--mistakes", help="The tasks where people disagree with it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what each rule does, how often people agree with it, and what is suspicious about it."""
+    if mistakes and name is None:
+        raise typer.BadParameter("--mistakes needs the name of a rule.")
+    app = _app()
+    key = _key(app, project)
+    if mistakes and name is not None:
+        print_mistakes(out, name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
+    else:
+        print_report(out, about_rules.report(app.deps, key, name), as_json=as_json)
+
+
+@rules.command("diff")
+def diff_rules(
+    project: ProjectId,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="An edited copy; default: LF_RULES_DIR.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what edited rules would change if they took the place of those in use."""
+    app = _app()
+    edited = rules_in(folder or app.settings.lf_rules_dir, app.settings).load()
+    print_diff(out, about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
 
 
 @cli.command()

@@ -204,6 +204,66 @@ def test_a_stored_model_answers_the_same(taught: Trained) -> None:
     )
 
 
+def against(excluded: NDArray[np.int64]) -> dict[str, VoteMatrix]:
+    """The planted votes, and one more source that only votes against classes."""
+    planted = VOTES["sentiment"]
+    silent = np.full((N, 1), -1, dtype=np.int16)
+    others = np.full(planted.votes.shape, -1, dtype=np.int16)
+    return {
+        "sentiment": VoteMatrix(
+            planted.decision,
+            (*planted.sources, "denies"),
+            np.hstack([planted.votes, silent]),
+            np.hstack([others, excluded[:, None].astype(np.int16)]),
+        )
+    }
+
+
+def test_a_vote_against_a_class_changes_the_suggestion_as_far_as_people_confirm_it() -> None:
+    guess = trained(only_first(TRUTH, 120)).model.posteriors(DATA, VOTES)["sentiment"].argmax(axis=1)
+    wrong = guess != TRUTH
+    wrong[:120] = False
+    assert wrong.sum() > 10
+    known = np.arange(N) < 120
+    # On labeled tasks it denies classes that people didn't choose, on the others whatever we would wrongly say.
+    denies = np.where(known, (TRUTH + 1) % 3, np.where(wrong, guess, -1))
+    confirmed = train([SENTIMENT], DATA, against(denies), {"sentiment": only_first(TRUTH, 120)})
+    mended = confirmed.model.posteriors(DATA, against(denies))["sentiment"].argmax(axis=1)
+    assert (mended[wrong] != guess[wrong]).mean() > 0.8
+    # A source that denies what people chose is not believed, and not taken for its opposite.
+    lies = np.where(known, TRUTH, denies)
+    refuted = train([SENTIMENT], DATA, against(lies), {"sentiment": only_first(TRUTH, 120)})
+    kept = refuted.model.posteriors(DATA, against(lies))["sentiment"].argmax(axis=1)
+    assert (kept[wrong] == guess[wrong]).mean() > 0.8
+    assert accuracy(confirmed.out_of_fold["sentiment"][:120], TRUTH[:120]) >= accuracy(
+        refuted.out_of_fold["sentiment"][:120], TRUTH[:120]
+    )
+
+
+def test_votes_against_a_class_count_before_the_first_version_and_after_storing() -> None:
+    votes = against(np.zeros(N, dtype=np.int64))
+    without = rules_only([SENTIMENT], VOTES).posteriors(DATA, VOTES)["sentiment"]
+    denied = rules_only([SENTIMENT], votes).posteriors(DATA, votes)["sentiment"]
+    covered = np.isfinite(without).all(axis=1)
+    assert (denied[covered, 0] < without[covered, 0]).all()
+    np.testing.assert_array_equal(np.isfinite(denied).all(axis=1), covered)
+    model = train([SENTIMENT], DATA, votes, {"sentiment": only_first(TRUTH, 60)}).model
+    again = stored_and_loaded(model)
+    np.testing.assert_array_equal(
+        again.posteriors(DATA, votes)["sentiment"], model.posteriors(DATA, votes)["sentiment"]
+    )
+
+
+def test_models_stored_before_votes_against_classes_were_used_can_be_read(taught: Trained) -> None:
+    fitted, described = to_parts(taught.model)
+    for fields in described["decisions"].values():
+        del fields["ratios"]
+    np.testing.assert_array_equal(
+        from_parts(fitted, described).posteriors(DATA, VOTES)["sentiment"],
+        taught.model.posteriors(DATA, VOTES)["sentiment"],
+    )
+
+
 def genre_project() -> tuple[list[dict[str, object]], dict[str, VoteMatrix], dict[str, NDArray[np.int64]]]:
     random = np.random.default_rng(0)
     sets = random.random((200, 3)) < 0.4

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backend.domain.posterior import EXPONENTS, Pool, fit_pool, fit_ratios, rule_out
+from backend.domain.posterior import EXPONENTS, Pool, fit_pool, fit_ratios, rule_out, rule_out_held_out
 
 NAN = np.full((1, 2), np.nan)
 
@@ -130,3 +130,17 @@ def test_sources_that_rule_out_are_believed_as_far_as_they_were_right() -> None:
     assert ratios[3] == 0.25
     truth = np.arange(n)
     assert rule_out(proba, excluded[:, :1], ratios[:1])[truth, gold] == pytest.approx(0.5, abs=0.01)
+
+
+def test_no_label_has_a_say_in_how_far_a_vote_against_its_class_counts() -> None:
+    random = np.random.default_rng(0)
+    gold = np.where(np.arange(30) < 20, random.integers(0, 3, 30), -1)
+    proba = random.dirichlet(np.ones(3), 30)
+    excluded = random.integers(0, 3, (30, 2)).astype(np.int16)
+    folds = np.array_split(np.arange(20), 5)
+    ruled = rule_out_held_out(proba, excluded, gold, folds)
+    assert not np.allclose(ruled, proba)
+    for fold in folds:
+        other = gold.copy()
+        other[fold] = (gold[fold] + 1) % 3
+        np.testing.assert_array_equal(rule_out_held_out(proba, excluded, other, folds)[fold], ruled[fold])

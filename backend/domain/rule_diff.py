@@ -1,0 +1,122 @@
+"""What an edit of the rules changes, before it is used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.label_model import PropensityVote
+from backend.domain.posterior import rule_out_held_out
+from backend.domain.questions import Question, decisions
+from backend.domain.rule_report import codes_of
+from backend.domain.suggestions import answers_of
+from backend.domain.votes import ABSTAIN, VoteMatrix
+
+N_FOLDS = 5
+
+Votes = Mapping[str, VoteMatrix]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionDiff:
+    """What the edit does to one question.
+
+    suggestions_changed: of n_tasks, how many get another answer. On the n_labels tasks with a complete human answer:
+    how many are answered rightly before and after; better: rightly only after; worse: rightly only before.
+    """
+
+    question: str
+    n_tasks: int
+    suggestions_changed: int
+    n_labels: int
+    right_before: int
+    right_after: int
+    better: int
+    worse: int
+
+
+def changed_votes(questions: Sequence[Question], before: Votes, after: Votes) -> dict[tuple[str, str], int]:
+    """(question, rule) -> on how many tasks it votes otherwise than before; rules that vote the same are left out.
+
+    A rule that isn't there abstains. A vote on each label of a multiple question counts.
+    """
+    changed: dict[tuple[str, str], int] = {}
+    for question in questions:
+        asked = decisions(question)
+        sources = dict.fromkeys(before[asked[0].key].sources + after[asked[0].key].sources)
+        for decision in asked:
+            old, new = before[decision.key], after[decision.key]
+            for source in sources:
+                n = int((_column(old, source) != _column(new, source)).sum())
+                if n:
+                    changed[question.name, source] = changed.get((question.name, source), 0) + n
+    return changed
+
+
+def compare_suggestions(
+    questions: Sequence[Question],
+    before: Votes,
+    after: Votes,
+    gold: Mapping[str, NDArray[np.int64]],
+    *,
+    seed: int = 0,
+) -> list[QuestionDiff]:
+    """The answers that the label model gives with one set of rules and with another, question by question.
+
+    The same method for both, fitted to each with the human labels; a task's own label has no say in its answer. The
+    classifier is left out: it learns from the label model, and only training shows what it makes of it.
+
+    Args:
+        questions: the questions of the project.
+        before: votes by `Decision.key`.
+        after: the same tasks' votes by other rules.
+        gold: int64 (n_tasks,) by `Decision.key`, class index or -1 = unknown.
+        seed: draws the folds.
+    """
+    found = []
+    for question in questions:
+        asked = decisions(question)
+        taught = np.all([gold[decision.key] >= 0 for decision in asked], axis=0)
+        truth = answers_of(
+            question, {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
+        )
+        old, new = (
+            answers_of(question, {item.key: _posterior(votes[item.key], gold[item.key], seed) for item in asked})
+            for votes in (before, after)
+        )
+        was_right = np.array([answer == given for answer, given in zip(old, truth, strict=True)], dtype=np.bool_)
+        is_right = np.array([answer == given for answer, given in zip(new, truth, strict=True)], dtype=np.bool_)
+        found.append(
+            QuestionDiff(
+                question=question.name,
+                n_tasks=len(taught),
+                suggestions_changed=sum(one != other for one, other in zip(old, new, strict=True)),
+                n_labels=int(taught.sum()),
+                right_before=int((taught & was_right).sum()),
+                right_after=int((taught & is_right).sum()),
+                better=int((taught & is_right & ~was_right).sum()),
+                worse=int((taught & was_right & ~is_right).sum()),
+            )
+        )
+    return found
+
+
+def _posterior(matrix: VoteMatrix, gold: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+    """The label model's posterior (n, k), each labeled row's by a model that didn't see its label."""
+    k = len(matrix.decision.classes)
+    model = PropensityVote().fit(matrix.votes, k, gold)
+    posterior = model.predict_proba(matrix.votes)
+    taught = np.random.default_rng(seed).permutation(np.flatnonzero(gold >= 0))
+    folds = np.array_split(taught, min(N_FOLDS, taught.size)) if taught.size else []
+    for fold in folds:
+        hidden = gold.copy()
+        hidden[fold] = -1
+        posterior[fold] = PropensityVote().fit(matrix.votes, k, hidden, start=model).predict_proba(matrix.votes[fold])
+    return posterior if matrix.excluded is None else rule_out_held_out(posterior, matrix.excluded, gold, folds)
+
+
+def _column(matrix: VoteMatrix, source: str) -> NDArray[np.int16]:
+    if source not in matrix.sources:
+        return np.full(len(matrix.votes), ABSTAIN, dtype=np.int16)
+    return codes_of(matrix)[:, matrix.sources.index(source)]

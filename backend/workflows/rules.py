@@ -1,0 +1,208 @@
+"""Rules: what each does in a project, where people disagree with it, and what an edit would change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.model import ProjectModel, gold_of, rules_only
+from backend.domain.questions import Question, decisions
+from backend.domain.rule_diff import QuestionDiff, changed_votes, compare_suggestions
+from backend.domain.rule_report import RuleReport, mistakes_of, report_rules
+from backend.domain.rules import Rule
+from backend.domain.tasks import user_fields
+from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.errors import ConfigurationError, ModelMissing, RuleError
+from backend.ports import Deps, LoadedRules, MirroredTask, version_name
+from backend.workflows.suggest import history_of
+
+SNIPPET = 120
+"""Characters of a task's data that are shown beside a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesReport:
+    """All rules of a project. `learned_by`: the version whose label model the learned accuracies are of.
+
+    `faults`: rule -> number of faults and the first reason. `set_aside`: file or rule -> why it isn't used.
+    """
+
+    learned_by: str
+    n_tasks: int
+    rules: list[RuleReport]
+    faults: Mapping[str, tuple[int, str]]
+    set_aside: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MistakenTask:
+    """A task on which people disagree with a rule; `text`: the beginning of its data, to recognise it by."""
+
+    task_id: int
+    question: str
+    voted: str
+    given: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDiff:
+    """One rule before and after an edit; None where it isn't there. `votes_changed`: on so many tasks."""
+
+    name: str
+    question: str
+    votes_changed: int
+    before: RuleReport | None
+    after: RuleReport | None
+
+    @property
+    def change(self) -> str:
+        """`added`, `removed` or `changed`."""
+        if self.before is None:
+            return "added"
+        return "removed" if self.after is None else "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class RulesDiff:
+    """What an edit changes. `set_aside`: what of the edited rules can't be used, and why."""
+
+    rules: list[RuleDiff]
+    questions: list[QuestionDiff]
+    set_aside: Mapping[str, str]
+
+
+def report(deps: Deps, key: str, name: str | None = None) -> RulesReport:
+    """What each rule in use, or one of them, does in a project.
+
+    Raises:
+        ConfigurationError: nothing is known of the project yet.
+        RuleError: there is no rule of this name.
+    """
+    mirror = _Mirror.read(deps, key)
+    loaded = deps.rules.load()
+    rules = _of_project(deps, key, loaded)
+    votes, faults = mirror.apply(rules)
+    number, model = _current_model(deps, key)
+    reports = report_rules(
+        rules, mirror.questions, votes, mirror.gold, _learned(model, mirror.questions, votes), faults
+    )
+    if name is not None:
+        _check_name(name, rules, loaded)
+        reports = [item for item in reports if item.name == name]
+    reasons = {
+        rule: (count, faults.reasons[rule]) for rule, count in faults.counts.items() if name is None or rule == name
+    }
+    return RulesReport(version_name(number), len(mirror.items), reports, reasons, dict(loaded.set_aside))
+
+
+def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
+    """The tasks on which people disagree with a rule in use.
+
+    Raises:
+        ConfigurationError: nothing is known of the project yet.
+        RuleError: there is no rule of this name.
+    """
+    mirror = _Mirror.read(deps, key)
+    loaded = deps.rules.load()
+    rules = _of_project(deps, key, loaded)
+    _check_name(name, rules, loaded)
+    votes, _ = mirror.apply([rule for rule in rules if rule.name == name])
+    found = []
+    for item in mistakes_of(name, mirror.questions, votes, mirror.gold):
+        task = mirror.items[item.row].task
+        found.append(MistakenTask(task.id, item.question, item.voted, item.given, _snippet(task.data)))
+    return found
+
+
+def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
+    """What changes in a project when edited rules take the place of those in use.
+
+    Raises:
+        ConfigurationError: nothing is known of the project yet.
+    """
+    mirror = _Mirror.read(deps, key)
+    in_use = deps.rules.load()
+    (before, old), (after, new) = (mirror.measure(_of_project(deps, key, loaded)) for loaded in (in_use, edited))
+    changed = changed_votes(mirror.questions, before, after)
+    names = dict.fromkeys([*old, *new])
+    rules = [
+        RuleDiff(name, question, changed.get((question, name), 0), old.get((question, name)), new.get((question, name)))
+        for question, name in names
+        if (question, name) in changed or (question, name) not in old or (question, name) not in new
+    ]
+    return RulesDiff(rules, compare_suggestions(mirror.questions, before, after, mirror.gold), dict(edited.set_aside))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mirror:
+    """A project as we have it."""
+
+    items: Sequence[MirroredTask]
+    questions: tuple[Question, ...]
+    gold: Mapping[str, NDArray[np.int64]]
+
+    @classmethod
+    def read(cls, deps: Deps, key: str) -> "_Mirror":
+        record = deps.database.project(key)
+        if record is None or not record.label_config:
+            raise ConfigurationError("Nothing is known of this project yet: `prelabel connect` it and wait for v1.")
+        items = deps.database.tasks(key)
+        questions = deps.parse_label_config(record.label_config).questions
+        answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
+        return cls(items, questions, gold_of(questions, answers))
+
+    def apply(self, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], Faults]:
+        data = [item.task.data for item in self.items]
+        return apply_rules(rules, data, self.questions, history_of(self.items, range(len(self.items))))
+
+    def measure(self, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport]]:
+        """Votes, and reports by question and rule."""
+        votes, faults = self.apply(rules)
+        reports = report_rules(rules, self.questions, votes, self.gold, {}, faults)
+        return votes, {(item.question, item.name): item for item in reports}
+
+
+def _current_model(deps: Deps, key: str) -> tuple[int, ProjectModel | None]:
+    """Number and model of the current version; 0 and None when there is none that can be read."""
+    try:
+        number = deps.versions.current(key)
+        return number, deps.versions.model(key, number) if number else None
+    except ModelMissing:
+        return 0, None
+
+
+def _learned(
+    model: ProjectModel | None, questions: Sequence[Question], votes: Mapping[str, VoteMatrix]
+) -> dict[str, dict[str, float]]:
+    """Learned accuracies by `Decision.key` and rule; of questions that the model doesn't know, from agreement alone."""
+    trained = model.questions if model is not None else ()
+    models = dict(model.decisions) if model is not None else {}
+    unknown = [question for question in questions if question not in trained]
+    models |= rules_only(unknown, votes).decisions
+    return {
+        decision.key: dict(
+            zip(models[decision.key].sources, models[decision.key].label_model.accuracies.tolist(), strict=True)
+        )
+        for question in questions
+        for decision in decisions(question)
+    }
+
+
+def _of_project(deps: Deps, key: str, loaded: LoadedRules) -> tuple[Rule, ...]:
+    return loaded.of(deps.policy(key).rules_folder)
+
+
+def _check_name(name: str, rules: Sequence[Rule], loaded: LoadedRules) -> None:
+    if name in {rule.name for rule in rules}:
+        return
+    reasons = [f"{where}: {reason}" for where, reason in loaded.set_aside.items() if where.endswith(f": {name}")]
+    raise RuleError(f"There is no rule {name!r} in use." + "".join(f" It is set aside: {item}" for item in reasons))
+
+
+def _snippet(data: Mapping[str, object]) -> str:
+    """The beginning of a task's data on one line, without characters that a terminal would obey."""
+    text = " | ".join(str(value) for value in user_fields(data).values() if value is not None)
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= SNIPPET else line[: SNIPPET - 1] + "…"
