@@ -22,7 +22,8 @@ class Suggestion:
     answers: question -> labels; questions of which nothing is known, and empty sets, are left out.
     score: calibrated confidence in all that is known, 0..1; the lowest of `per_question`; 0.0 when nothing is known.
     per_question: question -> confidence; for a set of labels, that the whole set is right.
-    votes: question -> source -> what it voted (several labels joined by ", "), for the record.
+    votes: question -> source -> what it voted (several labels joined by ", "; "not X" if it only rules X out), for the
+        record.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -106,6 +107,10 @@ def _record_votes(question: Question, votes: Mapping[str, VoteMatrix], suggestio
         matrix = votes.get(decision.key)
         if matrix is None:
             continue
+        if matrix.excluded is not None:
+            for row, column in zip(*np.nonzero(matrix.excluded != ABSTAIN), strict=True):
+                excluded = decision.classes[matrix.excluded[row, column]]
+                suggestions[row].votes.setdefault(question.name, {})[matrix.sources[column]] = f"not {excluded}"
         for row, column in zip(*np.nonzero(matrix.votes != ABSTAIN), strict=True):
             vote = decision.classes[matrix.votes[row, column]]
             if decision.label is not None:

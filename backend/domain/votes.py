@@ -32,6 +32,11 @@ class VoteMatrix:
     votes: Votes
     excluded: Votes | None = None
 
+    def rows(self, rows: NDArray[np.int64]) -> "VoteMatrix":
+        """The votes on some of the tasks."""
+        excluded = None if self.excluded is None else self.excluded[rows]
+        return VoteMatrix(self.decision, self.sources, self.votes[rows], excluded)
+
 
 @dataclass(slots=True)
 class Faults:

@@ -206,7 +206,7 @@ def _predictions(
     if not rows.size or not questions:
         return []
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
-    open_votes = {name: replace(matrix, votes=matrix.votes[rows]) for name, matrix in votes.items()}
+    open_votes = {name: matrix.rows(rows) for name, matrix in votes.items()}
     suggestions = suggest(questions, of_open, open_votes)
     ranking = rank(questions, of_open, strategy=policy.query_strategy, seed=number)
     top = ranking.order[: policy.top_tasks]

@@ -3,8 +3,9 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.domain.questions import Kind, Question, decisions
+from backend.domain.rules import Not, Rule
 from backend.domain.suggestions import confidences, suggest
-from backend.domain.votes import votes_on
+from backend.domain.votes import apply_rules, votes_on
 from tests.unit.planted import GENRE, SENTIMENT
 
 NAN2, NAN3 = [np.nan] * 2, [np.nan] * 3
@@ -94,3 +95,10 @@ def test_a_rating_is_answered_with_the_least_expected_distance() -> None:
     assert middle.score == pytest.approx(0.3)
     assert plain.answers == {"stars": ("3",)}
     assert unknown.answers == {}
+
+
+def test_votes_against_a_label_are_recorded_as_such() -> None:
+    rule = Rule("doubts", lambda _: Not("Neutral"), "sentiment")
+    votes, _ = apply_rules([rule], [{}], [SENTIMENT])
+    (only,) = suggest([SENTIMENT], sentiment([0.7, 0.2, 0.1]), votes)
+    assert only.votes == {"sentiment": {"doubts": "not Neutral"}}
