@@ -43,14 +43,20 @@ class Limits:
 
 
 def try_out(
-    folder: Path, databases: Mapping[str, str], samples: Sequence[RuleSample], limits: Limits
+    folder: Path,
+    databases: Mapping[str, str],
+    samples: Sequence[RuleSample],
+    limits: Limits,
+    known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What must be set aside of a folder's rules: file, or "file: rule", or rule -> reason.
+
+    `known`: what is known to be bad already, and isn't waited for again.
 
     Raises:
         ConfigurationError: the process fails before it begins with any of them.
     """
-    aside: dict[str, str] = {}
+    aside = dict(known or {})
     while True:
         blamed, found = _run(folder, databases, samples, limits, aside)
         aside |= found

@@ -111,7 +111,8 @@ class TriedRules:
                 aside = try_out(copy, self._databases, samples, self._limits)
                 kept = self._bring_back(copy, before, aside)
                 if kept:
-                    aside = try_out(copy, self._databases, samples, self._limits)
+                    known = {name: reason for name, reason in aside.items() if name not in kept}
+                    aside = try_out(copy, self._databases, samples, self._limits, known)
             self._use(_InUse(state, aside, kept, sorted(sample.id for sample in samples)))
         except OSError as error:
             raise ConfigurationError(f"The rules can't be copied to MODEL_DIR ({error}).") from error
