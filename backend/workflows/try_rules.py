@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from backend.errors import BadRequest
 from backend.ports import Deps, LoadedRules, ProjectRecord, RuleSample
 
 SAMPLE_SIZE = 200
@@ -30,7 +31,11 @@ def rules_signature(deps: Deps, key: str) -> str:
 
 
 def _sample(deps: Deps, project: ProjectRecord) -> RuleSample:
-    questions = deps.parse_label_config(project.label_config or "<View/>").questions
+    try:
+        questions = deps.parse_label_config(project.label_config or "<View/>").questions
+    except BadRequest:
+        # This project's own jobs say so; the others need their rules all the same.
+        questions = ()
     tasks = deps.database.tasks(project.key) if questions else []
     some = np.random.default_rng(0).permutation(len(tasks))[:SAMPLE_SIZE]
     data = tuple(dict(tasks[row].task.data) for row in some)
