@@ -1,7 +1,6 @@
 """Labeling functions from the files of a folder: the `RuleLoader` port."""
 
 import hashlib
-import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -116,13 +115,14 @@ def files_of(folder: Path) -> list[Path]:
 def _import(path: Path, signature: str) -> ModuleType:
     # A name of its own for each state of the folder: an edited file is a new module, and no file shadows a package.
     name = f"_prelabel_rules_{signature}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    # Compiled here and not by Python's import, which takes an edit for the file it knows if both have the same length
+    # and were saved within a second, and writes its cache among the user's files.
+    code = compile(path.read_bytes(), str(path), "exec")
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(code, vars(module))  # noqa: S102 - the operator's own code
     finally:
         del sys.modules[name]
     return module

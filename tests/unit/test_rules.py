@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,16 @@ def test_broken_files_and_doubled_names_are_set_aside_with_their_reason(tmp_path
 def test_a_folder_that_isnt_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="LF_RULES_DIR"):
         FolderRules(tmp_path / "none").load()
+
+
+def test_an_edit_of_the_same_length_within_a_second_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    head = "from backend.domain.rules import labeling_function\n\n@labeling_function()\ndef rule(task): return "
+    votes = []
+    for place, label in enumerate(("one", "two")):
+        path = tmp_path / "rule.py"
+        path.write_text(f"{head}{label!r}\n")
+        os.utime(path, ns=(10**18 + place, 10**18 + place))
+        votes.append(FolderRules(tmp_path).load().rules[0].function(TaskFields({})))
+    assert votes == ["one", "two"]
+    assert [item.name for item in tmp_path.iterdir()] == ["rule.py"]
