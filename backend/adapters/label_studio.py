@@ -27,6 +27,7 @@ BLOCKED = "reserved network address"
 """What Label Studio says of addresses that it doesn't call (with status 403)."""
 NO_PROJECT = "No Project matches"
 """What Label Studio says of a project that was deleted, in the 404 that a misrouted proxy may send as well."""
+CONNECT_TRIES = 3
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
 
 
@@ -163,16 +164,23 @@ class LabelStudioApi:
         body: dict[str, object] = {"project": project_id, "url": url, "title": title, "auth_method": "NONE"}
         if basic_auth is not None:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
-        known = self.connections(project_id)
-        # One of our title at an address that Label Studio can't reach is ours before it moved: Label Studio would go on
-        # calling it first. One that answers is another installation's.
-        existing = [item for item in known if same_address(item.url, url)] or [
-            item for item in known if item.title == title and item.error
-        ]
-        if existing:
-            self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
-        else:
-            self._call("POST", "api/ml/", body=body)
+        for tries_left in reversed(range(CONNECT_TRIES)):
+            known = self.connections(project_id)
+            # One of our title at an address that Label Studio can't reach is ours before it moved: Label Studio would
+            # go on calling it first. One that answers is another installation's.
+            existing = [item for item in known if same_address(item.url, url)] or [
+                item for item in known if item.title == title and item.error
+            ]
+            try:
+                if existing:
+                    self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
+                else:
+                    self._call("POST", "api/ml/", body=body)
+                return
+            except LabelStudioError as error:
+                # A busy Label Studio may fail after it has registered us: look again, else it has us twice.
+                if not tries_left or (error.status or 0) < 500:
+                    raise
 
     def refuses_to_call(self, url: str) -> str:
         """What Label Studio says when it doesn't call an address because it is private; "" when it would.
@@ -250,7 +258,13 @@ class LabelStudioApi:
         body: object | None = None,
         timeout_s: float | None = None,
     ) -> httpx.Response:
-        """One signed request; any failure becomes a LabelStudioError that says what to do."""
+        """One signed request; any failure becomes a LabelStudioError that says what to do.
+
+        The SDK repeats what failed, but for POST: what a POST makes may be there although the answer was an error.
+        """
+        options: dict[str, int] = {"timeout_in_seconds": int(timeout_s or self._timeout_s)}
+        if method == "POST":
+            options["max_retries"] = 0
         try:
             # The SDK has no public method for several of these endpoints; this is the client that its methods use.
             response: httpx.Response = self._client()._client_wrapper.httpx_client.request(
@@ -258,7 +272,7 @@ class LabelStudioApi:
                 method=method,
                 params=dict(params) if params else None,
                 json=body,
-                request_options={"timeout_in_seconds": int(timeout_s or self._timeout_s)},
+                request_options=options,
             )
         except ApiError as error:
             raise self._refused(error.status_code or 0, str(error.body)) from error

@@ -75,3 +75,36 @@ def test_a_page_of_html_is_not_poured_out() -> None:
         with pytest.raises(LabelStudioError, match="answered 404") as caught:
             api.whoami()
     assert "<" not in str(caught.value)
+
+
+def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
+    # As seen on a busy one: the backend was saved, then its state was not ("database is locked").
+    backends: list[dict[str, object]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            backends.append(body | {"id": len(backends) + 1, "state": "CO"})
+            self.answer(500, {"detail": "database is locked"})
+
+        def do_GET(self) -> None:
+            one = self.path.rsplit("/", 1)[-1]
+            self.answer(200, backends[int(one) - 1] if one.isdigit() else backends)
+
+        def do_PATCH(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(200, {})
+
+        def answer(self, status: int, body: object) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY).connect(1, "http://here:9090", "Prelabel", None)
+    server.shutdown()
+    assert len(backends) == 1
