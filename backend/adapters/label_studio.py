@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 from label_studio_sdk import LabelStudio as SdkClient
 from label_studio_sdk.core.api_error import ApiError
+from label_studio_sdk.core.request_options import RequestOptions
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend.adapters.label_studio_json import format_prediction, format_tab, parse_project, parse_task
@@ -262,7 +263,7 @@ class LabelStudioApi:
 
         The SDK repeats what failed, but for POST: what a POST makes may be there although the answer was an error.
         """
-        options: dict[str, int] = {"timeout_in_seconds": int(timeout_s or self._timeout_s)}
+        options: RequestOptions = {"timeout_in_seconds": int(timeout_s or self._timeout_s)}
         if method == "POST":
             options["max_retries"] = 0
         try:
