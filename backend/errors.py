@@ -6,6 +6,9 @@ BackendError
 ├── LabelStudioError      Label Studio refused, or did not answer
 │   ├── LabelStudioAuthError   it refused our API key
 │   └── ProjectMissing         it has no such project
+├── LlmError              an LLM endpoint can't be used
+│   ├── LlmUnavailable         it is down, or wants us to wait
+│   └── LlmRefused             it refuses the key, the model or the form of our requests
 ├── ModelMissing          a version that does not exist, or can't be read
 └── RuleError             a labeling function can't be used
 
@@ -51,3 +54,15 @@ class ModelMissing(BackendError):
 
 class RuleError(BackendError):
     """A labeling function can't be used; the message names it."""
+
+
+class LlmError(BackendError):
+    """An LLM endpoint can't be used; the message has neither the key nor any content."""
+
+
+class LlmUnavailable(LlmError):
+    """The endpoint is down or wants us to wait: asking later may succeed."""
+
+
+class LlmRefused(LlmError):
+    """The endpoint refuses the key, the model or the form of our requests: only a person can change that."""
