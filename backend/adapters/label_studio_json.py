@@ -1,5 +1,7 @@
 """Label Studio's JSON and XML, translated to and from our records. No I/O."""
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,7 @@ from backend.domain.questions import Kind, Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Answer, Task
 from backend.errors import BadRequest, LabelStudioError
-from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Tab
+from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Shown, Tab
 
 PATH_SEPARATOR = " / "
 DEFAULT_MAX_RATING = 5
@@ -21,6 +23,11 @@ MAX_RATING = 100
 """Each value becomes a label, so there has to be an end; no screen shows more stars."""
 MAX_DIGITS = 10
 """More of them are no number of stars, and int() takes long for thousands."""
+
+FIELD = re.compile(r"\$([^\W\d]\w*)")
+"""A field of task data in an attribute of a label config; of `$a.b` and `$a[0]`, the field is a."""
+MEDIA = {"Audio", "AudioPlus", "Video", "TimeSeries", "Pdf", "PDF", "Chat", "ReactCode"}
+"""Object tags whose content can't be read as text."""
 
 HIDDEN_COLUMNS = (
     "id",
@@ -60,6 +67,7 @@ def parse_label_config(xml: str) -> LabelConfig:
         ) from error
     questions: list[Question] = []
     unsupported: dict[str, str] = {}
+    meanings: dict[str, dict[str, str]] = {}
     for element in root.iter():
         name, to_name = element.get("name"), element.get("toName")
         if not name or not to_name:
@@ -69,7 +77,40 @@ def parse_label_config(xml: str) -> LabelConfig:
             unsupported[name] = reason
         else:
             questions.append(_question(element, name, to_name.split(",")[0].strip()))
-    return LabelConfig(tuple(questions), unsupported)
+            meanings[name] = _meanings(element)
+    return LabelConfig(tuple(questions), unsupported, _shown(root), meanings)
+
+
+def _shown(root: Element) -> Shown:
+    """The fields of task data that a label config shows, by what they are shown as."""
+    texts: dict[str, None] = {}
+    images: dict[str, None] = {}
+    other: dict[str, str] = {}
+    for element in root.iter():
+        if element.get("toName"):
+            # A control: what it reads of the data are labels, not the task.
+            continue
+        for attribute in ("value", "valueList", "content"):
+            for field in FIELD.findall(element.get(attribute) or ""):
+                if element.tag == "Image":
+                    images[field] = None
+                elif element.tag in MEDIA or element.get("valueType") == "url":
+                    other[field] = element.tag
+                else:
+                    texts[field] = None
+    return Shown(tuple(texts), tuple(images), other)
+
+
+def _meanings(element: Element) -> dict[str, str]:
+    """What annotators read of each label besides its name: what it is shown as, where it has an alias, and its hint."""
+    found: dict[str, str] = {}
+    for choice in element.iter("Choice"):
+        label = choice.get("alias") or choice.get("value")
+        shown_as = choice.get("value") if choice.get("alias") else None
+        said = [part for part in (shown_as, choice.get("hint")) if part]
+        if label and said:
+            found[label] = ": ".join(said)
+    return found
 
 
 def _why_unsupported(element: Element) -> str:
@@ -254,9 +295,15 @@ def parse_project(item: Mapping[str, Any]) -> ProjectInfo:
             shows_predictions=bool(item.get("show_collab_predictions")),
             sampling=str(item.get("sampling") or ""),
             n_tasks=int(item.get("task_number") or 0),
+            instructions=_plain(str(item.get("expert_instruction") or "")),
         )
     except BadRequest as error:
         raise LabelStudioError(f"Label Studio sent a project we can't read: {error}") from error
+
+
+def _plain(text: str) -> str:
+    """Instructions without their HTML: Label Studio shows them as a page, others read them."""
+    return html.unescape(re.sub(r"<[^>]*>", " ", text)).strip() if "<" in text else text.strip()
 
 
 def format_tab(project_id: int, tab: Tab) -> dict[str, Any]:

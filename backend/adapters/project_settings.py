@@ -6,17 +6,19 @@ must not wait for anything, and every process needs what it said.
 
 import json
 import os
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from backend.domain.priorities import Strategy
 from backend.errors import BadRequest
 from backend.ports import Policy
+from backend.ports.llm import LlmPolicyName
 
 
 class ProjectParams(BaseModel):
@@ -30,8 +32,43 @@ class ProjectParams(BaseModel):
     training_quiet_s: Annotated[float | None, Field(ge=0)] = None
     top_tasks: Annotated[int | None, Field(ge=1, le=1000)] = None
     query_strategy: Annotated[Strategy | None, Field(strict=False)] = None
+    llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
+    llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
+    llm_sample: Annotated[int | None, Field(ge=50, le=1000)] = None
+    llm_gate_kappa: Annotated[float | None, Field(ge=-1, le=1)] = None
+    llm_examples: Annotated[int | None, Field(ge=0, le=50)] = None
+    llm_samples: Annotated[int | None, Field(ge=1, le=20)] = None
+    llm_tasks_per_request: Annotated[int | None, Field(ge=1, le=100)] = None
+    llm_sure: Annotated[float | None, Field(ge=0, le=1)] = None
+    llm_batch_api: bool | None = None
+    """Send what `all` and `uncertain` ask through the Batch API, cheaper and within a day."""
+    llm_forbidden: bool | None = None
+    """Nothing of this project may be sent to an LLM, whatever else is set."""
+    llm_left_out: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Fields of task data that are never sent."""
+    llm_masks: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Regular expressions: what they match in any field is masked before it is sent."""
+    llm_prompts: Annotated[str | None, Field(pattern=r"^\w[\w .-]*$", max_length=100)] = None
+    """Name of the folder below `LLM_PROMPTS_DIR` with the project's own templates."""
+    llm_definitions: dict[str, str] | None = None
+    """Label -> what it means, for the prompt."""
+
+    @field_validator("llm_masks")
+    @classmethod
+    def _check_masks(cls, masks: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for mask in masks or ():
+            try:
+                re.compile(mask)
+            except re.error as error:
+                raise ValueError(f"{mask!r} is not a regular expression ({error})") from error
+        return masks
 
 
+LLM_FIELDS = {name: name.removeprefix("llm_") for name in ProjectParams.model_fields if name.startswith("llm_")} | {
+    "llm_tasks_per_request": "per_request"
+}
+"""Parameter -> field of `LlmPolicy`."""
 FIELDS = {
     "rules": "rules_folder",
     "start_training_each_n_updates": "train_each_n_updates",
@@ -57,8 +94,13 @@ class ProjectSettings:
         except (FileNotFoundError, ValidationError):
             # Never set, or written by another release: the next /setup writes it anew.
             return self._defaults
-        given = params.model_dump(exclude_none=True, mode="json")
-        return replace(self._defaults, **{FIELDS[name]: value for name, value in given.items()})
+        given = {name: getattr(params, name) for name in params.model_dump(exclude_none=True)}
+        llm = {LLM_FIELDS[name]: value for name, value in given.items() if name in LLM_FIELDS}
+        return replace(
+            self._defaults,
+            **{FIELDS[name]: value for name, value in given.items() if name in FIELDS},
+            llm=replace(self._defaults.llm, **llm),
+        )
 
     def save(self, key: str, extra_params: object) -> None:
         """Keep what `/setup` brought: JSON text or an object, None for nothing.

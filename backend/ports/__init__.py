@@ -16,22 +16,39 @@ from backend.domain.rules import Rule
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Task
 from backend.domain.votes import VoteMatrix
+from backend.ports.llm import LlmParts, LlmPolicy
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Fields of task data that annotators see. `other`: what is neither text nor image, with its object tag."""
+
+    texts: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    other: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class LabelConfig:
-    """A parsed label config. `unsupported` names the controls we leave empty, each with its reason."""
+    """A parsed label config.
+
+    unsupported: the controls we leave empty, each with its reason. meanings: question name -> label -> what annotators
+    read of it besides its name (hint; what a label with an alias is shown as).
+    """
 
     questions: tuple[Question, ...]
     unsupported: Mapping[str, str] = field(default_factory=dict)
+    shown: Shown = field(default_factory=Shown)
+    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectInfo:
-    """A project as Label Studio has it now. `uid` is Label Studio's `<id>.<created>`."""
+    """A project as Label Studio has it now. `uid` is Label Studio's `<id>.<created>`; `instructions` are those for
+    annotators, as plain text."""
 
     id: int
     uid: str
@@ -41,6 +58,7 @@ class ProjectInfo:
     shows_predictions: bool
     sampling: str
     n_tasks: int
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +387,9 @@ class RuleLoader(Protocol):
 class Job(StrEnum):
     """What a worker can be asked to do for a project."""
 
+    ASK = "ask"
+    """Ask LLMs about the tasks that the project's policy names."""
+
     TRAIN = "train"
     RECONCILE = "reconcile"
     CHECK = "check"
@@ -398,6 +419,7 @@ class Policy:
     top_tasks: int
     query_strategy: str
     rules_folder: str = ""
+    llm: LlmPolicy = field(default_factory=LlmPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,3 +435,5 @@ class Deps:
     policy: Callable[[str], Policy]
     """The policy of a project, by its key."""
     now: Callable[[], float]
+    llm: LlmParts | None = None
+    """None: no LLM endpoint is set up, and no LLM votes."""

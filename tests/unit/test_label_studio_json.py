@@ -10,6 +10,7 @@ from backend.adapters.label_studio_json import (
     normal_time,
     parse_answers,
     parse_label_config,
+    parse_project,
     parse_task,
     project_uid,
 )
@@ -139,3 +140,25 @@ def test_uid_is_label_studios() -> None:
     assert project_uid({"id": 12, "created_at": "2026-11-21T05:09:53.248298Z"}) == "12.1795237793"
     with pytest.raises(BadRequest, match="created_at"):
         project_uid({"id": 12})
+
+
+def test_tells_what_annotators_see_of_a_task_and_of_the_labels() -> None:
+    config = parse_label_config("""<View>
+      <Header value="By $author.name in $year, at $$5"/>
+      <Text name="text" value="$text"/><Image name="photo" value="$photo"/><Audio name="sound" value="$sound"/>
+      <Text name="page" value="$page" valueType="url"/>
+      <Choices name="tone" toName="text"><Choice value="Warm words" alias="warm" hint="praise, thanks"/>
+        <Choice value="Cold" hint="blame"/><Choice value="None"/></Choices>
+      <Choices name="dynamic" toName="text" value="$options"/>
+    </View>""")
+    assert config.shown.texts == ("author", "year", "text")
+    assert config.shown.images == ("photo",)
+    assert config.shown.other == {"sound": "Audio", "page": "Text"}
+    assert config.meanings["tone"] == {"warm": "Warm words: praise, thanks", "Cold": "blame"}
+
+
+def test_reads_instructions_as_text() -> None:
+    body = {"id": 3, "created_at": "2026-01-01T00:00:00Z", "expert_instruction": "<p>Be <b>fair</b> &amp; quick</p>"}
+    assert parse_project(body).instructions == "Be  fair  & quick"
+    assert parse_project(body | {"expert_instruction": "a &amp; b"}).instructions == "a &amp; b"
+    assert parse_project(body | {"expert_instruction": None}).instructions == ""
