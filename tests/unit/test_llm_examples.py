@@ -47,3 +47,10 @@ def test_fewer_than_asked_for_are_fewer() -> None:
     assert chosen("nothing alike", 0) == []
     empty = csr_matrix((0, len(WORDS.vocabulary_)))
     assert choose_examples(WORDS.transform(["x"]), empty, np.array([], dtype=np.int64), 4) == []
+
+
+def test_tasks_without_a_known_word_may_be_the_same_and_are_not_shown_to_each_other() -> None:
+    labeled = WORDS.transform([*LABELED, "???"])
+    classes = np.append(CLASSES, 0)
+    assert 6 not in choose_examples(WORDS.transform(["???"]), labeled, classes, 7)
+    assert 6 in choose_examples(WORDS.transform(["the plot"]), labeled, classes, 7)

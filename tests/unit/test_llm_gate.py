@@ -82,3 +82,16 @@ def test_what_confidence_is_worth_is_shown() -> None:
     assert report.calibrated_error is not None
     assert report.calibrated_error < 0.1
     assert report.calibration.method != "none"
+
+
+def test_answers_to_another_form_of_the_question_are_not_compared() -> None:
+    answers = {1: said("warm"), 2: said("warm"), 3: said("gone"), 4: said("warm")}
+    report = report_source(TONE, answers, {1: ("gone",), 2: (), 3: ("warm",), 4: ("warm",)})
+    assert report.n_compared == 1
+
+
+def test_full_agreement_of_few_is_still_uncertain() -> None:
+    labels = np.arange(50) % 2
+    kappa, (low, high) = cohen_kappa(labels, labels)
+    assert (kappa, high) == (1.0, pytest.approx(1.0))
+    assert 0.8 < low < 0.95

@@ -63,7 +63,7 @@ def test_columns_stand_beside_those_of_the_rules() -> None:
 def test_a_source_is_split_only_where_it_knows_when_it_is_right(
     n: int, right_when_sure: float, right_when_unsure: float, splits: bool
 ) -> None:
-    confidence = np.linspace(0.5, 1.0, n)
+    confidence = np.linspace(0.5, 1.0, n, dtype=np.float64)
     share = np.where(confidence >= 0.75, right_when_sure, right_when_unsure)
     right = (np.arange(n) * 0.6180339 % 1) < share
     assert (choose_split(confidence, right) is not None) is splits
@@ -72,3 +72,9 @@ def test_a_source_is_split_only_where_it_knows_when_it_is_right(
 def test_a_source_without_confidences_is_one_column() -> None:
     assert choose_split(np.full(100, np.nan), np.ones(100, dtype=np.bool_)) is None
     assert choose_split(np.full(100, 0.9), np.arange(100) % 2 == 0) is None
+
+
+def test_one_confidence_for_most_answers_does_not_hide_the_surer_ones() -> None:
+    confidence = np.array([0.9] * 60 + [1.0] * 40)
+    assert choose_split(confidence, np.arange(100) >= 30) == 1.0
+    assert choose_split(confidence, np.arange(100) % 10 > 2) is None

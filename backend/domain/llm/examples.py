@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
 
 NEAR = 0.9
-"""Cosine of TF-IDF vectors from which two tasks are near-duplicates: an example like that would give the answer away."""
+"""Cosine of TF-IDF vectors from which two tasks are near-duplicates: such an example would give the answer away."""
 
 
 def choose_examples(
@@ -38,6 +38,9 @@ def choose_examples(
     # A few rows against all: the product stays small whatever the number of labeled tasks.
     cosines = (normalize(labeled) @ normalize(asked).T).toarray().max(axis=1)
     usable = cosines < near
+    if (asked.getnnz(axis=1) == 0).any():
+        # No known word in either: they may well be the same.
+        usable &= labeled.getnnz(axis=1) > 0
     usable[list(forbidden)] = False
     rows = np.flatnonzero(usable)
     order = rows[np.argsort(-cosines[rows], kind="stable")]

@@ -19,7 +19,7 @@ from backend.domain.llm.confidence import (
 )
 from backend.domain.llm.records import Calibration, LlmAnswer
 from backend.domain.llm.votes import choose_split
-from backend.domain.metrics import Z, wilson
+from backend.domain.metrics import wilson
 from backend.domain.questions import Question
 from backend.domain.tasks import Answer
 
@@ -81,9 +81,14 @@ def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: M
     Args:
         question: the question.
         answers: by task (any number that names it).
-        human: what people chose, by task; tasks that people haven't labeled, or disagree on, are left out.
+        human: what people chose, by task; tasks that people haven't labeled, or disagree on, are left out. So are
+            those with a label that the question doesn't have (any more).
     """
-    compared = [task for task, answer in answers.items() if answer.labels and task in human]
+    compared = [
+        task
+        for task, answer in answers.items()
+        if _fits(question, answer.labels) and _fits(question, human.get(task, ()))
+    ]
     ours = [frozenset(answers[task].labels) for task in compared]
     theirs = [frozenset(human[task]) for task in compared]
     right = np.array([mine == other for mine, other in zip(ours, theirs, strict=True)], dtype=np.bool_)
@@ -113,8 +118,17 @@ def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: M
     )
 
 
+def _fits(question: Question, labels: Answer) -> bool:
+    """Whether this is an answer to the question as it is now."""
+    return bool(labels) and set(labels) <= set(question.labels) and (question.multiple or len(labels) == 1)
+
+
 def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[float, list[float]]:
-    """Agreement beyond chance, with its 95 % interval (Cohen 1960, equations 1 and 7); 0 where chance explains all.
+    """Agreement beyond chance, with its 95 % interval; 0 where chance explains all.
+
+    kappa = (observed - chance) / (1 - chance) (Cohen 1960, equation 1). Its interval is Wilson's of the observed
+    agreement put through the same formula: like Cohen's own (his equation 7) it takes chance as known, but it doesn't
+    shrink to nothing when all answers agree.
 
     Args:
         ours: int64 (n,), n > 0, classes.
@@ -128,8 +142,8 @@ def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[flo
         # Both gave one class and no other: nothing tells agreement from chance.
         return 0.0, [0.0, 0.0]
     kappa = (observed - expected) / (1 - expected)
-    half = Z * np.sqrt(observed * (1 - observed) / len(ours)) / (1 - expected)
-    return kappa, [max(-1.0, float(kappa - half)), min(1.0, float(kappa + half))]
+    bounds = wilson(int((ours == theirs).sum()), len(ours)) or []
+    return kappa, [max(-1.0, (bound - expected) / (1 - expected)) for bound in bounds]
 
 
 def _kappa(

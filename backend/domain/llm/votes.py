@@ -35,8 +35,9 @@ def llm_columns(
     matrices: list[Votes] = [np.full((len(answers), len(sources)), ABSTAIN, dtype=np.int16) for _ in asked]
     columns = _columns(answers, calibration, split)
     for row, answer in enumerate(answers):
-        picks = [question.index(label) for label in answer.labels] if answer else []
-        if not picks or None in picks:
+        found = [question.index(label) for label in answer.labels] if answer else []
+        picks = [index for index in found if index is not None]
+        if not picks or len(picks) < len(found):
             continue
         if question.multiple:
             for index, matrix in enumerate(matrices):
@@ -60,8 +61,8 @@ def join(votes: Mapping[str, VoteMatrix], more: Mapping[str, VoteMatrix]) -> dic
 def choose_split(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> float | None:
     """The calibrated confidence that parts a source's sure answers from its unsure ones; None for one column.
 
-    The median, if the answers from it on are right more often than those below: by Fisher's exact test (1935,
-    one-sided, 5 %), on 60 answers or more that people judged.
+    The median (if no answer is below it, the next confidence above), if the answers from it on are right more often
+    than those below: by Fisher's exact test (1935, one-sided, 5 %), on 60 answers or more that people judged.
 
     Args:
         confidence: float64 (n,), calibrated; NaN where an answer has none.
@@ -70,7 +71,12 @@ def choose_split(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> f
     known = np.isfinite(confidence)
     if known.sum() < MIN_FOR_SPLIT:
         return None
-    middle = float(np.median(confidence[known]))
+    values = np.sort(confidence[known])
+    middle = float(values[values.size // 2])
+    if middle == values[0]:
+        # Many models say the same number most of the time: those who say more are the sure half then.
+        above = values[values > middle]
+        middle = float(above[0]) if above.size else middle
     sure = confidence[known] >= middle
     table = [[int((right[known] & half).sum()), int((~right[known] & half).sum())] for half in (sure, ~sure)]
     if not (~sure).any() or fisher_exact(table, alternative="greater").pvalue >= SIGNIFICANT:
@@ -78,9 +84,7 @@ def choose_split(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> f
     return middle
 
 
-def _columns(
-    answers: Sequence[LlmAnswer | None], calibration: Calibration, split: float | None
-) -> NDArray[np.int64]:
+def _columns(answers: Sequence[LlmAnswer | None], calibration: Calibration, split: float | None) -> NDArray[np.int64]:
     """The column of each answer. One without a confidence is not a sure one."""
     if split is None:
         return np.zeros(len(answers), dtype=np.int64)
