@@ -1,0 +1,253 @@
+"""The form of an LLM's replies, and how they are read: strictly, an answer or an abstention for each task asked.
+
+A reply is `{"answers": [{"id": "t1", "labels": ["Positive"], "confidence": 0.9}, ...]}`; `labels: []` abstains. It
+stands alone or inside one ```json fence. Anything else beside it makes it unreadable, because it is unclear then what
+of it was meant. Additional keys are ignored.
+
+A label that the question doesn't have is an abstention with `Problem.OFF_LIST`, also when it differs in case or blanks
+only: a guess that is right nine times of ten would count as the model's own word the tenth time.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.domain.llm.confidence import TokenMap
+from backend.domain.llm.json_text import Cursor, NotJson, Value
+from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.domain.questions import Question
+from backend.domain.tasks import Answer
+
+MAX_ENUM = 500
+"""Values in all enums of a schema that OpenAI's strict mode takes from every model; more are refused."""
+MAX_ENUM_CHARACTERS = 7_500
+"""Of the labels together, when they are more than `LONG_ENUM`."""
+LONG_ENUM = 250
+MAX_CHARACTERS = 1_000_000
+"""A longer reply is not read: no question has that many answers."""
+
+_FENCE = "```"
+_OPEN_FENCE = re.compile(r"\s*```(?:json)?[ \t]*\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one sample says of one task. label_probability: from its tokens. stated: the confidence it names."""
+
+    labels: Answer = ()
+    problem: Problem = Problem.NONE
+    label_probability: float | None = None
+    stated: float | None = None
+
+
+_UNREADABLE = _Said(problem=Problem.UNREADABLE)
+
+
+def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Any]:
+    """JSON schema of a reply about the tasks with these ids, for OpenAI's strict mode and whoever follows it.
+
+    Strict mode wants every property required (so a missing confidence is null) and takes few keywords; which ones
+    differs between endpoints. So only the keywords that all have are used, and `read_reply` checks the rest: one label
+    at most, each id once. Labels beyond `MAX_ENUM` are not listed, for the same reason.
+    """
+    total = len(question.labels) + len(ids)
+    too_long = len(question.labels) > LONG_ENUM and sum(map(len, question.labels)) > MAX_ENUM_CHARACTERS
+    label: dict[str, Any] = {"type": "string"}
+    if total <= MAX_ENUM and not too_long:
+        label["enum"] = list(question.labels)
+    answer = {
+        "id": {"type": "string", "enum": list(ids)} if total <= MAX_ENUM else {"type": "string"},
+        "labels": {"type": "array", "items": label},
+        "confidence": {"type": ["number", "null"]},
+    }
+    return _closed({"answers": {"type": "array", "items": _closed(answer)}})
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    """An object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def read_reply(
+    request: LlmRequest,
+    reply: LlmReply,
+    question: Question,
+    price: ModelPrice | None = None,
+    *,
+    batch: bool = False,
+    answered_at: float = 0.0,
+) -> list[LlmAnswer]:
+    """One answer for each task of a request, in its order, whatever the reply holds.
+
+    With several samples the set of labels that most of them give wins; on a tie it is an abstention. Where no sample
+    could be read, the problem that most of them have is kept. The confidence is, in this order: the mean probability
+    of the labels' tokens, the share of the samples (of those that could be read, if two or more) that agree, the one
+    that the model states.
+
+    Args:
+        request: what was asked.
+        reply: what came back. Its tokens, latency and price are shared equally over the tasks; the shares add up
+            exactly.
+        question: whose labels count.
+        price: of the model; None = costs nothing, as far as we know.
+        batch: the Batch API's price.
+        answered_at: seconds since the epoch.
+    """
+    if not request.contents:
+        return []
+    samples = [_read_sample(sample, list(request.contents), question) for sample in reply.samples]
+    n = len(request.contents)
+    paid = 0.0
+    if price is not None:
+        paid = price.of(reply.input_tokens, reply.output_tokens) * (price.batch if batch else 1.0)
+    shares = zip(
+        _whole_shares(reply.input_tokens, n),
+        _whole_shares(reply.output_tokens, n),
+        _shares(paid, n),
+        _shares(reply.latency_s, n),
+        strict=True,
+    )
+    answers = []
+    for (task_id, content), (input_tokens, output_tokens, price_usd, latency_s) in zip(
+        request.contents.items(), shares, strict=True
+    ):
+        said, confidence, kind = _agreed([sample[task_id] for sample in samples])
+        answers.append(
+            LlmAnswer(
+                content=content,
+                prompt=request.source.prompt,
+                model=request.source.model,
+                labels=said.labels,
+                problem=said.problem,
+                confidence=confidence,
+                confidence_kind=kind,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                price_usd=price_usd,
+                latency_s=latency_s,
+                answered_at=answered_at,
+            )
+        )
+    return answers
+
+
+def _agreed(said: Sequence[_Said]) -> tuple[_Said, float | None, ConfidenceKind]:
+    """What several samples say of a task together, with the confidence."""
+    readable = [item for item in said if item.problem is Problem.NONE]
+    if not readable:
+        problems = Counter(item.problem for item in said).most_common(1)
+        return _Said(problem=problems[0][0] if problems else Problem.UNREADABLE), None, ConfidenceKind.NONE
+    counts = Counter(item.labels for item in readable).most_common(2)
+    labels, votes = counts[0]
+    if len(counts) == 2 and counts[1][1] == votes:
+        return _Said(), None, ConfidenceKind.NONE
+    winners = [item for item in readable if item.labels == labels]
+    probabilities = [item.label_probability for item in winners if item.label_probability is not None]
+    stated = [item.stated for item in winners if item.stated is not None]
+    if probabilities:
+        return winners[0], math.fsum(probabilities) / len(probabilities), ConfidenceKind.LOGPROBS
+    if len(readable) > 1:
+        return winners[0], votes / len(readable), ConfidenceKind.AGREEMENT
+    if stated:
+        return winners[0], stated[0], ConfidenceKind.STATED
+    return winners[0], None, ConfidenceKind.NONE
+
+
+def _read_sample(sample: Sample, ids: Sequence[str], question: Question) -> dict[str, _Said]:
+    """What one text says of each task."""
+    if sample.problem not in {Problem.NONE, Problem.UNREADABLE}:
+        return dict.fromkeys(ids, _Said(problem=sample.problem))
+    found: dict[str, list[_Said]] = {task_id: [] for task_id in ids}
+    tokens = TokenMap(sample.text, sample.tokens)
+    for item in _items(sample):
+        answer = item.value
+        task_id = answer.get("id") if isinstance(answer, dict) else None
+        if isinstance(answer, dict) and isinstance(task_id, str) and task_id in found:
+            found[task_id].append(_read_answer(answer, sample.text, item.start, question, tokens))
+    return {task_id: said[0] if len(said) == 1 else _UNREADABLE for task_id, said in found.items()}
+
+
+def _items(sample: Sample) -> list[Value]:
+    """The items of the `answers` array; none when the text isn't of the form that was asked for.
+
+    Of a text that was cut off (so the endpoint says, or the text ends before its JSON does), the items before the cut
+    count: they are complete, were paid for, and nothing that could have come later would change them but a doubled id,
+    which a model that keeps to the form doesn't give. So a fence need not be closed either.
+    """
+    text = sample.text
+    if len(text) > MAX_CHARACTERS:
+        return []
+    opened = _OPEN_FENCE.match(text)
+    start, body = (opened.end(), text.rstrip().removesuffix(_FENCE)) if opened else (0, text)
+    cursor = Cursor(body, start)
+    items: list[Value] = []
+    try:
+        for key in cursor.keys():  # noqa: SIM118 - steps through the text; no dict
+            if key == "answers":
+                for item in cursor.elements():
+                    items.append(item)
+            else:
+                cursor.value()
+        cursor.end()
+    except NotJson as error:
+        return items if error.cut or sample.problem is Problem.UNREADABLE else []
+    return items
+
+
+def _read_answer(answer: Mapping[str, object], text: str, start: int, question: Question, tokens: TokenMap) -> _Said:
+    """One item of the array, which begins at text[start:]."""
+    given = answer.get("labels")
+    if not isinstance(given, list) or not all(isinstance(label, str) for label in given):
+        return _UNREADABLE
+    if not all(label in question.labels for label in given):
+        return _Said(problem=Problem.OFF_LIST)
+    labels = tuple(label for label in question.labels if label in given)
+    if len(labels) > 1 and not question.multiple:
+        return _UNREADABLE
+    probability = tokens.probability(_label_spans(text, start))
+    return _Said(labels, Problem.NONE, probability, _stated(answer.get("confidence")))
+
+
+def _label_spans(text: str, start: int) -> list[tuple[int, int]]:
+    """Where the labels of an answer stand in the text, without their quotes; of an empty list, the list itself."""
+    cursor = Cursor(text, start)
+    for key in cursor.keys():  # noqa: SIM118 - as above
+        if key == "labels":
+            cursor.peek()
+            opened = cursor.at
+            spans = [(label.start + 1, label.end - 1) for label in cursor.elements()]
+            return spans or [(opened, cursor.at)]
+        cursor.value()
+    return []
+
+
+def _stated(value: object) -> float | None:
+    """A confidence that the model named; None for what is no number between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return float(value)
+
+
+def _whole_shares(total: int, n: int) -> list[int]:
+    """n whole numbers, as equal as can be, whose sum is `total`."""
+    each, rest = divmod(total, n)
+    return [each + (index < rest) for index in range(n)]
+
+
+def _shares(total: float, n: int) -> list[float]:
+    """n numbers, as equal as can be, whose sum is exactly `total`, in whatever order they are added.
+
+    All are multiples of the spacing of floats at `total`, so that no sum of them is rounded.
+    """
+    if not math.isfinite(total):
+        return [0.0] * n
+    spacing = math.ulp(total)
+    return [share * spacing for share in _whole_shares(int(total / spacing), n)]

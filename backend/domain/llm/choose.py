@@ -1,0 +1,44 @@
+"""Which tasks an LLM's answer is worth its price for."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.llm.confidence import apply, confidences_of
+from backend.domain.llm.records import Calibration, LlmAnswer
+
+DISAGREEMENT_WEIGHT = 0.5
+"""What a contradiction among the sources counts beside the doubt of their combination, which has seen it already."""
+
+
+def sample_order(contents: Sequence[str]) -> NDArray[np.int64]:
+    """A random order of contents (hashes) that stays as it is when others are added: int64 (n,)."""
+    draws = [hashlib.sha256(f"sample {content}".encode()).hexdigest() for content in contents]
+    return np.array(sorted(range(len(draws)), key=draws.__getitem__), dtype=np.int64)
+
+
+def worth(
+    uncertainty: NDArray[np.float64], disagreement: NDArray[np.float64], price: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Tasks in the order of what an answer is worth for its money, the most valuable first: int64 (n,).
+
+    Args:
+        uncertainty: (n,), 1 - probability of the suggestion that stands without the answer.
+        disagreement: (n,), share of the sources that contradict it.
+        price: (n,) > 0, in any unit.
+    """
+    value = uncertainty + DISAGREEMENT_WEIGHT * disagreement
+    return np.argsort(-value / price, kind="stable")
+
+
+def unsure(answers: Sequence[LlmAnswer], calibration: Calibration, sure: float) -> NDArray[np.int64]:
+    """Places of the answers that a second model should be asked about: int64.
+
+    Those without a label, and those whose calibrated confidence is below `sure`; an answer that says nothing of its
+    confidence is taken as it is.
+    """
+    confidence = apply(calibration, confidences_of(answers))
+    without = np.array([not answer.labels for answer in answers], dtype=np.bool_)
+    return np.flatnonzero(without | (confidence < sure))

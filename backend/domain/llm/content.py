@@ -1,0 +1,168 @@
+"""What of a task is sent to an LLM, and its hash: the same content is never asked about twice."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from backend.domain.tasks import user_fields
+from backend.errors import BadRequest
+
+MASKED = "[masked]"
+CUT = " [cut]"
+MAX_CHARACTERS = 20_000
+"""Of each text; the rest is cut off, visibly."""
+MAX_DEPTH = 20
+"""Of nested values; what lies deeper is replaced by `CUT`."""
+
+Mask = re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is sent of one task.
+
+    fields: by name, ready for JSON, masked and cut. images: addresses from the image fields. withheld: images that
+    aren't sent because a mask matches their address. hash: sha256 in hex of fields and images, whatever the order of
+    keys.
+    """
+
+    fields: Mapping[str, object]
+    images: tuple[str, ...] = ()
+    withheld: int = 0
+    hash: str = ""
+
+    def __repr__(self) -> str:
+        # Task content must not end up in a log.
+        return f"Content({self.hash[:8]})"
+
+
+def compile_masks(patterns: Sequence[str]) -> tuple[Mask, ...]:
+    """Regular expressions of what must not leave.
+
+    Raises:
+        BadRequest: one isn't a regular expression, or matches nothing at all (""), and so would mask between any two
+            characters; the message names it.
+    """
+    masks = []
+    for pattern in patterns:
+        try:
+            mask = re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise BadRequest(f"the mask {pattern!r} is not a regular expression: {error}") from error
+        if mask.search(""):
+            raise BadRequest(f"the mask {pattern!r} matches the empty text; write one that needs a character")
+        masks.append(mask)
+    return tuple(masks)
+
+
+def content_of(
+    data: Mapping[str, object],
+    fields: Iterable[str] | None,
+    left_out: Collection[str],
+    masks: Sequence[Mask],
+    *,
+    image_fields: Collection[str] = (),
+    max_characters: int = MAX_CHARACTERS,
+) -> Content:
+    """What is sent of a task.
+
+    Args:
+        data: task data; our own `prelabel_` keys are never sent.
+        fields: names of those that annotators see, in this order; None = all. Names that the task doesn't have are
+            skipped.
+        left_out: names of fields that are never sent, image fields included.
+        masks: what they match is replaced by `MASKED` in all strings, also nested ones and keys. A number is replaced
+            as a whole when its digits match. An image is not sent when its address matches (a `data:` address, which
+            holds the image itself, isn't looked at).
+        image_fields: names of fields with an address of an image, or a list of them.
+        max_characters: of each text, counted after masking.
+    """
+    own = user_fields(data)
+    names = [name for name in (own if fields is None else dict.fromkeys(fields)) if name in own]
+    sent: dict[str, object] = {}
+    images: list[str] = []
+    for name in names:
+        if name in left_out:
+            continue
+        if name in image_fields:
+            images += _addresses(own[name])
+        else:
+            sent[name] = _clean(own[name], masks, max_characters)
+    shown = tuple(image for image in images if image.startswith("data:") or not _spans(image, masks))
+    return Content(sent, shown, len(images) - len(shown), _hash(sent, shown))
+
+
+def _addresses(value: object) -> list[str]:
+    """Addresses in an image field; anything else in it is no image."""
+    items = value if isinstance(value, list) else [value]
+    return [_unicode(item) for item in items if isinstance(item, str) and item]
+
+
+def _hash(fields: Mapping[str, object], images: Sequence[str]) -> str:
+    canonical = json.dumps(
+        {"fields": fields, "images": images}, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _clean(value: object, masks: Sequence[Mask], limit: int, depth: int = 0) -> object:
+    """A value as JSON can hold it, masked and cut."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        # A phone number may be stored as a number.
+        return MASKED if _spans(str(value), masks) else value
+    if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
+        return CUT.strip()
+    if isinstance(value, Mapping):
+        return _clean_mapping(value, masks, limit, depth)
+    if isinstance(value, list | tuple):
+        return [_clean(item, masks, limit, depth + 1) for item in value]
+    return _clean_text(str(value), masks, limit)
+
+
+def _clean_mapping(value: Mapping[object, object], masks: Sequence[Mask], limit: int, depth: int) -> dict[str, object]:
+    cleaned: dict[str, object] = {}
+    for key, item in value.items():
+        name = _clean_text(str(key), masks, limit)
+        # Several keys may be masked alike; none is lost.
+        unique, n = name, 1
+        while unique in cleaned:
+            n += 1
+            unique = f"{name} {n}"
+        cleaned[unique] = _clean(item, masks, limit, depth + 1)
+    return cleaned
+
+
+def _clean_text(text: str, masks: Sequence[Mask], limit: int) -> str:
+    # Masked before it is cut: a cut through what a mask matches would hide it from the mask.
+    text = _unicode(text)
+    pieces, end = [], 0
+    for start, stop in _spans(text, masks):
+        pieces += [text[end:start], MASKED]
+        end = stop
+    masked = "".join([*pieces, text[end:]])
+    return masked if len(masked) <= limit else masked[:limit] + CUT
+
+
+def _spans(text: str, masks: Sequence[Mask]) -> list[tuple[int, int]]:
+    """Where any mask matches a character or more, in order; overlapping ones as one. All masks see the text as it was,
+    so their order doesn't matter."""
+    found = sorted(match.span() for mask in masks for match in mask.finditer(text) if match.end() > match.start())
+    merged: list[tuple[int, int]] = []
+    for start, stop in found:
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _unicode(text: str) -> str:
+    """The text with half surrogate pairs, which no request can hold, replaced."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
