@@ -1,6 +1,7 @@
 """One call to an endpoint, tried again as often as makes sense."""
 
 import asyncio
+import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -61,7 +62,7 @@ class Answered:
 def open_client(base_url: str, key: str, timeout_s: float) -> Any:
     """The SDK's client. Raises LlmRefused when address or key can't be used at all."""
     # Imported here: it takes seconds, and most commands never ask an LLM.
-    from openai import AsyncOpenAI, Timeout  # noqa: PLC0415
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout  # noqa: PLC0415
 
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
@@ -72,7 +73,16 @@ def open_client(base_url: str, key: str, timeout_s: float) -> Any:
         # At DEBUG the SDK logs whole requests, tasks and all.
         logging.getLogger(name).setLevel(logging.WARNING)
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0)
+    http = DefaultAsyncHttpxClient(verify=_certificates(), timeout=timeout)
+    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
+
+
+@functools.cache
+def _certificates() -> Any:
+    """Reading the trusted certificates takes longer than a request to a local server: once for each process."""
+    import httpx2  # noqa: PLC0415 - as above
+
+    return httpx2.create_ssl_context()
 
 
 def address_of(base_url: str) -> str:
