@@ -59,6 +59,12 @@ class LabelStudioApi:
                 raise ProjectMissing(f"Label Studio at {self._url} has no project {project_id}.", 404) from error
             raise
 
+    def download(self, path: str) -> tuple[bytes, str]:
+        """A file that Label Studio serves (`/data/upload/..`): its bytes and its content type."""
+        prefix = urlsplit(self._url).path
+        response = self._call("GET", path.removeprefix(prefix).lstrip("/"))
+        return response.content, str(response.headers.get("content-type", ""))
+
     def update_project(self, project_id: int, changes: Mapping[str, object]) -> None:
         """Change settings of a project."""
         self._call("PATCH", f"api/projects/{project_id}/", body=dict(changes))

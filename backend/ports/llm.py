@@ -56,7 +56,8 @@ class LlmEndpoint(Protocol):
         """Send requests, several at once, and hand over each reply.
 
         `requests` is asked for the next one only when it can be sent at once; `answered` has returned before another
-        one is sent in its place. Neither is called from two threads at a time.
+        one is sent in its place. Neither is called from two threads at a time. When it raises, requests that were
+        taken may be left without a reply.
 
         Raises:
             LlmUnavailable: the endpoint is down, or refuses for the time being (after its own word on how long to wait

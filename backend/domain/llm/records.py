@@ -1,5 +1,7 @@
 """What is asked of an LLM and what it answered, as records."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -90,23 +92,30 @@ class LlmRequest:
     """One request: one or several tasks, each with an id that its answer must repeat.
 
     contents: `LlmAnswer.content` of the tasks, by id, in the prompt's order. images: URLs (http or data) shown with the
-    text. schema: JSON schema of the reply.
+    text. schema: JSON schema of the reply. What a task holds stays out of the repr: reprs end in logs.
     """
 
     source: LlmSource
     contents: Mapping[str, str]
-    system: str
-    user: str
-    schema: Mapping[str, Any]
+    system: str = field(repr=False)
+    user: str = field(repr=False)
+    schema: Mapping[str, Any] = field(repr=False)
     max_output_tokens: int
-    images: tuple[str, ...] = ()
+    images: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def bulk_id(self) -> str:
+        """Its name in a batch: 32 hex digits, the same for the same tasks under the same prompt and model."""
+        source = self.source
+        asked = [source.question, source.model, source.prompt, source.samples, list(self.contents.items())]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token of a reply with the natural logarithm of its probability."""
 
-    text: str
+    text: str = field(repr=False)
     logprob: float
 
 
@@ -115,8 +124,8 @@ class Sample:
     """One text that a model gave. tokens: () where the endpoint gives no log-probabilities. problem: the endpoint's own
     word that this is no answer (refusal, content filter, cut off = unreadable)."""
 
-    text: str
-    tokens: tuple[Token, ...] = ()
+    text: str = field(repr=False)
+    tokens: tuple[Token, ...] = field(default=(), repr=False)
     problem: Problem = Problem.NONE
 
 

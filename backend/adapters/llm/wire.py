@@ -1,0 +1,134 @@
+"""Requests and replies as the chat completions API writes them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from backend.adapters.llm.faults import SCHEMA
+from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem, Sample, Token
+from backend.ports.llm import EndpointState
+
+MANY_SAMPLES_TEMPERATURE = 0.7
+"""Where several samples are asked for, they must be able to differ. Wang et al., "Self-Consistency Improves Chain of
+Thought Reasoning in Language Models" (2023), find 0.5 to 0.7 best."""
+_WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
+_PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.UNREADABLE}
+
+
+def chat_body(request: LlmRequest, state: EndpointState, samples: int) -> dict[str, Any]:
+    """The body of a request for so many samples, with nothing that the endpoint is known not to take."""
+    content: object = request.user
+    if request.images:
+        images = [{"type": "image_url", "image_url": {"url": url}} for url in request.images]
+        content = [{"type": "text", "text": request.user}, *images]
+    body: dict[str, Any] = {
+        "model": request.source.model,
+        "messages": [{"role": "system", "content": request.system}, {"role": "user", "content": content}],
+        limit_name(state): request.max_output_tokens,
+    }
+    if "temperature" not in state.dropped:
+        body["temperature"] = MANY_SAMPLES_TEMPERATURE if request.source.samples > 1 else 0
+    if state.logprobs:
+        body["logprobs"] = True
+    if samples > 1:
+        body["n"] = samples
+    if state.form is AnswerForm.JSON_SCHEMA:
+        schema = {"name": "answers", "strict": True, "schema": dict(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif state.form is AnswerForm.JSON_OBJECT:
+        body["response_format"] = {"type": "json_object"}
+    return body
+
+
+def limit_name(state: EndpointState) -> str:
+    """The parameter that limits an answer's length.
+
+    `max_tokens` first: models that don't take it say so, while servers that don't know `max_completion_tokens` (Ollama)
+    leave it out without a word, and the answer has no limit.
+    """
+    return "max_completion_tokens" if "max_tokens" in state.dropped else "max_tokens"
+
+
+def without(state: EndpointState, parameter: str) -> EndpointState | None:
+    """The state after a refusal of `parameter`; None when nothing is left to leave out."""
+    if parameter in {"response_format", SCHEMA}:
+        return replace(state, form=_WEAKER[state.form]) if state.form in _WEAKER else None
+    if parameter == "logprobs":
+        return replace(state, logprobs=False) if state.logprobs else None
+    if parameter in {"max_tokens", "max_completion_tokens"}:
+        parameter = limit_name(state)
+    return None if parameter in state.dropped else replace(state, dropped=(*state.dropped, parameter))
+
+
+def has_no_limit(state: EndpointState) -> bool:
+    """Whether the endpoint takes neither parameter that limits an answer's length."""
+    return {"max_tokens", "max_completion_tokens"} <= set(state.dropped)
+
+
+def schema_key(request: LlmRequest) -> str:
+    """Names a model with a schema."""
+    text = json.dumps([request.source.model, request.schema], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def parse_reply(body: object, samples: int, latency_s: float = 0.0) -> LlmReply | None:
+    """The first so many samples of a chat completion; None when `body` isn't one."""
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    if not isinstance(body, Mapping) or not isinstance(choices, list) or not choices:
+        return None
+    if not all(isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping) for choice in choices):
+        return None
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    return LlmReply(
+        tuple(_sample(choice) for choice in choices[:samples]),
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        latency_s=latency_s,
+    )
+
+
+def merged(parts: Sequence[LlmReply]) -> LlmReply:
+    """Replies to the same request, as one: all samples, the sum of tokens and latencies."""
+    return LlmReply(
+        tuple(sample for part in parts for sample in part.samples),
+        sum(part.input_tokens for part in parts),
+        sum(part.output_tokens for part in parts),
+        sum(part.latency_s for part in parts),
+    )
+
+
+def problem_reply(problem: Problem) -> LlmReply:
+    """The reply to a request that was turned down: one empty sample, no tokens."""
+    return LlmReply((Sample("", problem=problem),))
+
+
+def _sample(choice: Mapping[str, Any]) -> Sample:
+    message = choice["message"]
+    if message.get("refusal"):
+        return Sample("", problem=Problem.REFUSAL)
+    problem = _PROBLEMS.get(str(choice.get("finish_reason")), Problem.NONE)
+    return Sample(_content(message.get("content")), _tokens(choice.get("logprobs")), problem)
+
+
+def _content(content: object) -> str:
+    if isinstance(content, list):
+        # Some endpoints answer in parts, of which those of other types (thinking) aren't the answer.
+        parts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _tokens(logprobs: object) -> tuple[Token, ...]:
+    items = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    try:
+        return tuple(Token(str(item["token"]), float(item["logprob"])) for item in items or ())
+    except (KeyError, TypeError, ValueError):
+        # Log-probabilities in a form we don't know are as good as none.
+        return ()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
