@@ -14,14 +14,21 @@ import structlog
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.llm.endpoint import OpenAiEndpoint
+from backend.adapters.llm.images import Images
+from backend.adapters.llm_prices import FilePrices
+from backend.adapters.llm_records import SqlLlmRecords
 from backend.adapters.project_settings import ProjectSettings
+from backend.adapters.prompt_templates import JinjaTemplates
 from backend.adapters.queue import RedisQueue
 from backend.adapters.rule_loader import FolderRules
+from backend.adapters.sql import Sql
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
 from backend.domain.model import TRUSTED_TYPES
 from backend.errors import ConfigurationError
 from backend.ports import Deps, Policy
+from backend.ports.llm import LlmParts, LlmPolicy
 from backend.settings import Settings
 
 
@@ -50,7 +57,8 @@ def build(settings: Settings) -> App:
         settings.label_studio_api_key.get_secret_value(),
         settings.label_studio_timeout_s,
     )
-    database = SqlDatabase(settings.sql_url, time.time)
+    sql = Sql(settings.sql_url)
+    database = SqlDatabase(sql, time.time)
     versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
     rules = TriedRules(settings.lf_rules_dir, settings.model_dir.resolve() / "rules", settings.rule_databases)
@@ -59,6 +67,7 @@ def build(settings: Settings) -> App:
         training_quiet_s=settings.training_quiet_s,
         top_tasks=settings.top_tasks,
         query_strategy=settings.query_strategy,
+        llm=_llm_policy(settings),
     )
     project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)
     deps = Deps(
@@ -70,8 +79,41 @@ def build(settings: Settings) -> App:
         parse_label_config=parse_label_config,
         policy=project_settings.policy,
         now=time.time,
+        llm=_llm_parts(settings, sql, label_studio) if settings.llm_model else None,
     )
     return App(settings, deps, label_studio, database, versions, queue, rules, project_settings)
+
+
+def _llm_policy(settings: Settings) -> LlmPolicy:
+    return LlmPolicy(
+        policy=settings.llm_policy,
+        models=settings.llm_models,
+        budget_usd=settings.llm_budget_usd,
+        share=settings.llm_share,
+        sample=settings.llm_sample,
+        gate_kappa=settings.llm_gate_kappa,
+        examples=settings.llm_examples,
+        samples=settings.llm_samples,
+        per_request=settings.llm_tasks_per_request,
+        sure=settings.llm_sure,
+    )
+
+
+def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> LlmParts:
+    records = SqlLlmRecords(sql, time.time)
+    return LlmParts(
+        endpoint=OpenAiEndpoint(
+            settings.openai_base_url,
+            settings.openai_api_key.get_secret_value(),
+            records,
+            concurrency=settings.llm_concurrency,
+            timeout_s=settings.llm_timeout_s,
+        ),
+        records=records,
+        templates=JinjaTemplates(settings.llm_prompts_dir),
+        prices=FilePrices(settings.llm_prices),
+        fetch_image=Images(settings.label_studio_url, label_studio.download),
+    )
 
 
 def rules_in(folder: Path, settings: Settings) -> FolderRules:

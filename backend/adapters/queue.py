@@ -212,6 +212,14 @@ def report_progress(step: str, done: int, total: int) -> None:
         job.save_meta()
 
 
+def without_retries() -> None:
+    """Make the running rq job's failure its last one; outside a job nothing happens."""
+    job = get_current_job()
+    if job is not None:
+        job.retries_left = 0
+        job.save()
+
+
 @contextmanager
 def _named_errors() -> Iterator[None]:
     try:

@@ -12,12 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
-from backend.entrypoints.jobs import FORCED
 from backend.errors import BackendError, ConfigurationError
-from backend.ports import Job, VersionRecord, version_name
+from backend.ports import FORCED, Job, VersionRecord, version_name
+from backend.ports.llm import LlmPolicyName
 from backend.settings import Settings
 from backend.workflows import rules as about_rules
+from backend.workflows.llm.ask import ask_argument
+from backend.workflows.llm.estimate import estimate
+from backend.workflows.llm.measure import measure
+from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
 from backend.workflows.reconcile import TRAINED
 
 cli = typer.Typer(
@@ -26,9 +31,14 @@ cli = typer.Typer(
     add_completion=False,
 )
 rules = typer.Typer(cls=ShowsByDefault, no_args_is_help=True)
+llm = typer.Typer(no_args_is_help=True)
+cli.add_typer(
+    llm, name="llm", help="LLMs as annotators: what asking costs, what they answered, how often they are right."
+)
 cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
-out = Console()
-err = Console(stderr=True)
+# Names like "llm:pick:1a2b" are no emoji.
+out = Console(emoji=False)
+err = Console(stderr=True, emoji=False)
 
 
 def say(sentence: str) -> None:
@@ -258,6 +268,52 @@ def diff_rules(
     app = _app()
     edited = rules_in(folder or app.settings.lf_rules_dir, app.settings).load()
     print_diff(out, about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
+
+
+@llm.command("estimate")
+def llm_estimate(project: ProjectId, as_json: AsJson = False) -> None:
+    """Say what asking would cost under each policy: tasks, tokens, money, time. Nothing is sent."""
+    app = _app()
+    view = _llm_view(app, project)
+    show = estimates_json if as_json else estimates_table
+    show(out, estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
+
+
+@llm.command("report")
+def llm_report(project: ProjectId, as_json: AsJson = False) -> None:
+    """Show how far people agree with each LLM, whether its votes count, and what it cost."""
+    app = _app()
+    view = _llm_view(app, project)
+    measure(view)
+    records, spending = view.parts.records.sources(view.key), view.parts.records.spending(view.key)
+    show = report_json if as_json else report_tables
+    show(out, records, spending, view.policy, notes_on(view, app.settings.openai_base_url))
+
+
+@llm.command("ask")
+def llm_ask(
+    project: ProjectId,
+    policy: Annotated[
+        LlmPolicyName | None, typer.Option("--policy", help="Instead of the project's own policy.")
+    ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Through the Batch API: cheaper, within a day.")] = False,
+) -> None:
+    """Ask LLMs at once, within the budget."""
+    app = _app()
+    key = _key(app, project)
+    idle = why_idle(app.deps, key, policy)
+    if idle:
+        raise ConfigurationError(f"Nothing is asked: {idle}.")
+    app.queue.request(Job.ASK, key, argument=ask_argument(policy, bulk=batch))
+    say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
+
+
+def _llm_view(app: App, project: int) -> LlmView:
+    info = app.label_studio.project(project)
+    record = app.database.project(app.key(info.uid))
+    if record is None:
+        raise ConfigurationError(f"Nothing is known of project {project} yet: `prelabel connect {project}`.")
+    return view_of(app.deps, record, info.instructions)
 
 
 @cli.command()

@@ -16,9 +16,8 @@ from backend.entrypoints.connect import (
     repair_settings,
     repair_webhook,
 )
-from backend.entrypoints.jobs import FORCED
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
-from backend.ports import Job, ProjectInfo, version_name
+from backend.ports import FORCED, Job, ProjectInfo, version_name
 
 REACH_TIMEOUT_S = 5.0
 
@@ -45,6 +44,7 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_rules(app)
     yield _examine_backend(app)
     yield _examine_block(app)
+    yield _examine_llm(app)
     if project_id is not None:
         yield from _examine_project(app, project_id)
 
@@ -165,6 +165,28 @@ def _examine_block(app: App) -> Finding:
     if said:
         return Finding(name, False, f"it refuses to call {url}", explain_unreachable(url, said))
     return Finding(name, True, f"it would call {url}")
+
+
+def _examine_llm(app: App) -> Finding:
+    settings, name = app.settings, "LLM"
+    if app.deps.llm is None or not settings.llm_models:
+        return Finding(name, True, "none is set up (LLM_MODEL): rules and classifier suggest alone")
+    unknown = [model for model in settings.llm_models if app.deps.llm.prices.of(model) is None]
+    if unknown:
+        fix = "Add them to the file LLM_PRICES; 0 for models of your own."
+        return Finding(name, False, f"nobody said what {', '.join(unknown)} costs", fix)
+    key = settings.openai_api_key.get_secret_value()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        # The list of models costs nothing.
+        status = httpx.get(f"{settings.openai_base_url}/models", headers=headers, timeout=REACH_TIMEOUT_S).status_code
+    except httpx.HTTPError as error:
+        fix = "Start it, or correct OPENAI_BASE_URL (in a container, localhost is the container itself)."
+        return Finding(name, False, f"{settings.openai_base_url} doesn't answer ({type(error).__name__})", fix)
+    if status in {401, 403}:
+        return Finding(name, False, f"{settings.openai_base_url} refuses the key ({status})", "Correct OPENAI_API_KEY.")
+    said = f"{settings.openai_base_url} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"
+    return Finding(name, status < 500, said, "" if status < 500 else f"It answers {status}: look into its log.")
 
 
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:

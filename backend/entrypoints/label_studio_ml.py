@@ -14,9 +14,8 @@ from label_studio_ml.model import LabelStudioMLBase
 
 from backend.adapters.label_studio_json import format_result
 from backend.bootstrap import App, build
-from backend.entrypoints.jobs import FORCED
 from backend.errors import BadRequest
-from backend.ports import Job
+from backend.ports import FORCED, Job
 from backend.settings import Settings
 from backend.workflows.suggest import answer
 

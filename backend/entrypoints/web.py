@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
 from backend.bootstrap import App, build, same_secret, webhook_secret
-from backend.entrypoints.jobs import ALL_PROJECTS, FORCED
+from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
-from backend.ports import Job, version_name
+from backend.ports import FORCED, Job, version_name
 from backend.settings import Settings
 from backend.workflows.reconcile import TRAINED
 from backend.workflows.suggest import answer

@@ -219,7 +219,7 @@ class VersionRecord:
     n_labels: int = 0
     note: str = ""
     rules: str = ""
-    """`LoadedRules.signature` of the rules that voted."""
+    """Changes with the sources that voted: the rules, and the LLM sources whose votes count."""
 
     @property
     def name(self) -> str:
@@ -394,6 +394,12 @@ class Job(StrEnum):
     RECONCILE = "reconcile"
     CHECK = "check"
     ROLLBACK = "rollback"
+
+
+FORCED = 1
+"""Argument of a training that a person asked for: it trains even if nothing is new."""
+ANSWERED = 2
+"""Argument of a training that is to learn from what LLMs answered."""
 
 
 class Queue(Protocol):

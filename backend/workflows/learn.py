@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backend.domain.model import Trained, gold_of, train
 from backend.domain.priorities import clusters, rank
 from backend.domain.suggestions import suggest
-from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import (
     Built,
@@ -30,11 +30,13 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.check import ensure_check_tab
+from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
-from backend.workflows.reconcile import TRAINED, has_news
+from backend.workflows.reconcile import TRAINED, basis_of, has_news
 from backend.workflows.suggest import history_of
-from backend.workflows.try_rules import rules_signature, tried_rules
+from backend.workflows.try_rules import tried_rules
+from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"
 N_CLUSTERS = 5
@@ -65,6 +67,9 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> N
     number = build(deps, record, info, progress)
     publish(deps, record, info, number, progress)
     deps.queue.request(Job.CHECK, key)
+    # What is uncertain now is worth an LLM's vote; without an LLM that is no job.
+    if not why_idle(deps, key):
+        deps.queue.request(Job.ASK, key)
 
 
 def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:
@@ -88,18 +93,18 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     unfinished = [item for item in deps.database.versions(key) if item.status is VersionStatus.TRAINING]
     # We hold the project's lock, so the worker that began this number is gone and left nothing outside.
     version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
-    questions = deps.parse_label_config(info.label_config).questions
+    config = deps.parse_label_config(info.label_config)
     items = deps.database.tasks(key)
     rules = tried_rules(deps)
     data = [item.task.data for item in items]
-    progress("applying rules", 0, len(items))
+    progress("collecting votes", 0, len(items))
     policy = deps.policy(key)
     history = history_of(items, range(len(items)))
-    votes, faults = apply_rules(rules.of(policy.rules_folder), data, questions, history)
+    votes, faults = cast_votes(deps, key, config, rules.of(policy.rules_folder), data, history)
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
-    gold = gold_of(questions, answers)
+    gold = gold_of(config.questions, answers)
     progress("training", 0, 1)
-    trained = train(questions, data, votes, gold, seed=version.number)
+    trained = train(config.questions, data, votes, gold, seed=version.number)
     posteriors = trained.model.posteriors(data, votes)
     progress("choosing what to label next", 0, 1)
     built = Built(
@@ -119,7 +124,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
             created_at=deps.now(),
             seen_until=max((entry.updated_at for entry in teaching), default=""),
             n_labels=len(teaching),
-            rules=rules_signature(deps, key),
+            rules=basis_of(deps, key),
         )
     )
     return version.number

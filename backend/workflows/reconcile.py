@@ -4,18 +4,18 @@ Webhooks only say that something may have changed; this is where it is read. It 
 schedule because they get lost.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from backend.domain.priorities import rank
-from backend.domain.questions import Question
 from backend.domain.suggestions import suggest
-from backend.domain.votes import apply_rules
 from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
     Job,
+    LabelConfig,
     MirroredTask,
     Prediction,
     Progress,
@@ -25,10 +25,12 @@ from backend.ports import (
     VersionStatus,
 )
 from backend.workflows.check import settle
+from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.suggest import history_of, posteriors_of
 from backend.workflows.try_rules import rules_signature, tried_rules
+from backend.workflows.votes import cast_votes, voters
 
 ONE_BY_ONE_MAX = 100
 """In a large project, so many single predictions are faster than one bulk request, which recounts the project."""
@@ -49,6 +51,9 @@ def reconcile(deps: Deps, key: str, progress: Progress) -> None:
     tried_rules(deps)
     suggest_new_tasks(deps, opened.record, opened.info, progress)
     ask_for_training(deps, opened.record, something_changed=opened.changed)
+    if opened.changed and not why_idle(deps, key):
+        # New tasks may be in the sample, new labels may let a source pass the gate.
+        deps.queue.request(Job.ASK, key)
 
 
 def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> None:
@@ -58,14 +63,14 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     """
     number = deps.versions.current(record.key)
     live = [item for item in deps.database.versions(record.key) if item.status is VersionStatus.LIVE]
-    questions = deps.parse_label_config(info.label_config).questions
-    if not questions or number not in {item.number for item in live}:
+    config = deps.parse_label_config(info.label_config)
+    if not config.questions or number not in {item.number for item in live}:
         return
     missing = deps.database.not_suggested(record.key, number)
     if not missing:
         return
-    push = Push(deps, record, info, number, questions)
-    predictions = push.fitting(_suggestions_for(deps, record, missing, number, questions))
+    push = Push(deps, record, info, number, config.questions)
+    predictions = push.fitting(_suggestions_for(deps, record, missing, number, config))
     step = "suggesting for new tasks"
     if len(predictions) > ONE_BY_ONE_MAX:
         progress(step, 0, len(predictions))
@@ -83,7 +88,7 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
 
 
 def _suggestions_for(
-    deps: Deps, record: ProjectRecord, task_ids: set[int], number: int, questions: Sequence[Question]
+    deps: Deps, record: ProjectRecord, task_ids: set[int], number: int, config: LabelConfig
 ) -> list[Prediction]:
     known = deps.database.tasks(record.key)
     places = [place for place, item in enumerate(known) if item.task.id in task_ids]
@@ -91,7 +96,8 @@ def _suggestions_for(
     data = [item.task.data for item in items]
     policy = deps.policy(record.key)
     rules = deps.rules.load().of(policy.rules_folder)
-    votes, _ = apply_rules(rules, data, questions, history_of(known, places))
+    votes, _ = cast_votes(deps, record.key, config, rules, data, history_of(known, places))
+    questions = config.questions
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes)
     suggestions = suggest(questions, posteriors, votes)
     uncertainty = rank(questions, posteriors, strategy=policy.query_strategy, seed=number).uncertainty
@@ -102,7 +108,7 @@ def _suggestions_for(
 
 
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
-    """Ask for training now when questions or rules changed or enough labels are new, later when some are, else not."""
+    """Ask for training now when questions or sources changed or enough labels are new, later when some are."""
     trained = _trained(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
@@ -135,9 +141,14 @@ def _trained(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
     return [item for item in deps.database.versions(record.key) if item.status in TRAINED]
 
 
+def basis_of(deps: Deps, key: str) -> str:
+    """Changes with what votes in a project: with the rules, and with the LLM sources whose votes count."""
+    return hashlib.sha256(f"{rules_signature(deps, key)}\n{voters(deps, key)}".encode()).hexdigest()[:16]
+
+
 def _has_other_basis(deps: Deps, record: ProjectRecord, version: VersionRecord) -> bool:
-    """Whether questions or rules are others than those a version was trained on."""
-    if rules_signature(deps, record.key) != version.rules:
+    """Whether questions or sources are others than those a version was trained on."""
+    if basis_of(deps, record.key) != version.rules:
         return True
     try:
         trained_on = deps.versions.model(record.key, version.number).questions

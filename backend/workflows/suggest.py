@@ -11,9 +11,10 @@ from backend.domain.model import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import History
 from backend.domain.suggestions import Suggestion, suggest
-from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, MirroredTask, version_name
+from backend.workflows.votes import cast_votes
 
 CHUNK = 50
 """Tasks answered at once; after each chunk the answers so far are safe from the deadline."""
@@ -82,7 +83,8 @@ def answer(
     Raises:
         BadRequest: the label config can't be parsed.
     """
-    questions = deps.parse_label_config(label_config).questions
+    config = deps.parse_label_config(label_config)
+    questions = config.questions
     number = 0
     problem = ""
     if not questions:
@@ -109,7 +111,7 @@ def answer(
                 if expired.is_set():
                     return
                 chunk = tasks[start : start + CHUNK]
-                votes, chunk_faults = apply_rules(rules, chunk, questions, _history_for(annotated, chunk))
+                votes, chunk_faults = cast_votes(deps, key, config, rules, chunk, _history_for(annotated, chunk))
                 faults.merge(chunk_faults)
                 posteriors = posteriors_of(model, questions, chunk, votes)
                 suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)

@@ -9,6 +9,7 @@ from backend.adapters.rule_loader import FolderRules
 from backend.adapters.versions import VersionFolders
 from backend.domain.model import TRUSTED_TYPES
 from backend.ports import Deps, Policy
+from backend.ports.llm import LlmPolicy
 from backend.workflows.learn import learn
 from backend.workflows.reconcile import reconcile
 from tests.fakes import FakeLabelStudio, FakeQueue
@@ -62,6 +63,7 @@ class House:
         self.label_studio = FakeLabelStudio()
         self.queue = FakeQueue()
         self.clock = 1000.0
+        self.llm_policy = LlmPolicy()
         self.deps = Deps(
             label_studio=self.label_studio,
             database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
@@ -69,7 +71,7 @@ class House:
             rules=FolderRules(folder / "rules"),
             queue=self.queue,
             parse_label_config=parse_label_config,
-            policy=lambda _: Policy(10, 60.0, 5, "least_confidence"),
+            policy=lambda _: Policy(10, 60.0, 5, "least_confidence", llm=self.llm_policy),
             now=lambda: self.clock,
         )
         self.project = self.label_studio.add_project(CONFIG, reviews(40))

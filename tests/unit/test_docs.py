@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from backend.adapters.llm_prices import FilePrices
+from backend.adapters.project_settings import ProjectParams
 from backend.adapters.rule_files.yaml_file import schema
 from backend.adapters.rule_loader import FolderRules
 from backend.domain import rules as interface
+from backend.domain.llm.records import ModelPrice
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule
 from backend.domain.votes import apply_rules
@@ -79,3 +82,17 @@ def test_every_constructor_is_named() -> None:
 
 def test_shipped_rules_all_load() -> None:
     assert FolderRules(PACKAGED_RULES_DIR).load().set_aside == {}
+
+
+def test_the_page_on_llms_names_every_parameter_of_a_project() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "llm.md").read_text()
+    assert {name for name in ProjectParams.model_fields if name.startswith("llm_")} <= set(
+        re.findall(r"`(llm_\w+)`", page)
+    )
+
+
+def test_the_prices_on_the_page_on_llms_can_be_used(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "llm.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "prices.yaml").write_text(block)
+    assert FilePrices(tmp_path / "prices.yaml").of("llama3:8b") == ModelPrice(0, 0)

@@ -1,0 +1,1 @@
+"""Ask: an LLM votes on the tasks where its vote is worth its price."""

@@ -1,0 +1,127 @@
+"""Ask: LLMs vote on the tasks that the project's policy names, within its budget. Safe to run twice, or to kill."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
+from backend.domain.questions import Question
+from backend.errors import LlmUnavailable
+from backend.ports import ANSWERED, Deps, Job, Progress
+from backend.ports.llm import LlmPolicyName
+from backend.workflows.llm.bulk import fetch_bulks, send_bulk
+from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
+from backend.workflows.llm.measure import measure
+from backend.workflows.llm.requests import Asking, Tally, price_of
+from backend.workflows.llm.view import LlmView, Prompt, view_of, why_idle
+from backend.workflows.mirror import open_project
+
+SLICE_S = 60.0
+"""A job asks for so long, then asks for its successor: workers have other things to do too."""
+RETRY_S = 60.0
+"""An endpoint that is down is asked about again after so many seconds, and so is a batch."""
+
+
+def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | None = None, bulk: bool = False) -> str:
+    """Ask LLMs about the tasks of a project, and learn from what they answered; returns what became of it.
+
+    Args:
+        deps: the ports.
+        key: the project.
+        progress: told what is being done.
+        policy: instead of the project's own, because a person asked for it.
+        bulk: through the Batch API, likewise.
+
+    Raises:
+        LabelStudioError: Label Studio refused or did not answer.
+        LlmRefused: the endpoint refuses the key, the model or the form of our requests.
+        ConfigurationError: the price of a model is unknown, or a template can't be used.
+    """
+    idle = why_idle(deps, key, policy)
+    if idle:
+        return idle
+    opened = open_project(deps, key, progress)
+    if opened is None:
+        return "the project is gone"
+    view = view_of(deps, opened.record, opened.info.instructions, policy)
+    tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
+    argument = ask_argument(policy, bulk=bulk)
+    try:
+        running = fetch_bulks(view, tally)
+        for question in view.config.questions:
+            _ask_question(view, question, tally, progress, bulk=bulk or view.policy.batch_api)
+    except LlmUnavailable as error:
+        # The loop goes on without it; the next job finds out whether it is back.
+        tally.stopped = str(error)
+        deps.queue.request(Job.ASK, key, delay_s=RETRY_S, argument=argument)
+    else:
+        if running or tally.unfinished:
+            deps.queue.request(Job.ASK, key, delay_s=0 if tally.unfinished else RETRY_S, argument=argument)
+    finally:
+        if measure(view):
+            tally.learn()
+    outcome = tally.outcome()
+    progress(outcome, 1, 1)
+    return outcome
+
+
+def ask_argument(policy: LlmPolicyName | None, *, bulk: bool) -> int:
+    """A job's argument that says what a person asked for; 0 = what the project's settings say."""
+    return (0 if policy is None else 1 + list(LlmPolicyName).index(policy)) + 10 * bulk
+
+
+def from_argument(argument: int) -> tuple[LlmPolicyName | None, bool]:
+    """What `ask_argument` made a number of."""
+    number = argument % 10
+    return (list(LlmPolicyName)[number - 1] if number else None), argument >= 10
+
+
+def _learn_soon(deps: Deps, key: str) -> Callable[[], None]:
+    """Asks for a training once no more answers come; before they are all there, so that a killed worker's count too."""
+    delay_s = SLICE_S + deps.policy(key).training_quiet_s
+    return lambda: deps.queue.request(Job.TRAIN, key, delay_s=delay_s, postpone=True, argument=ANSWERED)
+
+
+def _ask_question(view: LlmView, question: Question, tally: Tally, progress: Progress, *, bulk: bool) -> None:
+    """Ask all that the policy names of one question: a random sample, then the rest, the cheap model first."""
+    before: list[LlmSource] = []
+    for model in view.policy.models:
+        prompts = [prompt for prompt in view.prompts(question) if prompt.source.model == model]
+        # With examples as soon as there are enough; answers given without them count, and aren't asked for again.
+        prompt = prompts[-1] if view.is_ready_for_examples(question) else prompts[0]
+        sources = [item.source for item in prompts]
+        sample = sample_rows(view, question)
+        known = view.answers(prompt.source, sample)
+        _ask_about(view, prompt, [row for row in sample if row not in known], tally, progress, bulk=bulk)
+        if view.policy.policy is LlmPolicyName.SAMPLE:
+            continue
+        measure(view)
+        if view.policy.policy is LlmPolicyName.UNCERTAIN and not view.is_trusted(prompt.source):
+            # Votes that may never count would be a waste; `all` says that they are wanted all the same.
+            tally.stopped = tally.stopped or f"{prompt.source.name} hasn't passed the validation gate"
+            continue
+        rows = unsure_rows(view, before, sources) if before else policy_rows(view, question, sources)
+        # The sample was asked about just now, whatever came of it.
+        _ask_about(view, prompt, rows[~np.isin(rows, sample)].tolist(), tally, progress, bulk=bulk)
+        before = sources
+
+
+def _ask_about(
+    view: LlmView, prompt: Prompt, rows: Sequence[int], tally: Tally, progress: Progress, *, bulk: bool
+) -> None:
+    """Ask about some rows, unless the job's time is over."""
+    if not rows or tally.unfinished:
+        return
+    asking = Asking(view, prompt, rows, price_of(view, prompt.source.model), tally)
+    if bulk:
+        send_bulk(asking)
+        return
+
+    def answered(request: LlmRequest, reply: LlmReply) -> None:
+        asking.answer(request, reply)
+        progress(f"asking {prompt.source.model}", tally.answered, len(rows))
+
+    try:
+        view.parts.endpoint.ask(asking.requests(), answered)
+    finally:
+        asking.give_back()

@@ -1,0 +1,93 @@
+"""Bulk: what is asked through the Batch API, cheaper and within a day. A batch outlives the worker that sent it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
+from backend.domain.questions import Question
+from backend.ports.llm import BulkRecord, BulkStatus, Claim
+from backend.workflows.llm.requests import Asking, Tally, price_of, settle_reply
+from backend.workflows.llm.view import LlmView
+
+CLAIM_S = 26 * 3600.0
+"""The Batch API takes up to a day."""
+MAX_REQUESTS = 5000
+"""Requests in one batch: endpoints take up to 50,000, and so many fit into memory."""
+
+
+def send_bulk(asking: Asking) -> None:
+    """Send all requests for some rows as batches.
+
+    Raises:
+        LlmRefused: the endpoint has no Batch API.
+        LlmUnavailable: it doesn't answer.
+    """
+    asking.claim_s = CLAIM_S
+    asking.tally.until = float("inf")
+    asking.price = asking.price.in_bulk
+    records = asking.view.parts.records
+    requests = asking.requests()
+    try:
+        while batch := list(islice(requests, MAX_REQUESTS)):
+            by_id = {request.bulk_id: request for request in batch}
+            claims = {number: asking.claims[tuple(request.contents.values())] for number, request in by_id.items()}
+            bulk_id = asking.view.parts.endpoint.bulk_send(batch)
+            records.save_bulk(
+                BulkRecord(
+                    bulk_id,
+                    asking.view.key,
+                    {number: claim.id for number, claim in claims.items()},
+                    {number: _remembered(request) for number, request in by_id.items()},
+                    asking.view.deps.now(),
+                )
+            )
+            for request in batch:
+                del asking.claims[tuple(request.contents.values())]
+    finally:
+        asking.give_back()
+
+
+def fetch_bulks(view: LlmView, tally: Tally) -> bool:
+    """Take in what came back of the project's batches; returns whether some are still under way."""
+    records = view.parts.records
+    questions = {question.name: question for question in view.config.questions}
+    running = False
+    for bulk in records.bulks(view.key):
+        requests = {number: _request(memory) for number, memory in bulk.requests.items()}
+        result = view.parts.endpoint.bulk_fetch(bulk.id, requests)
+        if result.status is BulkStatus.RUNNING:
+            running = True
+            continue
+        for number, request in requests.items():
+            _take_in(view, tally, questions, request, result.replies.get(number), bulk.claims[number])
+        records.forget_bulk(bulk.id)
+        tally.stopped = result.problem or tally.stopped
+    return running
+
+
+def _take_in(
+    view: LlmView,
+    tally: Tally,
+    questions: Mapping[str, Question],
+    request: LlmRequest,
+    reply: LlmReply | None,
+    claim_id: str,
+) -> None:
+    """Save the answers to one request of a batch that has ended; without a reply, its money goes back."""
+    claim = Claim(claim_id, tuple(request.contents.values()))
+    question = questions.get(request.source.question)
+    if reply is None or question is None:
+        view.parts.records.settle(claim, [], 0.0)
+    else:
+        settle_reply(view, question, request, reply, price_of(view, request.source.model).in_bulk, claim, tally)
+
+
+def _remembered(request: LlmRequest) -> dict[str, Any]:
+    """What has to be remembered of a request to read its reply."""
+    return {"source": asdict(request.source), "contents": dict(request.contents)}
+
+
+def _request(memory: Mapping[str, Any]) -> LlmRequest:
+    return LlmRequest(LlmSource(**memory["source"]), memory["contents"], "", "", {}, 0)

@@ -1,0 +1,195 @@
+"""What an LLM may see of a project, and the sources that ask it."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.llm.content import Content, compile_masks, content_of
+from backend.domain.llm.records import LlmAnswer, LlmSource
+from backend.domain.model import gold_of
+from backend.domain.questions import Kind, Question, decisions
+from backend.domain.tasks import Answer
+from backend.errors import ConfigurationError
+from backend.ports import Deps, LabelConfig, MirroredTask, ProjectRecord
+from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName, PromptContext, SourceRecord
+
+READY_FOR_EXAMPLES = 20
+"""Human answers to a question from which on examples are shown: fewer are no choice of similar ones."""
+PLACEHOLDER = {"t1": {"...": "..."}}
+"""Stands for the tasks in the prompt that is kept for the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A source with all that its prompts are made of. text: the prompt in full, with a placeholder for the tasks."""
+
+    source: LlmSource
+    question: Question
+    context: PromptContext
+    text: str
+
+
+def why_idle(deps: Deps, key: str, override: LlmPolicyName | None = None) -> str:
+    """Why LLMs take no part in a project; "" when they do. `override`: a policy instead of the project's own."""
+    policy = deps.policy(key).llm
+    if deps.llm is None or not policy.models:
+        return "no LLM is set up (LLM_MODEL)"
+    if policy.forbidden:
+        return "this project forbids sending anything to an LLM (llm_forbidden)"
+    if (override or policy.policy) is LlmPolicyName.OFF:
+        return "the policy is off (LLM_POLICY, or llm_policy of the project)"
+    return ""
+
+
+def contents_of(config: LabelConfig, policy: LlmPolicy, data: Sequence[Mapping[str, object]]) -> list[Content]:
+    """What may be sent of each task: what annotators see, without the fields left out, masked."""
+    shown = config.shown
+    nothing_named = not (shown.texts or shown.images or shown.other)
+    fields = None if nothing_named else shown.texts
+    masks = compile_masks(policy.masks)
+    names = None if fields is None else (*fields, *shown.images)
+    return [content_of(item, names, policy.left_out, masks, image_fields=shown.images) for item in data]
+
+
+def prompts_of(
+    parts: LlmParts, policy: LlmPolicy, config: LabelConfig, question: Question, instructions: str
+) -> Iterator[Prompt]:
+    """The sources of a question: each model without examples, then with as many as the policy says.
+
+    Raises:
+        ConfigurationError: a template can't be used.
+    """
+    meanings = {label: _meaning(config, policy, question, label) for label in question.labels}
+    for model in policy.models:
+        for examples in dict.fromkeys((0, policy.examples)):
+            context = PromptContext(
+                question.name,
+                meanings,
+                question.multiple,
+                instructions,
+                PLACEHOLDER,
+                [({"...": "..."}, ["..."])] * bool(examples),
+            )
+            text = "\n\n".join(parts.templates.render(policy.prompts, context))
+            # Nothing but what the model is told: the same prompt in another project is the same source.
+            told = [parts.templates.text(policy.prompts), text, examples, policy.samples]
+            prompt = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+            yield Prompt(LlmSource(question.name, model, prompt, examples, policy.samples), question, context, text)
+
+
+def _meaning(config: LabelConfig, policy: LlmPolicy, question: Question, label: str) -> str:
+    leaf = label.rsplit(" / ", 1)[-1] if question.kind is Kind.TAXONOMY else label
+    said = config.meanings.get(question.name, {})
+    parts = (said.get(leaf, ""), policy.definitions.get(label) or policy.definitions.get(leaf, ""))
+    return "; ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class LlmView:
+    """A project as asking sees it. Rows are those of `items`."""
+
+    deps: Deps
+    parts: LlmParts
+    key: str
+    policy: LlmPolicy
+    config: LabelConfig
+    instructions: str
+    items: Sequence[MirroredTask]
+
+    @cached_property
+    def contents(self) -> list[Content]:
+        """What may be sent of each task."""
+        return contents_of(self.config, self.policy, [item.task.data for item in self.items])
+
+    @cached_property
+    def hashes(self) -> list[str]:
+        """Of the contents."""
+        return [content.hash for content in self.contents]
+
+    @cached_property
+    def sendable(self) -> NDArray[np.int64]:
+        """Rows of which there is anything to send."""
+        return np.array(
+            [row for row, content in enumerate(self.contents) if content.images or any(content.fields.values())],
+            dtype=np.int64,
+        )
+
+    @cached_property
+    def gold(self) -> dict[str, NDArray[np.int64]]:
+        """What people chose, see `gold_of`."""
+        answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in self.items]
+        return gold_of(self.config.questions, answers)
+
+    def prompts(self, question: Question) -> list[Prompt]:
+        """See `prompts_of`."""
+        return list(prompts_of(self.parts, self.policy, self.config, question, self.instructions))
+
+    def answers(self, source: LlmSource, rows: NDArray[np.int64]) -> dict[int, LlmAnswer]:
+        """The answers that a source has given, by row."""
+        found = self.parts.records.answers(source.prompt, source.model, {self.hashes[row] for row in rows})
+        return {int(row): found[self.hashes[row]] for row in rows if self.hashes[row] in found}
+
+    def record(self, source: LlmSource) -> SourceRecord | None:
+        """What is known of a source; None before it was measured."""
+        records = self.parts.records.sources(self.key)
+        return next((item for item in records if item.source == source), None)
+
+    def is_trusted(self, source: LlmSource) -> bool:
+        """Whether a source passed the validation gate."""
+        record = self.record(source)
+        return record is not None and record.trusted
+
+    def is_ready_for_examples(self, question: Question) -> bool:
+        """Whether people labeled enough to choose examples from."""
+        return len(self.human(question)) >= READY_FOR_EXAMPLES
+
+    def human(self, question: Question) -> dict[int, Answer]:
+        """What people answered to a question, by row; rows on which they disagree are left out."""
+        return human_answers(question, self.gold)
+
+
+def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPolicyName | None = None) -> LlmView:
+    """A project as asking sees it; `policy` instead of its own.
+
+    Raises:
+        ConfigurationError: no LLM is set up.
+    """
+    if deps.llm is None:
+        raise ConfigurationError("No LLM is set up: set LLM_MODEL, and OPENAI_BASE_URL if it isn't OpenAI's.")
+    own = deps.policy(record.key).llm
+    return LlmView(
+        deps=deps,
+        parts=deps.llm,
+        key=record.key,
+        policy=own if policy is None else replace(own, policy=policy),
+        config=deps.parse_label_config(record.label_config),
+        instructions=instructions,
+        items=deps.database.tasks(record.key),
+    )
+
+
+def notes_on(view: LlmView, endpoint: str) -> list[str]:
+    """What a person should know of asking in this project: what isn't sent, and an endpoint that is down."""
+    notes = [
+        f"{field} ({tag}) can't be sent, so the LLM doesn't see it" for field, tag in view.config.shown.other.items()
+    ]
+    nothing = len(view.items) - len(view.sendable)
+    if nothing:
+        notes.append(f"{nothing} of {len(view.items)} tasks have nothing that can be sent")
+    idle = why_idle(view.deps, view.key)
+    down = view.parts.records.down_reason(endpoint)
+    return notes + ([f"nothing is asked: {idle}"] if idle else []) + ([f"{endpoint} is down: {down}"] if down else [])
+
+
+def human_answers(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> dict[int, Answer]:
+    """Row -> labels, from what `gold_of` gives; of a multiple question where each label's yes or no is known."""
+    columns = np.column_stack([gold[decision.key] for decision in decisions(question)])
+    known = np.flatnonzero((columns >= 0).all(axis=1))
+    if question.multiple:
+        return {int(row): tuple(np.array(question.labels)[columns[row] == 1].tolist()) for row in known}
+    return {int(row): (question.labels[columns[row, 0]],) for row in known}

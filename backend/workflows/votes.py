@@ -1,0 +1,52 @@
+"""All votes on some tasks: those of the rules, and those of LLMs whose votes count."""
+
+from collections.abc import Mapping, Sequence
+
+from backend.domain.llm.votes import join, llm_columns
+from backend.domain.rules import History, Rule
+from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.ports import Deps, LabelConfig
+from backend.workflows.llm.view import contents_of, why_idle
+
+
+def cast_votes(
+    deps: Deps,
+    key: str,
+    config: LabelConfig,
+    rules: Sequence[Rule],
+    data: Sequence[Mapping[str, object]],
+    history: History,
+) -> tuple[dict[str, VoteMatrix], Faults]:
+    """Vote matrices by `Decision.key`, rows in the order of `data`, and what went wrong in the rules.
+
+    LLMs are not asked: what they answered before is looked up. See `apply_rules` for the rest.
+    """
+    votes, faults = apply_rules(rules, data, config.questions, history)
+    return join(votes, llm_votes(deps, key, config, data)), faults
+
+
+def llm_votes(deps: Deps, key: str, config: LabelConfig, data: Sequence[Mapping[str, object]]) -> dict[str, VoteMatrix]:
+    """The votes of the LLM sources that passed the validation gate, from their recorded answers; {} without any."""
+    if deps.llm is None or why_idle(deps, key):
+        return {}
+    sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
+    if not sources:
+        return {}
+    hashes = [content.hash for content in contents_of(config, deps.policy(key).llm, data)]
+    questions = {question.name: question for question in config.questions}
+    votes: dict[str, VoteMatrix] = {}
+    for item in sources:
+        question = questions.get(item.source.question)
+        if question is not None:
+            found = deps.llm.records.answers(item.source.prompt, item.source.model, set(hashes))
+            answers = [found.get(content) for content in hashes]
+            votes = join(votes, llm_columns(question, item.source, answers, item.calibration, item.split))
+    return votes
+
+
+def voters(deps: Deps, key: str) -> str:
+    """Changes with the LLM sources whose votes count in a project; "" without any."""
+    if deps.llm is None or why_idle(deps, key):
+        return ""
+    sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
+    return " ".join(sorted(item.source.name for item in sources))

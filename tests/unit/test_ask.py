@@ -1,0 +1,388 @@
+"""Ask: which tasks an LLM is asked about, what is kept of its answers, and when its votes count."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.prompt_templates import JinjaTemplates
+from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
+from backend.ports import ANSWERED, Job
+from backend.ports.llm import BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
+from backend.workflows.llm.ask import ask, ask_argument, from_argument
+from backend.workflows.llm.estimate import estimate
+from backend.workflows.llm.view import view_of
+from backend.workflows.suggest import answer
+from tests.llm_fakes import FakeLlmEndpoint
+from tests.unit.house import CONFIG, House, nothing, reviews
+
+PRICE = ModelPrice(input_usd=1.0, output_usd=2.0)
+
+
+class Room:
+    """A house with an LLM that knows the gold labels, unless a test says otherwise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.house = House(folder)
+        self.wrong: Callable[[int], bool] = lambda _: False
+        self.confidence = 0.9
+        self.fault: Callable[[LlmRequest], LlmReply | None] = lambda _: None
+        self.endpoint = FakeLlmEndpoint(self.reply)
+        self.prices: dict[str, ModelPrice] = {"small": PRICE, "large": ModelPrice(10.0, 20.0)}
+        self.records = SqlLlmRecords(f"sqlite:///{folder}/llm.sqlite3", lambda: self.house.clock)
+        parts = LlmParts(
+            endpoint=self.endpoint,
+            records=self.records,
+            templates=JinjaTemplates(None),
+            prices=_Prices(self.prices),
+            fetch_image=_no_image,
+        )
+        self.house.deps = replace(self.house.deps, llm=parts)
+        self.decide(policy=LlmPolicyName.SAMPLE, models=("small",), sample=50)
+
+    def decide(self, **changes: object) -> None:
+        self.house.llm_policy = replace(self.house.llm_policy, **changes)  # type: ignore[arg-type]
+
+    def reply(self, request: LlmRequest) -> LlmReply:
+        fault = self.fault(request)
+        if fault is not None:
+            return fault
+        answers = []
+        for number, text in asked(request).items():
+            positive = int(text.rsplit(" ", 1)[-1]) % 2 == 0
+            if self.wrong(int(text.rsplit(" ", 1)[-1])):
+                positive = not positive
+            label = "Positive" if positive else "Negative"
+            answers.append({"id": number, "labels": [label], "confidence": self.confidence})
+        return LlmReply((Sample(json.dumps({"answers": answers})),), 200, 20, 0.5)
+
+    def ask(self, **options: object) -> str:
+        return ask(self.house.deps, self.house.key, nothing, **options)  # type: ignore[arg-type]
+
+    @property
+    def texts(self) -> list[str]:
+        """Of the tasks asked about, in order."""
+        return [text for request in self.endpoint.asked for text in asked(request).values()]
+
+    def label(self, n: int) -> None:
+        self.house.annotate(self.house.task_ids[:n])
+
+    def votes(self, text: str) -> set[str]:
+        """LLM sources whose votes are in the suggestion for a text."""
+        answers = answer(self.house.deps, self.house.key, CONFIG, [{"text": text}], 20)
+        return {name for name in answers.suggestions[0].votes.get("sentiment", {}) if name.startswith("llm:")}
+
+    def trusted(self) -> list[str]:
+        return [item.source.model for item in self.records.sources(self.house.key) if item.trusted]
+
+
+class _Prices:
+    def __init__(self, known: dict[str, ModelPrice]) -> None:
+        self._known = known
+
+    def of(self, model: str) -> ModelPrice | None:
+        return self._known.get(model)
+
+
+def _no_image(url: str) -> str:
+    raise BadRequest(f"{url.split(':', maxsplit=1)[0]} images can't be fetched")
+
+
+def asked(request: LlmRequest) -> dict[str, str]:
+    """Text of each task of a request, by id."""
+    lines = [json.loads(line) for line in request.user.split("\n") if line.startswith('{"id"')]
+    return {line["id"]: line["task"]["text"] for line in lines}
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Room:
+    found = Room(tmp_path)
+    found.house.label_studio.add_tasks(found.house.project, reviews(100)[40:])
+    found.house.reconcile()
+    found.house.learn()
+    found.house.queue.take()
+    return found
+
+
+def test_nothing_is_sent_unless_someone_says_so(room: Room) -> None:
+    for change in ({"policy": LlmPolicyName.OFF}, {"forbidden": True}, {"models": ()}):
+        before = room.house.llm_policy
+        room.decide(**change)
+        assert room.ask()
+        room.house.llm_policy = before
+    room.decide(forbidden=True)
+    assert "forbids" in room.ask(policy=LlmPolicyName.ALL)
+    assert room.endpoint.asked == []
+
+
+def test_the_sample_is_what_people_labeled_first(room: Room) -> None:
+    room.label(30)
+    room.ask()
+    assert len(room.texts) == len(set(room.texts)) == 50
+    labeled = {room.house.fake.tasks[number].task.data["text"] for number in room.house.task_ids[:30]}
+    assert labeled <= set(room.texts)
+    assert all(len(asked(request)) == 5 for request in room.endpoint.asked)
+
+
+def test_votes_count_once_enough_people_agree(room: Room) -> None:
+    room.label(49)
+    room.ask()
+    assert room.trusted() == []
+    assert room.votes(room.texts[0]) == set()
+    room.label(55)
+    room.house.queue.take()
+    room.ask()
+    assert room.trusted() == ["small"]
+    assert (Job.TRAIN, room.house.key, ANSWERED) in room.house.queue.requests
+    room.house.learn()
+    (name,) = room.votes(room.texts[-1])
+    assert name.startswith("llm:small:")
+    assert name in room.house.deps.versions.model(room.house.key, 2).decisions["sentiment"].sources
+
+
+def test_votes_of_a_bad_model_are_recorded_and_dont_count(room: Room) -> None:
+    room.wrong = lambda number: number % 3 > 0
+    room.label(60)
+    room.decide(policy=LlmPolicyName.UNCERTAIN, share=1.0)
+    assert "validation gate" in room.ask()
+    assert room.trusted() == []
+    assert len(room.texts) == 50
+    (record,) = [item for item in room.records.sources(room.house.key) if item.report["n_compared"]]
+    assert record.report["kappa"] < 0.1
+
+
+def test_the_uncertain_tasks_are_asked_about_once_the_gate_is_passed(room: Room) -> None:
+    room.label(55)
+    room.decide(policy=LlmPolicyName.UNCERTAIN, share=0.3)
+    room.ask()
+    beyond = room.texts[50:]
+    assert len(room.texts) > 50
+    # Those that no rule knows come first: "fine" and "weak".
+    assert all("fine" in text or "weak" in text for text in beyond[:20])
+    still_open = [item.task for item in room.house.fake.tasks.values() if item.task.is_open]
+    assert set(beyond) <= {str(task.data["text"]) for task in still_open}
+    assert len([task for task in still_open if task.data["text"] in room.texts]) <= 30
+    # A later training makes other tasks the most uncertain ones; the share stays.
+    room.house.learn()
+    room.ask()
+    assert len([task for task in still_open if task.data["text"] in room.texts]) <= 30
+
+
+def test_no_answer_is_paid_for_twice(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    room.ask()
+    assert len(room.texts) == len(set(room.texts)) == 100
+    spent = room.records.spending(room.house.key).spent
+    assert spent == pytest.approx(len(room.endpoint.asked) * PRICE.of(200, 20))
+    room.ask()
+    # The same contents and prompt in another project.
+    other = room.house.label_studio.add_project(CONFIG, reviews(100))
+    ask(room.house.deps, f"{other}.1767225600-aaaaaaaa", nothing)
+    assert len(room.texts) == 100
+    assert room.records.spending(room.house.key).spent == spent
+
+
+def test_a_killed_worker_is_followed_by_one_that_asks_the_rest(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+
+    def killed(_: LlmRequest) -> LlmReply | None:
+        if len(room.endpoint.asked) > 7:
+            raise KeyboardInterrupt
+        return None
+
+    room.fault = killed
+    with pytest.raises(KeyboardInterrupt):
+        room.ask()
+    before = list(room.texts[:35])
+    room.endpoint.asked.clear()
+    room.fault = lambda _: None
+    room.ask()
+    assert set(room.texts).isdisjoint(before)
+    assert len(room.texts) == 65
+
+
+def test_the_budget_is_never_exceeded(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL, budget_usd=0.006)
+    assert "budget" in room.ask()
+    spending = room.records.spending(room.house.key)
+    assert 0 < spending.total <= 0.006
+    assert spending.held == 0
+    assert 0 < len(room.texts) < 100
+
+
+def test_a_model_without_a_price_isnt_asked(room: Room) -> None:
+    room.decide(models=("unheard-of",))
+    with pytest.raises(ConfigurationError, match="LLM_PRICES"):
+        room.ask()
+    assert room.endpoint.asked == []
+
+
+def test_an_endpoint_that_is_down_costs_nothing_and_is_asked_again(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+
+    def down(_: LlmRequest) -> LlmReply | None:
+        if len(room.endpoint.asked) > 4:
+            raise LlmUnavailable("it is down")
+        return None
+
+    room.fault = down
+    assert "it is down" in room.ask()
+    spending = room.records.spending(room.house.key)
+    assert spending.held == spending.unknown == 0
+    assert (Job.ASK, room.house.key, 0) in room.house.queue.requests
+    room.fault = lambda _: None
+    room.ask()
+    assert len({text for text in room.texts}) == 100
+
+
+def test_a_refused_key_ends_the_job(room: Room) -> None:
+    def refused(_: LlmRequest) -> LlmReply | None:
+        raise LlmRefused("OPENAI_API_KEY was refused")
+
+    room.fault = refused
+    with pytest.raises(LlmRefused):
+        room.ask()
+    assert room.records.spending(room.house.key).total == 0
+
+
+def test_left_out_and_masked_content_never_leaves(room: Room) -> None:
+    config = CONFIG.replace("<Text ", '<Header value="$n of $rating"/><Text ')
+    room.house.label_studio.update_project(room.house.project, {"label_config": config})
+    room.decide(left_out=("rating",), masks=(r"number \d+",))
+    room.fault = lambda _: LlmReply((Sample("{}"),), 1, 1)
+    room.ask()
+    sent = "".join(request.system + request.user for request in room.endpoint.asked)
+    assert "film" in sent
+    assert "rating" not in sent
+    assert not re.search(r"number \d", sent)
+    assert "[masked]" in sent
+    assert '"n": ' in sent
+
+
+def test_only_what_annotators_see_is_sent(room: Room) -> None:
+    room.ask()
+    assert '"n"' not in room.endpoint.asked[0].user
+    assert "rating" not in room.endpoint.asked[0].user
+
+
+def test_the_second_model_is_asked_where_the_first_is_unsure(room: Room) -> None:
+    room.label(60)
+    room.decide(policy=LlmPolicyName.ALL, models=("small", "large"), examples=0)
+    abstaining = LlmReply((Sample("", problem=Problem.REFUSAL),), 10, 1)
+
+    def hesitating(request: LlmRequest) -> LlmReply | None:
+        some = any("weak" in text for text in asked(request).values())
+        return abstaining if request.source.model == "small" and some else None
+
+    room.fault = hesitating
+    room.decide(per_request=1)
+    room.ask()
+    large = [request for request in room.endpoint.asked if request.source.model == "large"]
+    still_open = {str(item.task.data["text"]) for item in room.house.fake.tasks.values() if item.task.is_open}
+    beyond = [text for request in large[50:] for text in asked(request).values()]
+    assert beyond
+    assert all("weak" in text for text in beyond)
+    every = {text for request in large for text in asked(request).values()}
+    assert {text for text in still_open if "weak" in text} <= every
+
+
+def test_examples_are_shown_once_there_are_some_and_never_the_task_itself(room: Room) -> None:
+    room.ask()
+    assert "examples" not in room.endpoint.asked[0].user
+    room.label(40)
+    room.endpoint.asked.clear()
+    room.ask()
+    assert len(room.texts) == 50
+    for request in room.endpoint.asked:
+        lines = [json.loads(line) for line in request.user.split("\n") if line.startswith('{"task"')]
+        assert len(lines) == 4
+        assert {line["labels"][0] for line in lines} == {"Positive", "Negative"}
+        assert not {line["task"]["text"] for line in lines} & set(asked(request).values())
+    # What was answered without examples isn't asked again, but for the sample.
+    room.endpoint.asked.clear()
+    room.decide(policy=LlmPolicyName.ALL)
+    room.ask()
+    assert len(room.texts) <= 50
+
+
+def test_another_prompt_is_another_source(room: Room) -> None:
+    room.label(55)
+    room.ask()
+    room.decide(definitions={"Positive": "the writer liked it"})
+    room.endpoint.asked.clear()
+    room.ask()
+    assert len(room.texts) == 50
+    assert "the writer liked it" in room.endpoint.asked[0].system
+    records = [item for item in room.records.sources(room.house.key) if item.report["n_compared"]]
+    assert sorted((item.current, item.trusted) for item in records) == [(False, False), (True, True)]
+
+
+def test_a_job_ends_after_its_slice_and_asks_for_the_rest(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+
+    def slow(_: LlmRequest) -> LlmReply | None:
+        room.house.clock += 25
+        return None
+
+    room.fault = slow
+    assert "going on" in room.ask()
+    assert len(room.texts) < 50
+    assert (Job.ASK, room.house.key, 0) in room.house.queue.requests
+
+
+def test_images_that_cant_be_had_are_counted_and_said(room: Room) -> None:
+    config = CONFIG.replace("<Text ", '<Image name="photo" value="$photo"/><Text ')
+    data: list[dict[str, object]] = [{"text": f"a film {number}", "photo": "s3://b/1.png"} for number in range(3)]
+    project = room.house.label_studio.add_project(config, data)
+    key = f"{project}.1767225600-aaaaaaaa"
+    said = ask(room.house.deps, key, nothing)
+    assert "3 not sent: s3 images can't be fetched" in said
+    assert room.endpoint.asked == []
+
+
+def test_a_batch_is_taken_in_when_it_has_ended(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    room.endpoint.bulk_status = BulkStatus.RUNNING
+    room.ask(bulk=True)
+    assert room.records.spending(room.house.key).held > 0
+    # A second job finds everything claimed.
+    room.ask(bulk=True)
+    assert room.records.spending(room.house.key).spent == 0
+    assert room.texts == []
+    assert (Job.ASK, room.house.key, 10) in room.house.queue.requests
+    room.endpoint.bulk_status = BulkStatus.ENDED
+    room.ask()
+    spending = room.records.spending(room.house.key)
+    assert spending.held == 0
+    assert spending.spent == pytest.approx(20 * PRICE.of(200, 20) / 2)
+    assert len(room.texts) == 100
+
+
+def test_the_estimate_is_what_is_asked(room: Room) -> None:
+    room.label(30)
+    room.house.reconcile()
+    record = room.house.deps.database.project(room.house.key)
+    assert record is not None
+    found = {item.policy: item for item in estimate(view_of(room.house.deps, record, ""), 8)}
+    assert room.endpoint.asked == []
+    assert found[LlmPolicyName.SAMPLE].tasks == 50
+    assert found[LlmPolicyName.ALL].tasks == 100 - 30 + 30
+    room.ask(policy=LlmPolicyName.ALL)
+    assert len(room.texts) == found[LlmPolicyName.ALL].tasks
+    assert len(room.endpoint.asked) == found[LlmPolicyName.ALL].requests
+    assert found[LlmPolicyName.ALL].usd > found[LlmPolicyName.SAMPLE].usd > 0
+
+
+@pytest.mark.parametrize("policy", [None, *LlmPolicyName])
+@pytest.mark.parametrize("bulk", [False, True])
+def test_what_a_person_asked_for_survives_the_queue(policy: LlmPolicyName | None, bulk: bool) -> None:
+    assert from_argument(ask_argument(policy, bulk=bulk)) == (policy, bulk)
+
+
+def test_an_empty_policy_is_the_default() -> None:
+    assert LlmPolicy().policy is LlmPolicyName.OFF
