@@ -120,9 +120,11 @@ class SqlLlmRecords(SqlEndpointMemory):
         price, budget, now = nano(price_usd), nano(budget_usd, up=False), self._now()
         prompt, model = source.prompt, source.model
         with self._sql.begin_alone(metadata, _lock_name(prompt, model)) as connection:
-            _sweep(connection, key, now)
             free = _free(connection, prompt, model, list(dict.fromkeys(contents)), now)
-            if not free or not _reserve(connection, key, price, budget):
+            if not free:
+                return None
+            _sweep(connection, key, now)
+            if not _reserve(connection, key, price, budget):
                 return None
             id_, until = uuid.uuid4().hex, now + lasts_s
             row = {"id": id_, "key": key, "prompt": prompt, "model": model, "reserved": price}
