@@ -57,6 +57,9 @@ def reviews(n: int) -> list[dict[str, object]]:
 class House:
     """Everything a workflow needs, and what a person would do."""
 
+    KEY = "1.1767225600-aaaaaaaa"
+    """Of its first project."""
+
     def __init__(self, folder: Path) -> None:
         (folder / "rules").mkdir()
         (folder / "rules" / "film.py").write_text(RULES)
