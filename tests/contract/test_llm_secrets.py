@@ -43,6 +43,14 @@ def test_neither_key_nor_content_gets_into_logs_or_errors(
         assert secret not in everything
 
 
+def test_a_password_in_the_address_is_not_logged(team: Team, caplog: pytest.LogCaptureFixture) -> None:
+    url = team.server.base_url.replace("http://", "http://user:hunter2@")
+    with caplog.at_level(logging.DEBUG):
+        team.client(url=url).ask([request()], lambda *_: None)
+    assert len(team.server.chats) == 1
+    assert "hunter2" not in caplog.text + repr(team.memory.states)
+
+
 def test_a_key_that_was_copied_badly_is_not_shown(team: Team) -> None:
     client = OpenAiEndpoint(team.server.base_url, "sk-“secret”", team.memory)
     with pytest.raises(LlmRefused, match="OPENAI_API_KEY") as caught:

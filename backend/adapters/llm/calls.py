@@ -1,7 +1,6 @@
 """One call to an endpoint, tried again as often as makes sense."""
 
 import asyncio
-import functools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +25,8 @@ DOUBTFUL_TRIES = 2
 """Of a call that ended in a timeout or a cut connection. The endpoint may have answered and charged it, so each further
 one may be paid again."""
 CONNECT_TIMEOUT_S = 10.0
+_NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
+"""The transport's errors before anything was sent. By name: which transport the SDK brings changes with its version."""
 NO_KEY = "not-needed"
 """Sent to local servers, which need none; the SDK insists on one."""
 
@@ -62,7 +63,7 @@ class Answered:
 def open_client(base_url: str, key: str, timeout_s: float) -> Any:
     """The SDK's client. Raises LlmRefused when address or key can't be used at all."""
     # Imported here: it takes seconds, and most commands never ask an LLM.
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout  # noqa: PLC0415
+    from openai import AsyncOpenAI, Timeout  # noqa: PLC0415
 
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
@@ -70,19 +71,10 @@ def open_client(base_url: str, key: str, timeout_s: float) -> Any:
     if not key.isascii() or not key.isprintable():
         raise LlmRefused("OPENAI_API_KEY has characters that an HTTP header can't carry; was it copied completely?")
     for name in ("openai", "httpx2", "httpcore2"):
-        # At DEBUG the SDK logs whole requests, tasks and all.
+        # They log addresses, passwords in them and all; before its version 3 the SDK logged whole requests.
         logging.getLogger(name).setLevel(logging.WARNING)
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-    http = DefaultAsyncHttpxClient(verify=_certificates(), timeout=timeout)
-    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0, http_client=http)
-
-
-@functools.cache
-def _certificates() -> Any:
-    """Reading the trusted certificates takes longer than a request to a local server: once for each process."""
-    import httpx2  # noqa: PLC0415 - as above
-
-    return httpx2.create_ssl_context()
+    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0)
 
 
 def address_of(base_url: str) -> str:
@@ -150,7 +142,6 @@ class Calls:
     ) -> Answered | Fault:
         # Exceptions of the SDK carry request and response. They end here, and no other is raised while one is handled:
         # else it would hold them as its context.
-        import httpx2  # noqa: PLC0415 - as the SDK, whose transport it is
         import openai  # noqa: PLC0415 - as above
 
         began = self._timing.clock()
@@ -158,12 +149,12 @@ class Calls:
             async with asyncio.timeout(self._timeout_s):
                 raw = await send()
         except (TimeoutError, openai.APITimeoutError) as error:
-            sent = not isinstance(error.__cause__, (httpx2.ConnectTimeout, httpx2.PoolTimeout))
+            sent = type(error.__cause__).__name__ not in _NOT_SENT
             return connection_fault(asked, f"nothing within {self._timeout_s:.0f} s", sent=sent)
         except openai.APIStatusError as error:
             return status_fault(asked, error.status_code, read_json(error.response.text), error.response.headers)
         except openai.APIConnectionError as error:
-            sent = not isinstance(error.__cause__, (httpx2.ConnectError, httpx2.UnsupportedProtocol))
+            sent = type(error.__cause__).__name__ not in _NOT_SENT
             return connection_fault(asked, "connection cut" if sent else "no connection", sent=sent)
         except openai.APIError:
             return not_an_answer(asked)
