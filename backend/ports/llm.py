@@ -49,6 +49,10 @@ class LlmPolicy:
     batch_api: bool = False
 
 
+MOST_CHARGED = 2
+"""A request whose answer got lost on the way is sent once more: it may be charged so often."""
+
+
 class LlmEndpoint(Protocol):
     """An OpenAI-compatible endpoint."""
 
@@ -229,8 +233,8 @@ class PromptContext:
     labels: Mapping[str, str]
     multiple: bool
     instructions: str
-    tasks: Mapping[str, Mapping[str, object]]
-    examples: Sequence[tuple[Mapping[str, object], Sequence[str]]] = ()
+    tasks: Mapping[str, Mapping[str, object]] = field(repr=False)
+    examples: Sequence[tuple[Mapping[str, object], Sequence[str]]] = field(default=(), repr=False)
 
 
 class PromptTemplates(Protocol):

@@ -293,3 +293,27 @@ def test_a_request_that_waits_gives_up_when_another_ends_the_run(team: Team) -> 
     client = OpenAiEndpoint(team.server.base_url, KEY, team.memory, 2, 30.0, sleep=forever)
     with pytest.raises(LlmRefused):
         client.ask((request(number) for number in range(2)), lambda *_: None)
+
+
+# Money that may be gone
+
+
+def test_answers_that_got_lost_are_counted(team: Team) -> None:
+    team.server.fail(faults.CUT)
+    assert [reply.lost for reply in team.ask(request(1), request(2))] == [1, 0]
+
+
+def test_a_request_that_got_no_answer_at_all_is_handed_over_with_what_it_may_have_cost(team: Team) -> None:
+    team.server.fail(faults.CUT, 2)
+    with pytest.raises(LlmUnavailable):
+        team.ask(request())
+    ((_, reply),) = team.replies
+    assert (reply.samples, reply.lost) == ((), 2)
+
+
+def test_a_refused_connection_costs_nothing(team: Team) -> None:
+    with pytest.raises(LlmUnavailable):
+        team.client(url=f"http://127.0.0.1:{free_port()}/v1").ask(
+            [request()], lambda *reply: team.replies.append(reply)
+        )
+    assert team.replies == []

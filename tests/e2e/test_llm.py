@@ -18,13 +18,15 @@ def test_an_llm_votes_once_people_agree_with_it(demo: Demo, llm_server: LlmServe
     wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
     team.settle()
     llm_server.answer = read_gold
-    assert llm_server.seen == [], "nobody allowed this project to send anything"
-    set_parameters(team, {"llm_policy": "uncertain", "llm_share": 0.2, "llm_left_out": ["awards"]})
-    found = json.loads(demo.prelabel("llm", "estimate", str(team.project), "--json"))
-    assert {item["policy"]: item["tasks"] for item in found["estimates"]}["all"] == 80
-    assert llm_server.seen == []
     for task_id in team.task_ids[:55]:
         team.annotate(task_id, team.gold[task_id])
+    team.settle()
+    assert llm_server.seen == [], "nobody allowed this project to send anything"
+    parameters = {"llm_policy": "uncertain", "llm_share": 0.2, "llm_sample": 50, "llm_left_out": ["awards"]}
+    set_parameters(team, parameters)
+    found = json.loads(demo.prelabel("llm", "estimate", str(team.project), "--json"))
+    assert {item["policy"]: item["tasks"] for item in found["estimates"]}["all"] == 50 + 25
+    assert llm_server.seen == []
     demo.prelabel("llm", "ask", str(team.project))
     wait_for(lambda: any(item["trusted"] for item in report(team)["sources"]), 120, "trust")
     team.settle()
@@ -35,8 +37,8 @@ def test_an_llm_votes_once_people_agree_with_it(demo: Demo, llm_server: LlmServe
     assert any(name.startswith("llm:gold-reader:") for name in sources)
     # Of the open tasks, the share that the policy allows.
     sent = "".join(message["content"] for chat in llm_server.chats for message in chat["messages"])
-    n_sent = sum(json.dumps(review["text"], ensure_ascii=False) in sent for review in load_reviews()[55:80])
-    assert 0 < n_sent <= 16
+    asked = sum(json.dumps(review["text"], ensure_ascii=False) in sent for review in load_reviews()[55:80])
+    assert 0 < asked <= 16
     assert '"awards"' not in sent
     assert '"rating"' in sent
     money = report(team)["usd"]

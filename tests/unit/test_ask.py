@@ -207,10 +207,10 @@ def test_a_killed_worker_is_followed_by_one_that_asks_the_rest(room: Room) -> No
 
 
 def test_the_budget_is_never_exceeded(room: Room) -> None:
-    room.decide(policy=LlmPolicyName.ALL, budget_usd=0.006)
+    room.decide(policy=LlmPolicyName.ALL, budget_usd=0.007)
     assert "budget" in room.ask()
     spending = room.records.spending(room.house.key)
-    assert 0 < spending.total <= 0.006
+    assert 0 < spending.total <= 0.007
     assert spending.held == 0
     assert 0 < len(room.texts) < 100
 
@@ -238,6 +238,19 @@ def test_an_endpoint_that_is_down_costs_nothing_and_is_asked_again(room: Room) -
     room.fault = lambda _: None
     room.ask()
     assert len({text for text in room.texts}) == 100
+
+
+def test_what_may_have_been_charged_without_an_answer_counts_as_spent(room: Room) -> None:
+    room.fault = lambda _: LlmReply(lost=2)
+    room.ask()
+    spending = room.records.spending(room.house.key)
+    assert spending.spent > 10 * 2 * PRICE.of(200, 20)
+    assert spending.held == 0
+    # Nothing was answered, so all of it is asked again.
+    room.fault = lambda _: None
+    n_before = len(room.texts)
+    room.ask()
+    assert len(room.texts) == n_before + 50
 
 
 def test_a_refused_key_ends_the_job(room: Room) -> None:

@@ -103,8 +103,8 @@ class Asking:
     async def ask(self, request: LlmRequest, tries: int = TRIES) -> tuple[LlmReply | None, Fault | None]:
         """The reply with as many samples as were asked for, or the fault that prevented it.
 
-        Both where the endpoint takes no `n`, so that samples are asked for one by one, and one of the later ones
-        failed: those before it are paid.
+        Both where something is paid, or may be, and a fault ended it: where the endpoint takes no `n`, so that samples
+        are asked for one by one, and one of the later ones failed; and where an answer got lost.
         """
         parts: list[LlmReply] = []
         while (missing := request.source.samples - sum(len(part.samples) for part in parts)) > 0:
@@ -112,10 +112,11 @@ class Asking:
             if isinstance(result, LlmReply):
                 parts.append(result)
             elif result.kind in _TURNED_DOWN:
-                reply = merged(parts) if parts else problem_reply(_TURNED_DOWN[result.kind])
-                return reply, result
+                turned_down = merged(parts) if parts else problem_reply(_TURNED_DOWN[result.kind])
+                return replace(turned_down, lost=turned_down.lost + result.lost), result
             else:
-                return (merged(parts) if parts else None), result
+                left = merged([*parts, LlmReply(lost=result.lost)])
+                return (left if left.samples or left.lost else None), result
         return merged(parts), None
 
     async def _part(self, request: LlmRequest, missing: int, tries: int) -> LlmReply | Fault:
@@ -141,7 +142,7 @@ class Asking:
                     self._knowledge.leave_out(request, state, "n")
                 await self.save(model)
                 reply: LlmReply = result.value
-                return replace(reply, latency_s=result.latency_s)
+                return replace(reply, latency_s=result.latency_s, lost=result.lost)
             if result.kind is not FaultKind.UNSUPPORTED:
                 return result
             fault = result

@@ -18,12 +18,10 @@ from backend.adapters.llm.faults import (
 )
 from backend.adapters.llm.pace import MAX_WAIT_S, Pace, backoff_s, used_up_s
 from backend.errors import LlmRefused
+from backend.ports.llm import MOST_CHARGED
 
 TRIES = 6
 """Of one call. With back-off of 1, 2, 4 .. s at most, an endpoint is given half a minute to come back."""
-DOUBTFUL_TRIES = 2
-"""Of a call that ended in a timeout or a cut connection. The endpoint may have answered and charged it, so each further
-one may be paid again."""
 CONNECT_TIMEOUT_S = 10.0
 _NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """The transport's errors before anything was sent. By name: which transport the SDK brings changes with its version."""
@@ -54,10 +52,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What was read from an answer with status 200; `latency_s` of the attempt that brought it."""
+    """A body with status 200, as JSON; `latency_s` of the attempt that brought it. lost: see `LlmReply`."""
 
     value: Any
     latency_s: float
+    lost: int = 0
 
 
 def open_client(base_url: str, key: str, timeout_s: float) -> Any:
@@ -100,7 +99,7 @@ class Calls:
         asked: Asked,
         pace: Pace,
         tries: int = TRIES,
-        doubtful_tries: int = DOUBTFUL_TRIES,
+        doubtful_tries: int = MOST_CHARGED,
     ) -> Answered | Fault:
         """Send until there is an answer, or a fault that a further try would not mend.
 
@@ -118,9 +117,11 @@ class Calls:
             # waits for its turn, however long the queue.
             tried += not (isinstance(result, Fault) and result.limited and self._answered > answered)
             answered = self._answered
+            if isinstance(result, Fault):
+                doubtful += result.kind is FaultKind.DOUBTFUL
+            result = replace(result, lost=doubtful)
             if isinstance(result, Answered) or result.kind not in {FaultKind.WAIT, FaultKind.DOUBTFUL}:
                 return result
-            doubtful += result.kind is FaultKind.DOUBTFUL
             if result.wait_s is not None and result.wait_s > MAX_WAIT_S:
                 return replace(result, message=f"{result.message} It wants us to wait {result.wait_s:.0f} s.")
             if result.wait_s is not None:

@@ -59,7 +59,7 @@ class Fault:
 
     message: safe to show, says what to do. wait_s: the endpoint's word on how long to wait. down: it is a sign that the
     endpoint as a whole doesn't work. missing: the endpoint knows no such address or thing (404, 405).
-    limited: it has had too many requests (429).
+    limited: it has had too many requests (429). lost: see `LlmReply`.
     """
 
     kind: FaultKind
@@ -69,6 +69,7 @@ class Fault:
     down: bool = False
     missing: bool = False
     limited: bool = False
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

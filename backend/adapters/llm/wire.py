@@ -91,12 +91,13 @@ def parse_reply(body: object, samples: int, latency_s: float = 0.0) -> LlmReply 
 
 
 def merged(parts: Sequence[LlmReply]) -> LlmReply:
-    """Replies to the same request, as one: all samples, the sum of tokens and latencies."""
+    """Replies to the same request, as one: all samples, the sum of all else."""
     return LlmReply(
         tuple(sample for part in parts for sample in part.samples),
         sum(part.input_tokens for part in parts),
         sum(part.output_tokens for part in parts),
         sum(part.latency_s for part in parts),
+        sum(part.lost for part in parts),
     )
 
 

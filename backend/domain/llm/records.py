@@ -131,12 +131,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class LlmReply:
-    """What came back for one request: `source.samples` texts, or a problem with none."""
+    """What came back for one request: `source.samples` texts; none when its last try got no answer either.
+
+    lost: tries that got no answer (a timeout, a cut connection) and may have been charged all the same.
+    """
 
     samples: tuple[Sample, ...] = ()
     input_tokens: int = 0
     output_tokens: int = 0
     latency_s: float = 0.0
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)

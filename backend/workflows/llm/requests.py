@@ -16,7 +16,7 @@ from backend.domain.llm.price import estimated_tokens, reservation
 from backend.domain.llm.records import LlmAnswer, LlmReply, LlmRequest, ModelPrice
 from backend.domain.questions import Question
 from backend.errors import BadRequest, ConfigurationError
-from backend.ports.llm import Claim
+from backend.ports.llm import MOST_CHARGED, Claim
 from backend.workflows.llm.view import LlmView, Prompt
 
 CLAIM_S = 900.0
@@ -82,7 +82,7 @@ class Asking:
             if request is None:
                 continue
             wanted = tuple(request.contents.values())
-            most = reservation(request, self.price)
+            most = MOST_CHARGED * reservation(request, self.price)
             source = self.prompt.source
             claim = records.claim(self.view.key, source, wanted, most, policy.budget_usd, self.claim_s)
             if claim is None:
@@ -96,7 +96,7 @@ class Asking:
                 if request is None:
                     records.settle(claim, [], 0.0)
                     continue
-                records.reduce(claim, reservation(request, self.price))
+                records.reduce(claim, MOST_CHARGED * reservation(request, self.price))
             self.claims[tuple(request.contents.values())] = claim
             yield request
 
@@ -206,8 +206,12 @@ def settle_reply(
     claim: Claim,
     tally: Tally,
 ) -> None:
-    """Save the answers of a reply with what it cost, in one step."""
-    if reply.samples and not reply.input_tokens:
+    """Save the answers of a reply with what it cost, in one step; what got lost may have been charged, and counts."""
+    cost = reply.lost * reservation(request, price)
+    if not reply.samples:
+        view.parts.records.settle(claim, [], cost)
+        return
+    if not reply.input_tokens:
         # An endpoint that doesn't count: by length.
         counted = sum(estimated_tokens(sample.text) for sample in reply.samples)
         reply = replace(reply, input_tokens=estimated_tokens(request.system + request.user), output_tokens=counted)
@@ -216,7 +220,7 @@ def settle_reply(
         tally.learn()
     now = view.deps.now()
     answers = [replace(answer, answered_at=now) for answer in read_reply(request, reply, question, price)]
-    view.parts.records.settle(claim, answers, price.of(reply.input_tokens, reply.output_tokens))
+    view.parts.records.settle(claim, answers, cost + price.of(reply.input_tokens, reply.output_tokens))
     tally.add(answers)
 
 

@@ -1,0 +1,28 @@
+"""What a log must not tell."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import structlog
+from backend.bootstrap import configure_logging
+
+configure_logging("INFO")
+
+def work(secret):
+    content = "what a task says"
+    raise RuntimeError("it failed")
+
+try:
+    work("sk-" + "verysecret")
+except RuntimeError:
+    structlog.get_logger().exception("job failed")
+"""
+
+
+def test_a_traceback_in_the_log_shows_where_and_not_with_what() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120)
+    assert "it failed" in done.stderr
+    assert '"work"' in done.stderr
+    assert "what a task says" not in done.stderr
+    assert "sk-verysecret" not in done.stderr
