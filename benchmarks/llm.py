@@ -58,8 +58,6 @@ N_SAMPLE = 100
 N_RULES = 12
 GATE_KAPPA = 0.4
 SURE = 0.8
-OVERHEAD = 100
-"""Characters of a prompt that each task has to pay for beside its own text, when several share a request."""
 
 Gold = NDArray[np.int64]
 
@@ -161,8 +159,8 @@ def value_order(
         cast = np.column_stack([cast, learned])
     n_votes = (cast != ABSTAIN).sum(axis=1)
     against = ((cast != ABSTAIN) & (cast != chosen[:, None])).sum(axis=1) / np.maximum(n_votes, 1)
-    price = np.array([OVERHEAD + len(str(row["text"])) for row in project.data], dtype=np.float64)
-    return worth(1 - posterior.max(axis=1), against, price)
+    # The bar is a share of tasks, so all of them cost the same here.
+    return worth(1 - posterior.max(axis=1), against, np.ones(len(chosen)))
 
 
 def curve(
