@@ -251,6 +251,7 @@ def test_the_most_frequent_problem_stays_when_no_sample_can_be_read() -> None:
     assert outcome(read("?", refused, refused)[0]) == ((), Problem.REFUSAL)
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 30),
     st.integers(0, 10**6),
@@ -356,7 +357,7 @@ NEARLY = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.text() | VALUES.map(json.dumps) | NEARLY, max_size=3), st.sampled_from([SENTIMENT, GENRE]), st.data()
 )

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -137,6 +137,7 @@ def test_reliability_by_hand() -> None:
     assert calibration_error(()) is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 1e-12, 0.3, 0.5, 0.9, 0.99, 1.0]), st.booleans()), max_size=80),
     st.booleans(),

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.domain.llm.content import CUT, MASKED, MAX_CHARACTERS, compile_masks, content_of
@@ -118,12 +118,14 @@ def test_too_deep_values_are_cut() -> None:
     assert len(json.dumps(content_of({"t": deep}, None, (), ()).fields)) < 200
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_any_task_data_gives_json_that_can_be_sent(data: dict[str, object]) -> None:
     content = content_of(data, None, (), MAIL, image_fields=["photo"])
     assert json.dumps(content.fields, ensure_ascii=False, allow_nan=False).encode()
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.just("field"), SECRETS, max_size=1))
 def test_what_a_mask_matches_is_nowhere_in_what_is_sent(data: dict[str, object]) -> None:
     assert "Q" not in json.dumps(content_of(data, None, (), compile_masks(["Q+"])).fields)
