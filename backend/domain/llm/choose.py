@@ -28,7 +28,8 @@ def worth(
     """Tasks in the order of what an answer is worth for its money, the most valuable first: int64 (n,).
 
     Args:
-        uncertainty: (n,), 1 - probability of the suggestion that stands without the answer.
+        uncertainty: (n,), 1 - probability of the suggestion that stands without the answer. (Margin and entropy order
+            two classes alike; on six, with a planted LLM, they end 0.1 and 0.2 points lower with half the tasks asked.)
         disagreement: (n,), share of the sources that contradict it.
         price: (n,) > 0, in any unit.
     """
