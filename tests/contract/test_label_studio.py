@@ -1,5 +1,6 @@
 """The LabelStudio port on the fake and on a real Label Studio."""
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.llm.images import Images
 from backend.domain.suggestions import Suggestion
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
 from backend.ports import LabelStudio, Prediction, Tab
@@ -265,3 +267,20 @@ def test_a_backend_that_label_studio_cant_reach_is_not_connected(demo: Demo) -> 
     with pytest.raises(LabelStudioError) as caught:
         api.connect(project, f"http://localhost:{free_port()}", "Prelabel", None)
     assert caught.value.status == 400
+
+
+def test_an_uploaded_image_can_be_downloaded(demo: Demo) -> None:
+    image = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+    config = """<View><Image name="photo" value="$photo"/><Choices name="tone" toName="photo"><Choice value="Warm"/>
+    <Choice value="Cold"/></Choices></View>"""
+    project, _ = demo.new_project(config, [])
+    with demo.api as api:
+        files = {"file": ("dusk.png", image, "image/png")}
+        api.post(f"/api/projects/{project}/import", files=files).raise_for_status()
+        (task,) = api.get("/api/tasks/", params={"project": project, "fields": "all"}).json()["tasks"]
+    (path,) = task["data"].values()
+    content, kind = LabelStudioApi(demo.url, demo.state["api_key"]).download(path)
+    assert content == image
+    assert kind == "image/png"
+    sent = Images(demo.url, LabelStudioApi(demo.url, demo.state["api_key"]).download)(path)
+    assert sent == f"data:image/png;base64,{base64.b64encode(image).decode()}"
