@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, configure_logging, rules_in
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
@@ -287,7 +288,7 @@ def llm_report(project: ProjectId, as_json: AsJson = False) -> None:
     measure(view)
     records, spending = view.parts.records.sources(view.key), view.parts.records.spending(view.key)
     show = report_json if as_json else report_tables
-    show(out, records, spending, view.policy, notes_on(view, app.settings.openai_base_url))
+    show(out, records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
 
 
 @llm.command("ask")
