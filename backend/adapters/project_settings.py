@@ -6,7 +6,6 @@ must not wait for anything, and every process needs what it said.
 
 import json
 import os
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from backend.domain.llm.content import compile_masks
 from backend.domain.priorities import Strategy
 from backend.errors import BadRequest
 from backend.ports import Policy
@@ -57,11 +57,10 @@ class ProjectParams(BaseModel):
     @field_validator("llm_masks")
     @classmethod
     def _check_masks(cls, masks: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for mask in masks or ():
-            try:
-                re.compile(mask)
-            except re.error as error:
-                raise ValueError(f"{mask!r} is not a regular expression ({error})") from error
+        try:
+            compile_masks(masks or ())
+        except BadRequest as error:
+            raise ValueError(str(error)) from error
         return masks
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from backend.adapters.label_studio import same_address
+from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.connect import (
     SAMPLING,
@@ -175,6 +176,8 @@ def _examine_llm(app: App) -> Finding:
     if unknown:
         fix = "Add them to the file LLM_PRICES; 0 for models of your own."
         return Finding(name, False, f"nobody said what {', '.join(unknown)} costs", fix)
+    # The address may hold a password, which is sent and not shown.
+    address = address_of(settings.openai_base_url)
     key = settings.openai_api_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
@@ -182,10 +185,10 @@ def _examine_llm(app: App) -> Finding:
         status = httpx.get(f"{settings.openai_base_url}/models", headers=headers, timeout=REACH_TIMEOUT_S).status_code
     except httpx.HTTPError as error:
         fix = "Start it, or correct OPENAI_BASE_URL (in a container, localhost is the container itself)."
-        return Finding(name, False, f"{settings.openai_base_url} doesn't answer ({type(error).__name__})", fix)
+        return Finding(name, False, f"{address} doesn't answer ({type(error).__name__})", fix)
     if status in {401, 403}:
-        return Finding(name, False, f"{settings.openai_base_url} refuses the key ({status})", "Correct OPENAI_API_KEY.")
-    said = f"{settings.openai_base_url} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"
+        return Finding(name, False, f"{address} refuses the key ({status})", "Correct OPENAI_API_KEY.")
+    said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"
     return Finding(name, status < 500, said, "" if status < 500 else f"It answers {status}: look into its log.")
 
 

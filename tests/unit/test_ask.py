@@ -13,10 +13,10 @@ from backend.adapters.prompt_templates import JinjaTemplates
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, Job
-from backend.ports.llm import BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
+from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
 from backend.workflows.llm.ask import ask, ask_argument, from_argument
 from backend.workflows.llm.estimate import estimate
-from backend.workflows.llm.view import view_of
+from backend.workflows.llm.view import prompts_of, view_of
 from backend.workflows.suggest import answer
 from tests.llm_fakes import FakeLlmEndpoint
 from tests.unit.house import CONFIG, House, nothing, reviews
@@ -374,6 +374,73 @@ def test_a_batch_is_taken_in_when_it_has_ended(room: Room) -> None:
     assert spending.held == 0
     assert spending.spent == pytest.approx(20 * PRICE.of(200, 20) / 2)
     assert len(room.texts) == 100
+
+
+def test_a_batch_that_was_sent_is_looked_after(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    room.endpoint.bulk_status = BulkStatus.RUNNING
+    room.ask(bulk=True)
+    assert (Job.ASK, room.house.key, ask_argument(None, bulk=True)) in room.house.queue.requests
+
+
+def test_a_batch_that_failed_as_a_whole_is_not_sent_again_at_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.decide(policy=LlmPolicyName.ALL, batch_api=True)
+    room.ask()
+    sent = len(room.endpoint.batches)
+    failed = BulkResult(BulkStatus.ENDED, problem="The batch is failed.")
+    monkeypatch.setattr(room.endpoint, "bulk_fetch", lambda *_: failed)
+    room.house.queue.take()
+    assert "failed" in room.ask()
+    assert len(room.endpoint.batches) == sent
+    assert Job.ASK not in room.house.queue.take()
+    assert room.records.spending(room.house.key).total == 0
+
+
+@pytest.mark.parametrize(
+    "change", [('name="sentiment"', 'name="feeling"'), ('value="Positive"', 'value="Good"')], ids=["question", "label"]
+)
+def test_a_batch_is_read_by_the_question_that_was_asked(room: Room, change: tuple[str, str]) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    room.endpoint.bulk_status = BulkStatus.RUNNING
+    room.ask(bulk=True)
+    room.house.label_studio.update_project(room.house.project, {"label_config": CONFIG.replace(*change)})
+    room.endpoint.bulk_status = BulkStatus.ENDED
+    room.decide(budget_usd=0.0)
+    room.ask()
+    assert room.records.spending(room.house.key).spent == pytest.approx(20 * PRICE.of(200, 20) / 2)
+    # What was paid for counts again with the question that it was asked by.
+    room.house.label_studio.update_project(room.house.project, {"label_config": CONFIG})
+    room.ask()
+    (report,) = [item.report for item in room.records.sources(room.house.key) if item.report["n_answers"]]
+    assert (report["n_answers"], report["n_abstained"]) == (100, 0)
+
+
+def test_what_a_project_forbids_meanwhile_stops_a_job_that_runs(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+
+    def forbidden(_: LlmRequest) -> LlmReply | None:
+        room.decide(forbidden=True)
+        return None
+
+    room.fault = forbidden
+    room.ask()
+    assert len(room.endpoint.asked) == 1
+    assert "forbids" in room.ask()
+
+
+def test_a_template_that_names_neither_question_nor_labels_is_another_source_for_each(
+    room: Room, tmp_path: Path
+) -> None:
+    (tmp_path / "system.jinja").write_text("Say how it sounds.")
+    prompts = set()
+    for config in (CONFIG, CONFIG.replace('"Positive"', '"Good"'), CONFIG.replace('"sentiment"', '"feeling"')):
+        parsed = room.house.deps.parse_label_config(config)
+        templates = JinjaTemplates(tmp_path)
+        assert room.house.deps.llm is not None
+        parts = replace(room.house.deps.llm, templates=templates)
+        found = prompts_of(parts, room.house.llm_policy, parsed, parsed.questions[0], "")
+        prompts |= {prompt.source.prompt for prompt in found if not prompt.source.examples}
+    assert len(prompts) == 3
 
 
 def test_the_estimate_is_what_is_asked(room: Room) -> None:

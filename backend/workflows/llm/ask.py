@@ -47,15 +47,18 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
     argument = ask_argument(policy, bulk=bulk)
     try:
-        running = fetch_bulks(view, tally)
-        for question in view.config.questions:
-            _ask_question(view, question, tally, progress, bulk=bulk or view.policy.batch_api)
+        failed = fetch_bulks(view, tally)
+        bulk = bulk or view.policy.batch_api
+        # A batch that failed as a whole would fail again, each minute: the next training or a person may try it.
+        for question in () if bulk and failed else view.config.questions:
+            _ask_question(view, question, tally, progress, bulk=bulk)
     except LlmUnavailable as error:
         # The loop goes on without it; the next job finds out whether it is back.
         tally.stopped = str(error)
         deps.queue.request(Job.ASK, key, delay_s=RETRY_S, argument=argument)
     else:
-        if running or tally.unfinished:
+        # Also those that were sent just now: only the next job finds out that they have ended.
+        if tally.unfinished or view.parts.records.bulks(key):
             deps.queue.request(Job.ASK, key, delay_s=0 if tally.unfinished else RETRY_S, argument=argument)
     finally:
         if measure(view):

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
-from backend.domain.questions import Question
+from backend.domain.questions import Kind, Question
 from backend.ports.llm import BulkRecord, BulkStatus, Claim
 from backend.workflows.llm.requests import Asking, Tally, price_of, settle_reply
 from backend.workflows.llm.view import LlmView
@@ -31,6 +31,8 @@ def send_bulk(asking: Asking) -> None:
     requests = asking.requests()
     try:
         while batch := list(islice(requests, MAX_REQUESTS)):
+            if asking.view.is_outdated():
+                return
             by_id = {request.bulk_id: request for request in batch}
             claims = {number: asking.claims[tuple(request.contents.values())] for number, request in by_id.items()}
             bulk_id = asking.view.parts.endpoint.bulk_send(batch)
@@ -39,7 +41,7 @@ def send_bulk(asking: Asking) -> None:
                     bulk_id,
                     asking.view.key,
                     {number: claim.id for number, claim in claims.items()},
-                    {number: _remembered(request) for number, request in by_id.items()},
+                    {number: _remembered(request, asking.prompt.question) for number, request in by_id.items()},
                     asking.view.deps.now(),
                 )
             )
@@ -50,44 +52,49 @@ def send_bulk(asking: Asking) -> None:
 
 
 def fetch_bulks(view: LlmView, tally: Tally) -> bool:
-    """Take in what came back of the project's batches; returns whether some are still under way."""
+    """Take in what came back of the project's batches; returns whether one ended without any reply."""
     records = view.parts.records
-    questions = {question.name: question for question in view.config.questions}
-    running = False
+    failed = False
     for bulk in records.bulks(view.key):
         requests = {number: _request(memory) for number, memory in bulk.requests.items()}
         result = view.parts.endpoint.bulk_fetch(bulk.id, requests)
         if result.status is BulkStatus.RUNNING:
-            running = True
             continue
         for number, request in requests.items():
-            _take_in(view, tally, questions, request, result.replies.get(number), bulk.claims[number])
+            question = _question(bulk.requests[number])
+            _take_in(view, tally, question, request, result.replies.get(number), bulk.claims[number])
         records.forget_bulk(bulk.id)
         tally.stopped = result.problem or tally.stopped
-    return running
+        failed = failed or not result.replies
+    return failed
 
 
 def _take_in(
     view: LlmView,
     tally: Tally,
-    questions: Mapping[str, Question],
+    question: Question,
     request: LlmRequest,
     reply: LlmReply | None,
     claim_id: str,
 ) -> None:
     """Save the answers to one request of a batch that has ended; without a reply, its money goes back."""
     claim = Claim(claim_id, tuple(request.contents.values()))
-    question = questions.get(request.source.question)
-    if reply is None or question is None:
+    if reply is None:
         view.parts.records.settle(claim, [], 0.0)
     else:
         settle_reply(view, question, request, reply, price_of(view, request.source.model).in_bulk, claim, tally)
 
 
-def _remembered(request: LlmRequest) -> dict[str, Any]:
-    """What has to be remembered of a request to read its reply."""
-    return {"source": asdict(request.source), "contents": dict(request.contents)}
+def _remembered(request: LlmRequest, question: Question) -> dict[str, Any]:
+    """What has to be remembered of a request to read its reply, also when the label config has changed meanwhile."""
+    return {"source": asdict(request.source), "contents": dict(request.contents), "question": asdict(question)}
 
 
 def _request(memory: Mapping[str, Any]) -> LlmRequest:
     return LlmRequest(LlmSource(**memory["source"]), memory["contents"], "", "", {}, 0)
+
+
+def _question(memory: Mapping[str, Any]) -> Question:
+    said = memory["question"]
+    paths = tuple(tuple(path) for path in said["paths"])
+    return Question(said["name"], said["to_name"], Kind(said["kind"]), tuple(said["labels"]), said["multiple"], paths)

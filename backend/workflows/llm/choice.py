@@ -21,10 +21,10 @@ def sample_rows(view: LlmView, question: Question) -> Rows:
 
     Random by content, so that it stays the same while the project grows.
     """
-    labeled = np.isin(view.sendable, list(view.human(question)))
-    order = view.sendable[sample_order([view.hashes[row] for row in view.sendable])]
-    first = [row for row in order if row in set(view.sendable[labeled].tolist())]
-    rest = [row for row in order if row not in set(first)]
+    labeled = view.human(question)
+    order = view.sendable[sample_order([view.hashes[row] for row in view.sendable])].tolist()
+    first = [row for row in order if row in labeled]
+    rest = [row for row in order if row not in labeled]
     return np.array([*first, *rest][: view.policy.sample], dtype=np.int64)
 
 

@@ -34,7 +34,7 @@ class Tally:
     until: no request is begun after this moment (`Deps.now`). learn: asks for a training; called before answers that
     count are saved. answered: tasks that got an answer, abstentions included; labeled: those that got a label. skipped:
     reason -> number of tasks that could not be sent. stopped: why not all were asked; "" if they were. unfinished: the
-    time was over.
+    time was over, or the project's settings changed.
     """
 
     until: float
@@ -75,7 +75,7 @@ class Asking:
         """One request after the other, its contents claimed and its price reserved."""
         policy, records = self.view.policy, self.view.parts.records
         for chunk in self.chunks():
-            if self.view.deps.now() >= self.tally.until:
+            if self.view.deps.now() >= self.tally.until or self.view.is_outdated():
                 self.tally.unfinished = True
                 return
             request = self.build(chunk)

@@ -77,7 +77,9 @@ def prompts_of(
             )
             text = "\n\n".join(parts.templates.render(policy.prompts, context))
             # Nothing but what the model is told: the same prompt in another project is the same source.
-            told = [parts.templates.text(policy.prompts), text, examples, policy.samples]
+            # The question and its labels too: a template need not name them, but answers are read by them.
+            asked = [question.name, question.labels, question.multiple]
+            told = [parts.templates.text(policy.prompts), text, examples, policy.samples, asked]
             prompt = hashlib.sha256(json.dumps(told).encode()).hexdigest()
             yield Prompt(LlmSource(question.name, model, prompt, examples, policy.samples), question, context, text)
 
@@ -124,6 +126,10 @@ class LlmView:
         """What people chose, see `gold_of`."""
         answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in self.items]
         return gold_of(self.config.questions, answers)
+
+    def is_outdated(self) -> bool:
+        """Whether the project's settings for LLMs have changed since, as to what may be sent above all."""
+        return replace(self.deps.policy(self.key).llm, policy=self.policy.policy) != self.policy
 
     def prompts(self, question: Question) -> list[Prompt]:
         """See `prompts_of`."""
