@@ -96,6 +96,7 @@ def _llm_policy(settings: Settings) -> LlmPolicy:
         examples=settings.llm_examples,
         samples=settings.llm_samples,
         per_request=settings.llm_tasks_per_request,
+        thinking_tokens=settings.llm_thinking_tokens,
         sure=settings.llm_sure,
     )
 

@@ -201,6 +201,13 @@ class Settings(BaseSettings):
     llm_tasks_per_request: int = Field(
         default=5, ge=1, le=100, validation_alias="LLM_TASKS_PER_REQUEST", description="Tasks in one request."
     )
+    llm_thinking_tokens: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        validation_alias="LLM_THINKING_TOKENS",
+        description="Room in each reply for what a reasoning model thinks before it answers; it is paid for.",
+    )
     llm_sure: float = Field(
         default=0.8,
         ge=0,
@@ -229,7 +236,8 @@ class Settings(BaseSettings):
     @classmethod
     def _check_url(cls, value: str) -> str:
         if value and not re.match(r"https?://[^/]+", value):
-            raise ValueError(f"{value!r} is not an address; write for example http://localhost:8080")
+            # The value itself stays out of the message: an address may hold a password.
+            raise ValueError("it is not an address; write for example http://localhost:8080")
         return value.rstrip("/")
 
     @field_validator("lf_databases", mode="before")

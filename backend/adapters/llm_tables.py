@@ -106,6 +106,7 @@ sources = Table(
     Column("calibration", AsJson, nullable=False),
     Column("split", Float),
     Column("report", AsJson, nullable=False),
+    Column("sample", AsJson, nullable=False),
 )
 bulks = Table(
     "llm_bulks",
@@ -173,6 +174,7 @@ def source_row(key: str, record: SourceRecord) -> dict[str, Any]:
         "calibration": asdict(record.calibration),
         "split": record.split,
         "report": dict(record.report),
+        "sample": sorted(record.sample),
     }
 
 
@@ -188,6 +190,7 @@ def source_record(row: Any) -> SourceRecord:
         Calibration(learned["method"], learned["temperature"], knots),
         row["split"],
         row["report"],
+        frozenset(row["sample"]),
     )
 
 

@@ -40,9 +40,10 @@ class ProjectParams(BaseModel):
     llm_examples: Annotated[int | None, Field(ge=0, le=50)] = None
     llm_samples: Annotated[int | None, Field(ge=1, le=20)] = None
     llm_tasks_per_request: Annotated[int | None, Field(ge=1, le=100)] = None
+    llm_thinking_tokens: Annotated[int | None, Field(ge=0, le=100_000)] = None
     llm_sure: Annotated[float | None, Field(ge=0, le=1)] = None
     llm_batch_api: bool | None = None
-    """Send what `all` and `uncertain` ask through the Batch API, cheaper and within a day."""
+    """Everything goes through the Batch API, cheaper and within a day."""
     llm_forbidden: bool | None = None
     """Nothing of this project may be sent to an LLM, whatever else is set."""
     llm_left_out: tuple[str, ...] | None = Field(default=None, strict=False)

@@ -22,6 +22,7 @@ class JinjaTemplates:
     def __init__(self, folder: Path | None) -> None:
         """`folder`: LLM_PROMPTS_DIR; None where a team has no templates of its own."""
         self._folder = folder
+        self._environments: dict[str, SandboxedEnvironment] = {}
 
     def text(self, folder: str) -> str:
         """The two templates with all that they include, as they are now."""
@@ -45,6 +46,12 @@ class JinjaTemplates:
         return system.strip(), user.strip()
 
     def _environment(self, folder: str) -> SandboxedEnvironment:
+        """With its compiled templates, which Jinja compiles anew when their files change."""
+        if folder not in self._environments:
+            self._environments[folder] = self._make_environment(folder)
+        return self._environments[folder]
+
+    def _make_environment(self, folder: str) -> SandboxedEnvironment:
         places = [SHIPPED]
         if self._folder is not None:
             places.insert(0, self._folder)

@@ -39,12 +39,11 @@ def report_tables(
     out: Console, records: Sequence[SourceRecord], spending: Spending, policy: LlmPolicy, notes: Sequence[str]
 ) -> None:
     """Each source: how far people agree with it, whether its votes count, and what it cost."""
-    for record in sorted(records, key=lambda item: (not item.current, item.source.question, item.source.name)):
-        if not record.current and not record.report.get("n_answers"):
-            continue
+    asked = [record for record in records if record.report.get("n_answers")]
+    for record in sorted(asked, key=lambda item: (not item.current, item.source.question, item.source.name)):
         _print_source(out, record, policy)
-    if not records:
-        _say(out, "No LLM was asked yet.")
+    if not asked:
+        _say(out, "No LLM has answered yet.")
     for note in notes:
         _say(out, note)
     _say(out, _about_money(spending, policy))
@@ -79,7 +78,8 @@ def _print_source(out: Console, record: SourceRecord, policy: LlmPolicy) -> None
     _say(
         out,
         f"  {report.get('n_answers', 0)} answers, {report.get('n_abstained', 0)} abstentions"
-        + "".join(f", {count} {name}" for name, count in report.get("problems", {}).items()),
+        + "".join(f", {count} {name}" for name, count in report.get("problems", {}).items())
+        + f"; {report.get('usd', 0.0):.4f} USD",
     )
     if report.get("agreement") is not None:
         low, high = report["agreement_interval"]
@@ -87,7 +87,7 @@ def _print_source(out: Console, record: SourceRecord, policy: LlmPolicy) -> None
         _say(
             out,
             f"  agreement {report['agreement']:.3f} ({low:.3f}-{high:.3f}), kappa {report['kappa']:.3f} "
-            f"({kappa_low:.3f}-{kappa_high:.3f}) on {report['n_compared']} tasks that people labeled",
+            f"({kappa_low:.3f}-{kappa_high:.3f}) on {report['n_compared']} tasks of the sample that people labeled",
         )
         _print_labels(out, report["labels"])
     if report.get("reliability"):

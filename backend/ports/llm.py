@@ -24,11 +24,12 @@ class LlmPolicy:
     """How a team wants LLMs asked in a project (see the settings of the same names).
 
     models: the cheap one first; a second one is asked where the first is unsure. share: of the tasks, that `uncertain`
-    asks about. sample: tasks of the validation sample. gate_kappa: agreement with people (Cohen's kappa) from which
-    its votes count. examples: labeled tasks shown with each request. samples: answers for each task. per_request: tasks
-    in one request. sure: calibrated confidence from which the second model isn't asked. forbidden: nothing may leave.
-    left_out: fields never sent. masks: regular expressions, replaced in whatever is sent. prompts: folder of the
-    project's own templates; "" = the shipped ones. definitions: label -> what it means.
+    asks about. sample: tasks of the validation sample. gate_kappa: agreement with people (Cohen's kappa) from which its
+    votes count. examples: labeled tasks shown with each request. samples: answers for each task. per_request: tasks in
+    one request. thinking_tokens: room in each reply for what a model thinks before it answers. sure: calibrated
+    confidence from which the second model isn't asked. forbidden: nothing may leave. left_out: fields never sent.
+    masks: regular expressions, replaced in whatever is sent. prompts: folder of the project's own templates; "" = the
+    shipped ones. definitions: label -> what it means. batch_api: everything goes through the Batch API.
     """
 
     policy: LlmPolicyName = LlmPolicyName.OFF
@@ -40,6 +41,7 @@ class LlmPolicy:
     examples: int = 4
     samples: int = 1
     per_request: int = 5
+    thinking_tokens: int = 0
     sure: float = 0.8
     forbidden: bool = False
     left_out: tuple[str, ...] = ()
@@ -156,7 +158,8 @@ class SourceRecord:
 
     text: the prompt in full, for the record. current: asked today (False: of an earlier prompt, kept for the record).
     trusted: it passed the gate, so its votes count. calibration: of its confidences. split: calibrated confidence below
-    which a vote goes to the source's second, less trusted column; None = one column. report: as JSON.
+    which a vote goes to the source's second, less trusted column; None = one column. report: as JSON. sample: contents
+    of the random sample on which it is compared with people.
     """
 
     source: LlmSource
@@ -166,6 +169,7 @@ class SourceRecord:
     calibration: Calibration = field(default_factory=Calibration)
     split: float | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
+    sample: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from backend.ports import ANSWERED, Job
 from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
 from backend.workflows.llm.ask import ask, ask_argument, from_argument
 from backend.workflows.llm.estimate import estimate
+from backend.workflows.llm.requests import Asking, most_usd
 from backend.workflows.llm.view import prompts_of, view_of
 from backend.workflows.suggest import answer
 from tests.llm_fakes import FakeLlmEndpoint
@@ -69,6 +70,9 @@ class Room:
         """Of the tasks asked about, in order."""
         return [text for request in self.endpoint.asked for text in asked(request).values()]
 
+    def text(self, task_id: int) -> str:
+        return str(self.house.fake.tasks[task_id].task.data["text"])
+
     def label(self, n: int) -> None:
         self.house.annotate(self.house.task_ids[:n])
 
@@ -97,6 +101,11 @@ def asked(request: LlmRequest) -> dict[str, str]:
     """Text of each task of a request, by id."""
     lines = [json.loads(line) for line in request.user.split("\n") if line.startswith('{"id"')]
     return {line["id"]: line["task"]["text"] for line in lines}
+
+
+def abstaining(request: LlmRequest) -> LlmReply:
+    answers = [{"id": name, "labels": [], "confidence": 0.5} for name in request.contents]
+    return LlmReply((Sample(json.dumps({"answers": answers})),), 200, 20)
 
 
 @pytest.fixture
@@ -253,6 +262,114 @@ def test_what_may_have_been_charged_without_an_answer_counts_as_spent(room: Room
     assert len(room.texts) == n_before + 50
 
 
+def test_one_bad_task_costs_only_itself(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+
+    def filtering(request: LlmRequest) -> LlmReply | None:
+        bad = any(text.endswith(" 17") for text in asked(request).values())
+        return LlmReply((Sample("", problem=Problem.CONTENT_FILTER),), 0, 0) if bad else None
+
+    room.fault = filtering
+    assert "100 tasks answered, 99 with a label" in room.ask()
+    n_asked = len(room.texts)
+    room.ask()
+    assert len(room.texts) == n_asked
+
+
+def test_a_model_that_never_answers_in_form_ends_the_job_early(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    room.fault = lambda _: LlmReply((Sample("", problem=Problem.UNREADABLE),), 100, 280)
+    with pytest.raises(LlmRefused, match="LLM_THINKING_TOKENS"):
+        room.ask()
+    assert len(room.endpoint.asked) == 3
+    # With more room it is another source: nothing of this stands in its way.
+    room.decide(thinking_tokens=2000)
+    room.fault = lambda _: None
+    assert "100 with a label" in room.ask()
+    assert room.endpoint.asked[-1].max_output_tokens > 2000
+
+
+def test_a_tight_budget_is_used_whatever_runs_at_once(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL, budget_usd=0.0085)
+    room.endpoint.concurrency = 8
+    assert "budget" in room.ask()
+    # Not one more request would have fitted in.
+    dearest = max(most_usd(request, PRICE) for request in room.endpoint.asked)
+    assert room.records.spending(room.house.key).spent + dearest > 0.0085
+
+
+def test_the_sample_stays_bounded_while_people_label(room: Room) -> None:
+    room.ask()
+    assert len(room.texts) == 50
+    sampled = set(room.texts)
+    outside = [number for number in room.house.task_ids if room.text(number) not in sampled]
+    room.decide(examples=0)
+    for start in range(0, 50, 10):
+        room.house.annotate(outside[start : start + 10])
+        room.ask()
+    assert len(room.texts) == len(set(room.texts)) <= 100
+
+
+def test_the_share_holds_also_after_people_labeled_what_was_asked(room: Room) -> None:
+    room.label(55)
+    room.decide(policy=LlmPolicyName.UNCERTAIN, share=0.1, examples=0)
+    for _ in range(3):
+        room.ask()
+        sample = set(room.texts[:50])
+        beyond = [number for number in room.house.task_ids[55:] if room.text(number) in set(room.texts) - sample]
+        room.house.annotate(beyond)
+        room.house.learn()
+    assert len(set(room.texts)) == 60
+
+
+def test_what_a_dead_worker_had_claimed_is_asked_later(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+
+    def killed(_: LlmRequest) -> LlmReply | None:
+        raise MemoryError
+
+    room.fault = killed
+    with monkeypatch.context() as dying:
+        dying.setattr(Asking, "give_back", lambda _: None)
+        with pytest.raises(MemoryError):
+            room.ask()
+    room.fault = lambda _: None
+    room.house.queue.take()
+    assert "5 claimed by other workers" in room.ask()
+    assert (Job.ASK, room.house.key, 0) in room.house.queue.requests
+    room.house.clock += 1000
+    assert "5 tasks answered" in room.ask()
+
+
+def test_a_near_duplicate_is_no_example_in_any_script(room: Room) -> None:
+    sentences = [f"这部电影的{word}非常精彩演员的表演也很出色" for word in ("情节", "音乐")] + [
+        f"{first}{second}"
+        for first in ("食物", "天气", "城市", "火车", "书本")
+        for second in ("很好", "很坏", "一般", "不错")
+    ]
+    project = room.house.label_studio.add_project(CONFIG, [{"text": text} for text in sentences])
+    key = f"{project}.1767225600-aaaaaaaa"
+    numbers = sorted(room.house.label_studio.fakes[project].tasks)
+    for place, number in enumerate(numbers[1:]):
+        label = ("Positive", "Negative")[place % 2]
+        room.house.label_studio.annotate(project, number, {"sentiment": (label,)})
+    room.fault = abstaining
+    ask(room.house.deps, key, nothing)
+    (request,) = [item for item in room.endpoint.asked if sentences[0] in asked(item).values()]
+    examples = request.user.split("Tasks to label")[0]
+    assert sentences[1] not in examples
+    assert '"labels"' in examples
+
+
+def test_a_batch_is_taken_in_also_after_asking_was_turned_off(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    room.ask(bulk=True)
+    room.decide(policy=LlmPolicyName.OFF)
+    assert "policy is off" in room.ask()
+    assert room.records.spending(room.house.key).held == 0
+    assert room.records.spending(room.house.key).spent > 0
+
+
 def test_a_refused_key_ends_the_job(room: Room) -> None:
     def refused(_: LlmRequest) -> LlmReply | None:
         raise LlmRefused("OPENAI_API_KEY was refused")
@@ -267,7 +384,7 @@ def test_left_out_and_masked_content_never_leaves(room: Room) -> None:
     config = CONFIG.replace("<Text ", '<Header value="$n of $rating"/><Text ')
     room.house.label_studio.update_project(room.house.project, {"label_config": config})
     room.decide(left_out=("rating",), masks=(r"number \d+",))
-    room.fault = lambda _: LlmReply((Sample("{}"),), 1, 1)
+    room.fault = abstaining
     room.ask()
     sent = "".join(request.system + request.user for request in room.endpoint.asked)
     assert "film" in sent
@@ -286,11 +403,11 @@ def test_only_what_annotators_see_is_sent(room: Room) -> None:
 def test_the_second_model_is_asked_where_the_first_is_unsure(room: Room) -> None:
     room.label(60)
     room.decide(policy=LlmPolicyName.ALL, models=("small", "large"), examples=0)
-    abstaining = LlmReply((Sample("", problem=Problem.REFUSAL),), 10, 1)
+    refusing = LlmReply((Sample("", problem=Problem.REFUSAL),), 10, 1)
 
     def hesitating(request: LlmRequest) -> LlmReply | None:
         some = any("weak" in text for text in asked(request).values())
-        return abstaining if request.source.model == "small" and some else None
+        return refusing if request.source.model == "small" and some else None
 
     room.fault = hesitating
     room.decide(per_request=1)

@@ -404,3 +404,17 @@ def test_labels_are_not_listed_when_strict_mode_would_refuse_so_many(n: int, len
     labels = tuple(f"{index:0{length}}" for index in range(n))
     schema = reply_schema(Question("q", "text", Kind.TAXONOMY, labels), ["t1"])
     assert "enum" not in json.dumps(schema["properties"]["answers"]["items"]["properties"]["labels"])
+
+
+def test_what_a_model_thinks_first_is_skipped() -> None:
+    thought = '<think>\nIt could be {"answers": []} ...\n</think>\n\n'
+    assert outcome(read(thought + said(one()))[0]) == POSITIVE
+    assert outcome(read(f"{thought}```json\n{said(one())}\n```")[0]) == POSITIVE
+    assert outcome(read("<think>cut off before it answers")[0]) == UNREADABLE
+
+
+def test_a_number_of_stars_is_a_rating() -> None:
+    stars = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4"))
+    assert read(said(one(labels=[4])), question=stars)[0].labels == ("4",)
+    assert outcome(read(said(one(labels=[True])), question=stars)[0]) == UNREADABLE
+    assert outcome(read(said(one(labels=[5])), question=stars)[0]) == OFF_LIST

@@ -1,16 +1,9 @@
 """Which tasks an LLM's answer is worth its price for."""
 
-import time
-from types import SimpleNamespace
-from typing import cast
-
 import numpy as np
 
 from backend.domain.llm.choose import sample_order, unsure, worth
 from backend.domain.llm.records import Calibration, LlmAnswer, Problem
-from backend.domain.questions import Question
-from backend.workflows.llm.choice import sample_rows
-from backend.workflows.llm.view import LlmView
 
 
 def test_the_sample_stays_while_the_project_grows() -> None:
@@ -45,18 +38,3 @@ def test_the_second_model_gets_what_the_first_is_unsure_of() -> None:
     # It says 0.9, and is right in half of the cases.
     halved = Calibration("isotonic", knots=((0.0, 0.0), (1.0, 0.55)))
     assert unsure(answers, halved, 0.8).tolist() == [0, 1, 2, 3]
-
-
-def test_the_sample_of_a_large_project_is_chosen_in_no_time() -> None:
-    n = 20_000
-    view = SimpleNamespace(
-        sendable=np.arange(n),
-        hashes=[str(row) for row in range(n)],
-        human=lambda _: dict.fromkeys(range(0, n, 2), ("Positive",)),
-        policy=SimpleNamespace(sample=100),
-    )
-    began = time.perf_counter()
-    rows = sample_rows(cast("LlmView", view), cast("Question", None))
-    assert time.perf_counter() - began < 5
-    assert rows.size == 100
-    assert (rows % 2 == 0).all()

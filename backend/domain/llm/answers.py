@@ -18,7 +18,7 @@ from typing import Any
 from backend.domain.llm.confidence import TokenMap
 from backend.domain.llm.json_text import Cursor, NotJson, Value
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem, Sample
-from backend.domain.questions import Question
+from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Answer
 
 MAX_ENUM = 500
@@ -29,6 +29,8 @@ LONG_ENUM = 250
 MAX_CHARACTERS = 1_000_000
 """A longer reply is not read: no question has that many answers."""
 
+_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+"""What some reasoning models write before they answer."""
 _FENCE = "```"
 _OPEN_FENCE = re.compile(r"\s*```(?:json)?[ \t]*\r?\n")
 
@@ -185,8 +187,10 @@ def _items(sample: Sample) -> list[Value]:
     text = sample.text
     if len(text) > MAX_CHARACTERS:
         return []
-    opened = _OPEN_FENCE.match(text)
-    start, body = (opened.end(), text.rstrip().removesuffix(_FENCE)) if opened else (0, text)
+    thought = _THOUGHT.match(text)
+    begin = thought.end() if thought else 0
+    opened = _OPEN_FENCE.match(text, begin)
+    start, body = (opened.end(), text.rstrip().removesuffix(_FENCE)) if opened else (begin, text)
     cursor = Cursor(body, start)
     items: list[Value] = []
     try:
@@ -205,6 +209,9 @@ def _items(sample: Sample) -> list[Value]:
 def _read_answer(answer: Mapping[str, object], text: str, start: int, question: Question, tokens: TokenMap) -> _Said:
     """One item of the array, which begins at text[start:]."""
     given = answer.get("labels")
+    if question.kind is Kind.RATING and isinstance(given, list):
+        # A star is a number to models that aren't held to the schema.
+        given = [str(label) if isinstance(label, int) and not isinstance(label, bool) else label for label in given]
     if not isinstance(given, list) or not all(isinstance(label, str) for label in given):
         return _UNREADABLE
     if not all(label in question.labels for label in given):

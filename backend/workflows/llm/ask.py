@@ -12,7 +12,7 @@ from backend.ports.llm import LlmPolicyName
 from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
-from backend.workflows.llm.requests import Asking, Tally, price_of
+from backend.workflows.llm.requests import CLAIM_S, Asking, Tally, price_of
 from backend.workflows.llm.view import LlmView, Prompt, view_of, why_idle
 from backend.workflows.mirror import open_project
 
@@ -38,7 +38,8 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
         ConfigurationError: the price of a model is unknown, or a template can't be used.
     """
     idle = why_idle(deps, key, policy)
-    if idle:
+    # What was paid for is taken in also after a team has turned asking off.
+    if idle and (deps.llm is None or not deps.llm.records.bulks(key)):
         return idle
     opened = open_project(deps, key, progress)
     if opened is None:
@@ -50,16 +51,22 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
         failed = fetch_bulks(view, tally)
         bulk = bulk or view.policy.batch_api
         # A batch that failed as a whole would fail again, each minute: the next training or a person may try it.
-        for question in () if bulk and failed else view.config.questions:
+        for question in () if idle or (bulk and failed) else view.config.questions:
             _ask_question(view, question, tally, progress, bulk=bulk)
+        tally.stopped = tally.stopped or idle
     except LlmUnavailable as error:
         # The loop goes on without it; the next job finds out whether it is back.
         tally.stopped = str(error)
         deps.queue.request(Job.ASK, key, delay_s=RETRY_S, argument=argument)
     else:
-        # Also those that were sent just now: only the next job finds out that they have ended.
-        if tally.unfinished or view.parts.records.bulks(key):
-            deps.queue.request(Job.ASK, key, delay_s=0 if tally.unfinished else RETRY_S, argument=argument)
+        if tally.unfinished:
+            deps.queue.request(Job.ASK, key, argument=argument)
+        elif view.parts.records.bulks(key):
+            # Also those that were sent just now: only the next job finds out that they have ended.
+            deps.queue.request(Job.ASK, key, delay_s=RETRY_S, argument=argument)
+        elif tally.elsewhere:
+            # Once the claims of a worker that died have ended.
+            deps.queue.request(Job.ASK, key, delay_s=CLAIM_S, argument=argument)
     finally:
         if measure(view):
             tally.learn()
@@ -88,14 +95,12 @@ def _learn_soon(deps: Deps, key: str) -> Callable[[], None]:
 def _ask_question(view: LlmView, question: Question, tally: Tally, progress: Progress, *, bulk: bool) -> None:
     """Ask all that the policy names of one question: a random sample, then the rest, the cheap model first."""
     before: list[LlmSource] = []
-    for model in view.policy.models:
-        prompts = [prompt for prompt in view.prompts(question) if prompt.source.model == model]
-        # With examples as soon as there are enough; answers given without them count, and aren't asked for again.
-        prompt = prompts[-1] if view.is_ready_for_examples(question) else prompts[0]
-        sources = [item.source for item in prompts]
-        sample = sample_rows(view, question)
+    for prompt, sources in view.to_ask(question):
+        sample = sample_rows(view, question, prompt.source)
+        # Before it is sent: what is in the sample stays in it.
+        measure(view, {prompt.source: sample})
         known = view.answers(prompt.source, sample)
-        _ask_about(view, prompt, [row for row in sample if row not in known], tally, progress, bulk=bulk)
+        _ask_about(view, prompt, [row for row in sample.tolist() if row not in known], tally, progress, bulk=bulk)
         if view.policy.policy is LlmPolicyName.SAMPLE:
             continue
         measure(view)
@@ -103,7 +108,7 @@ def _ask_question(view: LlmView, question: Question, tally: Tally, progress: Pro
             # Votes that may never count would be a waste; `all` says that they are wanted all the same.
             tally.stopped = tally.stopped or f"{prompt.source.name} hasn't passed the validation gate"
             continue
-        rows = unsure_rows(view, before, sources) if before else policy_rows(view, question, sources)
+        rows = unsure_rows(view, before, sources) if before else policy_rows(view, question, prompt, sources)
         # The sample was asked about just now, whatever came of it.
         _ask_about(view, prompt, rows[~np.isin(rows, sample)].tolist(), tally, progress, bulk=bulk)
         before = sources
@@ -125,6 +130,8 @@ def _ask_about(
         progress(f"asking {prompt.source.model}", tally.answered, len(rows))
 
     try:
-        view.parts.endpoint.ask(asking.requests(), answered)
+        # Again for tasks that a request was turned down for, and for money that others of them had reserved.
+        while asking.left and not tally.unfinished:
+            view.parts.endpoint.ask(asking.requests(), answered)
     finally:
         asking.give_back()

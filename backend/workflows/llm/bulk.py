@@ -1,8 +1,7 @@
 """Bulk: what is asked through the Batch API, cheaper and within a day. A batch outlives the worker that sent it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from itertools import islice
 from typing import Any
 
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
@@ -15,6 +14,8 @@ CLAIM_S = 26 * 3600.0
 """The Batch API takes up to a day."""
 MAX_REQUESTS = 5000
 """Requests in one batch: endpoints take up to 50,000, and so many fit into memory."""
+MAX_CHARACTERS = 30_000_000
+"""Of all requests in one batch. Endpoints take 200 MB; a character has up to 6 bytes in JSON."""
 
 
 def send_bulk(asking: Asking) -> None:
@@ -30,7 +31,7 @@ def send_bulk(asking: Asking) -> None:
     records = asking.view.parts.records
     requests = asking.requests()
     try:
-        while batch := list(islice(requests, MAX_REQUESTS)):
+        for batch in _batches(requests):
             if asking.view.is_outdated():
                 return
             by_id = {request.bulk_id: request for request in batch}
@@ -49,6 +50,20 @@ def send_bulk(asking: Asking) -> None:
                 del asking.claims[tuple(request.contents.values())]
     finally:
         asking.give_back()
+
+
+def _batches(requests: Iterator[LlmRequest]) -> Iterator[list[LlmRequest]]:
+    batch: list[LlmRequest] = []
+    size = 0
+    for request in requests:
+        length = len(request.system) + len(request.user) + len(str(request.schema)) + sum(map(len, request.images))
+        if batch and (len(batch) == MAX_REQUESTS or size + length > MAX_CHARACTERS):
+            yield batch
+            batch, size = [], 0
+        batch.append(request)
+        size += length
+    if batch:
+        yield batch
 
 
 def fetch_bulks(view: LlmView, tally: Tally) -> bool:

@@ -1,4 +1,4 @@
-"""Which tasks a policy names, as rows of a view; the most valuable ones first."""
+"""Which tasks an LLM is asked about, as rows of a view; the most valuable ones first."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,46 +11,51 @@ from backend.domain.llm.records import Calibration, LlmSource
 from backend.domain.questions import Question
 from backend.errors import ModelMissing
 from backend.ports.llm import LlmPolicyName
-from backend.workflows.llm.view import LlmView
+from backend.workflows.llm.view import LlmView, Prompt
 
 Rows = NDArray[np.int64]
 
 
-def sample_rows(view: LlmView, question: Question) -> Rows:
-    """The validation sample: a random one of what people labeled, filled up with a random one of the rest.
+def sample_rows(view: LlmView, question: Question, source: LlmSource) -> Rows:
+    """The source's validation sample: random tasks that people labeled, filled up with random ones of the rest.
 
-    Random by content, so that it stays the same while the project grows.
+    What is in it stays in it. So when people label others than it was filled up with, it grows, to twice the policy's
+    size at most. Random by content, whatever the order in which people label.
     """
+    record = view.record(source)
+    before = record.sample if record else frozenset[str]()
     labeled = view.human(question)
     order = view.sendable[sample_order([view.hashes[row] for row in view.sendable])].tolist()
-    first = [row for row in order if row in labeled]
-    rest = [row for row in order if row not in labeled]
-    return np.array([*first, *rest][: view.policy.sample], dtype=np.int64)
+    inside = [row for row in order if view.hashes[row] in before]
+    outside = [row for row in order if view.hashes[row] not in before]
+    size = view.policy.sample
+    judged = sum(row in labeled for row in inside)
+    added = [row for row in outside if row in labeled][: max(0, size - judged)]
+    fill = [row for row in outside if row not in labeled][: max(0, size - len(inside) - len(added))]
+    return np.array([*inside, *added, *fill], dtype=np.int64)
 
 
-def policy_rows(view: LlmView, question: Question, sources: Sequence[LlmSource]) -> Rows:
+def policy_rows(view: LlmView, question: Question, prompt: Prompt, sources: Sequence[LlmSource]) -> Rows:
     """The rows that the policy names besides the sample: open tasks that none of some sources has answered."""
-    rows = _open_rows(view)
-    asked = set[int]().union(*(view.answers(source, rows) for source in sources))
-    left = np.array([row for row in rows if int(row) not in asked], dtype=np.int64)
+    left = _without(_open_rows(view), answered(view, sources))
     match view.policy.policy:
         case LlmPolicyName.ALL:
             return left
         case LlmPolicyName.UNCERTAIN:
-            beyond_sample = asked - set(sample_rows(view, question).tolist())
-            quota = int(view.policy.share * len(view.items)) - len(beyond_sample)
-            return _by_worth(view, question, left)[: max(quota, 0)]
+            # Whatever was asked beyond the sample is part of the share, also if people have labeled it since.
+            beyond = len(answered(view, sources) - set(sample_rows(view, question, prompt.source).tolist()))
+            quota = int(view.policy.share * len(view.items)) - beyond
+            return _by_worth(view, question, prompt, left)[: max(quota, 0)]
         case _:
             return left[:0]
 
 
 def unsure_rows(view: LlmView, first: Sequence[LlmSource], second: Sequence[LlmSource]) -> Rows:
     """Open tasks of which a first model's answer isn't sure, and that a second one hasn't answered."""
-    rows = _open_rows(view)
-    done = set[int]().union(*(view.answers(source, rows) for source in second))
+    rows = _without(_open_rows(view), answered(view, second))
     found: list[int] = []
     for source in first:
-        answers = {row: answer for row, answer in view.answers(source, rows).items() if row not in done}
+        answers = view.answers(source, rows)
         record = view.record(source)
         calibration = record.calibration if record else Calibration()
         places = unsure(list(answers.values()), calibration, view.policy.sure)
@@ -58,12 +63,21 @@ def unsure_rows(view: LlmView, first: Sequence[LlmSource], second: Sequence[LlmS
     return np.array(sorted(set(found)), dtype=np.int64)
 
 
+def answered(view: LlmView, sources: Sequence[LlmSource]) -> set[int]:
+    """Rows that any of some sources has answered."""
+    return set[int]().union(*(view.answers(source, view.sendable) for source in sources))
+
+
 def _open_rows(view: LlmView) -> Rows:
     is_open = np.array([view.items[row].task.is_open for row in view.sendable], dtype=np.bool_)
     return view.sendable[is_open]
 
 
-def _by_worth(view: LlmView, question: Question, rows: Rows) -> Rows:
+def _without(rows: Rows, others: set[int]) -> Rows:
+    return np.array([row for row in rows if int(row) not in others], dtype=np.int64)
+
+
+def _by_worth(view: LlmView, question: Question, prompt: Prompt, rows: Rows) -> Rows:
     """Tasks where an answer is worth most for its money come first.
 
     What the current version says of a task that no LLM has answered, it says from rules and classifier alone.
@@ -84,9 +98,10 @@ def _by_worth(view: LlmView, question: Question, rows: Rows) -> Rows:
             for item in suggested
         ]
     )
-    price = np.array([estimated_tokens(str(view.contents[row].fields)) for row in rows], dtype=np.float64)
-    order = worth(uncertainty, disagreement, price)
-    return rows[order]
+    # A task's share of what all tasks of a request have in common, and the task itself.
+    shared = estimated_tokens(prompt.text) / view.policy.per_request
+    price = np.array([shared + estimated_tokens(str(view.contents[row].fields)) for row in rows], dtype=np.float64)
+    return rows[worth(uncertainty, disagreement, price)]
 
 
 def _disagreement(votes: Mapping[str, str], answer: tuple[str, ...]) -> float:

@@ -8,7 +8,6 @@ import numpy as np
 from backend.domain.llm.price import estimated_tokens
 from backend.domain.llm.records import LlmSource
 from backend.domain.questions import Question
-from backend.errors import BadRequest
 from backend.ports.llm import LlmPolicyName
 from backend.workflows.llm.choice import Rows, policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.requests import Asking, Tally, most_output_tokens, price_of
@@ -49,10 +48,8 @@ def estimate(view: LlmView, concurrency: int) -> list[Estimate]:
         as_if = replace(view, policy=replace(view.policy, policy=name))
         for question in view.config.questions:
             before: list[LlmSource] = []
-            for model in view.policy.models:
-                prompts = [item for item in view.prompts(question) if item.source.model == model]
-                prompt = prompts[-1] if view.is_ready_for_examples(question) else prompts[0]
-                sources = [item.source for item in prompts]
+            for prompt, sources in view.to_ask(question):
+                model = prompt.source.model
                 rows = _left(as_if, question, prompt, sources, before)
                 of_question = _of_rows(as_if, prompt, rows, concurrency, name, at_most=bool(before))
                 found[name, model] = _sum(found.get((name, model)), of_question)
@@ -64,12 +61,12 @@ def _left(
     view: LlmView, question: Question, prompt: Prompt, sources: list[LlmSource], before: list[LlmSource]
 ) -> list[int]:
     """Rows that a source would be asked about, most valuable first."""
-    sample = sample_rows(view, question)
+    sample = sample_rows(view, question, prompt.source)
     known = view.answers(prompt.source, sample)
-    rest: Rows = policy_rows(view, question, sources)
+    rest: Rows = policy_rows(view, question, prompt, sources)
     if before:
         # Not yet answered by the first model: it may be unsure of any of them.
-        unasked = policy_rows(view, question, before)
+        unasked = policy_rows(view, question, prompt, before)
         rest = np.union1d(unsure_rows(view, before, sources), unasked)
     return list(dict.fromkeys([*(int(row) for row in sample if int(row) not in known), *rest.tolist()]))
 
@@ -78,13 +75,12 @@ def _of_rows(
     view: LlmView, prompt: Prompt, rows: list[int], concurrency: int, name: LlmPolicyName, *, at_most: bool
 ) -> Estimate:
     price = price_of(view, prompt.source.model)
+    if view.policy.batch_api:
+        price = price.in_bulk
     asking = Asking(view, prompt, rows, price, Tally(until=math.inf, learn=lambda: None))
     chunks = list(asking.chunks())
     some = [chunks[place] for place in np.linspace(0, len(chunks) - 1, min(TRIED, len(chunks))).astype(int)]
-    try:
-        tried = [request for chunk in some if (request := asking.build(chunk)) is not None]
-    except BadRequest:
-        tried = []
+    tried = [request for chunk in some if (request := asking.build(chunk)) is not None]
     per_request = np.mean([estimated_tokens(item.system + item.user) for item in tried]) if tried else 0.0
     images = np.mean([len(item.images) for item in tried]) * price.image_tokens if tried else 0.0
     n_input = round((per_request + images) * len(chunks))

@@ -1,31 +1,43 @@
 """Measure: how often each LLM source is right, by people's labels, and whether its votes count."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from backend.domain.llm.gate import SourceReport, report_source
-from backend.domain.questions import Question
+from backend.domain.llm.gate import report_source
+from backend.domain.llm.records import LlmSource
 from backend.ports.llm import SourceRecord
-from backend.workflows.llm.view import LlmView, Prompt
+from backend.workflows.llm.choice import Rows
+from backend.workflows.llm.view import LlmView
 
 
-def measure(view: LlmView) -> bool:
-    """Compare all answers with people's labels, and remember what came of it; returns whether other votes count now.
+def measure(view: LlmView, samples: Mapping[LlmSource, Rows] | None = None) -> bool:
+    """Compare the samples' answers with people's labels, and remember what came of it; returns whether other votes
+    count now.
 
     Sources of earlier prompts stay on record. Nothing is asked.
+
+    Args:
+        view: the project.
+        samples: rows that are in a source's sample from now on, besides those that are in it already.
     """
     before = {item.source: item for item in view.parts.records.sources(view.key)}
-    now = {record.source: record for record in _measured(view)}
+    contents = {source: item.sample for source, item in before.items()}
+    for source, rows in (samples or {}).items():
+        contents[source] = contents.get(source, frozenset()) | {view.hashes[row] for row in rows}
+    now = {record.source: record for record in _measured(view, contents)}
     past = [replace(item, current=False, trusted=False) for source, item in before.items() if source not in now]
     view.parts.records.save_sources(view.key, [*now.values(), *past])
     voting = {(item.source, item.split) for item in before.values() if item.trusted}
     return voting != {(item.source, item.split) for item in now.values() if item.trusted}
 
 
-def _measured(view: LlmView) -> Iterator[SourceRecord]:
+def _measured(view: LlmView, samples: Mapping[LlmSource, frozenset[str]]) -> Iterator[SourceRecord]:
     for question in view.config.questions:
+        human = view.human(question)
         for prompt in view.prompts(question):
-            report = report_of(view, question, prompt)
+            sample = samples.get(prompt.source, frozenset())
+            judged = {row: labels for row, labels in human.items() if view.hashes[row] in sample}
+            report = report_source(question, view.answers(prompt.source, view.sendable), judged)
             yield SourceRecord(
                 source=prompt.source,
                 text=prompt.text,
@@ -34,11 +46,5 @@ def _measured(view: LlmView) -> Iterator[SourceRecord]:
                 calibration=report.calibration,
                 split=report.split,
                 report=report.to_dict(),
+                sample=sample,
             )
-
-
-def report_of(view: LlmView, question: Question, prompt: Prompt) -> SourceReport:
-    """One source's answers to the tasks that people labeled."""
-    human = view.human(question)
-    answers = view.answers(prompt.source, view.sendable)
-    return report_source(question, answers, human)

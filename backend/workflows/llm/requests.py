@@ -1,5 +1,6 @@
 """Requests of one source on their way: money is reserved before each, its answers are saved before the next."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,9 +14,9 @@ from backend.domain.audit import is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
 from backend.domain.llm.price import estimated_tokens, reservation
-from backend.domain.llm.records import LlmAnswer, LlmReply, LlmRequest, ModelPrice
+from backend.domain.llm.records import LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
 from backend.domain.questions import Question
-from backend.errors import BadRequest, ConfigurationError
+from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports.llm import MOST_CHARGED, Claim
 from backend.workflows.llm.view import LlmView, Prompt
 
@@ -27,14 +28,27 @@ TOKENS_PER_LABEL = 2
 """Room for each byte of a label: no tokenizer needs more than one, and JSON escapes some."""
 
 
+MAX_CHARACTERS = 12_000
+"""Of the tasks in one request, unless one alone has more: models lose track in long prompts."""
+MAX_TEACHING = 5000
+"""Labeled tasks among which examples are looked for."""
+NEAR = 0.75
+"""Cosine from which two tasks are near-duplicates, by pieces of words. In the sample project no two reviews reach 0.5;
+a review has 0.9 with itself after three typing errors, a Chinese sentence 0.8 after one word was changed."""
+TURNED_DOWN = {Problem.CONTENT_FILTER, Problem.REJECTED}
+UNREAD_ALIKE = 3
+"""Replies that can't be read, at the start of asking, after which the fault is in how the model is asked."""
+
+
 @dataclass
 class Tally:
     """What became of one job's asking.
 
     until: no request is begun after this moment (`Deps.now`). learn: asks for a training; called before answers that
     count are saved. answered: tasks that got an answer, abstentions included; labeled: those that got a label. skipped:
-    reason -> number of tasks that could not be sent. stopped: why not all were asked; "" if they were. unfinished: the
-    time was over, or the project's settings changed.
+    reason -> number of tasks that could not be sent. elsewhere: tasks that other workers were asking about, or had
+    claimed when they died. stopped: why not all were asked; "" if they were. unfinished: the time was over, or the
+    project's settings changed.
     """
 
     until: float
@@ -42,6 +56,7 @@ class Tally:
     answered: int = 0
     labeled: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    elsewhere: int = 0
     stopped: str = ""
     unfinished: bool = False
 
@@ -54,6 +69,7 @@ class Tally:
         """For a person: what was asked, and what was not and why."""
         parts = [f"{self.answered} tasks answered, {self.labeled} with a label"]
         parts += [f"{count} not sent: {reason}" for reason, count in self.skipped.items()]
+        parts += [f"{self.elsewhere} claimed by other workers"] if self.elsewhere else []
         parts += [self.stopped] if self.stopped else []
         return "; ".join([*parts, "going on"] if self.unfinished else parts)
 
@@ -70,40 +86,74 @@ class Asking:
     claim_s: float = CLAIM_S
     claims: dict[tuple[str, ...], Claim] = field(default_factory=dict)
     """Of requests without an answer yet, by their contents."""
+    left: deque[list[int]] = field(init=False)
+    """Rows of the requests that are still to be sent."""
+    _unread: int = 0
+    """Replies without a readable answer, before the first one with any."""
+    _was_read: bool = False
+
+    def __post_init__(self) -> None:
+        self.left = deque(self.chunks())
 
     def requests(self) -> Iterator[LlmRequest]:
-        """One request after the other, its contents claimed and its price reserved."""
-        policy, records = self.view.policy, self.view.parts.records
-        for chunk in self.chunks():
+        """One request after the other, its contents claimed and its price reserved.
+
+        It ends early where money is short only because requests under way have reserved it: what is `left` can be asked
+        once they have ended.
+        """
+        while self.left:
             if self.view.deps.now() >= self.tally.until or self.view.is_outdated():
                 self.tally.unfinished = True
                 return
+            chunk = self.left.popleft()
             request = self.build(chunk)
             if request is None:
                 continue
-            wanted = tuple(request.contents.values())
-            most = MOST_CHARGED * reservation(request, self.price)
-            source = self.prompt.source
-            claim = records.claim(self.view.key, source, wanted, most, policy.budget_usd, self.claim_s)
+            claim = self._claim(request)
             if claim is None:
-                if records.spending(self.view.key).total + most > policy.budget_usd:
-                    self.tally.stopped = f"the budget of {policy.budget_usd:.2f} USD (LLM_BUDGET_USD) is used up"
-                    return
-                # Others have asked about all of them meanwhile.
-                continue
-            if len(claim.contents) < len(wanted):
+                if not self._is_short(request):
+                    self.tally.elsewhere += len(chunk)
+                    continue
+                if self.claims:
+                    self.left.appendleft(chunk)
+                else:
+                    budget = self.view.policy.budget_usd
+                    self.tally.stopped = f"the budget of {budget:g} USD (LLM_BUDGET_USD) is used up or reserved"
+                    self.left.clear()
+                return
+            if len(claim.contents) < len(request.contents):
+                self.tally.elsewhere += len(request.contents) - len(claim.contents)
                 request = self.build([row for row in chunk if self.view.hashes[row] in claim.contents])
                 if request is None:
-                    records.settle(claim, [], 0.0)
+                    self.view.parts.records.settle(claim, [], 0.0)
                     continue
-                records.reduce(claim, MOST_CHARGED * reservation(request, self.price))
+                self.view.parts.records.reduce(claim, most_usd(request, self.price))
             self.claims[tuple(request.contents.values())] = claim
             yield request
 
     def answer(self, request: LlmRequest, reply: LlmReply) -> None:
-        """Save what came back, and what it cost."""
+        """Save what came back, and what it cost.
+
+        Of several tasks in a request that is turned down, one may be to blame: each is asked alone then.
+
+        Raises:
+            LlmRefused: no reply so far could be read.
+        """
         claim = self.claims.pop(tuple(request.contents.values()))
-        settle_reply(self.view, self.prompt.question, request, reply, self.price, claim, self.tally)
+        if len(request.contents) > 1 and any(sample.problem in TURNED_DOWN for sample in reply.samples):
+            self.view.parts.records.settle(claim, [], cost_of(request, reply, self.price))
+            rows = {self.view.hashes[row]: row for row in self.rows}
+            self.left.extend([rows[content]] for content in request.contents.values())
+            return
+        answers = settle_reply(self.view, self.prompt.question, request, reply, self.price, claim, self.tally)
+        unread = bool(answers) and all(answer.problem is Problem.UNREADABLE for answer in answers)
+        self._unread += unread
+        self._was_read |= bool(answers) and not unread
+        if self._unread >= UNREAD_ALIKE and not self._was_read:
+            raise LlmRefused(
+                f"{self.prompt.source.model} doesn't answer in the form that it is asked for, or is cut off before it "
+                "does. Set LLM_THINKING_TOKENS for a reasoning model, or use another LLM_MODEL."
+            )
 
     def give_back(self) -> None:
         """Free what got no answer: its contents and its money."""
@@ -115,18 +165,37 @@ class Asking:
         """Rows that go into one request. An image goes alone, and so do several samples, whose texts must compare."""
         per_request = 1 if self.prompt.source.samples > 1 else self.view.policy.per_request
         chunk: list[int] = []
-        for row in self.rows:
-            if self.view.contents[row].images:
+        size = 0
+        # Tasks with the same content are asked about once: the others find the answer of the first.
+        first_of = {self.view.hashes[row]: row for row in reversed(self.rows)}
+        for row in (row for row in self.rows if first_of[self.view.hashes[row]] == row):
+            content = self.view.contents[row]
+            if content.images:
                 yield [row]
                 continue
-            # Two tasks with the same content would be one id: the second finds the answer of the first.
-            if self.view.hashes[row] not in {self.view.hashes[other] for other in chunk}:
-                chunk.append(row)
-            if len(chunk) == per_request:
+            length = len(str(content.fields))
+            if chunk and (len(chunk) == per_request or size + length > MAX_CHARACTERS):
                 yield chunk
-                chunk = []
+                chunk, size = [], 0
+            chunk.append(row)
+            size += length
         if chunk:
             yield chunk
+
+    def _claim(self, request: LlmRequest) -> Claim | None:
+        return self.view.parts.records.claim(
+            self.view.key,
+            self.prompt.source,
+            tuple(request.contents.values()),
+            most_usd(request, self.price),
+            self.view.policy.budget_usd,
+            self.claim_s,
+        )
+
+    def _is_short(self, request: LlmRequest) -> bool:
+        """Whether money is what a request lacks."""
+        spending = self.view.parts.records.spending(self.view.key)
+        return spending.total + most_usd(request, self.price) > self.view.policy.budget_usd
 
     def build(self, rows: Sequence[int]) -> LlmRequest | None:
         """The request for some rows; None when nothing of them can be sent."""
@@ -150,7 +219,7 @@ class Asking:
             system=system,
             user=user,
             schema=reply_schema(question, ids),
-            max_output_tokens=most_output_tokens(question) * len(rows),
+            max_output_tokens=most_output_tokens(question) * len(rows) + self.view.policy.thinking_tokens,
             images=tuple(images),
         )
 
@@ -160,18 +229,19 @@ class Asking:
 
     @cached_property
     def _teaching(self) -> NDArray[np.int64]:
-        """Rows that may become examples: what people labeled, without audit tasks."""
+        """Rows that may become examples: some that people labeled, without audit tasks."""
         rows = [
             row
             for row in self._human
             if not is_audit(self.view.key, self.view.items[row].task.id) and not self.view.contents[row].images
         ]
-        return np.array(rows, dtype=np.int64)
+        return np.random.default_rng(0).permutation(np.array(rows, dtype=np.int64))[:MAX_TEACHING]
 
     @cached_property
     def _words(self) -> TfidfVectorizer:
-        """TF-IDF of the words of labeled tasks: cheap, and enough to find similar ones."""
-        return TfidfVectorizer(sublinear_tf=True).fit([*(self._text(row) for row in self._teaching), "nothing"])
+        """TF-IDF of pieces of words: they show likeness in any script, and in spite of typing errors."""
+        texts = [self._text(row) for row in self._teaching]
+        return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit([*texts, "nothing"])
 
     @cached_property
     def _taught(self) -> csr_matrix:
@@ -188,13 +258,24 @@ class Asking:
         labels = list(dict.fromkeys(self._human.values()))
         classes = np.array([labels.index(self._human[int(row)]) for row in self._teaching], dtype=np.int64)
         asked = self._words.transform([self._text(row) for row in rows])
-        return [int(self._teaching[place]) for place in choose_examples(asked, self._taught, classes, n)]
+        places = choose_examples(asked, self._taught, classes, n, near=NEAR)
+        return [int(self._teaching[place]) for place in places]
 
 
 def most_output_tokens(question: Question) -> int:
     """Room for the answer to one task."""
     sizes = [len(label.encode()) for label in question.labels]
     return ANSWER_TOKENS + TOKENS_PER_LABEL * (sum(sizes) if question.multiple else max(sizes, default=0))
+
+
+def most_usd(request: LlmRequest, price: ModelPrice) -> float:
+    """The most that a request can cost, sent again after its answer got lost."""
+    return MOST_CHARGED * reservation(request, price)
+
+
+def cost_of(request: LlmRequest, reply: LlmReply, price: ModelPrice) -> float:
+    """What a reply cost; what got lost may have been charged, and counts."""
+    return reply.lost * reservation(request, price) + price.of(reply.input_tokens, reply.output_tokens)
 
 
 def settle_reply(
@@ -205,13 +286,9 @@ def settle_reply(
     price: ModelPrice,
     claim: Claim,
     tally: Tally,
-) -> None:
-    """Save the answers of a reply with what it cost, in one step; what got lost may have been charged, and counts."""
-    cost = reply.lost * reservation(request, price)
-    if not reply.samples:
-        view.parts.records.settle(claim, [], cost)
-        return
-    if not reply.input_tokens:
+) -> list[LlmAnswer]:
+    """Save the answers of a reply with what it cost, in one step; returns them."""
+    if reply.samples and not reply.input_tokens:
         # An endpoint that doesn't count: by length.
         counted = sum(estimated_tokens(sample.text) for sample in reply.samples)
         reply = replace(reply, input_tokens=estimated_tokens(request.system + request.user), output_tokens=counted)
@@ -219,9 +296,11 @@ def settle_reply(
         # Before they are saved: what a killed worker saved is learned from too.
         tally.learn()
     now = view.deps.now()
-    answers = [replace(answer, answered_at=now) for answer in read_reply(request, reply, question, price)]
-    view.parts.records.settle(claim, answers, cost + price.of(reply.input_tokens, reply.output_tokens))
+    read = read_reply(request, reply, question, price) if reply.samples else []
+    answers = [replace(answer, answered_at=now) for answer in read]
+    view.parts.records.settle(claim, answers, cost_of(request, reply, price))
     tally.add(answers)
+    return answers
 
 
 def price_of(view: LlmView, model: str) -> ModelPrice:

@@ -79,7 +79,9 @@ def prompts_of(
             # Nothing but what the model is told: the same prompt in another project is the same source.
             # The question and its labels too: a template need not name them, but answers are read by them.
             asked = [question.name, question.labels, question.multiple]
-            told = [parts.templates.text(policy.prompts), text, examples, policy.samples, asked]
+            # With more room to think, a model may answer what it couldn't.
+            form = [examples, policy.samples, policy.thinking_tokens]
+            told = [parts.templates.text(policy.prompts), text, form, asked]
             prompt = hashlib.sha256(json.dumps(told).encode()).hexdigest()
             yield Prompt(LlmSource(question.name, model, prompt, examples, policy.samples), question, context, text)
 
@@ -116,10 +118,8 @@ class LlmView:
     @cached_property
     def sendable(self) -> NDArray[np.int64]:
         """Rows of which there is anything to send."""
-        return np.array(
-            [row for row, content in enumerate(self.contents) if content.images or any(content.fields.values())],
-            dtype=np.int64,
-        )
+        rows = [row for row, content in enumerate(self.contents) if content.images or _says_anything(content)]
+        return np.array(rows, dtype=np.int64)
 
     @cached_property
     def gold(self) -> dict[str, NDArray[np.int64]]:
@@ -135,6 +135,17 @@ class LlmView:
         """See `prompts_of`."""
         return list(prompts_of(self.parts, self.policy, self.config, question, self.instructions))
 
+    def to_ask(self, question: Question) -> Iterator[tuple[Prompt, list[LlmSource]]]:
+        """For each model, the cheap one first: the prompt to ask it by, and all its sources of this question.
+
+        With examples as soon as there are enough. What was answered without them counts, and isn't asked for again.
+        """
+        ready = len(self.human(question)) >= READY_FOR_EXAMPLES
+        prompts = self.prompts(question)
+        for model in self.policy.models:
+            of_model = [prompt for prompt in prompts if prompt.source.model == model]
+            yield of_model[-1 if ready else 0], [prompt.source for prompt in of_model]
+
     def answers(self, source: LlmSource, rows: NDArray[np.int64]) -> dict[int, LlmAnswer]:
         """The answers that a source has given, by row."""
         found = self.parts.records.answers(source.prompt, source.model, {self.hashes[row] for row in rows})
@@ -149,10 +160,6 @@ class LlmView:
         """Whether a source passed the validation gate."""
         record = self.record(source)
         return record is not None and record.trusted
-
-    def is_ready_for_examples(self, question: Question) -> bool:
-        """Whether people labeled enough to choose examples from."""
-        return len(self.human(question)) >= READY_FOR_EXAMPLES
 
     def human(self, question: Question) -> dict[int, Answer]:
         """What people answered to a question, by row; rows on which they disagree are left out."""
@@ -187,9 +194,16 @@ def notes_on(view: LlmView, endpoint: str) -> list[str]:
     nothing = len(view.items) - len(view.sendable)
     if nothing:
         notes.append(f"{nothing} of {len(view.items)} tasks have nothing that can be sent")
+    withheld = sum(content.withheld for content in view.contents)
+    if withheld:
+        notes.append(f"{withheld} images aren't sent, because a mask matches their address")
     idle = why_idle(view.deps, view.key)
     down = view.parts.records.down_reason(endpoint)
     return notes + ([f"nothing is asked: {idle}"] if idle else []) + ([f"{endpoint} is down: {down}"] if down else [])
+
+
+def _says_anything(content: Content) -> bool:
+    return any(value not in (None, "", [], {}) for value in content.fields.values())
 
 
 def human_answers(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> dict[int, Answer]:
