@@ -85,14 +85,18 @@ class FakeLlmEndpoint:
         if failure is not None:
             raise failure
 
-    def bulk_send(self, requests: Sequence[LlmRequest]) -> str:
+    def bulk_send(self, requests: Sequence[LlmRequest], announced: Callable[[str], None]) -> str:
         name = f"batch_{len(self.batches) + 1}"
+        announced(f"file:{name}")
         self.batches[name] = list(requests)
         return name
 
     def bulk_fetch(self, batch_id: str, requests: Mapping[str, LlmRequest]) -> BulkResult:
         if self.bulk_status is BulkStatus.RUNNING:
             return BulkResult(BulkStatus.RUNNING)
-        mine = [request for request in self.batches[batch_id] if request.bulk_id in requests]
+        name = batch_id.removeprefix("file:")
+        if name != batch_id and name not in self.batches:
+            return BulkResult(BulkStatus.ENDED, problem="A batch was not sent.")
+        mine = [request for request in self.batches[name] if request.bulk_id in requests]
         self.asked.extend(mine)
         return BulkResult(BulkStatus.ENDED, {request.bulk_id: self.reply(request) for request in mine})

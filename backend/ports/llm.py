@@ -71,11 +71,18 @@ class LlmEndpoint(Protocol):
             LlmRefused: it refuses the key, the model or every request alike; the message says what to do.
         """
 
-    def bulk_send(self, requests: Sequence[LlmRequest]) -> str:
-        """Hand requests to the Batch API; returns the batch's id. Raises as `ask`, LlmRefused where it has none."""
+    def bulk_send(self, requests: Sequence[LlmRequest], announced: Callable[[str], None]) -> str:
+        """Hand requests to the Batch API; returns the batch's id. Raises as `ask`, LlmRefused where it has none.
+
+        `announced` has returned before the batch is made: it gets another id, by which `bulk_fetch` finds the batch
+        too, should the caller not live to see its own.
+        """
 
     def bulk_fetch(self, batch_id: str, requests: Mapping[str, LlmRequest]) -> "BulkResult":
-        """What became of a batch; `requests` by `bulk_id`. Raises as `ask`."""
+        """What became of a batch; `requests` by `bulk_id`. Raises as `ask`.
+
+        One that was announced and never made has ended without a reply.
+        """
 
 
 class BulkStatus(StrEnum):

@@ -110,7 +110,7 @@ def test_an_error_of_the_caller_is_raised_after_the_others_ended(make: Make) -> 
 def test_a_batch_gives_its_replies_by_bulk_id(make: Make) -> None:
     endpoint = make(lambda user: user, 1)
     requests = {item.bulk_id: item for item in (request(1), request(2))}
-    found = endpoint.bulk_fetch(endpoint.bulk_send(list(requests.values())), requests)
+    found = endpoint.bulk_fetch(endpoint.bulk_send(list(requests.values()), lambda _: None), requests)
     assert found.status is BulkStatus.ENDED
     assert {name: reply.samples[0].text for name, reply in found.replies.items()} == {
         name: item.user for name, item in requests.items()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -498,6 +499,25 @@ def test_a_batch_that_was_sent_is_looked_after(room: Room) -> None:
     room.endpoint.bulk_status = BulkStatus.RUNNING
     room.ask(bulk=True)
     assert (Job.ASK, room.house.key, ask_argument(None, bulk=True)) in room.house.queue.requests
+
+
+def test_a_batch_whose_worker_died_before_it_knew_its_id_is_read_all_the_same(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.decide(policy=LlmPolicyName.ALL)
+    send = room.endpoint.bulk_send
+
+    def sent_and_died(*arguments: Any) -> str:
+        send(*arguments)
+        raise LlmUnavailable("nothing came back")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(room.endpoint, "bulk_send", sent_and_died)
+        room.ask(bulk=True)
+    assert room.records.spending(room.house.key).held > 0
+    room.ask()
+    assert len(room.texts) == len(set(room.texts)) == 100
+    assert room.records.spending(room.house.key).held == 0
 
 
 def test_a_batch_that_failed_as_a_whole_is_not_sent_again_at_once(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ class Asking:
         self._knowledge = knowledge
         self._memory = memory
         self._calls = calls
-        self._in_thread = in_thread
+        self.in_thread = in_thread
         self._saving = asyncio.Lock()
 
     async def ask(self, request: LlmRequest, tries: int = TRIES) -> tuple[LlmReply | None, Fault | None]:
@@ -152,7 +152,7 @@ class Asking:
 
     async def load(self, model: str) -> None:
         """Look up what others found out."""
-        await self._in_thread(lambda: self._look_up(model))
+        await self.in_thread(lambda: self._look_up(model))
 
     def _look_up(self, model: str) -> None:
         self._knowledge.load(self._memory, self._endpoint.address, model)
@@ -162,7 +162,7 @@ class Asking:
         async with self._saving:
             state = self._knowledge.current.setdefault(model, EndpointState())
             if self._knowledge.saved.get(model) != state:
-                await self._in_thread(lambda: self._memory.save_endpoint_state(self._endpoint.address, model, state))
+                await self.in_thread(lambda: self._memory.save_endpoint_state(self._endpoint.address, model, state))
                 self._knowledge.saved[model] = state
 
 

@@ -21,6 +21,8 @@ MAX_LINES = 50_000
 MAX_BYTES = 200_000_000
 """What OpenAI takes in one batch."""
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+_ANNOUNCED = "file:"
+"""Begins the id of a batch that is known by its input file only."""
 _SEPARATOR = "."
 """Between a request's `bulk_id` and the number of its sample, where each sample is a line of its own."""
 
@@ -42,7 +44,7 @@ class Bulk:
         self._asking = asking
         self._tries = 1 if probing else TRIES
 
-    async def send(self, requests: Sequence[LlmRequest]) -> str | Fault:
+    async def send(self, requests: Sequence[LlmRequest], announced: Callable[[str], None]) -> str | Fault:
         """Make a batch; returns its id. Raises BadRequest when it is more than a batch takes."""
         if not requests:
             raise BadRequest("A batch needs at least one request.")
@@ -61,6 +63,8 @@ class Bulk:
         files = self._endpoint.client.files.with_raw_response
         upload = partial(files.create, file=("requests.jsonl", content), purpose="batch")
         file_id = await self._call(upload, _id, model)
+        if not isinstance(file_id, Fault):
+            await self._asking.in_thread(lambda: announced(_ANNOUNCED + file_id))
         result = file_id if isinstance(file_id, Fault) else await self._make(file_id, model)
         if isinstance(result, Fault) and result.missing:
             return Fault(
@@ -74,6 +78,13 @@ class Bulk:
         """Status of a batch and, once it has ended, its replies."""
         model = next((request.source.model for request in requests.values()), "")
         await self._asking.load(model)
+        if batch_id.startswith(_ANNOUNCED):
+            made = await self._made(batch_id.removeprefix(_ANNOUNCED), model)
+            if not made:
+                return BulkResult(BulkStatus.ENDED, problem="A batch was not sent: its worker ended before.")
+            if isinstance(made, Fault):
+                return made
+            batch_id = made
         batches = self._endpoint.client.batches.with_raw_response
         batch = await self._call(lambda: batches.retrieve(batch_id), _mapping, model)
         if isinstance(batch, Fault) and batch.missing:
@@ -129,10 +140,18 @@ class Bulk:
             )
             if not isinstance(result, Fault) or result.kind is not FaultKind.DOUBTFUL:
                 return result
-            made = await self._call(lambda: batches.list(limit=100), lambda text: _made_of(file_id, text), model)
+            made = await self._made(file_id, model)
             if isinstance(made, Fault) or made:
                 return made
         return result
+
+    async def _made(self, file_id: str, model: str) -> str | Fault:
+        """Id of the batch that was made of a file; "" = none was."""
+        batches = self._endpoint.client.batches.with_raw_response
+        made: str | Fault = await self._call(
+            lambda: batches.list(limit=100), lambda text: _made_of(file_id, text), model
+        )
+        return made
 
     async def _read(
         self,

@@ -55,9 +55,9 @@ class OpenAiEndpoint:
         """See the port."""
         self._run(lambda run: run.ask(iter(requests), answered, self._concurrency))
 
-    def bulk_send(self, requests: Sequence[LlmRequest]) -> str:
+    def bulk_send(self, requests: Sequence[LlmRequest], announced: Callable[[str], None]) -> str:
         """See the port."""
-        return self._run(lambda run: run.bulk(lambda bulk: bulk.send(requests)))
+        return self._run(lambda run: run.bulk(lambda bulk: bulk.send(requests, announced)))
 
     def bulk_fetch(self, batch_id: str, requests: Mapping[str, LlmRequest]) -> BulkResult:
         """See the port."""

@@ -1,11 +1,12 @@
 """Bulk: what is asked through the Batch API, cheaper and within a day. A batch outlives the worker that sent it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
 from backend.domain.questions import Kind, Question
+from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.llm import BulkRecord, BulkStatus, Claim
 from backend.workflows.llm.requests import Asking, Tally, price_of, settle_reply
 from backend.workflows.llm.view import LlmView
@@ -28,28 +29,52 @@ def send_bulk(asking: Asking) -> None:
     asking.claim_s = CLAIM_S
     asking.tally.until = float("inf")
     asking.price = asking.price.in_bulk
-    records = asking.view.parts.records
     requests = asking.requests()
     try:
         for batch in _batches(requests):
             if asking.view.is_outdated():
                 return
-            by_id = {request.bulk_id: request for request in batch}
-            claims = {number: asking.claims[tuple(request.contents.values())] for number, request in by_id.items()}
-            bulk_id = asking.view.parts.endpoint.bulk_send(batch)
-            records.save_bulk(
-                BulkRecord(
-                    bulk_id,
-                    asking.view.key,
-                    {number: claim.id for number, claim in claims.items()},
-                    {number: _remembered(request, asking.prompt.question) for number, request in by_id.items()},
-                    asking.view.deps.now(),
-                )
-            )
-            for request in batch:
-                del asking.claims[tuple(request.contents.values())]
+            _send(asking, batch)
     finally:
         asking.give_back()
+
+
+def _send(asking: Asking, batch: Sequence[LlmRequest]) -> None:
+    """Send one batch. It is remembered before it is made: a worker killed between the two would leave it unknown."""
+    records = asking.view.parts.records
+    announced: list[str] = []
+
+    def announce(bulk_id: str) -> None:
+        records.save_bulk(_record(asking, bulk_id, batch))
+        announced.append(bulk_id)
+
+    try:
+        bulk_id = asking.view.parts.endpoint.bulk_send(batch, announce)
+        records.save_bulk(_record(asking, bulk_id, batch))
+    except LlmUnavailable:
+        # It may have been made all the same: the next job finds out.
+        if announced:
+            _let_go(asking, batch)
+        raise
+    except LlmRefused:
+        for draft in announced:
+            records.forget_bulk(draft)
+        raise
+    for draft in announced:
+        records.forget_bulk(draft)
+    _let_go(asking, batch)
+
+
+def _let_go(asking: Asking, batch: Sequence[LlmRequest]) -> None:
+    """Leave the claims of a batch to whoever fetches it."""
+    for request in batch:
+        del asking.claims[tuple(request.contents.values())]
+
+
+def _record(asking: Asking, bulk_id: str, batch: Sequence[LlmRequest]) -> BulkRecord:
+    claims = {request.bulk_id: asking.claims[tuple(request.contents.values())].id for request in batch}
+    memory = {request.bulk_id: _remembered(request, asking.prompt.question) for request in batch}
+    return BulkRecord(bulk_id, asking.view.key, claims, memory, asking.view.deps.now())
 
 
 def _batches(requests: Iterator[LlmRequest]) -> Iterator[list[LlmRequest]]:
