@@ -121,9 +121,8 @@ def test_claims_only_what_has_no_answer_and_no_living_claim(records: LlmRecords,
 def test_another_prompt_or_model_is_asked_about_the_same_content(
     records: LlmRecords, key: str, source: LlmSource
 ) -> None:
-    claimed(records, key, source, "a")
-    claimed(records, key, replace(source, model="other"), "a")
-    claimed(records, key, replace(source, prompt=source.prompt + "2"), "a")
+    others = [replace(source, model="other"), replace(source, prompt=source.prompt + "2")]
+    assert [claimed(records, key, each, "a").contents for each in [source, *others]] == [("a",)] * 3
 
 
 def test_the_same_content_in_another_project_is_not_asked_again(

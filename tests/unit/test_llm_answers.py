@@ -266,11 +266,12 @@ def test_shares_of_tokens_latency_and_price_add_up_exactly(
     price = ModelPrice(usd, 3 * usd, batch=0.5)
     request = asking(*(f"t{index}" for index in range(n)))
     reply = LlmReply((Sample(""),), asked, got, latency)
-    answers = read_reply(request, reply, SENTIMENT, price, batch=batch, answered_at=7.0)
+    used = price.in_bulk if batch else price
+    answers = read_reply(request, reply, SENTIMENT, used, answered_at=7.0)
     assert sum(answer.input_tokens for answer in answers) == asked
     assert sum(answer.output_tokens for answer in answers) == got
     assert sum(answer.latency_s for answer in reversed(answers)) == latency
-    assert sum(answer.price_usd for answer in answers) == price.of(asked, got) * (0.5 if batch else 1.0)
+    assert sum(answer.price_usd for answer in answers) == used.of(asked, got)
     assert max(answer.input_tokens for answer in answers) - min(answer.input_tokens for answer in answers) <= 1
     assert {answer.answered_at for answer in answers} == {7.0}
 

@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.domain.llm.price import estimate, estimated_tokens, most_tokens, reservation
+from backend.domain.llm.price import estimated_tokens, expected_tokens, most_tokens, reservation
 from backend.domain.llm.records import LlmRequest, LlmSource, ModelPrice
 
 PRICE = ModelPrice(2.0, 8.0, batch=0.5, image_tokens=1000)
+
+
+def estimate(request: LlmRequest, price: ModelPrice) -> float:
+    """Expected price in USD."""
+    return price.of(*expected_tokens(request, price.image_tokens))
 
 
 def asked(
@@ -71,8 +76,8 @@ def test_a_lone_surrogate_is_counted_and_not_an_error() -> None:
 
 def test_the_batch_api_costs_its_share() -> None:
     request = asked("s" * 400, "u" * 400)
-    assert reservation(request, PRICE, batch=True) == reservation(request, PRICE) / 2
-    assert estimate(request, PRICE, batch=True) == estimate(request, PRICE) / 2
+    assert reservation(request, PRICE.in_bulk) == reservation(request, PRICE) / 2
+    assert estimate(request, PRICE.in_bulk) == estimate(request, PRICE) / 2
 
 
 def test_more_tasks_samples_and_images_cost_more() -> None:

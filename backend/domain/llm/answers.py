@@ -84,7 +84,6 @@ def read_reply(
     question: Question,
     price: ModelPrice | None = None,
     *,
-    batch: bool = False,
     answered_at: float = 0.0,
 ) -> list[LlmAnswer]:
     """One answer for each task of a request, in its order, whatever the reply holds.
@@ -100,16 +99,13 @@ def read_reply(
             exactly.
         question: whose labels count.
         price: of the model; None = costs nothing, as far as we know.
-        batch: the Batch API's price.
         answered_at: seconds since the epoch.
     """
     if not request.contents:
         return []
     samples = [_read_sample(sample, list(request.contents), question) for sample in reply.samples]
     n = len(request.contents)
-    paid = 0.0
-    if price is not None:
-        paid = price.of(reply.input_tokens, reply.output_tokens) * (price.batch if batch else 1.0)
+    paid = 0.0 if price is None else price.of(reply.input_tokens, reply.output_tokens)
     shares = zip(
         _whole_shares(reply.input_tokens, n),
         _whole_shares(reply.output_tokens, n),

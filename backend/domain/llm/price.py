@@ -43,17 +43,17 @@ def most_tokens(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def reservation(request: LlmRequest, price: ModelPrice, *, batch: bool = False) -> float:
+def reservation(request: LlmRequest, price: ModelPrice) -> float:
     """Price in USD that a request can't exceed, if the endpoint heeds `max_output_tokens`.
 
     Every byte of messages and schema is a token. The input counts once for each sample, because an endpoint that gives
-    one sample at a time is asked several times. batch: it goes through the Batch API.
+    one sample at a time is asked several times.
     """
     texts = (request.system, request.user, json.dumps(request.schema))
     input_tokens = sum(map(most_tokens, texts)) + MESSAGES * MOST_MESSAGE_TOKENS
     input_tokens += len(request.images) * price.image_tokens
     samples = max(1, request.source.samples)
-    return price.of(input_tokens * samples, request.max_output_tokens * samples) * (price.batch if batch else 1.0)
+    return price.of(input_tokens * samples, request.max_output_tokens * samples)
 
 
 def expected_tokens(
@@ -66,11 +66,3 @@ def expected_tokens(
     input_tokens += len(request.images) * image_tokens
     reply = min(math.ceil(reply_tokens * len(request.contents)), request.max_output_tokens)
     return input_tokens, reply * max(1, request.source.samples)
-
-
-def estimate(
-    request: LlmRequest, price: ModelPrice, reply_tokens: float = REPLY_TOKENS_PER_TASK, *, batch: bool = False
-) -> float:
-    """Expected price in USD of a request; see `expected_tokens`. Never more than `reservation`."""
-    tokens = expected_tokens(request, price.image_tokens, reply_tokens)
-    return price.of(*tokens) * (price.batch if batch else 1.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.domain.llm.price import estimated_tokens
+from backend.domain.llm.price import expected_tokens
 from backend.domain.llm.records import LlmSource
 from backend.domain.questions import Question
 from backend.ports.llm import LlmPolicyName
@@ -81,11 +81,12 @@ def _of_rows(
     chunks = list(asking.chunks())
     some = [chunks[place] for place in np.linspace(0, len(chunks) - 1, min(TRIED, len(chunks))).astype(int)]
     tried = [request for chunk in some if (request := asking.build(chunk)) is not None]
-    per_request = np.mean([estimated_tokens(item.system + item.user) for item in tried]) if tried else 0.0
-    images = np.mean([len(item.images) for item in tried]) * price.image_tokens if tried else 0.0
-    n_input = round((per_request + images) * len(chunks))
     # Half of the room: labels are of different lengths, and one of them is chosen.
-    n_output = round(len(rows) * prompt.source.samples * most_output_tokens(prompt.question) / 2)
+    reply_tokens = most_output_tokens(prompt.question) / 2
+    expected = [expected_tokens(request, price.image_tokens, reply_tokens) for request in tried]
+    n_input, n_output = (
+        (round(len(chunks) * float(np.mean(each))) for each in zip(*expected, strict=True)) if expected else (0, 0)
+    )
     answers = list(view.answers(prompt.source, np.array(view.sendable[:200])).values())
     latency = np.mean([item.latency_s for item in answers]) * view.policy.per_request if answers else LATENCY_S
     return Estimate(

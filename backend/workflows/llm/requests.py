@@ -295,9 +295,8 @@ def settle_reply(
     if view.is_trusted(request.source):
         # Before they are saved: what a killed worker saved is learned from too.
         tally.learn()
-    now = view.deps.now()
-    read = read_reply(request, reply, question, price) if reply.samples else []
-    answers = [replace(answer, answered_at=now) for answer in read]
+    answered_at = view.deps.now()
+    answers = read_reply(request, reply, question, price, answered_at=answered_at) if reply.samples else []
     view.parts.records.settle(claim, answers, cost_of(request, reply, price))
     tally.add(answers)
     return answers
