@@ -1,6 +1,6 @@
 """What the workflows need from outside, as Protocols, and the records that pass through them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from backend.domain.model import ProjectModel, Trained
 from backend.domain.questions import Question
-from backend.domain.rules import Rule
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Task
 from backend.domain.votes import VoteMatrix
 from backend.ports.llm import LlmParts, LlmPolicy
+from backend.ports.rules import LoadedRules as LoadedRules
+from backend.ports.rules import RuleLoader as RuleLoader
+from backend.ports.rules import RuleSample as RuleSample
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -345,43 +347,6 @@ class Versions(Protocol):
 
     def folder(self, key: str, number: int) -> Path:
         """Where a version lies."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedRules:
-    """The rules in use. `set_aside`: file or rule key -> why it isn't used. `signature` changes with the files."""
-
-    rules: tuple[Rule, ...]
-    set_aside: Mapping[str, str]
-    signature: str
-
-    def of(self, folder: str) -> tuple[Rule, ...]:
-        """Those of one folder; "" for those outside of any."""
-        return tuple(rule for rule in self.rules if rule.folder == folder)
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSample:
-    """Some tasks of a project that rules are tried out on. `id` changes with the project and its label config."""
-
-    id: str
-    project_id: int
-    rules_folder: str
-    questions: tuple[Question, ...]
-    tasks: tuple[Mapping[str, object], ...]
-
-
-class RuleLoader(Protocol):
-    """Loads the labeling functions. Raises ConfigurationError."""
-
-    def load(self) -> LoadedRules:
-        """The rules in use; cheap when nothing changed."""
-
-    def is_tried(self, sample_ids: Set[str]) -> bool:
-        """Whether the files as they are now were tried out on all these samples."""
-
-    def try_out(self, samples: Sequence[RuleSample]) -> LoadedRules:
-        """Try the files out, and use what passes. For workers: it may take seconds."""
 
 
 class Job(StrEnum):

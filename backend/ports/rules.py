@@ -1,0 +1,45 @@
+"""What the workflows need of the labeling functions: those in use, and a way to try edited ones out."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.domain.questions import Question
+from backend.domain.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """The rules in use. `set_aside`: file or rule key -> why it isn't used. `signature` changes with the files."""
+
+    rules: tuple[Rule, ...]
+    set_aside: Mapping[str, str]
+    signature: str
+
+    def of(self, folder: str) -> tuple[Rule, ...]:
+        """Those of one folder; "" for those outside of any."""
+        return tuple(rule for rule in self.rules if rule.folder == folder)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSample:
+    """Some tasks of a project that rules are tried out on. `id` changes with the project and its label config."""
+
+    id: str
+    project_id: int
+    rules_folder: str
+    questions: tuple[Question, ...]
+    tasks: tuple[Mapping[str, object], ...]
+
+
+class RuleLoader(Protocol):
+    """Loads the labeling functions. Raises ConfigurationError."""
+
+    def load(self) -> LoadedRules:
+        """The rules in use; cheap when nothing changed."""
+
+    def is_tried(self, sample_ids: Set[str]) -> bool:
+        """Whether the files as they are now were tried out on all these samples."""
+
+    def try_out(self, samples: Sequence[RuleSample]) -> LoadedRules:
+        """Try the files out, and use what passes. For workers: it may take seconds."""
