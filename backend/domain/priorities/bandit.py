@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from backend.domain.posterior import SMALLEST, is_known
 from backend.domain.priorities.strategy import Strategy
 
-PRIOR_SHARES: Mapping[str, float] = {Strategy.MARGIN: 0.6, Strategy.DENSITY: 0.4}
+PRIOR_SHARES: Mapping[str, float] = {Strategy.MARGIN: 0.8, Strategy.REPRESENTATIVE: 0.2}
 """What the strategies get before anything was measured."""
 RANDOM_SHARE = 0.1
 """Of all tasks, chosen at random whatever was measured: it shows where the strategies go wrong all together."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
@@ -19,6 +19,8 @@ TRIALS = 8
 """Candidates for each pick of k-means++, of which the best is taken."""
 MAX_POTENTIAL = 10_000
 """Tasks on which candidates of k-means++ are compared."""
+BLOCK = 256
+"""Rows compared with all others at a time."""
 
 
 def places(features: csr_matrix, *, seed: int) -> NDArray[np.float32]:
@@ -30,8 +32,10 @@ def places(features: csr_matrix, *, seed: int) -> NDArray[np.float32]:
         features: (n, d).
         seed: draws the tasks that the space is found from, and starts the decomposition.
     """
+    n, d = features.shape
+    if n == 0:
+        return np.zeros((0, 1), dtype=np.float32)
     rows = normalize(features)
-    n, d = rows.shape
     if d <= PLACE_DIMENSIONS or n < 2:
         return np.asarray(rows[:, :PLACE_DIMENSIONS].toarray(), dtype=np.float32)
     fitted = rows
@@ -134,33 +138,29 @@ def _squared(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np
 
 def _nearest(where: NDArray[np.float32], rows: NDArray[np.int64], to: NDArray[np.int64]) -> NDArray[np.float64]:
     distance = np.ones(len(rows))
-    for begin in range(0, len(to), 256):
-        part = _squared(where[rows], where[to[begin : begin + 256]]).min(axis=1)
+    for begin in range(0, len(to), BLOCK):
+        part = _squared(where[rows], where[to[begin : begin + BLOCK]]).min(axis=1)
         distance = np.minimum(distance, part)
     return distance
 
 
-class Distinct:
-    """Rows that were taken, so that none is followed by one that is nearly the same."""
+def near_duplicates(features: csr_matrix, rows: NDArray[np.int64]) -> dict[int, set[int]]:
+    """Which rows are nearly the same as each of the rows, itself included: cosine of the features at least `NEAR`.
 
-    def __init__(self, features: csr_matrix) -> None:
-        """`features`: (n_tasks, d) of all rows that may be asked about."""
-        self._features = features
-        self._taken: list[csr_matrix] = []
-
-    def admits(self, row: int) -> bool:
-        """Whether a row is none of those taken, nor nearly the same."""
-        if not self._taken:
-            return True
-        own = normalize(self._features[row])
-        return all((part @ own.T).max() < NEAR for part in self._taken)
-
-    def take(self, row: int) -> None:
-        """Remember a row."""
-        own = normalize(self._features[row])
-        self._taken.append(own)
-        if len(self._taken) > 64:
-            self._taken = [csr_matrix(vstack(self._taken))]
+    Args:
+        features: (n_tasks, d).
+        rows: those that are compared with each other, a few thousand at most.
+    """
+    near: dict[int, set[int]] = {int(row): {int(row)} for row in rows}
+    if not len(rows):
+        return near
+    unit = csr_matrix(normalize(features[rows]))
+    for begin in range(0, len(rows), BLOCK):
+        similar = (unit[begin : begin + BLOCK] @ unit.T).tocoo()
+        close = similar.data >= NEAR
+        for one, other in zip(similar.row[close], similar.col[close], strict=True):
+            near[int(rows[begin + one])].add(int(rows[other]))
+    return near
 
 
 def clusters(features: csr_matrix, top: NDArray[np.int64], *, n_clusters: int, seed: int) -> NDArray[np.int64]:

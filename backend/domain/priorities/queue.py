@@ -12,7 +12,7 @@ from backend.domain.priorities.bandit import PRIOR_SHARES, RANDOM_SHARE, Round, 
 from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, counts, is_cold, labels_of, rare_labels
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error
-from backend.domain.priorities.geometry import Distinct, clusters, places, representatives, spread
+from backend.domain.priorities.geometry import clusters, near_duplicates, places, representatives, spread
 from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import combined, descending, uncertainty
 from backend.domain.questions import Question, decisions
@@ -26,7 +26,9 @@ RARE_SHARE = 0.2
 """Of the tasks that `auto` chooses, while some class is rare."""
 SPARE = 3
 """Tasks that each strategy proposes for each one wanted: some are like one that another strategy chose."""
-MAX_CANDIDATES = 100
+MAX_REPRESENTATIVES = 300
+"""Tasks that k-means++ picks; more take long, and by then there is a new version."""
+MAX_CANDIDATES = 50
 """Tasks for which the expected error is computed: those with the smallest margin."""
 MAX_POOL = 500
 """Tasks that it is expected on."""
@@ -109,13 +111,15 @@ def choose_next(
     """Order the open tasks by what a label of them would teach.
 
     Args:
-        evidence: what is known.
+        evidence: what is known, about one question at least.
         confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known.
         strategy: one of `Strategy`.
         n: how many are served.
         seed: of all draws; another one for each version.
         history: what strategies brought so far, for `auto`.
     """
+    if not evidence.open_rows.size:
+        return Queue(evidence.open_rows, (), (), np.zeros(0, dtype=np.int64), np.zeros(0))
     arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
     served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
     order, groups = _alternating(evidence.features, served, seed)
@@ -193,7 +197,7 @@ def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int)
             evidence.where,
             chances(labels, evidence.posteriors),
             counts(labels, evidence.gold),
-            n=n,
+            n=min(n, MAX_REPRESENTATIVES),
             seed=seed,
         )
         return _Arm(strategy, share, chosen, _why_representative(evidence, labels, chosen, wanted))
@@ -291,7 +295,8 @@ def _take_turns(
 
     A task that is nearly the same as one before it is left out, as long as there are others.
     """
-    distinct = Distinct(evidence.features)
+    near = near_duplicates(evidence.features, np.unique(np.concatenate([arm.rows for arm in arms])))
+    alike: set[int] = set()
     given = {arm.name: 0.0 for arm in arms}
     proposals = {arm.name: iter(zip(arm.rows.tolist(), arm.reasons, strict=True)) for arm in arms}
     taken: dict[int, tuple[str, str]] = {}
@@ -303,8 +308,8 @@ def _take_turns(
         for row, reason in proposals[arm.name]:
             if row in taken:
                 continue
-            if distinct.admits(row):
-                distinct.take(row)
+            if row not in alike:
+                alike |= near[row]
                 taken[row] = (arm.name, reason)
                 given[arm.name] += 1
                 break
