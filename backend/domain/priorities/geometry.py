@@ -17,8 +17,10 @@ NEAR = 0.8
 """Cosine of the features from which two tasks are nearly the same: a sentence in which one word in ten differs."""
 TRIALS = 8
 """Candidates for each pick of k-means++, of which the best is taken."""
+MAX_DRAWN = 20_000
+"""Tasks of a larger pool, drawn at random, that k-means++ picks from."""
 MAX_POTENTIAL = 10_000
-"""Tasks on which candidates of k-means++ are compared."""
+"""Tasks on which its candidates are compared."""
 BLOCK = 256
 """Rows compared with all others at a time."""
 
@@ -101,6 +103,8 @@ def representatives(
         seed: of the draws.
     """
     random = np.random.default_rng(seed)
+    if len(candidates) > MAX_DRAWN:
+        candidates = random.choice(candidates, MAX_DRAWN, replace=False)
     others = candidates
     if len(others) > MAX_POTENTIAL:
         others = random.choice(candidates, MAX_POTENTIAL, replace=False)
