@@ -114,7 +114,8 @@ def representatives(
         wanted = int(counts.argmin()) if counts.size else -1
         chance = np.maximum(distance, 0.0)
         if wanted >= 0:
-            chance = chance * weights[candidates, wanted]
+            # Squared: the many tasks that are hardly expected to be of a class outweigh the few that are.
+            chance = chance * weights[candidates, wanted] ** 2
         total = chance.sum()
         if total <= 0:
             left = np.flatnonzero(distance >= 0)
