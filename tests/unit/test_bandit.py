@@ -36,7 +36,7 @@ def test_nothing_measured_changes_nothing() -> None:
 @pytest.mark.parametrize("best", ["margin", "representative"])
 def test_what_taught_most_gets_most(best: str) -> None:
     given = mean_shares(rounds(20, {best: 0.4}, 0.05))
-    assert given[best] > 0.8
+    assert given[best] > 0.6
 
 
 def test_lucky_versions_decide_little() -> None:

@@ -41,7 +41,7 @@ def shares(history: Sequence[Round], arms: Mapping[str, float] = PRIOR_SHARES, *
 
     Thompson sampling (Thompson 1933) in a linear model: reward · labels = mean + Σ share of a strategy · its effect +
     noise. Effects are normal around 0; rewards are multiplied by the number of labels because the gain of a label falls
-    about as 1 / labels. A strategy gets its share in `arms` times how often it has the largest effect in `DRAWS` draws.
+    about as 1 / labels. A strategy's share in `arms` grows with how often it has the largest effect in `DRAWS` draws.
 
     Args:
         history: one record per version, in any order.
@@ -52,8 +52,10 @@ def shares(history: Sequence[Round], arms: Mapping[str, float] = PRIOR_SHARES, *
     mean, covariance = _effects(history, names)
     draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, DRAWS, method="eigh")
     wins = np.bincount(draws.argmax(axis=1), minlength=len(names))
-    # Without any history all are alike, and draws would only be noise.
-    weights = np.array(list(arms.values())) * (wins if len(history) > 1 else 1.0)
+    # Without any history all are alike, and draws would only be noise. None loses more than half of its share by what
+    # was measured: log-loss also falls or rises because a strategy changes how frequent classes are among the labels.
+    won = wins * len(names) / DRAWS if len(history) > 1 else np.ones(len(names))
+    weights = np.array(list(arms.values())) * (1 + won)
     weights = weights / weights.sum() * (1 - RANDOM_SHARE)
     return {name: float(weight) for name, weight in zip(names, weights, strict=True)} | {Strategy.RANDOM: RANDOM_SHARE}
 
