@@ -9,7 +9,7 @@
     metrics.json         out-of-fold figures
     votes.parquet        task_id, then one column for each decision and source; null = abstain
     held_out.parquet     task_id, then one column for each decision and class
-    predictions.parquet  what was suggested, most useful task first
+    predictions.parquet  what was suggested, most useful task first, and which strategy chose it, and why
 
 and `MODEL_DIR/projects/<project>/current` the number of the version in use. A folder appears complete or not at all,
 and is never changed afterwards.
@@ -86,7 +86,15 @@ class VersionFolders:
         """What the version suggested, most useful task first."""
         rows = self._read_parquet(key, number, "predictions.parquet").to_pylist()
         return [
-            Prediction(row["task_id"], _suggestion(json.loads(row["suggestion"])), row["score"], row["cluster"])
+            Prediction(
+                row["task_id"],
+                _suggestion(json.loads(row["suggestion"])),
+                row["score"],
+                row["cluster"],
+                # Versions before strategies were recorded have none.
+                row.get("chosen_by", ""),
+                row.get("reason", ""),
+            )
             for row in rows
         ]
 
@@ -171,11 +179,20 @@ def _write_files(folder: Path, built: Built) -> None:
             "score": item.score,
             "cluster": item.cluster,
             "suggestion": json.dumps(asdict(item.suggestion), ensure_ascii=False),
+            "chosen_by": item.chosen_by,
+            "reason": item.reason,
         }
         for item in built.predictions
     ]
     schema = pa.schema(
-        [("task_id", pa.int64()), ("score", pa.float64()), ("cluster", pa.int64()), ("suggestion", pa.string())]
+        [
+            ("task_id", pa.int64()),
+            ("score", pa.float64()),
+            ("cluster", pa.int64()),
+            ("suggestion", pa.string()),
+            ("chosen_by", pa.string()),
+            ("reason", pa.string()),
+        ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / "predictions.parquet")
 

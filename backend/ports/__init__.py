@@ -71,12 +71,18 @@ class MirroredTask:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A suggestion on its way to Label Studio. `cluster` is None outside the most useful tasks."""
+    """A suggestion on its way to Label Studio. `cluster` is None outside the most useful tasks.
+
+    score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
+    chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
+    """
 
     task_id: int
     suggestion: Suggestion
     score: float
     cluster: int | None = None
+    chosen_by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
