@@ -13,13 +13,14 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.classifier import MAX_WEAK, Classifier, Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate, suitable
+from backend.domain.tasks import user_fields
 
 N_FOLDS = 5
 STABLE_FROM = 50
 """Labels from which a task's fold depends on its content alone. Fewer are dealt out evenly instead."""
 CHOOSE_FROM = 50
 """Labels from which candidates are compared: fewer can't tell them apart."""
-TRUSTS = (1.0, 0.0, 0.25, 4.0)
+TRUSTS = (1.0, 0.0, 0.3)
 FACTORS = tuple(2.0 ** (step / 4) for step in range(-8, 17))
 """In steps so small that one label, which can move the sharpness by a step, hardly moves other posteriors."""
 SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -28,7 +29,7 @@ PULL = 1.0
 BETTER, BETTER_TRUST = 1.0, 4.0
 """The same for another candidate than the default, and for another weight of weak labels. The latter is an even choice
 while labels are few, and each change of it changes many posteriors."""
-MAX_LABELS, MAX_COMPARED_WEAK = 2_000, 1_000
+MAX_LABELS, MAX_COMPARED_WEAK = 2_000, 500
 """Tasks that candidates are compared on: more would cost more and hardly change the choice."""
 CALIBRATED_ON = 400
 """Labels of each fold that calibration is measured on at most."""
@@ -88,8 +89,8 @@ def default_choice(n_labels: int, n_tasks: int, recipe: Recipe, reason: str) -> 
 
 
 def content_hash(data: Mapping[str, object]) -> bytes:
-    """16 bytes that change with a task's data, whatever the order of its fields."""
-    text = json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
+    """16 bytes that change with what the user put into a task, not with the order of its fields or our own keys."""
+    text = json.dumps(user_fields(data), sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
