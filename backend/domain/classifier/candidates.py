@@ -147,7 +147,7 @@ def _boosting(
     features: csr_matrix, classes: NDArray[np.int64], weights: NDArray[np.float64], seed: int
 ) -> BoostedTrees:
     model = HistGradientBoostingClassifier(
-        max_iter=100, learning_rate=0.1, max_leaf_nodes=15, min_samples_leaf=5, random_state=seed
+        max_iter=40, learning_rate=0.2, max_leaf_nodes=8, min_samples_leaf=5, random_state=seed
     )
     return BoostedTrees(model.fit(features.toarray(), classes, sample_weight=weights))
 
