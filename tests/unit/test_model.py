@@ -21,6 +21,7 @@ from backend.domain.model import (
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix, votes_on
+from backend.errors import ModelMissing
 from tests.unit.planted import GENRE, SENTIMENT, abstaining, matrix, only_first, planted_votes, texts_about
 
 N = 400
@@ -264,6 +265,27 @@ def test_models_stored_before_votes_against_classes_were_used_can_be_read(taught
         from_parts(fitted, described).posteriors(DATA, VOTES)["sentiment"],
         taught.model.posteriors(DATA, VOTES)["sentiment"],
     )
+
+
+def test_models_of_another_release_are_trained_anew_instead_of_failing_later(taught: Trained) -> None:
+    fitted, described = to_parts(taught.model)
+    with pytest.raises(ModelMissing, match="Train anew"):
+        from_parts(fitted, {name: value for name, value in described.items() if name != "format"})
+
+
+def test_the_choice_of_a_classifier_is_kept_while_labels_are_few_more(taught: Trained) -> None:
+    more = {"sentiment": only_first(TRUTH, 130)}
+    kept = train([SENTIMENT], DATA, VOTES, more, previous=stored_and_loaded(taught.model))
+    assert kept.metrics["classifiers"]["sentiment"]["n_labels"] == 120
+    assert kept.metrics["questions"]["sentiment"]["n_labels"] == 130
+    assert train([SENTIMENT], DATA, VOTES, more).metrics["classifiers"]["sentiment"]["n_labels"] == 130
+
+
+def test_classes_that_people_hardly_gave_are_named() -> None:
+    gold = only_first(np.where(TRUTH == 2, 0, TRUTH), 40)
+    result = trained(gold)
+    assert result.model.decisions["sentiment"].short == (2,)
+    assert result.metrics["classifiers"]["sentiment"]["too_few_labels"] == ["Neutral"]
 
 
 def genre_project() -> tuple[list[dict[str, object]], dict[str, VoteMatrix], dict[str, NDArray[np.int64]]]:

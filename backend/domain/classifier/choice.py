@@ -29,7 +29,7 @@ PULL = 1.0
 BETTER, BETTER_TRUST = 1.0, 4.0
 """The same for another candidate than the default, and for another weight of weak labels. The latter is an even choice
 while labels are few, and each change of it changes many posteriors."""
-MAX_LABELS, MAX_COMPARED_WEAK = 2_000, 500
+MAX_LABELS, MAX_COMPARED_WEAK = 1_000, 500
 """Tasks that candidates are compared on: more would cost more and hardly change the choice."""
 CALIBRATED_ON = 400
 """Labels of each fold that calibration is measured on at most."""

@@ -13,6 +13,10 @@ from backend.domain.label_model import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
 from backend.domain.posterior import Pool
 from backend.domain.questions import Kind, Question, decisions
+from backend.errors import ModelMissing
+
+FORMAT = 2
+"""Changes when classifiers or extractors are stored in another form."""
 
 
 def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -22,6 +26,7 @@ def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
         "classifiers": {key: item.classifier for key, item in model.decisions.items() if item.classifier is not None},
     }
     described = {
+        "format": FORMAT,
         "questions": [asdict(question) for question in model.questions],
         "decisions": {
             key: {
@@ -39,7 +44,13 @@ def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> ProjectModel:
-    """The model that `to_parts` took apart."""
+    """The model that `to_parts` took apart.
+
+    Raises:
+        ModelMissing: it was stored by a release whose classifiers were others.
+    """
+    if described.get("format") != FORMAT:
+        raise ModelMissing("This version was trained by another release, which stored other classifiers. Train anew.")
     questions = tuple(_question(fields) for fields in described["questions"])
     models = {}
     for decision in (decision for question in questions for decision in decisions(question)):
