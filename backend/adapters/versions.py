@@ -32,7 +32,8 @@ import pyarrow.parquet as pq
 import skops.io
 from numpy.typing import NDArray
 
-from backend.domain.model import ProjectModel, from_parts, to_parts
+from backend.adapters.feature_cache import FeatureCache
+from backend.domain.model import Features, ProjectModel, from_parts, to_parts
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import ABSTAIN, VoteMatrix
 from backend.errors import ModelMissing
@@ -50,6 +51,7 @@ class VersionFolders:
         """`trusted_types`: names of our own types that a model file may hold, besides those skops trusts."""
         self._root = root
         self._trusted = list(trusted_types)
+        self._features = FeatureCache(root, trusted_types)
         self._models: OrderedDict[tuple[str, int], ProjectModel] = OrderedDict()
         self._loading = threading.Lock()
 
@@ -81,6 +83,10 @@ class VersionFolders:
                     self._models.popitem(last=False)
             self._models.move_to_end((key, number))
             return self._models[key, number]
+
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+        """Features of a project's tasks to train on; only new and changed tasks are read."""
+        return self._features.features(key, data)
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import ProjectModel, Trained
+from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.questions import Question
 from backend.domain.rules import Rule
 from backend.domain.suggestions import Suggestion
@@ -333,6 +333,9 @@ class Versions(Protocol):
 
     def model(self, key: str, number: int) -> ProjectModel:
         """The trained model."""
+
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+        """Features of a project's tasks to train on, rows in the order of `data`."""
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import Trained, gold_of, train
+from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.priorities import Evidence, Round, choose_next
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix
@@ -25,6 +25,7 @@ from backend.ports import (
     Progress,
     ProjectInfo,
     ProjectRecord,
+    SuspectStatus,
     Tab,
     VersionStatus,
     version_name,
@@ -40,6 +41,8 @@ from backend.workflows.try_rules import tried_rules
 from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"
+SUSPECT_WEIGHT = 0.3
+"""How much a suspect label counts in training: among suspects more are wrong than right, but many are rare cases."""
 CLUSTERS_PER_VERSION = 1000
 """Cluster ids of different versions must differ: Label Studio counts what an annotator solved by bare id."""
 
@@ -103,8 +106,18 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(config.questions, answers)
     progress("training", 0, 1)
-    trained = train(config.questions, data, votes, gold, seed=version.number)
-    posteriors = trained.model.posteriors(data, votes)
+    features = deps.versions.features(key, data)
+    trained = train(
+        config.questions,
+        data,
+        votes,
+        gold,
+        seed=version.number,
+        previous=_previous(deps, key),
+        features=features,
+        weights=_weights(deps, key, items),
+    )
+    posteriors = trained.model.posteriors_of(features.matrix, votes)
     taught, history_so_far = what_taught(deps, key, items, gold, trained.out_of_fold)
     progress("choosing what to label next", 0, 1)
     built = Built(
@@ -162,6 +175,26 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
             deps.label_studio.remove_version(record.project_id, old)
     ensure_next_tab(deps, record.key)
     ensure_check_tab(deps, record.key)
+
+
+def _previous(deps: Deps, key: str) -> ProjectModel | None:
+    """The model in use; None when there is none, or none that can be read: training doesn't depend on it."""
+    number = deps.versions.current(key)
+    try:
+        return deps.versions.model(key, number) if number else None
+    except ModelMissing:
+        return None
+
+
+def _weights(deps: Deps, key: str, items: Sequence[MirroredTask]) -> dict[str, NDArray[np.float64]]:
+    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled."""
+    rows = {item.task.id: row for row, item in enumerate(items)}
+    weights: dict[str, NDArray[np.float64]] = {}
+    for suspect in deps.database.suspects(key):
+        if suspect.status is SuspectStatus.OPEN and suspect.task_id in rows:
+            of_question = weights.setdefault(suspect.question, np.ones(len(items)))
+            of_question[rows[suspect.task_id]] = SUSPECT_WEIGHT
+    return weights
 
 
 def _highest(deps: Deps, record: ProjectRecord) -> int:
