@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from backend.domain.priorities import Strategy
 from backend.ports.llm import LlmPolicyName
 
 PACKAGED_RULES_DIR = Path(__file__).resolve().parent.parent / "lf_rules"
@@ -115,10 +116,11 @@ class Settings(BaseSettings):
         validation_alias="TOP_TASKS",
         description="Number of most useful tasks that are sent one by one, before all others.",
     )
-    query_strategy: str = Field(
-        default="least_confidence",
+    query_strategy: Strategy = Field(
+        default=Strategy.AUTO,
         validation_alias="QUERY_STRATEGY",
-        description="least_confidence, margin or entropy: what makes a task worth labeling next.",
+        description="auto, least_confidence, margin, entropy, vote_entropy, consensus_entropy, disagreement, "
+        "expected_error, density, representative or random: how the next tasks are chosen.",
     )
     train_timeout_s: int = Field(
         default=3600,
@@ -286,13 +288,6 @@ class Settings(BaseSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("write DEBUG, INFO, WARNING or ERROR")
         return value.upper()
-
-    @field_validator("query_strategy")
-    @classmethod
-    def _check_strategy(cls, value: str) -> str:
-        if value not in {"least_confidence", "margin", "entropy"}:
-            raise ValueError("write least_confidence, margin or entropy")
-        return value
 
     @property
     def public_url(self) -> str:

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import f1_score
 
-from backend.domain.features import TOKEN
+from backend.domain.features.terms import TOKEN
 from backend.domain.llm.choose import unsure, worth
 from backend.domain.llm.confidence import calibrate, confidences_of
 from backend.domain.llm.gate import report_source

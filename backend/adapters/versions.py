@@ -9,7 +9,7 @@
     metrics.json         out-of-fold figures
     votes.parquet        task_id, then one column for each decision and source; null = abstain
     held_out.parquet     task_id, then one column for each decision and class
-    predictions.parquet  what was suggested, most useful task first
+    predictions.parquet  what was suggested, most useful task first, and which strategy chose it, and why
 
 and `MODEL_DIR/projects/<project>/current` the number of the version in use. A folder appears complete or not at all,
 and is never changed afterwards.
@@ -32,7 +32,8 @@ import pyarrow.parquet as pq
 import skops.io
 from numpy.typing import NDArray
 
-from backend.domain.model import ProjectModel, from_parts, to_parts
+from backend.adapters.feature_cache import FeatureCache
+from backend.domain.model import Features, ProjectModel, from_parts, to_parts
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import ABSTAIN, VoteMatrix
 from backend.errors import ModelMissing
@@ -50,6 +51,7 @@ class VersionFolders:
         """`trusted_types`: names of our own types that a model file may hold, besides those skops trusts."""
         self._root = root
         self._trusted = list(trusted_types)
+        self._features = FeatureCache(root, trusted_types)
         self._models: OrderedDict[tuple[str, int], ProjectModel] = OrderedDict()
         self._loading = threading.Lock()
 
@@ -82,11 +84,23 @@ class VersionFolders:
             self._models.move_to_end((key, number))
             return self._models[key, number]
 
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+        """Features of a project's tasks to train on; only new and changed tasks are read."""
+        return self._features.features(key, data)
+
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""
         rows = self._read_parquet(key, number, "predictions.parquet").to_pylist()
         return [
-            Prediction(row["task_id"], _suggestion(json.loads(row["suggestion"])), row["score"], row["cluster"])
+            Prediction(
+                row["task_id"],
+                _suggestion(json.loads(row["suggestion"])),
+                row["score"],
+                row["cluster"],
+                # Versions before strategies were recorded have none.
+                row.get("chosen_by", ""),
+                row.get("reason", ""),
+            )
             for row in rows
         ]
 
@@ -171,11 +185,20 @@ def _write_files(folder: Path, built: Built) -> None:
             "score": item.score,
             "cluster": item.cluster,
             "suggestion": json.dumps(asdict(item.suggestion), ensure_ascii=False),
+            "chosen_by": item.chosen_by,
+            "reason": item.reason,
         }
         for item in built.predictions
     ]
     schema = pa.schema(
-        [("task_id", pa.int64()), ("score", pa.float64()), ("cluster", pa.int64()), ("suggestion", pa.string())]
+        [
+            ("task_id", pa.int64()),
+            ("score", pa.float64()),
+            ("cluster", pa.int64()),
+            ("suggestion", pa.string()),
+            ("chosen_by", pa.string()),
+            ("reason", pa.string()),
+        ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / "predictions.parquet")
 

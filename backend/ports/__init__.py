@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import ProjectModel, Trained
+from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Task
@@ -73,12 +73,18 @@ class MirroredTask:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A suggestion on its way to Label Studio. `cluster` is None outside the most useful tasks."""
+    """A suggestion on its way to Label Studio. `cluster` is None outside the most useful tasks.
+
+    score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
+    chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
+    """
 
     task_id: int
     suggestion: Suggestion
     score: float
     cluster: int | None = None
+    chosen_by: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +335,9 @@ class Versions(Protocol):
 
     def model(self, key: str, number: int) -> ProjectModel:
         """The trained model."""
+
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+        """Features of a project's tasks to train on, rows in the order of `data`."""
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

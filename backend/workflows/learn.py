@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import Trained, gold_of, train
-from backend.domain.priorities import clusters, rank
+from backend.domain.model import ProjectModel, Trained, gold_of, train
+from backend.domain.priorities import Evidence, Round, choose_next
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
@@ -25,6 +25,7 @@ from backend.ports import (
     Progress,
     ProjectInfo,
     ProjectRecord,
+    SuspectStatus,
     Tab,
     VersionStatus,
     version_name,
@@ -35,12 +36,13 @@ from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, basis_of, has_news
 from backend.workflows.suggest import history_of
+from backend.workflows.taught import what_taught
 from backend.workflows.try_rules import tried_rules
 from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"
-N_CLUSTERS = 5
-"""Label Studio alternates between clusters: so many different kinds of task among the most useful ones."""
+SUSPECT_WEIGHT = 0.3
+"""How much a suspect label counts in training: among suspects more are wrong than right, but many are rare cases."""
 CLUSTERS_PER_VERSION = 1000
 """Cluster ids of different versions must differ: Label Studio counts what an annotator solved by bare id."""
 
@@ -104,16 +106,27 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(config.questions, answers)
     progress("training", 0, 1)
-    trained = train(config.questions, data, votes, gold, seed=version.number)
-    posteriors = trained.model.posteriors(data, votes)
+    features = deps.versions.features(key, data)
+    trained = train(
+        config.questions,
+        data,
+        votes,
+        gold,
+        seed=version.number,
+        previous=_previous(deps, key),
+        features=features,
+        weights=_weights(deps, key, items),
+    )
+    posteriors = trained.model.posteriors_of(features.matrix, votes)
+    taught, history_so_far = what_taught(deps, key, items, gold, trained.out_of_fold)
     progress("choosing what to label next", 0, 1)
     built = Built(
         trained=trained,
         task_ids=np.array([item.task.id for item in items], dtype=np.int64),
         votes=votes,
         held_out=trained.out_of_fold,
-        predictions=_predictions(policy, trained, items, posteriors, votes, version.number),
-        metrics=trained.metrics | _about_rules(rules, faults),
+        predictions=_predictions(policy, trained, items, posteriors, votes, gold, version.number, history_so_far),
+        metrics=trained.metrics | _about_rules(rules, faults) | taught,
     )
     deps.versions.write(key, version.number, built)
     teaching = [entry for item in items for entry in item.annotations if entry.teaches]
@@ -164,6 +177,26 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     ensure_check_tab(deps, record.key)
 
 
+def _previous(deps: Deps, key: str) -> ProjectModel | None:
+    """The model in use; None when there is none, or none that can be read: training doesn't depend on it."""
+    number = deps.versions.current(key)
+    try:
+        return deps.versions.model(key, number) if number else None
+    except ModelMissing:
+        return None
+
+
+def _weights(deps: Deps, key: str, items: Sequence[MirroredTask]) -> dict[str, NDArray[np.float64]]:
+    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled."""
+    rows = {item.task.id: row for row, item in enumerate(items)}
+    weights: dict[str, NDArray[np.float64]] = {}
+    for suspect in deps.database.suspects(key):
+        if suspect.status is SuspectStatus.OPEN and suspect.task_id in rows:
+            of_question = weights.setdefault(suspect.question, np.ones(len(items)))
+            of_question[rows[suspect.task_id]] = SUSPECT_WEIGHT
+    return weights
+
+
 def _highest(deps: Deps, record: ProjectRecord) -> int:
     """The highest number among Label Studio's `v<number>`.
 
@@ -199,33 +232,52 @@ def _predictions(
     items: Sequence[MirroredTask],
     posteriors: Mapping[str, NDArray[np.float64]],
     votes: Mapping[str, VoteMatrix],
+    gold: Mapping[str, NDArray[np.int64]],
     number: int,
+    history: Sequence[Round],
 ) -> list[Prediction]:
-    """Suggestions for the open tasks, most useful first; the first `top_tasks` have a cluster.
+    """Suggestions for the open tasks, most useful first; the first `top_tasks` have a cluster, a strategy and a reason.
 
-    The score is 1 - uncertainty: under least confidence that is the calibrated confidence itself, and under every
-    strategy Label Studio's ascending order is our order.
+    Their scores make Label Studio's ascending order ours; behind them the score is the calibrated confidence.
     """
     questions = trained.model.questions
-    rows = np.array([row for row, item in enumerate(items) if item.task.is_open], dtype=np.int64)
+    is_open = np.array([item.task.is_open for item in items], dtype=np.bool_)
+    rows = np.flatnonzero(is_open)
     if not rows.size or not questions:
         return []
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
     open_votes = {name: matrix.rows(rows) for name, matrix in votes.items()}
-    suggestions = suggest(questions, of_open, open_votes)
-    ranking = rank(questions, of_open, strategy=policy.query_strategy, seed=number)
-    top = ranking.order[: policy.top_tasks]
-    features = trained.model.extractor.transform([items[rows[place]].task.data for place in top])
-    groups = clusters(features, np.arange(len(top)), n_clusters=N_CLUSTERS, seed=number)
-    of_top = {int(place): number * CLUSTERS_PER_VERSION + int(group) for place, group in zip(top, groups, strict=True)}
+    suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
+    confidence = np.zeros(len(items))
+    confidence[rows] = [suggestions[row].score for row in rows.tolist()]
+    features = trained.model.extractor.transform([item.task.data for item in items])
+    parts = trained.model.decisions
+    evidence = Evidence(
+        questions=questions,
+        posteriors=posteriors,
+        label_model={key: part.label_model.predict_proba(votes[key].votes) for key, part in parts.items()},
+        classifier={
+            key: np.full_like(posteriors[key], np.nan)
+            if part.classifier is None
+            else part.classifier.predict_proba(features)
+            for key, part in parts.items()
+        },
+        votes=votes,
+        gold=gold,
+        is_open=is_open,
+        features=features,
+    )
+    queue = choose_next(
+        evidence, confidence, strategy=policy.query_strategy, n=policy.top_tasks, seed=number, history=history
+    )
+    served = [
+        (number * CLUSTERS_PER_VERSION + int(group), chosen_by, reason)
+        for group, chosen_by, reason in zip(queue.clusters, queue.chosen_by, queue.reasons, strict=True)
+    ]
+    behind = [(None, "", "")] * (len(queue.order) - len(served))
     return [
-        Prediction(
-            task_id=items[rows[place]].task.id,
-            suggestion=suggestions[place],
-            score=1.0 - float(ranking.uncertainty[place]),
-            cluster=of_top.get(int(place)),
-        )
-        for place in ranking.order
+        Prediction(items[row].task.id, suggestions[int(row)], float(score), cluster, chosen_by, reason)
+        for row, score, (cluster, chosen_by, reason) in zip(queue.order, queue.scores, [*served, *behind], strict=True)
     ]
 
 

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from backend.domain.priorities import rank
+import numpy as np
+
+from backend.domain.priorities import ascending
 from backend.domain.suggestions import suggest
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -100,10 +102,11 @@ def _suggestions_for(
     questions = config.questions
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes)
     suggestions = suggest(questions, posteriors, votes)
-    uncertainty = rank(questions, posteriors, strategy=policy.query_strategy, seed=number).uncertainty
+    # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.
+    scores = ascending(np.array([item.score for item in suggestions]), n_served=0).tolist()
     return [
-        Prediction(item.task.id, suggestion, score=1.0 - float(unsure))
-        for item, suggestion, unsure in zip(items, suggestions, uncertainty, strict=True)
+        Prediction(item.task.id, suggestion, score)
+        for item, suggestion, score in zip(items, suggestions, scores, strict=True)
     ]
 
 

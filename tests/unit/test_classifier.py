@@ -1,10 +1,14 @@
+import json
+
 import numpy as np
 import pytest
 import skops.io
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.classifier import TRUSTED_TYPES, Classifier, train_classifier
+from backend.domain.classifier import TRUSTED_TYPES, Classifier, Recipe, short_classes, train_classifier
+from backend.domain.classifier.candidates import Candidate
+from backend.domain.classifier.choice import RecipeChoice, choose_recipe, folds
 from backend.domain.features import FeatureExtractor
 from tests.unit.planted import only_first, texts_about
 
@@ -94,3 +98,89 @@ def test_survives_skops_with_only_the_listed_types() -> None:
     assert set(skops.io.get_untrusted_types(data=stored)) <= set(TRUSTED_TYPES)
     again = skops.io.loads(stored, trusted=list(TRUSTED_TYPES))["sentiment"]
     np.testing.assert_array_equal(again.predict_proba(FEATURES), model.predict_proba(FEATURES))
+
+
+def test_a_class_with_fewer_than_three_labels_is_not_predicted() -> None:
+    gold = np.where(TRUTH == 1, -1, only_first(TRUTH, 300))
+    rare = np.flatnonzero(TRUTH[:300] == 1)
+    gold[rare[:2]] = 1
+    proba = trained(gold, NOTHING).predict_proba(FEATURES)
+    assert not (proba.argmax(axis=1) == 1).any()
+    assert (proba[:, 1] > 0).all()
+    assert short_classes(gold, 3) == [1]
+    gold[rare[2]] = 1
+    assert (trained(gold, NOTHING).predict_proba(FEATURES).argmax(axis=1) == 1).any()
+    assert short_classes(gold, 3) == []
+
+
+def test_a_rare_class_is_answered() -> None:
+    gold = only_first(TRUTH, 300)
+    gold[np.flatnonzero((gold == 1) & (np.cumsum(gold == 1) > 6))] = -1
+    model = trained(gold, NOTHING)
+    of_rare = FEATURES[300:][TRUTH[300:] == 1]
+    assert (model.predict_proba(of_rare).argmax(axis=1) == 1).mean() > 0.8
+
+
+def test_labels_that_count_less_teach_less() -> None:
+    gold = only_first(TRUTH, 300)
+    gold[:150] = (TRUTH[:150] + 1) % 3
+    weights = np.where(np.arange(600) < 150, 0.1, 1.0)
+    doubted = train_classifier(FEATURES, gold, NOTHING, 3, seed=0, weights=weights)
+    assert doubted is not None
+    assert accuracy(doubted) > accuracy(trained(gold, NOTHING)) + 0.2
+
+
+def test_smoothed_labels_give_less_certain_answers() -> None:
+    gold = only_first(TRUTH, 300)
+    smooth = train_classifier(FEATURES, gold, NOTHING, 3, seed=0, recipe=Recipe(smoothing=0.2))
+    assert smooth is not None
+    certain = trained(gold, NOTHING).predict_proba(FEATURES).max(axis=1).mean()
+    assert smooth.predict_proba(FEATURES).max(axis=1).mean() < certain
+
+
+def chosen(features: csr_matrix, weak: NDArray[np.float64], *, is_table: bool = False) -> RecipeChoice:
+    gold = only_first(TRUTH, 150)
+    tasks = [bytes([row % 251]) for row in range(600)]
+    parts = folds(tasks, gold)
+    options = {"is_table": is_table, "smoothing": 0.0, "budget_s": 20.0, "seed": 0}
+    return choose_recipe(features, gold, [weak] * 5, parts, 3, weights=None, **options)  # type: ignore[arg-type]
+
+
+def test_weak_labels_that_are_wrong_get_no_weight() -> None:
+    gold = only_first(TRUTH, 150)
+    contrary = weak_labels((TRUTH + 1) % 3, 0.95)
+    contrary[gold >= 0] = np.nan
+    assert chosen(FEATURES, contrary).recipe.trust == 0.0
+
+
+def test_trees_are_chosen_for_a_table_that_lines_cannot_part() -> None:
+    random = np.random.default_rng(0)
+    place = random.uniform(-1, 1, (600, 2))
+    # Three rings around the middle.
+    place *= ((1 + TRUTH) / np.linalg.norm(place, axis=1))[:, None]
+    features = csr_matrix(place.astype(np.float32))
+    choice = chosen(features, NOTHING, is_table=True)
+    assert choice.recipe.candidate is Candidate.BOOSTING
+    model = train_classifier(features, only_first(TRUTH, 150), NOTHING, 3, seed=0, recipe=choice.recipe)
+    stored = skops.io.dumps({"sentiment": model})
+    assert set(skops.io.get_untrusted_types(data=stored)) <= set(TRUSTED_TYPES)
+    again = skops.io.loads(stored, trusted=list(TRUSTED_TYPES))["sentiment"]
+    assert (again.predict_proba(features).argmax(axis=1) == TRUTH)[150:].mean() > 0.9
+
+
+def test_a_choice_is_kept_until_sizes_have_doubled() -> None:
+    choice = chosen(FEATURES, NOTHING)
+    assert RecipeChoice.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
+    assert not choice.is_due(299, 600)
+    assert choice.is_due(300, 600)
+    assert choice.is_due(150, 1200)
+
+
+def test_no_time_to_compare_is_no_comparison() -> None:
+    gold = only_first(TRUTH, 150)
+    parts = folds([bytes([row % 251]) for row in range(600)], gold)
+    choice = choose_recipe(
+        FEATURES, gold, [NOTHING] * 5, parts, 3, is_table=False, weights=None, smoothing=0.0, budget_s=0.0, seed=0
+    )
+    assert choice.recipe == Recipe()
+    assert "more than 0 s" in choice.reason

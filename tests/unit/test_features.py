@@ -118,7 +118,7 @@ def test_what_we_wrote_ourselves_is_not_learned_from() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [[], [{}], [{"a": None}, {}], [{"a": {"b": 1}}, {"a": [{"c": 2}]}], [{"t": "!?"}, {"t": "..."}]]
+    "data", [[], [{}], [{"a": None}, {}], [{"a": [[1]]}, {"a": [None]}], [{"t": "!?"}, {"t": "..."}]]
 )
 def test_nothing_usable_gives_one_column_of_zeros(data: Data) -> None:
     extractor = FeatureExtractor().fit(data)
@@ -167,3 +167,30 @@ def test_any_json_gives_finite_features_of_one_width(seen: Data, unseen: Data) -
     matrix = extractor.transform(unseen)
     assert matrix.shape == (len(unseen), extractor.transform(seen).shape[1])
     assert np.isfinite(matrix.toarray()).all()
+
+
+def test_endings_and_misspelt_words_have_features_in_common() -> None:
+    extractor = FeatureExtractor().fit([{"t": "refunding"}, {"t": "refunds"}, {"t": "crying"}, {"t": "cries"}])
+    known, misspelt, other = dense(extractor, {"t": "refunded"}, {"t": "rrefund"}, {"t": "cry"})
+    assert known @ misspelt > 0
+    assert known @ other == 0
+
+
+@pytest.mark.parametrize("dates", [["2024-01-31", "2024-02-01"], ["2024-01-31T08:15:00Z", "2024-02-01 09:00"]])
+def test_dates_are_near_when_days_are(dates: list[str]) -> None:
+    data: Data = [{"at": dates[0]}, {"at": dates[1]}, {"at": "2021-07-09"}, {"at": "30.6.2025"}, {"at": None}]
+    one, next_day, years_ago, _, missing = dense(FeatureExtractor().fit(data), *data)
+    assert np.linalg.norm(one - next_day) < np.linalg.norm(one - years_ago)
+    assert missing.any()
+
+
+def test_fields_of_nested_objects_are_features() -> None:
+    def dialogue(answer: str, year: int) -> dict[str, object]:
+        turns = [{"author": "us", "text": "how was it"}, {"author": "them", "text": answer}]
+        return {"meta": {"year": year}, "turns": turns}
+
+    data = [dialogue("a splendid evening", 1990), dialogue("a dreadful evening", 2020)]
+    extractor = FeatureExtractor().fit(data * 3)
+    one, other, earlier = dense(extractor, *data, dialogue("a splendid evening", 2020))
+    assert (one != other).any()
+    assert (one != earlier).any()

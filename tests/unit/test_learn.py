@@ -1,12 +1,16 @@
 """Learn and roll back: versions, what is pushed, what a killed worker leaves."""
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from backend.adapters.label_studio_json import parse_label_config
+from backend.domain.model import Trained, train
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
-from backend.ports import Job, VersionStatus
+from backend.ports import Job, SuspectRecord, SuspectStatus, VersionStatus
 from backend.workflows.learn import learn, rollback
 from backend.workflows.reconcile import reconcile
 from tests.unit.house import CONFIG, House, nothing, prediction, raising, reviews
@@ -240,3 +244,24 @@ def test_rollback_of_a_uid_that_isnt_the_projects_touches_nothing(house: House) 
     house.learn()
     rollback(house.deps, f"{house.project}.1-aaaaaaaa", 1, nothing)
     assert house.fake.info.model_version == "v2"
+
+
+def test_a_suspect_label_counts_less_until_a_person_has_ruled(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.annotate(house.task_ids[:16])
+    house.learn()
+    seen: list[dict[str, NDArray[np.float64]]] = []
+
+    def noted(*args: object, **options: Any) -> Trained:
+        seen.append(options["weights"])
+        assert options["previous"] is not None
+        return train(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("backend.workflows.learn.train", noted)
+    suspect = SuspectRecord(house.task_ids[3], "sentiment", ("Positive",), ("Negative",), 0.1, SuspectStatus.OPEN)
+    for status in (SuspectStatus.OPEN, SuspectStatus.CONFIRMED):
+        house.deps.database.save_suspects(house.key, [replace(suspect, status=status)])
+        house.learn()
+    doubted = seen[0]["sentiment"]
+    assert (doubted < 1).nonzero()[0].tolist() == [3]
+    assert doubted[3] > 0
+    assert seen[1] == {}

@@ -1,30 +1,18 @@
-"""Priorities: which task a person should label next."""
+"""Uncertainty: how little is known of a task, from its posteriors alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from modAL.uncertainty import classifier_entropy, classifier_margin, classifier_uncertainty
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.cluster import KMeans
 
 from backend.domain.posterior import is_known
+from backend.domain.priorities.strategy import MEASURES, Strategy
 from backend.domain.questions import Question, decisions
 
 DIGITS = 9
 """Uncertainties that agree to so many digits are equal: what differs beyond is rounding, not meaning."""
-DIMENSIONS = 20
-"""Of the space that tasks are clustered in. Few enough that distances mean something."""
-
-
-class Strategy(StrEnum):
-    """How uncertainty is measured. Only under least confidence is it 1 - confidence."""
-
-    LEAST_CONFIDENCE = "least_confidence"
-    MARGIN = "margin"
-    ENTROPY = "entropy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +45,13 @@ def uncertainty(posteriors: NDArray[np.float64], strategy: str = Strategy.LEAST_
 
     Args:
         posteriors: (n, k), NaN rows where nothing is known.
-        strategy: one of `Strategy`.
+        strategy: one of `MEASURES`.
 
     Raises:
-        ValueError: there is no such strategy.
+        ValueError: it is none of them.
     """
+    if strategy not in MEASURES:
+        raise ValueError(f"{strategy!r} doesn't measure uncertainty: {', '.join(MEASURES)} do")
     known = is_known(posteriors)
     proba = _Known(posteriors[known])
     k = posteriors.shape[1]
@@ -97,8 +87,24 @@ def rank(
     Args:
         questions: the questions of the project.
         posteriors: (n_tasks, k) for every decision of these questions, by `Decision.key`.
-        strategy: one of `Strategy`.
+        strategy: one of `MEASURES`.
         seed: shuffles tasks of equal uncertainty, which otherwise would come in the order of their import.
+    """
+    result = combined(questions, {key: uncertainty(value, strategy) for key, value in posteriors.items()}, posteriors)
+    return Priorities(result, descending(result, seed))
+
+
+def combined(
+    questions: Sequence[Question],
+    measured: Mapping[str, NDArray[np.float64]],
+    posteriors: Mapping[str, NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """One figure per task (n,) from one per decision, as `rank` does it; 1 where nothing is known.
+
+    Args:
+        questions: the questions of the project.
+        measured: (n,), 0..1, by `Decision.key`.
+        posteriors: (n, k) by `Decision.key`, which say where anything is known.
     """
     n_tasks = max((len(posterior) for posterior in posteriors.values()), default=0)
     certainty: NDArray[np.float64] = np.full(n_tasks, np.inf)
@@ -106,35 +112,13 @@ def rank(
         of_question, anything = np.ones(n_tasks), np.zeros(n_tasks, dtype=np.bool_)
         for decision in decisions(question):
             known = is_known(posteriors[decision.key])
-            of_question[known] *= 1 - uncertainty(posteriors[decision.key], strategy)[known]
+            of_question[known] *= 1 - measured[decision.key][known]
             anything |= known
         certainty = np.where(anything, np.minimum(certainty, of_question), certainty)
-    result = np.where(np.isfinite(certainty), 1 - certainty, 1.0)
-    shuffled = np.random.default_rng(seed).permutation(n_tasks)
-    order = shuffled[np.argsort(-np.round(result[shuffled], DIGITS), kind="stable")]
-    return Priorities(result, order)
+    return np.where(np.isfinite(certainty), 1 - certainty, 1.0)
 
 
-def clusters(features: csr_matrix, top: NDArray[np.int64], *, n_clusters: int, seed: int) -> NDArray[np.int64]:
-    """Group the most useful tasks by what they are about: int64 (len(top),), from 0, fewer groups than asked for if
-    fewer tasks differ.
-
-    k-means on the leading singular vectors of the rows (latent semantic analysis, Deerwester et al. 1990).
-
-    Args:
-        features: (n_tasks, d).
-        top: rows of `features`, a few hundred at most.
-        n_clusters: at most so many groups.
-        seed: of k-means.
-    """
-    rows = features[top]
-    # With few rows, the eigenvectors of their inner products are the singular vectors: exact, cheap for any d.
-    products = (rows @ rows.T).toarray()
-    values, vectors = np.linalg.eigh(products)
-    leading = np.argsort(values)[::-1][:DIMENSIONS]
-    places = np.round(vectors[:, leading] * np.sqrt(np.maximum(values[leading], 0.0)), 6)
-    n_distinct = len(np.unique(places, axis=0))
-    if min(n_distinct, n_clusters) < 2:
-        return np.zeros(len(top), dtype=np.int64)
-    model = KMeans(n_clusters=min(n_clusters, n_distinct), n_init=5, random_state=seed)
-    return np.asarray(model.fit_predict(places), dtype=np.int64)
+def descending(values: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """Rows (n,), the highest value first, equal ones in an order drawn by the seed."""
+    shuffled = np.random.default_rng(seed).permutation(len(values))
+    return shuffled[np.argsort(-np.round(values[shuffled], DIGITS), kind="stable")]

@@ -1,0 +1,282 @@
+"""Which classifier: candidates and the trust in weak labels compared on human labels that each could not see."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.classifier import MAX_WEAK, Classifier, Recipe, train_classifier
+from backend.domain.classifier.candidates import Candidate, suitable
+from backend.domain.tasks import user_fields
+
+N_FOLDS = 5
+STABLE_FROM = 50
+"""Labels from which a task's fold depends on its content alone. Fewer are dealt out evenly instead."""
+CHOOSE_FROM = 50
+"""Labels from which candidates are compared: fewer can't tell them apart."""
+TRUSTS = (1.0, 0.0, 0.3)
+FACTORS = tuple(2.0 ** (step / 4) for step in range(-8, 17))
+"""In steps so small that one label, which can move the sharpness by a step, hardly moves other posteriors."""
+SHIFTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+PULL = 1.0
+"""Summed log-loss that a doubled sharpness has to save."""
+BETTER, BETTER_TRUST = 1.0, 4.0
+"""The same for another candidate than the default, and for another weight of weak labels. The latter is an even choice
+while labels are few, and each change of it changes many posteriors."""
+MAX_LABELS, MAX_COMPARED_WEAK = 1_000, 500
+"""Tasks that candidates are compared on: more would cost more and hardly change the choice."""
+CALIBRATED_ON = 400
+"""Labels of each fold that calibration is measured on at most."""
+TRUST_BY = Candidate.SVM
+"""What compares weights of weak labels, whichever candidate is chosen: the fastest of those that suit everything."""
+COST_S = 1.2e-6
+"""Estimated seconds for one feature of one task and class, in one fit of all candidates."""
+
+Grid = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeChoice:
+    """A recipe, when it was chosen, and why.
+
+    of_folds: for each fold the recipe that its labels had no say in.
+    calibrations: factor on the sharpness, and shift, as seen in the comparison; of the recipe, then of each fold's.
+    losses: mean log-loss of what was compared.
+    """
+
+    recipe: Recipe
+    of_folds: tuple[Recipe, ...]
+    calibrations: tuple[tuple[float, float], ...]
+    n_labels: int
+    n_tasks: int
+    losses: Mapping[str, float]
+    reason: str
+
+    def is_due(self, n_labels: int, n_tasks: int) -> bool:
+        """Whether to choose again: sizes have doubled, or folds were not yet stable."""
+        return self.n_labels < STABLE_FROM or n_labels >= 2 * self.n_labels or n_tasks >= 2 * max(self.n_tasks, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "recipe": self.recipe.to_dict(),
+            "of_folds": [recipe.to_dict() for recipe in self.of_folds],
+            "calibrations": [list(pair) for pair in self.calibrations],
+            "n_labels": self.n_labels,
+            "n_tasks": self.n_tasks,
+            "losses": dict(self.losses),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "RecipeChoice":
+        """What `to_dict` wrote."""
+        of_folds = tuple(Recipe.from_dict(item) for item in fields["of_folds"])
+        calibrations = tuple((factor, shift) for factor, shift in fields["calibrations"])
+        recipe = Recipe.from_dict(fields["recipe"])
+        return cls(**{**fields, "recipe": recipe, "of_folds": of_folds, "calibrations": calibrations})
+
+
+def default_choice(n_labels: int, n_tasks: int, recipe: Recipe, reason: str) -> RecipeChoice:
+    """No comparison."""
+    return RecipeChoice(recipe, (recipe,) * N_FOLDS, ((1.0, 0.0),) * (1 + N_FOLDS), n_labels, n_tasks, {}, reason)
+
+
+def content_hash(data: Mapping[str, object]) -> bytes:
+    """16 bytes that change with what the user put into a task, not with the order of its fields or our own keys."""
+    text = json.dumps(user_fields(data), sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def identities(data: Sequence[Mapping[str, object]]) -> list[bytes]:
+    """16 bytes for each task, from its content, and its number among those of the same content."""
+    seen: Counter[bytes] = Counter()
+    found = []
+    for item in data:
+        content = content_hash(item)
+        found.append(hashlib.blake2b(content, digest_size=16, salt=seen[content].to_bytes(8)).digest())
+        seen[content] += 1
+    return found
+
+
+def folds(tasks: Sequence[bytes], gold: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Labeled rows in `N_FOLDS` parts, some of them perhaps empty, by `identities`.
+
+    So a task stays in its fold from version to version, and what was once chosen without its label can be used again
+    without it. Not stratified: then which rows share a fold would depend on their labels, and a label could speak for
+    itself.
+    """
+    labeled = np.flatnonzero(gold >= 0)
+    if labeled.size < STABLE_FROM:
+        order = sorted(range(labeled.size), key=lambda place: tasks[int(labeled[place])])
+        return [np.sort(part) for part in np.array_split(labeled[order], N_FOLDS)]
+    numbers = np.array([tasks[row][0] % N_FOLDS for row in labeled], dtype=np.int64)
+    return [labeled[numbers == number] for number in range(N_FOLDS)]
+
+
+def choose_recipe(
+    features: csr_matrix,
+    gold: NDArray[np.int64],
+    weak: Sequence[NDArray[np.float64]],
+    parts: Sequence[NDArray[np.int64]],
+    n_classes: int,
+    *,
+    is_table: bool,
+    weights: NDArray[np.float64] | None,
+    smoothing: float,
+    budget_s: float,
+    seed: int,
+) -> RecipeChoice:
+    """Compare candidates, then weights of the weak labels for the best one, by cross-validated log-loss.
+
+    Args:
+        features: (n, d).
+        gold: int64 (n,), class index or -1 = unknown.
+        weak: for each fold the label model's posterior (n, k) made without its labels.
+        parts: the labeled rows, see `folds`.
+        n_classes: k.
+        is_table: no feature comes from a text.
+        weights: float64 (n,), how much each label counts.
+        smoothing: see `Recipe`.
+        budget_s: seconds the comparison may take. They are estimated from sizes and not measured, so that the same data
+            gives the same model; fewer tasks are compared on when they would not do.
+        seed: makes the result reproducible.
+    """
+    default = Recipe(smoothing=smoothing)
+    labeled = np.flatnonzero(gold >= 0)
+    n, n_tasks = labeled.size, gold.size
+    if n < CHOOSE_FROM or np.unique(gold[labeled]).size < 2:
+        return default_choice(n, n_tasks, default, f"{n} human labels are too few to compare classifiers on.")
+    rows, each_weak = _sample(features, gold, weak, budget_s, seed)
+    if (gold[rows] >= 0).sum() < CHOOSE_FROM:
+        return default_choice(n, n_tasks, default, f"Comparing classifiers would take more than {budget_s:g} s.")
+    of_part = [item[rows] for item in weak]
+    trial = _Trial(features[rows], gold[rows], of_part, parts, rows, each_weak, n_classes, weights, seed)
+    candidates = suitable(trial.features, is_table=is_table)
+    trials = [trial.losses(Recipe(item, 1.0, smoothing)) for item in candidates]
+    best, trusts = _best([losses for losses, _ in trials], BETTER), [0] * (1 + N_FOLDS)
+    found = {str(item): losses for item, (losses, _) in zip(candidates, trials, strict=True)}
+    if each_weak:
+        of_trusts = [trial.losses(Recipe(TRUST_BY, item, smoothing))[0] for item in TRUSTS]
+        found |= {f"weak labels x {value:g}": losses for value, losses in zip(TRUSTS, of_trusts, strict=True)}
+        trusts = _best(of_trusts, BETTER_TRUST)
+    recipe, *of_folds = (
+        Recipe(candidates[one], TRUSTS[other], smoothing) for one, other in zip(best, trusts, strict=True)
+    )
+    n_compared = max(int((gold[rows] >= 0).sum()), 1)
+    return RecipeChoice(
+        recipe=recipe,
+        of_folds=tuple(of_folds),
+        calibrations=tuple(trials[one][1][place] for place, one in enumerate(best)),
+        n_labels=n,
+        n_tasks=n_tasks,
+        losses={name: float(losses[0] / n_compared) for name, losses in found.items()},
+        reason=f"Least log-loss on {n_compared} of {n} human labels.",
+    )
+
+
+def calibration_losses(classifier: Classifier, scores: NDArray[np.float64], gold: NDArray[np.int64]) -> Grid:
+    """Summed log-loss on labeled rows for each of `FACTORS` (rows) and `SHIFTS` (columns)."""
+    losses = np.zeros((len(FACTORS), len(SHIFTS)))
+    scores, gold = scores[:CALIBRATED_ON], gold[:CALIBRATED_ON]
+    for i, factor in enumerate(FACTORS):
+        for j, shift in enumerate(SHIFTS):
+            proba = classifier.calibrated_by(factor, shift).calibrated(scores)
+            losses[i, j] = -np.log(proba[np.arange(gold.size), gold]).sum()
+    return losses
+
+
+def best_calibration(losses: Grid) -> tuple[float, float]:
+    """Factor on the sharpness and shift of least log-loss, pulled towards 1 and 0."""
+    i, j = _place(losses)
+    return FACTORS[i], SHIFTS[j]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A part of a project's tasks on which recipes are compared; `rows` says which part.
+
+    each_weak: how many weak labels of the whole project one in this part stands for.
+    """
+
+    features: csr_matrix
+    gold: NDArray[np.int64]
+    weak: Sequence[NDArray[np.float64]]
+    parts: Sequence[NDArray[np.int64]]
+    rows: NDArray[np.int64]
+    each_weak: float
+    n_classes: int
+    weights: NDArray[np.float64] | None
+    seed: int
+
+    def losses(self, recipe: Recipe) -> tuple[NDArray[np.float64], list[tuple[float, float]]]:
+        """Summed log-loss, and the calibration that gives it: of all labels, then for each fold of all but its own.
+
+        For a fold g, the loss on a fold f is of a model that has seen the labels of neither; it serves for the loss on
+        g when f is left out, too. So nothing that is chosen for a fold depends on its labels.
+        """
+        folds_ = [np.flatnonzero(np.isin(self.rows, part)) for part in self.parts]
+        alone = [self._grids(recipe, index, (fold,)) for index, fold in enumerate(folds_)]
+        grids = np.zeros((N_FOLDS, N_FOLDS, len(FACTORS), len(SHIFTS)))
+        for one in range(N_FOLDS):
+            for other in range(one):
+                grids[one, other], grids[other, one] = self._grids(recipe, one, (folds_[other], folds_[one]))
+        totals = [np.sum(alone, axis=(0, 1)), *grids.sum(axis=1)]
+        return np.array([total[_place(total)] for total in totals]), [best_calibration(total) for total in totals]
+
+    def _grids(self, recipe: Recipe, weak_of: int, hidden: tuple[NDArray[np.int64], ...]) -> list[Grid]:
+        """`calibration_losses` on each of some folds, by a model that has seen none of their labels."""
+        gold, weak = self.gold.copy(), self.weak[weak_of].copy()
+        for fold in hidden:
+            # Their weak labels come from a label model that may have seen their human ones, so they are left out too.
+            gold[fold], weak[fold] = -1, np.nan
+        classifier = train_classifier(
+            self.features,
+            gold,
+            weak,
+            self.n_classes,
+            seed=self.seed,
+            recipe=replace(recipe, trust=recipe.trust * self.each_weak),
+            weights=None if self.weights is None else self.weights[self.rows],
+        )
+        if classifier is None:
+            shape = (len(FACTORS), len(SHIFTS))
+            return [np.full(shape, min(fold.size, CALIBRATED_ON) * np.log(self.n_classes)) for fold in hidden]
+        return [
+            calibration_losses(classifier, classifier.scores(self.features[fold]), self.gold[fold]) for fold in hidden
+        ]
+
+
+def _place(losses: Grid) -> tuple[int, int]:
+    pulls = PULL * (np.log2(FACTORS)[:, None] ** 2 + np.array(SHIFTS)[None, :] ** 2)
+    i, j = np.unravel_index(int((losses + pulls).argmin()), losses.shape)
+    return int(i), int(j)
+
+
+def _best(losses: Sequence[NDArray[np.float64]], handicap: float) -> list[int]:
+    """The best option for all, then for each fold, from the losses of each; the first one by default."""
+    table = np.array(losses)
+    table[1:] += handicap
+    return [int(index) for index in table.argmin(axis=0)]
+
+
+def _sample(
+    features: csr_matrix, gold: NDArray[np.int64], weak: Sequence[NDArray[np.float64]], budget_s: float, seed: int
+) -> tuple[NDArray[np.int64], float]:
+    """Rows to compare on, as many as the budget allows, and how many weak labels each one among them stands for."""
+    random = np.random.default_rng(seed)
+    labeled = np.flatnonzero(gold >= 0)
+    k = max(np.unique(gold[labeled]).size, 2)
+    per_task = max(features.nnz / max(features.shape[0], 1), 1.0) * COST_S * N_FOLDS * (1 if k == 2 else k)
+    usable = np.flatnonzero((gold < 0) & np.isfinite(weak[0]).all(axis=1))
+    affordable = int(budget_s / per_task)
+    n_weak = min(usable.size, MAX_COMPARED_WEAK, affordable // 2)
+    n_labels = min(labeled.size, MAX_LABELS, affordable - n_weak)
+    chosen = [random.permutation(labeled)[:n_labels], random.permutation(usable)[:n_weak]]
+    return np.sort(np.concatenate(chosen)), min(usable.size, MAX_WEAK) / n_weak if n_weak else 0.0

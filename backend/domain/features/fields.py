@@ -1,0 +1,134 @@
+"""Fields of task data: what each one holds, and its value as a number, a word or a moment."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from backend.domain.features.terms import readable
+from backend.domain.tasks import user_fields
+
+FEW_VALUES = 50
+SHORT = 60
+DEPTH = 5
+"""Levels of nested objects that are looked into."""
+_LOCATION = re.compile(r"(?:[a-z][a-z0-9+.-]*://|data:|/)\S*|[^\s/]+(?:/[^\s/]+)+|\S+\.[a-z0-9]{2,4}", re.IGNORECASE)
+_DATE = re.compile(r"(\d{4})[-/](\d{2})[-/](\d{2})(?:[T ](\d{2}):(\d{2})\S*)?|(\d{1,2})\.(\d{1,2})\.(\d{4})")
+"""ISO dates, also with slashes, with or without a time; and day.month.year. Month/day/year can't be told from
+day/month/year and stays a word."""
+
+
+class FieldKind(StrEnum):
+    """What a field holds."""
+
+    TEXT = "text"
+    CATEGORY = "category"
+    NUMBER = "number"
+    DATE = "date"
+    ITEMS = "items"
+    IGNORED = "ignored"
+
+
+def flat_fields(data: Mapping[str, object]) -> dict[str, object]:
+    """The user's fields; those of a nested object as "outer.inner", a list of objects as one list for each inner field.
+
+    So a dialogue, [{"author": ..., "text": ...}, ...], is the list of its authors and the text of all its turns.
+    """
+    flat: dict[str, object] = {}
+    for name, value in user_fields(data).items():
+        _flatten(name, value, flat, DEPTH)
+    return flat
+
+
+def _flatten(name: str, value: object, flat: dict[str, object], depth: int) -> None:
+    if isinstance(value, Mapping):
+        for inner, item in value.items() if depth else ():
+            _flatten(f"{name}.{inner}", item, flat, depth - 1)
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        columns: dict[str, list[object]] = {}
+        for item in value:
+            for inner, part in item.items() if isinstance(item, Mapping) else ():
+                columns.setdefault(str(inner), []).append(part)
+        for inner, parts in columns.items() if depth else ():
+            _flatten(f"{name}.{inner}", parts, flat, depth - 1)
+    else:
+        flat[name] = value
+
+
+def kind_of(values: Sequence[object]) -> FieldKind:
+    """What a field holds, from its values that aren't missing."""
+    if not values:
+        return FieldKind.IGNORED
+    if all(number_of(value) is not None for value in values):
+        return FieldKind.NUMBER
+    if all(day_of(value) is not None for value in values):
+        return FieldKind.DATE
+    if all(isinstance(value, list) for value in values):
+        return _kind_of_lists([value for value in values if isinstance(value, list)])
+    texts = [text_of(value) for value in values if isinstance(value, str | int | float)]
+    if 2 * len(texts) <= len(values) or sum(map(_is_location, texts)) > len(texts) / 2:
+        return FieldKind.IGNORED
+    if all(isinstance(value, bool) for value in values):
+        return FieldKind.CATEGORY
+    n_distinct = len(set(texts))
+    few = n_distinct <= FEW_VALUES and 3 * n_distinct <= len(texts)
+    return FieldKind.CATEGORY if few and max(map(len, texts)) <= SHORT else FieldKind.TEXT
+
+
+def _kind_of_lists(lists: Sequence[list[object]]) -> FieldKind:
+    """Lists of sentences are a text, of short words they are items."""
+    items = [item for values in lists for item in values if not is_missing(item)]
+    if not items or not all(isinstance(item, str | int | float) for item in items):
+        return FieldKind.IGNORED
+    texts = [str(item) for item in items]
+    if sum(map(_is_location, texts)) > len(texts) / 2:
+        return FieldKind.IGNORED
+    return FieldKind.ITEMS if max(map(len, texts)) <= SHORT else FieldKind.TEXT
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value says nothing: null, an empty string, or a number that is none."""
+    return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _is_location(text: str) -> bool:
+    """Whether a string is nothing but a URL or a file path: /data/upload/1/x.png, images/x.png, x.png."""
+    return _LOCATION.fullmatch(text.strip()) is not None
+
+
+def number_of(value: object) -> float | None:
+    """A finite number, also written as a string; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def day_of(value: object) -> datetime | None:
+    """A date or a moment written as a string, as if it were UTC; None for anything else."""
+    match = _DATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    year, month, day, hour, minute, other_day, other_month, other_year = match.groups()
+    try:
+        return datetime(
+            int(year or other_year),
+            int(month or other_month),
+            int(day or other_day),
+            int(hour or 0),
+            int(minute or 0),
+            tzinfo=UTC,
+        )
+    except ValueError:
+        return None
+
+
+def text_of(value: object) -> str:
+    """The words of a value, of a list those of its items; "" for what isn't a plain value."""
+    if isinstance(value, list):
+        return "\n".join(text_of(item) for item in value)
+    return readable(str(value)) if isinstance(value, str | int | float) else ""

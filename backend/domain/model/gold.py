@@ -1,0 +1,44 @@
+"""What people chose, as class indices."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.questions import Question, decisions
+from backend.domain.tasks import Answer
+
+
+def gold_of(
+    questions: Sequence[Question], answers: Sequence[Sequence[Mapping[str, Answer]]]
+) -> dict[str, NDArray[np.int64]]:
+    """What people chose: int64 (n_tasks,) by `Decision.key`, class index or -1 = unknown.
+
+    Args:
+        questions: the questions of the project.
+        answers: for each task the answers of each of its annotators, question name -> labels.
+
+    Several annotators: the majority; unknown on a tie. Labels that the question doesn't have (any more) are ignored,
+    and an answer without any other is none. An answer to a multiple question says yes or no to each of its labels.
+    """
+    gold = {}
+    for question in questions:
+        given = [[known for answer in task if (known := _known_labels(question, answer))] for task in answers]
+        for index, decision in enumerate(decisions(question)):
+            if question.multiple:
+                picks = [[int(index in labels) for labels in task] for task in given]
+            else:
+                picks = [[labels[0] for labels in task if len(labels) == 1] for task in given]
+            gold[decision.key] = np.array([_majority(task) for task in picks], dtype=np.int64)
+    return gold
+
+
+def _known_labels(question: Question, answer: Mapping[str, Answer]) -> list[int]:
+    indices = [question.index(label) for label in answer.get(question.name, ())]
+    return [index for index in indices if index is not None]
+
+
+def _majority(picks: Sequence[int]) -> int:
+    counts = np.bincount(picks) if picks else np.zeros(1, dtype=np.int64)
+    best = np.flatnonzero(counts == counts.max())
+    return int(best[0]) if picks and best.size == 1 else -1

@@ -1,0 +1,97 @@
+"""A project's model: what was learned about each decision, and the posteriors it gives."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.classifier import Classifier
+from backend.domain.classifier.choice import (
+    RecipeChoice,
+)
+from backend.domain.features import FeatureExtractor
+from backend.domain.label_model import LabelModel, PropensityVote
+from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
+from backend.domain.questions import Decision, Question, decisions
+from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionModel:
+    """What was learned about one decision. `sources` are the columns that the label model knows, in order.
+
+    `ratios`: float64 (n_sources,), how much less probable each makes a class that it votes against, see `fit_ratios`.
+    """
+
+    decision: Decision
+    sources: tuple[str, ...]
+    label_model: LabelModel
+    classifier: Classifier | None
+    pool: Pool
+    ratios: NDArray[np.float64]
+    choice: RecipeChoice | None = None
+    short: tuple[int, ...] = ()
+
+    def posterior(self, votes: VoteMatrix | None, features: csr_matrix) -> NDArray[np.float64]:
+        """Posterior (n, k); NaN rows where nobody votes and there is no classifier."""
+        n_tasks = features.shape[0]
+        voted = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
+        learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
+        pooled = self.pool.combine(voted, learned)
+        if votes is None or votes.excluded is None:
+            return pooled
+        against = replace(votes, votes=votes.excluded)
+        return rule_out(pooled, _columns(against, self.sources, n_tasks), self.ratios)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectModel:
+    """What was learned about a project; `decisions` by `Decision.key`."""
+
+    questions: tuple[Question, ...]
+    extractor: FeatureExtractor
+    decisions: dict[str, DecisionModel]
+
+    def posteriors(
+        self, data: Sequence[Mapping[str, object]], votes: Mapping[str, VoteMatrix]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Posteriors (n_tasks, k) by `Decision.key`, rows in the order of `data`; NaN rows where nothing is known.
+
+        Votes are matched to the trained sources by name: a source that is gone abstains, one that wasn't there in
+        training has no known accuracy and is not counted until the next version.
+        """
+        return self.posteriors_of(self.extractor.transform(data), votes)
+
+    def posteriors_of(self, features: csr_matrix, votes: Mapping[str, VoteMatrix]) -> dict[str, NDArray[np.float64]]:
+        """The same from `extractor`'s features of the tasks, where these are at hand."""
+        return {key: model.posterior(votes.get(key), features) for key, model in self.decisions.items()}
+
+
+def rules_only(questions: Sequence[Question], votes: Mapping[str, VoteMatrix]) -> ProjectModel:
+    """The model before the first version: a label model that knows how sources agree on these votes, no classifier."""
+    models = {}
+    for decision in (decision for question in questions for decision in decisions(question)):
+        matrix = votes[decision.key]
+        nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
+        label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
+        models[decision.key] = DecisionModel(
+            decision, matrix.sources, label_model, None, Pool(), prior_ratios(matrix.sources)
+        )
+    return ProjectModel(tuple(questions), FeatureExtractor().fit([]), models)
+
+
+def prior_ratios(sources: Sequence[str]) -> NDArray[np.float64]:
+    """What votes against a class do before any evidence: (n_sources,)."""
+    return np.full(len(sources), PRIOR_RATIO)
+
+
+def _columns(matrix: VoteMatrix | None, sources: Sequence[str], n_tasks: int) -> Votes:
+    """Votes with exactly the columns `sources`, matched by name; sources that are missing abstain."""
+    votes = np.full((n_tasks, len(sources)), ABSTAIN, dtype=np.int16)
+    if matrix is not None:
+        for column, source in enumerate(sources):
+            if source in matrix.sources:
+                votes[:, column] = matrix.votes[:, matrix.sources.index(source)]
+    return votes

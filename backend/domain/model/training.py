@@ -1,0 +1,254 @@
+"""Training: task data, votes and human labels in, a model and what it knows of labeled rows out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.classifier import Classifier, Recipe, short_classes, train_classifier
+from backend.domain.classifier.choice import (
+    RecipeChoice,
+    best_calibration,
+    calibration_losses,
+    choose_recipe,
+    folds,
+    identities,
+)
+from backend.domain.features import FeatureExtractor
+from backend.domain.label_model import Choice, choose
+from backend.domain.metrics import evaluate
+from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
+from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
+from backend.domain.questions import Decision, Question, decisions
+from backend.domain.votes import VoteMatrix, Votes
+
+CHOICE_S = 20.0
+"""Seconds that comparing classifiers may take, all decisions together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A fitted extractor, and its features (n_tasks, d) of the tasks to train on."""
+
+    extractor: FeatureExtractor
+    matrix: csr_matrix
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is the same for all decisions of one training."""
+
+    features: csr_matrix
+    identities: Sequence[bytes]
+    is_table: bool
+    weights: NDArray[np.float64] | None
+    smoothing: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label."""
+
+    model: ProjectModel
+    out_of_fold: dict[str, NDArray[np.float64]]
+    metrics: dict[str, Any]
+
+
+def train(
+    questions: Sequence[Question],
+    data: Sequence[Mapping[str, object]],
+    votes: Mapping[str, VoteMatrix],
+    gold: Mapping[str, NDArray[np.int64]],
+    *,
+    seed: int = 0,
+    previous: ProjectModel | None = None,
+    features: Features | None = None,
+    weights: Mapping[str, NDArray[np.float64]] | None = None,
+    smoothing: float = 0.0,
+    choice_s: float = CHOICE_S,
+) -> Trained:
+    """Learn label models, classifiers and pools from task data, votes and human labels, and measure them.
+
+    Args:
+        questions: the questions of the project.
+        data: task data, n of them.
+        votes: for every decision, rows in the order of `data`.
+        gold: int64 (n,) by `Decision.key`, class index or -1 = unknown; see `gold_of`.
+        seed: makes the result reproducible.
+        previous: the version before: its choice of classifiers is kept until sizes have doubled.
+        features: of `data`, if they are at hand.
+        weights: float64 (n,) by question name, how much a human answer counts; 1 where a question is missing.
+        smoothing: share of a human label that is spread over all classes; 0 to below 1.
+        choice_s: seconds that comparing classifiers may take, estimated.
+    """
+    if features is None:
+        extractor = FeatureExtractor().fit(data)
+        features = Features(extractor, extractor.transform(data))
+    models, held_out, choices = {}, {}, {}
+    tasks, is_table = identities(data), not features.extractor.text_width
+    for question in questions:
+        task = _Task(features.matrix, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
+        asked = decisions(question)
+        shared: RecipeChoice | None = None
+        # The label that says most about what suits a question goes first, and chooses for the others.
+        for decision in (
+            sorted(asked, key=lambda item: -int((gold[item.key] > 0).sum())) if question.multiple else asked
+        ):
+            key = decision.key
+            last = None if previous is None or key not in previous.decisions else previous.decisions[key]
+            known = last.choice if last is not None and last.decision == decision else None
+            budget_s = choice_s / len(questions)
+            models[key], held_out[key], choices[key] = _train_decision(
+                decision, votes[key], gold[key], task, shared or known, is_due=shared is None, budget_s=budget_s
+            )
+            shared = models[key].choice if question.multiple else None
+    models = {decision.key: models[decision.key] for question in questions for decision in decisions(question)}
+    accuracies = {key: model.label_model.accuracies for key, model in models.items()}
+    metrics = {
+        "n_tasks": len(data),
+        "questions": {
+            question.name: evaluate(question, held_out, gold, votes, accuracies, seed=seed) for question in questions
+        },
+        "label_models": {key: choices[key].to_dict() for key in models},
+        "classifiers": {key: _about_classifier(model) for key, model in models.items()},
+    }
+    return Trained(ProjectModel(tuple(questions), features.extractor, models), held_out, metrics)
+
+
+def _about_classifier(model: DecisionModel) -> dict[str, Any]:
+    """What the metrics say of a classifier, for JSON."""
+    about: dict[str, Any] = {} if model.choice is None else model.choice.to_dict()
+    about.pop("of_folds", None)
+    if model.classifier is not None:
+        about |= {"sharpness": model.classifier.sharpness, "shift": model.classifier.shift}
+    return about | {"too_few_labels": [model.decision.classes[index] for index in model.short]}
+
+
+def _train_decision(
+    decision: Decision,
+    matrix: VoteMatrix,
+    gold: NDArray[np.int64],
+    task: _Task,
+    known: RecipeChoice | None,
+    *,
+    is_due: bool,
+    budget_s: float,
+) -> tuple[DecisionModel, NDArray[np.float64], Choice]:
+    """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model.
+
+    Labeled rows are split in folds. Each fold's posterior comes from a label model and a classifier that were chosen
+    and fitted as if its rows were open tasks, so it is what open tasks get: the classifier has learned from their weak
+    labels, made without their human ones. They are calibrated and pooled with numbers chosen on the other folds. What
+    remains of a row's own label is that the models of other folds, on which those numbers and the kind of classifier
+    were chosen, have seen it: through a few numbers from a coarse grid.
+
+    `known` is a choice of classifier made before; it is made anew when sizes have doubled since, if `is_due`.
+    """
+    k, seed = len(decision.classes), task.seed
+    choice = choose(matrix.votes, k, gold, seed=seed)
+    label_model = choice.method().fit(matrix.votes, k, gold)
+    voted = label_model.predict_proba(matrix.votes)
+    parts = folds(task.identities, gold)
+    voted_without = [_voted_without(matrix.votes, gold, part, k, voted, seed) for part in parts]
+    recipes = known
+    if recipes is None or (is_due and recipes.is_due((gold >= 0).sum(), gold.size)):
+        recipes = choose_recipe(
+            task.features,
+            gold,
+            voted_without,
+            parts,
+            k,
+            is_table=task.is_table,
+            weights=task.weights,
+            smoothing=task.smoothing,
+            budget_s=budget_s,
+            seed=seed,
+        )
+    classifier, learned = _classify(task, gold, voted, voted_without, parts, recipes, k)
+    for part, without in zip(parts, voted_without, strict=True):
+        voted[part] = without[part]
+    parts = [part for part in parts if part.size]
+    pool = fit_pool(voted, learned, gold)
+    held_out = pool.combine(voted, learned)
+    for fold in parts:
+        held_out[fold] = fit_pool(voted, learned, _without(gold, fold)).combine(voted[fold], learned[fold])
+    ratios = prior_ratios(matrix.sources)
+    if matrix.excluded is not None:
+        ratios = fit_ratios(held_out, matrix.excluded, gold)
+        held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
+    short = tuple(short_classes(gold, k))
+    model = DecisionModel(decision, matrix.sources, label_model, classifier, pool, ratios, recipes, short)
+    return model, held_out, choice
+
+
+def _voted_without(
+    votes: Votes,
+    gold: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    n_classes: int,
+    voted: NDArray[np.float64],
+    seed: int,
+) -> NDArray[np.float64]:
+    """What a label model says of all rows (n, k) that was chosen and fitted without the labels of a fold."""
+    if not fold.size or not votes.shape[1]:
+        return voted
+    rest = _without(gold, fold)
+    without: NDArray[np.float64] = (
+        choose(votes, n_classes, rest, seed=seed).method().fit(votes, n_classes, rest).predict_proba(votes)
+    )
+    return without
+
+
+def _classify(
+    task: _Task,
+    gold: NDArray[np.int64],
+    voted: NDArray[np.float64],
+    voted_without: Sequence[NDArray[np.float64]],
+    parts: Sequence[NDArray[np.int64]],
+    recipes: RecipeChoice,
+    n_classes: int,
+) -> tuple[Classifier | None, NDArray[np.float64]]:
+    """The classifier, and what one says of each row (n, k) that its label had no say in; NaN without any."""
+
+    def fit(known: NDArray[np.int64], weak: NDArray[np.float64], recipe: Recipe) -> Classifier | None:
+        return train_classifier(
+            task.features, known, weak, n_classes, seed=task.seed, recipe=recipe, weights=task.weights
+        )
+
+    found = []
+    for part, weak, recipe in zip(parts, voted_without, recipes.of_folds, strict=True):
+        of_fold = fit(_without(gold, part), weak, recipe) if part.size else None
+        scores = None if of_fold is None else of_fold.scores(task.features[part])
+        losses = None if of_fold is None or scores is None else calibration_losses(of_fold, scores, gold[part])
+        found.append((recipe, part, of_fold, scores, losses))
+
+    def calibration(place: int, recipe: Recipe) -> tuple[float, float]:
+        """On folds other than `place` with the same candidate, or as it was when candidates were compared."""
+        usable = [
+            losses
+            for other, (known, *_, losses) in enumerate(found)
+            if other != place and losses is not None and known.candidate == recipe.candidate
+        ]
+        return best_calibration(np.sum(usable, axis=0)) if len(usable) > 1 else recipes.calibrations[place + 1]
+
+    classifier = fit(gold, voted, recipes.recipe)
+    learned = np.full(voted.shape, np.nan)
+    if classifier is not None:
+        classifier = classifier.calibrated_by(*calibration(-1, recipes.recipe))
+        learned = classifier.predict_proba(task.features)
+    learned[gold >= 0] = np.nan
+    for place, (recipe, part, of_fold, scores, _) in enumerate(found):
+        if of_fold is not None and scores is not None:
+            learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
+    return classifier, learned
+
+
+def _without(gold: NDArray[np.int64], fold: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Gold with the rows of a fold unknown."""
+    hidden = gold.copy()
+    hidden[fold] = -1
+    return hidden

@@ -1,0 +1,367 @@
+"""The queue: which tasks people label next, in which order, and why."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+
+from backend.domain.priorities.bandit import PRIOR_SHARES, RANDOM_SHARE, Round, shares
+from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, counts, is_cold, labels_of, rare_labels
+from backend.domain.priorities.committee import disagreement, vote_entropy
+from backend.domain.priorities.density import density, expected_error
+from backend.domain.priorities.geometry import clusters, near_duplicates, places, representatives, spread
+from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
+from backend.domain.priorities.uncertainty import combined, descending, uncertainty
+from backend.domain.questions import Question, decisions
+from backend.domain.votes import VoteMatrix
+
+N_CLUSTERS = 5
+"""Label Studio alternates between clusters: so many different kinds of task among the next ones."""
+WIDTH = 5
+"""How far a task may come before its turn for the sake of diversity, see `spread`."""
+RARE_SHARE = 0.1
+"""Of the tasks that `auto` chooses, while some class is rare. (0.2 cost 2 points of accuracy on a set with six classes,
+of which one is rare.)"""
+LACKING_SHARE = 0.2
+"""While some class that is expected has fewer than `ENOUGH` labels; the first task is one of its."""
+SPARE = 3
+"""Tasks that each strategy proposes for each one wanted: some are like one that another strategy chose."""
+MAX_REPRESENTATIVES = 300
+"""Tasks that k-means++ picks; more take long, and by then there is a new version."""
+MAX_CANDIDATES = 50
+"""Tasks for which the expected error is computed: those with the smallest margin."""
+MAX_POOL = 500
+"""Tasks that it is expected on."""
+REASONS: Mapping[str, str] = {
+    Strategy.LEAST_CONFIDENCE: "least sure of its label",
+    Strategy.MARGIN: "two labels are nearly as likely",
+    Strategy.ENTROPY: "many labels are possible",
+    Strategy.VOTE_ENTROPY: "the sources disagree",
+    Strategy.CONSENSUS_ENTROPY: "rules and classifier together are unsure",
+    Strategy.DISAGREEMENT: "rules and classifier disagree",
+    Strategy.EXPECTED_ERROR: "its label is expected to save most errors",
+    Strategy.DENSITY: "unsure, and many others are like it",
+    Strategy.REPRESENTATIVE: "unlike anything labeled so far",
+    Strategy.RANDOM: "random arm",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of the tasks when the next ones are chosen; all rows in the same order, labeled tasks included.
+
+    posteriors, label_model, classifier: float64 (n, k) by `Decision.key`, NaN rows where nothing is known; the last two
+    are members of the committee. votes, gold: by `Decision.key`; gold int64 (n,), class index or -1 = unknown.
+    is_open: bool (n,), what may be asked. features: (n, d).
+    """
+
+    questions: Sequence[Question]
+    posteriors: Mapping[str, NDArray[np.float64]]
+    label_model: Mapping[str, NDArray[np.float64]]
+    classifier: Mapping[str, NDArray[np.float64]]
+    votes: Mapping[str, VoteMatrix]
+    gold: Mapping[str, NDArray[np.int64]]
+    is_open: NDArray[np.bool_]
+    features: csr_matrix
+
+    @cached_property
+    def open_rows(self) -> NDArray[np.int64]:
+        """Rows that may be asked."""
+        return np.flatnonzero(self.is_open)
+
+    @cached_property
+    def labeled(self) -> NDArray[np.int64]:
+        """Rows that people labeled, in any question."""
+        known = np.zeros(len(self.is_open), dtype=np.bool_)
+        for truth in self.gold.values():
+            known |= truth >= 0
+        return np.flatnonzero(known)
+
+    @cached_property
+    def where(self) -> NDArray[np.float32]:
+        """Where tasks lie, see `places`. The same in each version, as long as the features are."""
+        return places(self.features, seed=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """All open tasks in the order in which they are wanted.
+
+    order: int64 (n_open,), rows. The first ones are served: their order is the strategy's; behind them the least
+    sure come first. chosen_by, reasons, clusters: of the served ones: strategy, why, and which kind of task it is
+    (int64). scores: float64 (n_open,), in the same order, see `ascending`.
+    """
+
+    order: NDArray[np.int64]
+    chosen_by: tuple[str, ...]
+    reasons: tuple[str, ...]
+    clusters: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+def choose_next(
+    evidence: Evidence,
+    confidence: NDArray[np.float64],
+    *,
+    strategy: str,
+    n: int,
+    seed: int,
+    history: Iterable[Round] = (),
+) -> Queue:
+    """Order the open tasks by what a label of them would teach.
+
+    Args:
+        evidence: what is known, about one question at least.
+        confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known.
+        strategy: one of `Strategy`.
+        n: how many are served.
+        seed: of all draws; another one for each version.
+        history: what strategies brought so far, for `auto`.
+    """
+    if not evidence.open_rows.size:
+        return Queue(evidence.open_rows, (), (), np.zeros(0, dtype=np.int64), np.zeros(0))
+    arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
+    served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
+    rest = np.setdiff1d(evidence.open_rows, served)
+    rest = rest[descending(1 - confidence[rest], seed)]
+    return Queue(
+        order=np.concatenate([served, rest]),
+        chosen_by=tuple(chosen_by),
+        reasons=tuple(reasons),
+        clusters=_alternating(evidence, served, seed),
+        scores=ascending(confidence[np.concatenate([served, rest])], len(served)),
+    )
+
+
+FLOOR = 1000
+"""Millionths. Label Studio gets scores with six digits; up to 1000 served tasks have room below this."""
+
+
+def ascending(confidence: NDArray[np.float64], n_served: int) -> NDArray[np.float64]:
+    """Scores (n,) with which Label Studio, which serves the lowest first, keeps our order.
+
+    Behind the served tasks a score is the confidence, but at least 0.001. A served task's is its confidence too, unless
+    a task behind it has a lower score: then it is a millionth below that. So it never says more than we know: we are at
+    least so sure.
+
+    Args:
+        confidence: (n,), 0..1, in our order; behind the served ones ascending.
+        n_served: the first so many are served, at most 1000.
+    """
+    scores = np.maximum(np.round(confidence * 1e6).astype(np.int64), FLOOR)
+    lowest = int(scores[n_served:].min(initial=10**6 + 1))
+    for place in range(n_served - 1, -1, -1):
+        lowest = min(int(scores[place]), lowest - 1)
+        scores[place] = lowest
+    return scores / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """What one strategy proposes: rows, the most wanted first, each with a reason. `first`: it has the first turn."""
+
+    name: str
+    share: float
+    rows: NDArray[np.int64]
+    reasons: Sequence[str]
+    first: bool = False
+
+
+def _arms(evidence: Evidence, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
+    if strategy is not Strategy.AUTO:
+        return [_propose(evidence, strategy, 1.0, n * SPARE, seed)]
+    if is_cold(evidence.questions, evidence.gold):
+        given = {str(Strategy.REPRESENTATIVE): 1 - RANDOM_SHARE, str(Strategy.RANDOM): RANDOM_SHARE}
+    else:
+        given = shares(history, PRIOR_SHARES, seed=seed)
+    arms = [
+        _propose(evidence, name, share, int(np.ceil(n * share)) * SPARE, seed) for name, share in given.items() if share
+    ]
+    rare = _rare(evidence, int(np.ceil(n * LACKING_SHARE)) * SPARE, seed)
+    if not rare.rows.size:
+        return arms
+    return [rare, *(replace(arm, share=arm.share * (1 - rare.share)) for arm in arms)]
+
+
+def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int) -> _Arm:
+    rows = evidence.open_rows
+    if strategy == Strategy.RANDOM:
+        drawn = np.random.default_rng(seed).permutation(rows)[:n]
+        return _Arm(strategy, share, drawn, [REASONS[strategy]] * len(drawn))
+    if strategy == Strategy.REPRESENTATIVE:
+        labels = labels_of(evidence.questions)
+        chosen, wanted = representatives(
+            rows,
+            evidence.labeled,
+            evidence.where,
+            chances(labels, evidence.posteriors),
+            counts(labels, evidence.gold),
+            n=min(n, MAX_REPRESENTATIVES),
+            seed=seed,
+        )
+        return _Arm(strategy, share, chosen, _why_representative(evidence, labels, chosen, wanted))
+    utility = _utility(evidence, strategy, seed)
+    # Equal ones (tasks with the same votes) by their margin.
+    doubt = _measured(evidence, Strategy.MARGIN)
+    ordered = rows[descending(utility[rows] + 1e-6 * doubt[rows], seed)]
+    chosen = spread(ordered, utility, evidence.where, n=n, width=WIDTH)
+    return _Arm(strategy, share, chosen, [REASONS[strategy]] * len(chosen))
+
+
+def _why_representative(
+    evidence: Evidence, labels: Sequence[Label], rows: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> list[str]:
+    reasons = []
+    for row, place in zip(rows, wanted, strict=True):
+        posterior = evidence.posteriors[labels[place].key][row] if place >= 0 else np.zeros(1)
+        if np.isfinite(posterior).all() and place >= 0 and posterior[labels[place].column] > 0.5:
+            reasons.append(f"few labels yet, expected {labels[place].name}")
+        else:
+            reasons.append(REASONS[Strategy.REPRESENTATIVE])
+    return reasons
+
+
+def _measured(evidence: Evidence, measure: str) -> NDArray[np.float64]:
+    of_decisions = {key: uncertainty(value, measure) for key, value in evidence.posteriors.items()}
+    return combined(evidence.questions, of_decisions, evidence.posteriors)
+
+
+def _utility(evidence: Evidence, strategy: str, seed: int) -> NDArray[np.float64]:
+    """What a strategy sees in each task (n_tasks,), 0..1."""
+    if strategy in MEASURES:
+        return _measured(evidence, strategy)
+    if strategy == Strategy.DENSITY:
+        like = density(evidence.where[evidence.open_rows], seed=seed)
+        spanned = np.zeros(len(evidence.is_open))
+        spanned[evidence.open_rows] = (like - like.min(initial=1.0)) / max(1e-9, np.ptp(like)) if like.size else like
+        return _measured(evidence, Strategy.MARGIN) * (0.5 + 0.5 * spanned)
+    if strategy == Strategy.EXPECTED_ERROR:
+        return _saved_errors(evidence, seed)
+    keys = [decision.key for question in evidence.questions for decision in decisions(question)]
+    if not keys:
+        return np.zeros(len(evidence.is_open))
+    divided = []
+    for key in keys:
+        members = [evidence.label_model[key], evidence.classifier[key]]
+        if strategy == Strategy.VOTE_ENTROPY:
+            matrix = evidence.votes[key]
+            divided.append(vote_entropy(matrix.votes, members[1:], len(matrix.decision.classes)))
+        else:
+            divided.append(disagreement(members, strategy))
+    return np.asarray(np.max(divided, axis=0), dtype=np.float64)
+
+
+def _saved_errors(evidence: Evidence, seed: int) -> NDArray[np.float64]:
+    """By how much less error is expected, among candidates; 0 for all other tasks."""
+    random = np.random.default_rng(seed)
+    rows = evidence.open_rows
+    doubt = _measured(evidence, Strategy.MARGIN)
+    pool = rows if len(rows) <= MAX_POOL else random.choice(rows, MAX_POOL, replace=False)
+    keys = [decision.key for question in evidence.questions for decision in decisions(question)]
+    candidates = rows[descending(doubt[rows], seed)][: MAX_CANDIDATES // max(1, len(keys)) + 1]
+    saved = np.zeros(len(evidence.is_open))
+    for key in keys:
+        gold = evidence.gold[key]
+        errors = expected_error(evidence.where, np.flatnonzero(gold >= 0), gold, candidates, pool)
+        span = max(1e-12, float(np.ptp(errors))) if errors.size else 1.0
+        saved[candidates] += (errors.max(initial=0.0) - errors) / span / len(keys)
+    return saved
+
+
+def _rare(evidence: Evidence, n: int, seed: int) -> _Arm:
+    """Tasks that may have one of the labels that lack examples, these in turn."""
+    labels = labels_of(evidence.questions)
+    rows = evidence.open_rows
+    chance = chances(labels, evidence.posteriors)
+    given = counts(labels, evidence.gold)
+    doubt = _measured(evidence, Strategy.MARGIN)
+    proposals: list[list[tuple[int, str]]] = []
+    rare = rare_labels(labels, evidence.gold, chance[rows].mean(axis=0))
+    for place in rare:
+        expected = rows[chance[rows, place] >= EXPECTED]
+        # While there are hardly any, the likeliest; then those of them that still teach something.
+        utility = chance[:, place] if given[place] < ENOUGH else chance[:, place] * doubt
+        ordered = expected[descending(utility[expected], seed)]
+        chosen = spread(ordered, utility, evidence.where, n=SPARE * (n // len(rare) + 1), width=WIDTH)
+        proposals.append([(int(row), f"expected rare class: {labels[place].name}") for row in chosen])
+    turns = [proposal[turn] for turn in range(n) for proposal in proposals if turn < len(proposal)][:n]
+    unique = list(dict(reversed(turns)).items())[::-1]
+    lacking = any(proposal and given[place] < ENOUGH for place, proposal in zip(rare, proposals, strict=True))
+    return _Arm(
+        RARE_CLASS,
+        LACKING_SHARE if lacking else RARE_SHARE,
+        np.array([row for row, _ in unique], dtype=np.int64),
+        [why for _, why in unique],
+        first=lacking,
+    )
+
+
+def _take_turns(
+    arms: Sequence[_Arm], evidence: Evidence, confidence: NDArray[np.float64], n: int
+) -> tuple[NDArray[np.int64], list[str], list[str]]:
+    """Rows, strategies and reasons of the served tasks: each turn is of the arm that is farthest behind its share.
+
+    A task that is nearly the same as one before it is left out, as long as there are others.
+    """
+    near = near_duplicates(evidence.features, np.unique(np.concatenate([arm.rows for arm in arms])))
+    alike: set[int] = set()
+    given = {arm.name: -1.0 if arm.first else 0.0 for arm in arms}
+    proposals = {arm.name: iter(zip(arm.rows.tolist(), arm.reasons, strict=True)) for arm in arms}
+    taken: dict[int, tuple[str, str]] = {}
+    left_out: dict[int, tuple[str, str]] = {}
+    n = min(n, len(evidence.open_rows))
+    alive = [arm for arm in arms if arm.share > 0]
+    while alive and len(taken) < n:
+        arm = max(alive, key=lambda item: item.share * (len(taken) + 1) - given[item.name])
+        for row, reason in proposals[arm.name]:
+            if row in taken:
+                continue
+            if row not in alike:
+                alike |= near[row]
+                taken[row] = (arm.name, reason)
+                given[arm.name] += 1
+                break
+            left_out.setdefault(row, (arm.name, reason))
+        else:
+            alive.remove(arm)
+    if len(taken) < n:
+        _fill(taken, left_out, evidence, confidence, n)
+    rows = np.array(list(taken), dtype=np.int64)
+    return rows, [name for name, _ in taken.values()], [reason for _, reason in taken.values()]
+
+
+def _fill(
+    taken: dict[int, tuple[str, str]],
+    left_out: Mapping[int, tuple[str, str]],
+    evidence: Evidence,
+    confidence: NDArray[np.float64],
+    n: int,
+) -> None:
+    """Take what is nearly the same as others after all, then the least sure tasks."""
+    rows = evidence.open_rows
+    by_doubt = rows[np.argsort(confidence[rows], kind="stable")][: 2 * n]
+    unsure = (str(Strategy.LEAST_CONFIDENCE), REASONS[Strategy.LEAST_CONFIDENCE])
+    for row, why in [*left_out.items(), *((int(row), unsure) for row in by_doubt)]:
+        if len(taken) >= n:
+            return
+        taken.setdefault(row, why)
+
+
+def _alternating(evidence: Evidence, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Clusters of the served tasks, int64 (n,), between which Label Studio alternates without leaving our order.
+
+    It serves the cluster that the annotator has labeled least of, in it the lowest score. So of each few tasks that
+    follow one another, each goes to another cluster: to the one whose middle is nearest, as far as that can be.
+    """
+    groups = clusters(evidence.features, rows, n_clusters=N_CLUSTERS, seed=seed)
+    n_groups = len(np.unique(groups))
+    where = evidence.where[rows]
+    middles = np.array([where[groups == group].mean(axis=0) for group in range(n_groups)])
+    for begin in range(0, len(rows), max(1, n_groups)):
+        places, nearest = linear_sum_assignment(-where[begin : begin + n_groups] @ middles.T)
+        groups[begin + places] = nearest
+    return groups

@@ -1,0 +1,90 @@
+"""Taught: what the tasks that each strategy chose have brought, from version to version."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.audit import is_audit
+from backend.domain.priorities import Round, reward
+from backend.errors import ModelMissing
+from backend.ports import Deps, MirroredTask, VersionRecord
+from backend.workflows.reconcile import TRAINED
+
+METRIC = "taught"
+"""Key in metrics.json of the round that led to a version."""
+REMEMBERED = 50
+"""Versions whose rounds count: what taught a year ago may teach nothing now."""
+
+
+def what_taught(
+    deps: Deps,
+    key: str,
+    items: Sequence[MirroredTask],
+    gold: Mapping[str, NDArray[np.int64]],
+    held_out: Mapping[str, NDArray[np.float64]],
+) -> tuple[dict[str, Any], list[Round]]:
+    """For the new version's metrics.json, what the labels since the current version brought ({}: too little to tell);
+    and the history of the project, that included.
+
+    Args:
+        deps: to read the versions.
+        key: the project's.
+        items: all tasks.
+        gold: what people chose, rows in the order of `items`, by `Decision.key`.
+        held_out: the new model's posteriors without the rows' own labels, same rows.
+    """
+    versions = [item for item in deps.database.versions(key) if item.status in TRAINED]
+    current = deps.versions.current(key)
+    before = next((item for item in versions if item.number == current), None)
+    measured = {} if before is None else _measured(deps, key, before, items, gold, held_out)
+    history = []
+    for version in versions[-REMEMBERED:]:
+        try:
+            history.append(deps.versions.metrics(key, version.number).get(METRIC))
+        except ModelMissing:
+            continue
+    history.append(measured.get(METRIC))
+    return measured, [Round(item["shares"], item["reward"], item["n_labels"]) for item in history if item]
+
+
+def _measured(
+    deps: Deps,
+    key: str,
+    before: VersionRecord,
+    items: Sequence[MirroredTask],
+    gold: Mapping[str, NDArray[np.int64]],
+    held_out: Mapping[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    try:
+        chosen_by = {item.task_id: item.chosen_by for item in deps.versions.predictions(key, before.number)}
+        ids, old = deps.versions.held_out(key, before.number)
+    except ModelMissing:
+        return {}
+    new = [
+        item.task.id
+        for item in items
+        if any(entry.teaches and entry.updated_at > before.seen_until for entry in item.annotations)
+    ]
+    chosen = Counter(name for task_id in new if (name := chosen_by.get(task_id, "")))
+    if not chosen:
+        return {}
+    place = {int(task_id): row for row, task_id in enumerate(ids)}
+    audit = [
+        (row, place[item.task.id])
+        for row, item in enumerate(items)
+        if item.task.id in place and is_audit(key, item.task.id)
+    ]
+    now, then = np.array(audit, dtype=np.int64).reshape(-1, 2).T
+    gained = reward(
+        {name: posterior[then] for name, posterior in old.items()},
+        {name: posterior[now] for name, posterior in held_out.items()},
+        {name: truth[now] for name, truth in gold.items()},
+        len(new),
+    )
+    if gained is None:
+        return {}
+    shares = {name: count / chosen.total() for name, count in chosen.items()}
+    return {METRIC: {"shares": shares, "reward": gained, "n_labels": before.n_labels}}
