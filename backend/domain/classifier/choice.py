@@ -185,10 +185,9 @@ def calibration_losses(classifier: Classifier, scores: NDArray[np.float64], gold
     """Summed log-loss on labeled rows for each of `FACTORS` (rows) and `SHIFTS` (columns)."""
     losses = np.zeros((len(FACTORS), len(SHIFTS)))
     scores, gold = scores[:CALIBRATED_ON], gold[:CALIBRATED_ON]
-    for i, factor in enumerate(FACTORS):
-        for j, shift in enumerate(SHIFTS):
-            proba = classifier.calibrated_by(factor, shift).calibrated(scores)
-            losses[i, j] = -np.log(proba[np.arange(gold.size), gold]).sum()
+    for j, shift in enumerate(SHIFTS):
+        proba = classifier.calibrated_each(scores, np.array(FACTORS), shift)
+        losses[:, j] = -np.log(proba[:, np.arange(gold.size), gold]).sum(axis=1)
     return losses
 
 
