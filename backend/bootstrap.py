@@ -14,6 +14,9 @@ from structlog.tracebacks import ExceptionDictTransformer
 from threadpoolctl import threadpool_limits
 
 from backend.adapters.database import SqlDatabase
+from backend.adapters.embedding.endpoint import EndpointEmbedder
+from backend.adapters.embedding.local import LOCAL, LocalEmbedder
+from backend.adapters.embedding.store import SqlVectors
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.llm.endpoint import OpenAiEndpoint
@@ -30,6 +33,7 @@ from backend.adapters.versions import VersionFolders
 from backend.domain.model import TRUSTED_TYPES
 from backend.errors import ConfigurationError
 from backend.ports import Deps, Policy
+from backend.ports.embeddings import Embedder, EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.settings import Settings
 
@@ -74,6 +78,8 @@ def build(settings: Settings) -> App:
         training_quiet_s=settings.training_quiet_s,
         top_tasks=settings.top_tasks,
         query_strategy=settings.query_strategy,
+        label_smoothing=settings.label_smoothing,
+        choice_s=settings.classifier_choice_s,
         llm=_llm_policy(settings),
     )
     project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)
@@ -87,6 +93,7 @@ def build(settings: Settings) -> App:
         policy=project_settings.policy,
         now=time.time,
         llm=_llm_parts(settings, sql, label_studio) if settings.llm_model else None,
+        embeddings=_embedding_parts(settings, sql, label_studio) if settings.embedding_model else None,
     )
     return App(settings, deps, label_studio, database, versions, queue, rules, project_settings)
 
@@ -122,6 +129,24 @@ def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> Ll
         prices=FilePrices(settings.llm_prices),
         fetch_image=Images(settings.label_studio_url, label_studio.download),
     )
+
+
+def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> EmbeddingParts:
+    embedder: Embedder
+    if settings.embedding_model.startswith(LOCAL):
+        model = settings.embedding_model.removeprefix(LOCAL)
+        embedder = LocalEmbedder(model, takes_images=settings.embedding_images)
+    else:
+        # A key belongs to its endpoint: OpenAI's is not sent to another one.
+        key = settings.embedding_api_key if settings.embedding_base_url else settings.openai_api_key
+        embedder = EndpointEmbedder(
+            settings.embedding_base_url or settings.openai_base_url,
+            key.get_secret_value(),
+            settings.embedding_model,
+            takes_images=settings.embedding_images,
+            timeout_s=settings.llm_timeout_s,
+        )
+    return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
 
 
 def rules_in(folder: Path, settings: Settings) -> FolderRules:

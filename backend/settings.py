@@ -122,6 +122,21 @@ class Settings(BaseSettings):
         description="auto, least_confidence, margin, entropy, vote_entropy, consensus_entropy, disagreement, "
         "expected_error, density, representative or random: how the next tasks are chosen.",
     )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        allow_inf_nan=False,
+        validation_alias="LABEL_SMOOTHING",
+        description="Share of each human label that training spreads over all labels, for teams who often err.",
+    )
+    classifier_choice_s: float = Field(
+        default=20.0,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="CLASSIFIER_CHOICE_S",
+        description="Seconds of a training that comparing classifiers may take; it happens when sizes have doubled.",
+    )
     train_timeout_s: int = Field(
         default=3600,
         ge=1,
@@ -234,7 +249,29 @@ class Settings(BaseSettings):
         description="Folder of your own prompt templates; default: the shipped ones.",
     )
 
-    @field_validator("label_studio_url", "backend_url", "openai_base_url")
+    embedding_model: str = Field(
+        default="",
+        validation_alias="EMBEDDING_MODEL",
+        description="Model that embeds tasks: of an OpenAI-compatible endpoint, or `local:` and the name or folder of "
+        "an installed sentence-transformers model.",
+    )
+    embedding_base_url: str = Field(
+        default="",
+        validation_alias="EMBEDDING_BASE_URL",
+        description="Address of the endpoint that embeds; default: OPENAI_BASE_URL, with its key.",
+    )
+    embedding_api_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="EMBEDDING_API_KEY",
+        description="Key of EMBEDDING_BASE_URL.",
+    )
+    embedding_images: bool = Field(
+        default=False,
+        validation_alias="EMBEDDING_IMAGES",
+        description="The embedding model takes images as well as texts.",
+    )
+
+    @field_validator("label_studio_url", "backend_url", "openai_base_url", "embedding_base_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
         if value and not re.match(r"https?://[^/]+", value):
@@ -260,7 +297,7 @@ class Settings(BaseSettings):
             raise ValueError("write for example redis://localhost:6379/0")
         return value
 
-    @field_validator("label_studio_api_key", "basic_auth_pass", "openai_api_key")
+    @field_validator("label_studio_api_key", "basic_auth_pass", "openai_api_key", "embedding_api_key")
     @classmethod
     def _check_header(cls, value: SecretStr) -> SecretStr:
         # The value itself stays out of the message: it is a secret.

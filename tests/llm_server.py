@@ -47,6 +47,7 @@ class Said:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+Embedding = Callable[[str], list[float]]
 Answerer = Callable[[dict[str, Any]], str | Said | Fault]
 
 
@@ -56,6 +57,7 @@ class LlmServer:
     answer: chat request -> text, `Said` or `Fault`. faults: taken first, one for each chat request. refuses: parameters
     or forms that the model doesn't take -> the fault it says so with. models: None = any. one_choice: `n` is ignored.
     has_batches: whether there is a Batch API. batch_status: what batches become; "in_progress" = not ended.
+    embed: text (or address of an image) -> vector. embedding_faults: as faults.
     """
 
     def __init__(self, answer: Answerer | None = None, port: int = 0) -> None:
@@ -65,6 +67,8 @@ class LlmServer:
         self.headers: dict[str, str] = {}
         self.models: set[str] | None = None
         self.one_choice = False
+        self.embed: Embedding = by_length
+        self.embedding_faults: deque[Fault] = deque()
         self.has_batches = True
         self.batch_status = "completed"
         self.batch_faults: deque[Fault] = deque()
@@ -164,6 +168,8 @@ class LlmServer:
         return next((fault for name, fault in self.refuses.items() if name in uses), None)
 
     def _other(self, method: str, path: str, body: Any) -> Any:
+        if path == "/v1/embeddings":
+            return self._embeddings(body)
         if not self.has_batches:
             return Fault(404, {"detail": "Not Found"})
         if (method, path) == ("POST", "/v1/files"):
@@ -181,6 +187,17 @@ class LlmServer:
         if match and match[1] in self.files:
             return self.files[match[1]]
         return error(404, "Not found")
+
+    def _embeddings(self, body: dict[str, Any]) -> Any:
+        if self.embedding_faults:
+            return self.embedding_faults.popleft()
+        texts = [item if isinstance(item, str) else next(iter(item.values())) for item in body["input"]]
+        data = [
+            {"object": "embedding", "index": place, "embedding": self.embed(text)} for place, text in enumerate(texts)
+        ]
+        usage = {"prompt_tokens": 1, "total_tokens": 1}
+        # In any order: clients are to go by the index.
+        return {"object": "list", "data": data[::-1], "model": body["model"], "usage": usage}
 
     def _new_batch(self, body: dict[str, Any]) -> Any:
         name = f"batch_{next(self._ids)}"
@@ -215,6 +232,11 @@ class LlmServer:
                 batch[name] = f"file-{next(self._ids)}"
                 self.files[batch[name]] = "\n".join(lines) + "\n"
         return batch
+
+
+def by_length(text: str) -> list[float]:
+    """An embedding that says little."""
+    return [1.0, len(text) / 100, text.count(" ") / 10]
 
 
 def pick_labels(body: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ class ProjectParams(BaseModel):
     training_quiet_s: Annotated[float | None, Field(ge=0)] = None
     top_tasks: Annotated[int | None, Field(ge=1, le=1000)] = None
     query_strategy: Annotated[Strategy | None, Field(strict=False)] = None
+    label_smoothing: Annotated[float | None, Field(ge=0, le=0.5)] = None
     llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
     llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -75,6 +76,7 @@ FIELDS = {
     "training_quiet_s": "training_quiet_s",
     "top_tasks": "top_tasks",
     "query_strategy": "query_strategy",
+    "label_smoothing": "label_smoothing",
 }
 """Parameter -> field of `Policy`."""
 

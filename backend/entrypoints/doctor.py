@@ -19,6 +19,7 @@ from backend.entrypoints.connect import (
 )
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
+from backend.ports.embeddings import ToEmbed
 
 REACH_TIMEOUT_S = 5.0
 
@@ -46,6 +47,7 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_backend(app)
     yield _examine_block(app)
     yield _examine_llm(app)
+    yield _examine_embeddings(app)
     if project_id is not None:
         yield from _examine_project(app, project_id)
 
@@ -190,6 +192,17 @@ def _examine_llm(app: App) -> Finding:
         return Finding(name, False, f"{address} refuses the key ({status})", "Correct OPENAI_API_KEY.")
     said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"
     return Finding(name, status < 500, said, "" if status < 500 else f"It answers {status}: look into its log.")
+
+
+def _examine_embeddings(app: App) -> Finding:
+    parts, name = app.deps.embeddings, "Embeddings"
+    if parts is None:
+        return Finding(name, True, "none are set up (EMBEDDING_MODEL): the classifier reads words and characters")
+    try:
+        width = parts.embedder.embed([ToEmbed("a word")]).shape[1]
+    except BackendError as error:
+        return Finding(name, False, str(error), "Correct EMBEDDING_MODEL, EMBEDDING_BASE_URL or EMBEDDING_API_KEY.")
+    return Finding(name, True, f"{parts.embedder.name} answers with {width} numbers for a text")
 
 
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:

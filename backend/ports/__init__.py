@@ -15,6 +15,7 @@ from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Task
 from backend.domain.votes import VoteMatrix
+from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.rules import LoadedRules as LoadedRules
 from backend.ports.rules import RuleLoader as RuleLoader
@@ -391,7 +392,8 @@ class Queue(Protocol):
 class Policy:
     """How a team wants the loop to run in a project (see the settings of the same names).
 
-    rules_folder: the folder whose rules vote; "" for those outside of any folder.
+    rules_folder: the folder whose rules vote; "" for those outside of any folder. label_smoothing: share of a human
+    label that is spread over all classes. choice_s: seconds that comparing classifiers may take.
     """
 
     train_each_n_updates: int
@@ -399,6 +401,8 @@ class Policy:
     top_tasks: int
     query_strategy: str
     rules_folder: str = ""
+    label_smoothing: float = 0.0
+    choice_s: float = 20.0
     llm: LlmPolicy = field(default_factory=LlmPolicy)
 
 
@@ -417,3 +421,5 @@ class Deps:
     now: Callable[[], float]
     llm: LlmParts | None = None
     """None: no LLM endpoint is set up, and no LLM votes."""
+    embeddings: EmbeddingParts | None = None
+    """None: no embedding model is set up."""

@@ -31,6 +31,7 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.check import ensure_check_tab
+from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
@@ -105,8 +106,9 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     votes, faults = cast_votes(deps, key, config, rules.of(policy.rules_folder), data, history)
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(config.questions, answers)
-    progress("training", 0, 1)
     features = deps.versions.features(key, data)
+    vectors = vectors_of(deps, key, config, data, progress)
+    progress("training", 0, 1)
     trained = train(
         config.questions,
         data,
@@ -115,9 +117,12 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         seed=version.number,
         previous=_previous(deps, key),
         features=features,
+        vectors=vectors,
         weights=_weights(deps, key, items),
+        smoothing=policy.label_smoothing,
+        choice_s=policy.choice_s,
     )
-    posteriors = trained.model.posteriors_of(features.matrix, votes)
+    posteriors = trained.model.posteriors_of(trained.features, votes)
     taught, history_so_far = what_taught(deps, key, items, gold, trained.out_of_fold)
     progress("choosing what to label next", 0, 1)
     built = Built(
@@ -250,7 +255,7 @@ def _predictions(
     suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
     confidence = np.zeros(len(items))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
-    features = trained.model.extractor.transform([item.task.data for item in items])
+    features = trained.features
     parts = trained.model.decisions
     evidence = Evidence(
         questions=questions,

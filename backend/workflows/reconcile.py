@@ -27,6 +27,7 @@ from backend.ports import (
     VersionStatus,
 )
 from backend.workflows.check import settle
+from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
@@ -72,7 +73,7 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     if not missing:
         return
     push = Push(deps, record, info, number, config.questions)
-    predictions = push.fitting(_suggestions_for(deps, record, missing, number, config))
+    predictions = push.fitting(_suggestions_for(deps, record, missing, number, config, progress))
     step = "suggesting for new tasks"
     if len(predictions) > ONE_BY_ONE_MAX:
         progress(step, 0, len(predictions))
@@ -90,7 +91,7 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
 
 
 def _suggestions_for(
-    deps: Deps, record: ProjectRecord, task_ids: set[int], number: int, config: LabelConfig
+    deps: Deps, record: ProjectRecord, task_ids: set[int], number: int, config: LabelConfig, progress: Progress
 ) -> list[Prediction]:
     known = deps.database.tasks(record.key)
     places = [place for place, item in enumerate(known) if item.task.id in task_ids]
@@ -100,7 +101,8 @@ def _suggestions_for(
     rules = deps.rules.load().of(policy.rules_folder)
     votes, _ = cast_votes(deps, record.key, config, rules, data, history_of(known, places))
     questions = config.questions
-    posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes)
+    vectors = vectors_of(deps, record.key, config, data, progress)
+    posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes, vectors)
     suggestions = suggest(questions, posteriors, votes)
     # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.
     scores = ascending(np.array([item.score for item in suggestions]), n_served=0).tolist()
@@ -145,8 +147,11 @@ def _trained(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
 
 
 def basis_of(deps: Deps, key: str) -> str:
-    """Changes with what votes in a project: with the rules, and with the LLM sources whose votes count."""
-    return hashlib.sha256(f"{rules_signature(deps, key)}\n{voters(deps, key)}".encode()).hexdigest()[:16]
+    """Changes with what votes in a project and what is learned from: rules, LLM sources that count, embedding model."""
+    basis = f"{rules_signature(deps, key)}\n{voters(deps, key)}"
+    if deps.embeddings is not None:
+        basis += f"\n{deps.embeddings.embedder.name}"
+    return hashlib.sha256(basis.encode()).hexdigest()[:16]
 
 
 def _has_other_basis(deps: Deps, record: ProjectRecord, version: VersionRecord) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.features.vectors import Vectors
 from backend.domain.model import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import History
@@ -14,6 +15,7 @@ from backend.domain.suggestions import Suggestion, suggest
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, MirroredTask, version_name
+from backend.workflows.embed import vectors_of
 from backend.workflows.votes import cast_votes
 
 CHUNK = 50
@@ -25,6 +27,7 @@ def posteriors_of(
     questions: Sequence[Question],
     data: Sequence[Mapping[str, object]],
     votes: Mapping[str, VoteMatrix],
+    vectors: Vectors | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Posteriors by decision key, float64 (n_tasks, n_classes), NaN rows where nothing is known.
 
@@ -33,7 +36,7 @@ def posteriors_of(
     """
     trained = model.questions if model is not None else ()
     unknown = tuple(question for question in questions if question not in trained)
-    posteriors = model.posteriors(data, votes) if model is not None else {}
+    posteriors = model.posteriors(data, votes, vectors) if model is not None else {}
     if unknown:
         untrained = {decision.key: votes[decision.key] for question in unknown for decision in decisions(question)}
         posteriors = {**posteriors, **rules_only(unknown, untrained).posteriors(data, untrained)}
@@ -113,7 +116,8 @@ def answer(
                 chunk = tasks[start : start + CHUNK]
                 votes, chunk_faults = cast_votes(deps, key, config, rules, chunk, _history_for(annotated, chunk))
                 faults.merge(chunk_faults)
-                posteriors = posteriors_of(model, questions, chunk, votes)
+                vectors = vectors_of(deps, key, config, chunk) if model is not None and model.space else None
+                posteriors = posteriors_of(model, questions, chunk, votes, vectors)
                 suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
         except Exception as error:  # noqa: BLE001 - handed to the caller's thread below
             failures.append(error)

@@ -5,9 +5,11 @@ from typing import cast
 
 from pydantic import SecretStr
 
+from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
-from backend.entrypoints.doctor import _examine_llm
+from backend.entrypoints.doctor import _examine_embeddings, _examine_llm
+from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer
 
 
@@ -24,3 +26,18 @@ def test_a_password_in_the_endpoints_address_is_not_shown() -> None:
         finding = _examine_llm(app)
     assert server.base_url in str(finding)
     assert "hidden" not in str(finding)
+
+
+def test_doctor_asks_the_embedding_model() -> None:
+    with LlmServer() as server:
+        embedder = EndpointEmbedder(server.base_url, "", "small", takes_images=False, timeout_s=20, retries=0)
+        parts = SimpleNamespace(embedder=embedder)
+        app = cast("App", SimpleNamespace(deps=SimpleNamespace(embeddings=parts)))
+        assert _examine_embeddings(app).detail == "small answers with 3 numbers for a text"
+        server.embedding_faults.append(BAD_KEY)
+        finding = _examine_embeddings(app)
+    assert not finding.good
+    assert "401" in finding.detail
+    assert "EMBEDDING_API_KEY" in finding.fix
+    without = cast("App", SimpleNamespace(deps=SimpleNamespace(embeddings=None)))
+    assert _examine_embeddings(without).good

@@ -35,6 +35,15 @@ def test_predict_uses_the_model_for_questions_that_did_not_change(house: House) 
     assert answers.suggestions[0].answers == {"sentiment": ("Positive",)}
 
 
+def test_a_project_without_rules_is_answered_by_its_classifier(house: House) -> None:
+    (house.deps.rules._folder / "film.py").unlink()  # type: ignore[attr-defined]
+    house.annotate(house.task_ids[:30])
+    house.learn()
+    house.deps.versions._models.clear()  # type: ignore[attr-defined] # as after a restart
+    answers = answer(house.deps, house.key, CONFIG, [{"text": "a good film"}, {"text": "a bad film"}], 20)
+    assert [item.answers["sentiment"] for item in answers.suggestions] == [("Positive",), ("Negative",)]
+
+
 def test_a_version_folder_holds_what_the_readme_promises(house: House) -> None:
     house.annotate(house.task_ids[:12])
     house.learn()

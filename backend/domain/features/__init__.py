@@ -24,6 +24,7 @@ from backend.domain.features.terms import TextFeatures
 TRUSTED_TYPES: tuple[str, ...] = (
     "backend.domain.features.FeatureExtractor",
     "backend.domain.features.terms.TextFeatures",
+    "backend.domain.features.vectors.VectorSpace",
 )
 """Our own types in a stored extractor, which a skops loader has to be told to trust."""
 FORMAT = 2

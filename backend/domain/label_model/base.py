@@ -56,6 +56,9 @@ class LabelModel(ABC):
             chunk = votes[first : first + CHUNK]
             n_votes = n_votes_of(chunk)
             voted = np.flatnonzero(n_votes)
+            if not voted.size:
+                # Without sources the parameters have no shape to compute with once they were stored.
+                continue
             posterior[first + voted] = self._posterior(indicator(chunk[voted], k), n_votes[voted])
         return posterior
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from backend.domain.classifier import Classifier
 from backend.domain.classifier.choice import (
     RecipeChoice,
 )
 from backend.domain.features import FeatureExtractor
+from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.label_model import LabelModel, PropensityVote
 from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
 from backend.domain.questions import Decision, Question, decisions
@@ -48,25 +49,33 @@ class DecisionModel:
 
 @dataclass(frozen=True, slots=True)
 class ProjectModel:
-    """What was learned about a project; `decisions` by `Decision.key`."""
+    """What was learned about a project; `decisions` by `Decision.key`. space: of embeddings, where there are any."""
 
     questions: tuple[Question, ...]
     extractor: FeatureExtractor
     decisions: dict[str, DecisionModel]
+    space: VectorSpace | None = None
 
     def posteriors(
-        self, data: Sequence[Mapping[str, object]], votes: Mapping[str, VoteMatrix]
+        self, data: Sequence[Mapping[str, object]], votes: Mapping[str, VoteMatrix], vectors: Vectors | None = None
     ) -> dict[str, NDArray[np.float64]]:
         """Posteriors (n_tasks, k) by `Decision.key`, rows in the order of `data`; NaN rows where nothing is known.
 
         Votes are matched to the trained sources by name: a source that is gone abstains, one that wasn't there in
         training has no known accuracy and is not counted until the next version.
         """
-        return self.posteriors_of(self.extractor.transform(data), votes)
+        return self.posteriors_of(joined(self.extractor.transform(data), self.space, vectors), votes)
 
     def posteriors_of(self, features: csr_matrix, votes: Mapping[str, VoteMatrix]) -> dict[str, NDArray[np.float64]]:
-        """The same from `extractor`'s features of the tasks, where these are at hand."""
+        """The same from the tasks' features, where these are at hand (see `joined`)."""
         return {key: model.posterior(votes.get(key), features) for key, model in self.decisions.items()}
+
+
+def joined(features: csr_matrix, space: VectorSpace | None, vectors: Vectors | None) -> csr_matrix:
+    """Features (n, d) of an extractor, and behind them those of the embeddings, if the model has a space for them."""
+    if space is None:
+        return features
+    return csr_matrix(hstack([features, space.transform(vectors, features.shape[0])], format="csr"))
 
 
 def rules_only(questions: Sequence[Question], votes: Mapping[str, VoteMatrix]) -> ProjectModel:

@@ -23,6 +23,7 @@ def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
     """A model as two parts for storage: scikit-learn objects (for skops, see `TRUSTED_TYPES`), and the rest as JSON."""
     fitted = {
         "extractor": model.extractor,
+        "space": model.space,
         "classifiers": {key: item.classifier for key, item in model.decisions.items() if item.classifier is not None},
     }
     described = {
@@ -66,7 +67,7 @@ def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> Proje
             choice=RecipeChoice.from_dict(fields["choice"]) if fields.get("choice") else None,
             short=tuple(fields.get("short", ())),
         )
-    return ProjectModel(questions, fitted["extractor"], models)
+    return ProjectModel(questions, fitted["extractor"], models, fitted.get("space"))
 
 
 def _question(fields: Mapping[str, Any]) -> Question:

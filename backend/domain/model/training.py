@@ -18,9 +18,10 @@ from backend.domain.classifier.choice import (
     identities,
 )
 from backend.domain.features import FeatureExtractor
+from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.label_model import Choice, choose
 from backend.domain.metrics import evaluate
-from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
+from backend.domain.model.project import DecisionModel, ProjectModel, joined, prior_ratios
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.votes import VoteMatrix, Votes
@@ -51,11 +52,15 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label."""
+    """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label.
+
+    features: of all tasks, embeddings included; for `ProjectModel.posteriors_of`.
+    """
 
     model: ProjectModel
     out_of_fold: dict[str, NDArray[np.float64]]
     metrics: dict[str, Any]
+    features: csr_matrix
 
 
 def train(
@@ -67,6 +72,7 @@ def train(
     seed: int = 0,
     previous: ProjectModel | None = None,
     features: Features | None = None,
+    vectors: Vectors | None = None,
     weights: Mapping[str, NDArray[np.float64]] | None = None,
     smoothing: float = 0.0,
     choice_s: float = CHOICE_S,
@@ -81,6 +87,7 @@ def train(
         seed: makes the result reproducible.
         previous: the version before: its choice of classifiers is kept until sizes have doubled.
         features: of `data`, if they are at hand.
+        vectors: embeddings of `data`.
         weights: float64 (n,) by question name, how much a human answer counts; 1 where a question is missing.
         smoothing: share of a human label that is spread over all classes; 0 to below 1.
         choice_s: seconds that comparing classifiers may take, estimated.
@@ -88,10 +95,12 @@ def train(
     if features is None:
         extractor = FeatureExtractor().fit(data)
         features = Features(extractor, extractor.transform(data))
+    space = VectorSpace.fit(vectors, seed=seed)
+    matrix = joined(features.matrix, space, vectors)
     models, held_out, choices = {}, {}, {}
-    tasks, is_table = identities(data), not features.extractor.text_width
+    tasks, is_table = identities(data), not features.extractor.text_width and space is None
     for question in questions:
-        task = _Task(features.matrix, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
+        task = _Task(matrix, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
         asked = decisions(question)
         shared: RecipeChoice | None = None
         # The label that says most about what suits a question goes first, and chooses for the others.
@@ -116,7 +125,17 @@ def train(
         "label_models": {key: choices[key].to_dict() for key in models},
         "classifiers": {key: _about_classifier(model) for key, model in models.items()},
     }
-    return Trained(ProjectModel(tuple(questions), features.extractor, models), held_out, metrics)
+    model = ProjectModel(tuple(questions), features.extractor, models, space)
+    return Trained(model, held_out, metrics | _about_vectors(vectors, space), matrix)
+
+
+def _about_vectors(vectors: Vectors | None, space: VectorSpace | None) -> dict[str, Any]:
+    """What the metrics say of embeddings, for JSON."""
+    if vectors is None:
+        return {}
+    used = 0 if space is None else space.width
+    known = len(vectors.known)
+    return {"embeddings": {"model": vectors.model, "n_tasks": known, "dimensions": used, "problem": vectors.problem}}
 
 
 def _about_classifier(model: DecisionModel) -> dict[str, Any]:

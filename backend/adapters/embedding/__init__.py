@@ -1,0 +1,1 @@
+"""Models that embed tasks, and where their vectors are kept."""

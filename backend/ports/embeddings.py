@@ -1,0 +1,54 @@
+"""What embedding tasks needs from outside."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class ToEmbed:
+    """Content of one task. images: http or data URLs; empty for an embedder that takes none."""
+
+    text: str = field(repr=False)
+    images: tuple[str, ...] = field(default=(), repr=False)
+
+
+class Embedder(Protocol):
+    """A model that turns content into vectors. Raises LlmUnavailable (try later) or LlmRefused (a setting is wrong)."""
+
+    @property
+    def name(self) -> str:
+        """Of the model. Vectors of different names are never mixed."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether content stays on this machine."""
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether images can be embedded."""
+
+    def embed(self, contents: Sequence[ToEmbed]) -> NDArray[np.float32]:
+        """Vectors (n, d), finite, in the order of the contents."""
+
+
+class VectorStore(Protocol):
+    """Vectors by content, whichever project they were made for."""
+
+    def vectors(self, model: str, contents: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """Those known, by content hash; each (d,)."""
+
+    def save_vectors(self, model: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        """Insert or replace, by content hash; kept with half precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingParts:
+    """All that embedding needs. fetch_image: see `LlmParts.fetch_image`."""
+
+    embedder: Embedder
+    store: VectorStore
+    fetch_image: Callable[[str], str]
