@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import httpx
 
+from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from tests.conftest import Demo, wait_for
 
@@ -98,3 +99,19 @@ class Team:
 
 def result(label: str) -> list[dict[str, Any]]:
     return [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+
+
+def another_annotator(demo: Demo) -> httpx.Client:
+    """Someone else who works in the demo's organization."""
+    account = Account(f"annotator{time.time_ns()}@example.com", "a-long-password-2")
+    with demo.api as api:
+        link = api.get("/api/invite").raise_for_status().json()["invite_url"]
+    with httpx.Client(base_url=demo.url, follow_redirects=True, timeout=60) as visitor:
+        visitor.get(link)
+        form = {
+            "email": account.email,
+            "password": account.password,
+            "csrfmiddlewaretoken": visitor.cookies["csrftoken"],
+        }
+        visitor.post(link, data=form, headers={"Referer": demo.url}).raise_for_status()
+    return demo.client(make_token(demo.url, account))

@@ -1,16 +1,12 @@
 """Projects of other shapes, and several people at once, on a real Label Studio."""
 
-import itertools
-import time
 from typing import Any
 
-import httpx
 import pytest
 
-from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import load_reviews
 from tests.conftest import Demo, wait_for
-from tests.e2e.team import Team
+from tests.e2e.team import Team, another_annotator
 
 MIXED = """<View>
 <HyperText name="page" value="$text"/>
@@ -112,27 +108,6 @@ def test_deleted_and_new_tasks_and_annotations_are_followed(demo: Demo) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_two_annotators_get_the_most_useful_tasks_and_never_the_same(demo: Demo) -> None:
-    team = Team.with_reviews(demo, 200)
-    demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
-    team.settle()
-    order = sorted(team.predictions("v1").values(), key=lambda item: item["score"])
-    rank = {item["task"]: place for place, item in enumerate(order)}
-    second = second_annotator(demo)
-    served: list[int] = []
-    for annotator in itertools.islice(itertools.cycle([None, second]), 8):
-        task_id = team.next_task(annotator)["id"]
-        served.append(task_id)
-        team.annotate(task_id, "Neutral", annotator)
-    assert len(set(served)) == 8
-    # Clusters alternate, so that both see different kinds of task: those of the 50 most useful ones, of 200.
-    assert max(rank[task_id] for task_id in served) < 50
-    clusters = [next(item["cluster"] for item in order if item["task"] == task_id) for task_id in served]
-    assert len(set(clusters)) >= 3
-
-
-@pytest.mark.timeout(600)
 def test_what_an_admin_types_as_extra_parameters_counts_for_the_project(demo: Demo) -> None:
     team = Team.with_reviews(demo, 20)
     demo.prelabel("connect", str(team.project))
@@ -158,25 +133,9 @@ def test_a_task_that_needs_two_annotations_stays_in_the_tab_until_it_has_them(de
     wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
     team.settle()
     half_done, done = team.task_ids[:2]
-    second = second_annotator(demo)
+    second = another_annotator(demo)
     for task_id, annotator in ((half_done, None), (done, None), (done, second)):
         team.annotate(task_id, "Neutral", annotator)
     listed = {task["id"] for task in team.tab("Prelabel: next")}
     assert half_done in listed
     assert done not in listed
-
-
-def second_annotator(demo: Demo) -> httpx.Client:
-    """Someone else who works in the demo's organization."""
-    account = Account(f"second{time.time_ns()}@example.com", "a-long-password-2")
-    with demo.api as api:
-        link = api.get("/api/invite").raise_for_status().json()["invite_url"]
-    with httpx.Client(base_url=demo.url, follow_redirects=True, timeout=60) as visitor:
-        visitor.get(link)
-        form = {
-            "email": account.email,
-            "password": account.password,
-            "csrfmiddlewaretoken": visitor.cookies["csrftoken"],
-        }
-        visitor.post(link, data=form, headers={"Referer": demo.url}).raise_for_status()
-    return demo.client(make_token(demo.url, account))
