@@ -68,6 +68,8 @@ def build(settings: Settings) -> App:
         training_quiet_s=settings.training_quiet_s,
         top_tasks=settings.top_tasks,
         query_strategy=settings.query_strategy,
+        audit_share=settings.audit_share,
+        label_budget=settings.label_budget,
         llm=_llm_policy(settings),
     )
     project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)

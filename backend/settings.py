@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from backend.domain.audit import AUDIT_SHARE
 from backend.domain.priorities import Strategy
 from backend.ports.llm import LlmPolicyName
 
@@ -121,6 +122,19 @@ class Settings(BaseSettings):
         validation_alias="QUERY_STRATEGY",
         description="auto, least_confidence, margin, entropy, vote_entropy, consensus_entropy, disagreement, "
         "expected_error, density, representative or random: how the next tasks are chosen.",
+    )
+    audit_share: float = Field(
+        default=AUDIT_SHARE,
+        ge=0,
+        le=1,
+        validation_alias="AUDIT_SHARE",
+        description="Share of the tasks, drawn at random, that are labeled without a suggestion, to measure on.",
+    )
+    label_budget: int = Field(
+        default=0,
+        ge=0,
+        validation_alias="LABEL_BUDGET",
+        description="Labels after which `prelabel status` advises to stop; 0: no such number.",
     )
     train_timeout_s: int = Field(
         default=3600,

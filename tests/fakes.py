@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.adapters.label_studio_json import format_result
+from backend.adapters.label_studio_json import format_prediction
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, Task
 from backend.errors import LabelStudioError, ProjectMissing
@@ -165,8 +165,11 @@ class FakeLabelStudio:
             for item in predictions
             if 0 <= item.score <= 1
             and all(
-                f'"{question.name}"' in label_config
-                and all(f'"{label}"' in label_config for label in item.suggestion.answers.get(question.name, ()))
+                item.withheld
+                or (
+                    f'"{question.name}"' in label_config
+                    and all(f'"{label}"' in label_config for label in item.suggestion.answers.get(question.name, ()))
+                )
                 for question in questions
             )
         ]
@@ -246,7 +249,7 @@ class FakeLabelStudio:
         return self.fakes[project_id]
 
     def _store(self, fake: FakeProject, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
-        stored = StoredPrediction(version, prediction, format_result(prediction.suggestion, questions))
+        stored = StoredPrediction(version, prediction, format_prediction(prediction, version, questions)["result"])
         fake.predictions.setdefault(prediction.task_id, []).append(stored)
 
     def _call(self, name: str) -> None:

@@ -32,6 +32,8 @@ class ProjectParams(BaseModel):
     training_quiet_s: Annotated[float | None, Field(ge=0)] = None
     top_tasks: Annotated[int | None, Field(ge=1, le=1000)] = None
     query_strategy: Annotated[Strategy | None, Field(strict=False)] = None
+    audit_share: Annotated[float | None, Field(ge=0, le=1)] = None
+    label_budget: Annotated[int | None, Field(ge=0)] = None
     llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
     llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -75,6 +77,8 @@ FIELDS = {
     "training_quiet_s": "training_quiet_s",
     "top_tasks": "top_tasks",
     "query_strategy": "query_strategy",
+    "audit_share": "audit_share",
+    "label_budget": "label_budget",
 }
 """Parameter -> field of `Policy`."""
 

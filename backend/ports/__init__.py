@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.audit import AUDIT_SHARE
 from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
@@ -77,6 +78,7 @@ class Prediction:
 
     score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
     chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
+    withheld: the task is an audit task: Label Studio gets an empty answer, and we keep the suggestion to compare.
     """
 
     task_id: int
@@ -85,6 +87,7 @@ class Prediction:
     cluster: int | None = None
     chosen_by: str = ""
     reason: str = ""
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +394,7 @@ class Queue(Protocol):
 class Policy:
     """How a team wants the loop to run in a project (see the settings of the same names).
 
-    rules_folder: the folder whose rules vote; "" for those outside of any folder.
+    rules_folder: the folder whose rules vote; "" for those outside of any folder. label_budget: 0 = none is set.
     """
 
     train_each_n_updates: int
@@ -399,6 +402,8 @@ class Policy:
     top_tasks: int
     query_strategy: str
     rules_folder: str = ""
+    audit_share: float = AUDIT_SHARE
+    label_budget: int = 0
     llm: LlmPolicy = field(default_factory=LlmPolicy)
 
 
