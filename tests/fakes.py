@@ -11,7 +11,7 @@ from typing import Any
 
 from backend.adapters.label_studio_json import format_prediction
 from backend.domain.questions import Question
-from backend.domain.tasks import Annotation, Answer, Task
+from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import LabelStudioError, ProjectMissing
 from backend.ports import (
     Connection,
@@ -82,14 +82,21 @@ class FakeLabelStudio:
         self.fakes[project_id].predictions.pop(task_id, None)
 
     def annotate(
-        self, project_id: int, task_id: int, answers: Mapping[str, Answer], *, skipped: bool = False, annotator: int = 1
+        self,
+        project_id: int,
+        task_id: int,
+        answers: Mapping[str, Answer],
+        *,
+        skipped: bool = False,
+        annotator: int = 1,
+        origins: Mapping[str, Origin] | None = None,
     ) -> int:
-        """Add an annotation, or change the annotator's own one."""
+        """Add an annotation, or change the annotator's own one. `origins`: of a pre-filled form."""
         fake = self.fakes[project_id]
         item = fake.tasks[task_id]
         mine = [entry for entry in item.annotations if entry.annotator_id == annotator]
         number = mine[0].id if mine else next(self._ids)
-        new = Annotation(number, task_id, annotator, dict(answers), skipped, self._now())
+        new = Annotation(number, task_id, annotator, dict(answers), skipped, self._now(), dict(origins or {}))
         others = tuple(entry for entry in item.annotations if entry.id != number)
         n_done = sum(not entry.skipped for entry in (*others, new))
         task = replace(item.task, is_open=n_done < fake.overlap, updated_at=new.updated_at)

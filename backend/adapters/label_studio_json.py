@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 
 from backend.domain.questions import Kind, Question
 from backend.domain.suggestions import Suggestion
-from backend.domain.tasks import Annotation, Answer, Task
+from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import BadRequest, LabelStudioError
 from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Shown, Tab
 
@@ -190,6 +190,22 @@ def parse_answers(result: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
     return answers
 
 
+def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
+    """Which answers of an annotation's `result` came from a suggestion; one of several regions changed: changed.
+
+    Label Studio keeps this when it deletes the prediction, unlike `parent_prediction`.
+    """
+    said: dict[str, set[str]] = {}
+    for item in result:
+        if isinstance(item.get("from_name"), str):
+            said.setdefault(item["from_name"], set()).add(str(item.get("origin")))
+    return {
+        name: Origin.ACCEPTED if origins == {Origin.ACCEPTED.value} else Origin.CHANGED
+        for name, origins in said.items()
+        if origins & {item.value for item in Origin}
+    }
+
+
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(value.get("choices"), list):
         return tuple(str(label[-1] if isinstance(label, list) and label else label) for label in value["choices"])
@@ -267,6 +283,7 @@ def parse_annotation(item: Mapping[str, Any], task_id: int) -> Annotation:
         answers=parse_answers(item.get("result") or []),
         skipped=bool(item.get("was_cancelled")),
         updated_at=normal_time(item.get("updated_at")),
+        origins=parse_origins(item.get("result") or []),
     )
 
 

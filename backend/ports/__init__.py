@@ -14,7 +14,7 @@ from backend.domain.audit import AUDIT_SHARE
 from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
-from backend.domain.tasks import Annotation, Task
+from backend.domain.tasks import Annotation, Answer, Task
 from backend.domain.votes import VoteMatrix
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.rules import LoadedRules as LoadedRules
@@ -268,6 +268,19 @@ class SuspectRecord:
     """Whether Label Studio's tags say the same as this record."""
 
 
+@dataclass(frozen=True, slots=True)
+class PastSuggestion:
+    """What version `number` suggested for a task before anybody had labeled it, shown or withheld.
+
+    answers: question -> labels. per_question: question -> confidence, 0..1.
+    """
+
+    task_id: int
+    number: int
+    answers: Mapping[str, Answer]
+    per_question: Mapping[str, float]
+
+
 class Database(Protocol):
     """The mirror (can be thrown away) and the records (can't)."""
 
@@ -309,6 +322,12 @@ class Database(Protocol):
 
     def versions(self, key: str) -> list[VersionRecord]:
         """All versions, by number."""
+
+    def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
+        """What was suggested for tasks when people labeled them, by task id."""
+
+    def save_past_suggestions(self, key: str, suggestions: Iterable[PastSuggestion]) -> None:
+        """Remember what was suggested; of each task the first one stays."""
 
     def suspects(self, key: str) -> list[SuspectRecord]:
         """All suspects, settled ones included."""

@@ -94,7 +94,7 @@ def test_the_first_tasks_of_many_short_versions_hold_audit_tasks_too() -> None:
     confidence = np.linspace(0.5, 0.9, 200)
     in_front = 0
     for version in range(200):
-        scores = scores_of_new(confidence, np.arange(20), share=0.1, seed=version)
+        scores = scores_of_new(confidence.astype(np.float64), np.arange(20), share=0.1, seed=version)
         in_front += int((np.argsort(scores, kind="stable")[:5] < 20).sum())
     assert in_front == pytest.approx(100, abs=30)
 
