@@ -31,9 +31,11 @@ from backend.ports import (
     VersionStatus,
     version_name,
 )
+from backend.workflows.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.check import ensure_check_tab
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
+from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, basis_of, has_news
 from backend.workflows.suggest import history_of
@@ -119,7 +121,12 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         weights=_weights(deps, key, items),
     )
     posteriors = trained.model.posteriors_of(features.matrix, votes)
+    teaching = [entry for item in items for entry in item.annotations if entry.teaches]
+    remember_suggestions(deps, key, items)
     taught, history_so_far = what_taught(deps, key, items, gold, trained.out_of_fold)
+    measured = what_the_audit_tells(deps, key, items, trained, votes, gold) | progress_so_far(
+        deps, key, items, config.questions, gold, trained.out_of_fold, len(teaching)
+    )
     progress("choosing what to label next", 0, 1)
     built = Built(
         trained=trained,
@@ -127,10 +134,9 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         votes=votes,
         held_out=trained.out_of_fold,
         predictions=_predictions(key, policy, trained, items, posteriors, votes, gold, version.number, history_so_far),
-        metrics=trained.metrics | _about_rules(rules, faults) | taught,
+        metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
     deps.versions.write(key, version.number, built)
-    teaching = [entry for item in items for entry in item.annotations if entry.teaches]
     deps.database.save_version(
         replace(
             version,

@@ -5,6 +5,8 @@ it, because each audit task is judged by models that were chosen and fitted with
 fold). Such a model has learned from four fifths of the labels, so what is measured is rather too low than too high.
 """
 
+from backend.domain.audit.anchoring import anchoring
 from backend.domain.audit.draw import AUDIT_SHARE, is_audit, turn
+from backend.domain.audit.measure import ENOUGH, measure
 
-__all__ = ["AUDIT_SHARE", "is_audit", "turn"]
+__all__ = ["AUDIT_SHARE", "ENOUGH", "anchoring", "is_audit", "measure", "turn"]

@@ -25,6 +25,7 @@ from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.votes import VoteMatrix, Votes
 
+LABEL_MODEL, CLASSIFIER = "label model", "classifier"
 CHOICE_S = 20.0
 """Seconds that comparing classifiers may take, all decisions together."""
 
@@ -51,11 +52,15 @@ class _Task:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label."""
+    """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label.
+
+    `members`: what the label model and the classifier say for themselves, the same way, by `LABEL_MODEL`, `CLASSIFIER`.
+    """
 
     model: ProjectModel
     out_of_fold: dict[str, NDArray[np.float64]]
     metrics: dict[str, Any]
+    members: dict[str, dict[str, NDArray[np.float64]]]
 
 
 def train(
@@ -89,6 +94,7 @@ def train(
         extractor = FeatureExtractor().fit(data)
         features = Features(extractor, extractor.transform(data))
     models, held_out, choices = {}, {}, {}
+    members: dict[str, dict[str, NDArray[np.float64]]] = {LABEL_MODEL: {}, CLASSIFIER: {}}
     tasks, is_table = identities(data), not features.extractor.text_width
     for question in questions:
         task = _Task(features.matrix, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
@@ -102,9 +108,10 @@ def train(
             last = None if previous is None or key not in previous.decisions else previous.decisions[key]
             known = last.choice if last is not None and last.decision == decision else None
             budget_s = choice_s / len(questions)
-            models[key], held_out[key], choices[key] = _train_decision(
+            models[key], held_out[key], choices[key], voted, learned = _train_decision(
                 decision, votes[key], gold[key], task, shared or known, is_due=shared is None, budget_s=budget_s
             )
+            members[LABEL_MODEL][key], members[CLASSIFIER][key] = voted, learned
             shared = models[key].choice if question.multiple else None
     models = {decision.key: models[decision.key] for question in questions for decision in decisions(question)}
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
@@ -116,7 +123,7 @@ def train(
         "label_models": {key: choices[key].to_dict() for key in models},
         "classifiers": {key: _about_classifier(model) for key, model in models.items()},
     }
-    return Trained(ProjectModel(tuple(questions), features.extractor, models), held_out, metrics)
+    return Trained(ProjectModel(tuple(questions), features.extractor, models), held_out, metrics, members)
 
 
 def _about_classifier(model: DecisionModel) -> dict[str, Any]:
@@ -137,8 +144,9 @@ def _train_decision(
     *,
     is_due: bool,
     budget_s: float,
-) -> tuple[DecisionModel, NDArray[np.float64], Choice]:
-    """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model.
+) -> tuple[DecisionModel, NDArray[np.float64], Choice, NDArray[np.float64], NDArray[np.float64]]:
+    """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model;
+    and what label model and classifier say for themselves, (n, k), no row's own label having a say.
 
     Labeled rows are split in folds. Each fold's posterior comes from a label model and a classifier that were chosen
     and fitted as if its rows were open tasks, so it is what open tasks get: the classifier has learned from their weak
@@ -182,7 +190,7 @@ def _train_decision(
         held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
     short = tuple(short_classes(gold, k))
     model = DecisionModel(decision, matrix.sources, label_model, classifier, pool, ratios, recipes, short)
-    return model, held_out, choice
+    return model, held_out, choice, voted, learned
 
 
 def _voted_without(
