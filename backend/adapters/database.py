@@ -19,6 +19,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     select,
     update,
 )
@@ -121,7 +122,12 @@ class SqlDatabase:
         """What we remember of a project."""
         with self._begin() as connection:
             row = connection.execute(select(projects).where(projects.c.key == key)).mappings().first()
-        return None if row is None else ProjectRecord(**row)
+            # Annotations that an earlier release read lack what is read today: all are read again.
+            lacking = select(annotations.c.id).where(annotations.c.key == key, annotations.c.origins.is_(null()))
+            is_old = connection.scalar(lacking.limit(1)) is not None
+        if row is None:
+            return None
+        return ProjectRecord(**{**row, "full_sync_at": 0.0 if is_old else row["full_sync_at"]})
 
     def projects(self) -> list[ProjectRecord]:
         """All projects we know."""

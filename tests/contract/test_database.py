@@ -129,11 +129,16 @@ def test_what_was_suggested_first_for_a_task_stays(database: SqlDatabase, key: s
 def test_a_database_of_an_earlier_release_gets_the_columns_it_lacks(database: SqlDatabase, key: str) -> None:
     note = Annotation(7, 2, 3, {"q": ("A",)}, False, "2026-01-02", {"q": Origin.CHANGED})
     database.save_tasks(key, [task(2, annotations=(note,))])
+    database.save_project(ProjectRecord(key, 1, full_sync_at=9.0))
     engine = create_engine(database._sql._url)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE annotations DROP COLUMN origins")
     engine.dispose()
     upgraded = SqlDatabase(database._sql._url, lambda: 5.0)
     assert upgraded.tasks(key)[0].annotations == (replace(note, origins={}),)
+    old = upgraded.project(key)
+    assert old is not None
+    assert old.full_sync_at == 0.0, "so that all annotations are read again"
     upgraded.save_tasks(key, [task(2, annotations=(note,))])
+    assert upgraded.project(key) == ProjectRecord(key, 1, full_sync_at=9.0)
     assert upgraded.tasks(key)[0].annotations == (note,)
