@@ -80,6 +80,8 @@ def build(settings: Settings) -> App:
         query_strategy=settings.query_strategy,
         label_smoothing=settings.label_smoothing,
         choice_s=settings.classifier_choice_s,
+        audit_share=settings.audit_share,
+        label_budget=settings.label_budget,
         llm=_llm_policy(settings),
     )
     project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from backend.domain.audit import AUDIT_SHARE
 from backend.domain.priorities import Strategy
 from backend.ports.llm import LlmPolicyName
 
@@ -136,6 +137,19 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         validation_alias="CLASSIFIER_CHOICE_S",
         description="Seconds of a training that comparing classifiers may take; it happens when sizes have doubled.",
+    )
+    audit_share: float = Field(
+        default=AUDIT_SHARE,
+        ge=0,
+        le=1,
+        validation_alias="AUDIT_SHARE",
+        description="Share of the tasks, drawn at random, that are labeled without a suggestion, to measure on.",
+    )
+    label_budget: int = Field(
+        default=0,
+        ge=0,
+        validation_alias="LABEL_BUDGET",
+        description="Labels after which `prelabel status` advises to stop; 0: no such number.",
     )
     train_timeout_s: int = Field(
         default=3600,

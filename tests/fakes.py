@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.adapters.label_studio_json import format_result
+from backend.adapters.label_studio_json import format_prediction
 from backend.domain.questions import Question
-from backend.domain.tasks import Annotation, Answer, Task
+from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import LabelStudioError, ProjectMissing
 from backend.ports import (
     Connection,
@@ -82,14 +82,21 @@ class FakeLabelStudio:
         self.fakes[project_id].predictions.pop(task_id, None)
 
     def annotate(
-        self, project_id: int, task_id: int, answers: Mapping[str, Answer], *, skipped: bool = False, annotator: int = 1
+        self,
+        project_id: int,
+        task_id: int,
+        answers: Mapping[str, Answer],
+        *,
+        skipped: bool = False,
+        annotator: int = 1,
+        origins: Mapping[str, Origin] | None = None,
     ) -> int:
-        """Add an annotation, or change the annotator's own one."""
+        """Add an annotation, or change the annotator's own one. `origins`: of a pre-filled form."""
         fake = self.fakes[project_id]
         item = fake.tasks[task_id]
         mine = [entry for entry in item.annotations if entry.annotator_id == annotator]
         number = mine[0].id if mine else next(self._ids)
-        new = Annotation(number, task_id, annotator, dict(answers), skipped, self._now())
+        new = Annotation(number, task_id, annotator, dict(answers), skipped, self._now(), dict(origins or {}))
         others = tuple(entry for entry in item.annotations if entry.id != number)
         n_done = sum(not entry.skipped for entry in (*others, new))
         task = replace(item.task, is_open=n_done < fake.overlap, updated_at=new.updated_at)
@@ -165,8 +172,11 @@ class FakeLabelStudio:
             for item in predictions
             if 0 <= item.score <= 1
             and all(
-                f'"{question.name}"' in label_config
-                and all(f'"{label}"' in label_config for label in item.suggestion.answers.get(question.name, ()))
+                item.withheld
+                or (
+                    f'"{question.name}"' in label_config
+                    and all(f'"{label}"' in label_config for label in item.suggestion.answers.get(question.name, ()))
+                )
                 for question in questions
             )
         ]
@@ -246,7 +256,7 @@ class FakeLabelStudio:
         return self.fakes[project_id]
 
     def _store(self, fake: FakeProject, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
-        stored = StoredPrediction(version, prediction, format_result(prediction.suggestion, questions))
+        stored = StoredPrediction(version, prediction, format_prediction(prediction, version, questions)["result"])
         fake.predictions.setdefault(prediction.task_id, []).append(stored)
 
     def _call(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """The SQL database: the `Database` port, on SQLite or Postgres through SQLAlchemy."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -19,16 +19,18 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    null,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
-from backend.adapters.sql import Sql, chunks
-from backend.domain.tasks import Annotation, Task
+from backend.adapters.sql import Sql, chunks, save
+from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
     MirroredTask,
+    PastSuggestion,
     ProjectRecord,
     SuspectRecord,
     SuspectStatus,
@@ -70,6 +72,16 @@ annotations = Table(
     Column("answers", JSON, nullable=False),
     Column("skipped", Boolean, nullable=False),
     Column("updated_at", String(40), nullable=False),
+    Column("origins", JSON),
+)
+past_suggestions = Table(
+    "past_suggestions",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("task_id", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("answers", JSON, nullable=False),
+    Column("per_question", JSON, nullable=False),
 )
 versions = Table(
     "versions",
@@ -110,7 +122,12 @@ class SqlDatabase:
         """What we remember of a project."""
         with self._begin() as connection:
             row = connection.execute(select(projects).where(projects.c.key == key)).mappings().first()
-        return None if row is None else ProjectRecord(**row)
+            # Annotations that an earlier release read lack what is read today: all are read again.
+            lacking = select(annotations.c.id).where(annotations.c.key == key, annotations.c.origins.is_(null()))
+            is_old = connection.scalar(lacking.limit(1)) is not None
+        if row is None:
+            return None
+        return ProjectRecord(**{**row, "full_sync_at": 0.0 if is_old else row["full_sync_at"]})
 
     def projects(self) -> list[ProjectRecord]:
         """All projects we know."""
@@ -230,6 +247,21 @@ class SqlDatabase:
             rows = connection.execute(query).mappings().all()
         return [VersionRecord(**{**row, "status": VersionStatus(row["status"])}) for row in rows]
 
+    def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
+        """What was suggested for tasks when people labeled them, by task id."""
+        with self._begin() as connection:
+            rows = connection.execute(select(past_suggestions).where(past_suggestions.c.key == key)).mappings().all()
+        return {
+            row["task_id"]: PastSuggestion(row["task_id"], row["number"], _answers(row["answers"]), row["per_question"])
+            for row in rows
+        }
+
+    def save_past_suggestions(self, key: str, suggestions: Iterable[PastSuggestion]) -> None:
+        """Remember what was suggested; of each task the first one stays."""
+        rows = [asdict(item) | {"key": key} for item in suggestions]
+        with self._begin() as connection:
+            save(connection, past_suggestions, rows, replace=False)
+
     def suspects(self, key: str) -> list[SuspectRecord]:
         """All suspects, settled ones included; lowest quality first."""
         with self._begin() as connection:
@@ -276,10 +308,16 @@ def _annotation(row: Any) -> Annotation:
         id=row["id"],
         task_id=row["task_id"],
         annotator_id=row["annotator_id"],
-        answers={name: tuple(labels) for name, labels in row["answers"].items()},
+        answers=_answers(row["answers"]),
         skipped=row["skipped"],
         updated_at=row["updated_at"],
+        # Rows of an earlier release have none until the next full sync.
+        origins={name: Origin(origin) for name, origin in (row.get("origins") or {}).items()},
     )
+
+
+def _answers(answers: Mapping[str, Sequence[str]]) -> dict[str, Answer]:
+    return {name: tuple(labels) for name, labels in answers.items()}
 
 
 def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
@@ -291,6 +329,7 @@ def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
         "answers": {name: list(labels) for name, labels in annotation.answers.items()},
         "skipped": annotation.skipped,
         "updated_at": annotation.updated_at,
+        "origins": dict(annotation.origins),
     }
 
 

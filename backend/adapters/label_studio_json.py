@@ -12,7 +12,7 @@ from defusedxml.ElementTree import fromstring
 
 from backend.domain.questions import Kind, Question
 from backend.domain.suggestions import Suggestion
-from backend.domain.tasks import Annotation, Answer, Task
+from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import BadRequest, LabelStudioError
 from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Shown, Tab
 
@@ -190,6 +190,22 @@ def parse_answers(result: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
     return answers
 
 
+def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
+    """Which answers of an annotation's `result` came from a suggestion; one of several regions changed: changed.
+
+    Label Studio keeps this when it deletes the prediction, unlike `parent_prediction`.
+    """
+    said: dict[str, set[str]] = {}
+    for item in result:
+        if isinstance(item.get("from_name"), str):
+            said.setdefault(item["from_name"], set()).add(str(item.get("origin")))
+    return {
+        name: Origin.ACCEPTED if origins == {Origin.ACCEPTED.value} else Origin.CHANGED
+        for name, origins in said.items()
+        if origins & {item.value for item in Origin}
+    }
+
+
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(value.get("choices"), list):
         return tuple(str(label[-1] if isinstance(label, list) and label else label) for label in value["choices"])
@@ -227,10 +243,10 @@ def _value(question: Question, answer: Answer) -> int | list[str] | list[list[st
 
 
 def format_prediction(prediction: Prediction, version: str, questions: Sequence[Question]) -> dict[str, Any]:
-    """A prediction in the shape both import endpoints take."""
+    """A prediction in the shape both import endpoints take; of a withheld one, nothing but its place in the queue."""
     item: dict[str, Any] = {
         "task": prediction.task_id,
-        "result": format_result(prediction.suggestion, questions),
+        "result": [] if prediction.withheld else format_result(prediction.suggestion, questions),
         "score": round(prediction.score, 6),
         "model_version": version,
     }
@@ -267,6 +283,7 @@ def parse_annotation(item: Mapping[str, Any], task_id: int) -> Annotation:
         answers=parse_answers(item.get("result") or []),
         skipped=bool(item.get("was_cancelled")),
         updated_at=normal_time(item.get("updated_at")),
+        origins=parse_origins(item.get("result") or []),
     )
 
 

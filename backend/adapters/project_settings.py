@@ -33,6 +33,8 @@ class ProjectParams(BaseModel):
     top_tasks: Annotated[int | None, Field(ge=1, le=1000)] = None
     query_strategy: Annotated[Strategy | None, Field(strict=False)] = None
     label_smoothing: Annotated[float | None, Field(ge=0, le=0.5)] = None
+    audit_share: Annotated[float | None, Field(ge=0, le=1)] = None
+    label_budget: Annotated[int | None, Field(ge=0)] = None
     llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
     llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -77,6 +79,8 @@ FIELDS = {
     "top_tasks": "top_tasks",
     "query_strategy": "query_strategy",
     "label_smoothing": "label_smoothing",
+    "audit_share": "audit_share",
+    "label_budget": "label_budget",
 }
 """Parameter -> field of `Policy`."""
 

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from backend.errors import ConfigurationError
 
@@ -76,8 +77,20 @@ class Sql:
                 with self._engine.begin() as connection:
                     lock(connection, "tables")
                     tables.create_all(connection)
+                    _add_columns(connection, tables)
                 self._made.add(id(tables))
             return self._engine
+
+
+def _add_columns(connection: Connection, tables: MetaData) -> None:
+    """Add columns that came with a later release. They must allow NULL: that is what the rows of before have."""
+    for table in tables.sorted_tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                # Names and types are our own: nothing of a user's gets into this statement.
+                described = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
 
 
 def lock(connection: Connection, name: str) -> None:

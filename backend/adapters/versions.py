@@ -9,7 +9,8 @@
     metrics.json         out-of-fold figures
     votes.parquet        task_id, then one column for each decision and source; null = abstain
     held_out.parquet     task_id, then one column for each decision and class
-    predictions.parquet  what was suggested, most useful task first, and which strategy chose it, and why
+    predictions.parquet  what was suggested, most useful task first, and which strategy chose it, why,
+                         and whether it was withheld
 
 and `MODEL_DIR/projects/<project>/current` the number of the version in use. A folder appears complete or not at all,
 and is never changed afterwards.
@@ -97,9 +98,10 @@ class VersionFolders:
                 _suggestion(json.loads(row["suggestion"])),
                 row["score"],
                 row["cluster"],
-                # Versions before strategies were recorded have none.
+                # Versions before these were recorded have none.
                 row.get("chosen_by", ""),
                 row.get("reason", ""),
+                row.get("withheld", False),
             )
             for row in rows
         ]
@@ -187,6 +189,7 @@ def _write_files(folder: Path, built: Built) -> None:
             "suggestion": json.dumps(asdict(item.suggestion), ensure_ascii=False),
             "chosen_by": item.chosen_by,
             "reason": item.reason,
+            "withheld": item.withheld,
         }
         for item in built.predictions
     ]
@@ -198,6 +201,7 @@ def _write_files(folder: Path, built: Built) -> None:
             ("suggestion", pa.string()),
             ("chosen_by", pa.string()),
             ("reason", pa.string()),
+            ("withheld", pa.bool_()),
         ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema), folder / "predictions.parquet")

@@ -58,11 +58,11 @@ def evaluate(
     }
     return {
         "n_labels": int(taught.sum()),
-        **_accuracy(question, ours, truth),
+        **accuracy_of(question, ours, truth),
         **_macro_f1(question, ours, truth, seed),
         **_calibration(question, ours, truth),
         **_distance(question, ours, truth),
-        "majority_vote": _accuracy(question, majority, truth),
+        "majority_vote": accuracy_of(question, majority, truth),
         "sources": _sources(question, votes, accuracies),
     }
 
@@ -77,9 +77,16 @@ def wilson(n_right: int, n: int) -> list[float] | None:
     return [max(0.0, float(centre - half)), min(1.0, float(centre + half))]
 
 
-def _accuracy(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
-    right = _is_right(question, posteriors, truth)
-    answered = _answered(question, posteriors)
+def accuracy_of(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+    """Share of the tasks `answered`, and of these the share that is right, with Wilson's interval; None without any.
+
+    Args:
+        question: the question.
+        posteriors: (n, k) by `Decision.key`, made without the rows' own labels.
+        truth: int64 (n,), class index, by `Decision.key`; all known.
+    """
+    right = is_right(question, posteriors, truth)
+    answered = is_answered(question, posteriors)
     n = int(answered.sum())
     n_right = int(right[answered].sum())
     return {
@@ -92,7 +99,7 @@ def _accuracy(question: Question, posteriors: Posteriors, truth: Mapping[str, ND
 def _macro_f1(
     question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]], seed: int
 ) -> dict[str, Any]:
-    answered = _answered(question, posteriors)
+    answered = is_answered(question, posteriors)
     n = int(answered.sum())
     if n == 0:
         return {"macro_f1": None, "macro_f1_interval": None}
@@ -123,7 +130,7 @@ def _weighted_macro_f1(given: NDArray[np.bool_], chosen: NDArray[np.bool_], weig
 
 
 def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
-    answered = _answered(question, posteriors)
+    answered = is_answered(question, posteriors)
     if not answered.any():
         return {"log_loss": None, "calibration_error": None}
     loss = np.zeros(answered.size)
@@ -131,7 +138,7 @@ def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str,
         of_truth = posteriors[key][np.arange(known.size), known]
         loss -= np.log(np.maximum(np.nan_to_num(of_truth, nan=1.0), SMALLEST))
     confidence = confidences(question, posteriors)[answered]
-    right = _is_right(question, posteriors, truth)[answered]
+    right = is_right(question, posteriors, truth)[answered]
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
     gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
@@ -173,12 +180,14 @@ def _n_classes(question: Question) -> int:
     return len(decisions(question)[0].classes)
 
 
-def _answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
+def is_answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
+    """Which rows of the posteriors say anything: bool (n,)."""
     known = np.stack([is_known(posteriors[decision.key]) for decision in decisions(question)])
     return np.asarray(known.any(axis=0))
 
 
-def _is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+def is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Where the answer, the whole set of labels, is right: bool (n,). Arguments as for `accuracy_of`."""
     given = {key: np.eye(_n_classes(question))[known] for key, known in truth.items()}
     return np.asarray((_label_matrix(question, posteriors) == _label_matrix(question, given)).all(axis=1))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 OWN_PREFIX = "prelabel_"
 """Keys of task data that we write ourselves. They tell what we think of a task, so they must never be learned from."""
@@ -24,9 +25,19 @@ class Task:
     updated_at: str = ""
 
 
+class Origin(StrEnum):
+    """How an answer came from a suggestion that stood in the form; Label Studio's own words."""
+
+    ACCEPTED = "prediction"
+    CHANGED = "prediction-changed"
+
+
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What one person answered for one task: question name -> labels."""
+    """What one person answered for one task: question name -> labels.
+
+    origins: of the questions for which a suggestion was in the form; all others were answered without one.
+    """
 
     id: int
     task_id: int
@@ -34,6 +45,7 @@ class Annotation:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     skipped: bool = False
     updated_at: str = ""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     @property
     def teaches(self) -> bool:

@@ -15,8 +15,9 @@ from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, configure_logging, rules_in
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
+from backend.entrypoints.cli_status import status_json, status_line
 from backend.errors import BackendError, ConfigurationError
-from backend.ports import FORCED, Job, VersionRecord, version_name
+from backend.ports import FORCED, Job, ProjectRecord, VersionRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.settings import Settings
 from backend.workflows import rules as about_rules
@@ -25,6 +26,7 @@ from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
 from backend.workflows.reconcile import TRAINED
+from backend.workflows.status import status_of
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -224,6 +226,14 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
 
 
 @cli.command()
+def status(project: ProjectId, as_json: AsJson = False) -> None:
+    """Say in one line how far a project is, and whether it is worth labeling on."""
+    app = _app()
+    found = status_of(app.deps, _record(app, _key(app, project), project))
+    say(status_json(found) if as_json else status_line(found))
+
+
+@cli.command()
 def rollback(
     project: ProjectId, version: Annotated[str, typer.Argument(help="The version to go back to, as v3.")]
 ) -> None:
@@ -311,10 +321,14 @@ def llm_ask(
 
 def _llm_view(app: App, project: int) -> LlmView:
     info = app.label_studio.project(project)
-    record = app.database.project(app.key(info.uid))
+    return view_of(app.deps, _record(app, app.key(info.uid), project), info.instructions)
+
+
+def _record(app: App, key: str, project: int) -> ProjectRecord:
+    record = app.database.project(key)
     if record is None:
         raise ConfigurationError(f"Nothing is known of project {project} yet: `prelabel connect {project}`.")
-    return view_of(app.deps, record, info.instructions)
+    return record
 
 
 @cli.command()

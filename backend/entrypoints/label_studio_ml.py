@@ -50,7 +50,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml 
         context: Mapping[str, Any] | None = None,  # noqa: ARG002 - the 2.x interface; nothing to draw on here
         **_: Any,
     ) -> list[dict[str, Any]]:
-        """One prediction for each task, in order; an abstention has an empty result and score 0.
+        """One prediction for each task, in order; an abstention or withheld suggestion has an empty result and score 0.
 
         Raises:
             BadRequest: the tasks don't say of which project they are.
@@ -60,7 +60,9 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml 
         app = _app()
         key = self._key(app, self._project_id(tasks))
         data = [task.get("data") or {} for task in tasks]
-        answers = answer(app.deps, key, self.label_config or "<View/>", data, app.settings.predict_deadline_s)
+        open_ids = [None if task.get("is_labeled") else task.get("id") for task in tasks]
+        deadline_s = app.settings.predict_deadline_s
+        answers = answer(app.deps, key, self.label_config or "<View/>", data, deadline_s, open_ids)
         return [
             {
                 "result": format_result(suggestion, answers.questions),

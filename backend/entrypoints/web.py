@@ -68,6 +68,7 @@ class TaskItem(BaseModel):
     model_config = ConfigDict(extra="ignore")
     id: int | None = None
     data: dict[str, Any] | None = None
+    is_labeled: bool | None = None
 
 
 class PredictRequest(BaseModel):
@@ -266,10 +267,12 @@ def _add_protocol(api: FastAPI) -> None:
 
     @api.post("/predict", tags=["protocol"], dependencies=protected)
     def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
-        """One result for each task, in order; an abstention is an empty result with score 0."""
+        """One result for each task, in order; an abstention or withheld suggestion is empty, with score 0."""
         app, metrics = _app(request), _metrics(request)
         tasks = [task.data or {} for task in body.tasks]
-        answers = answer(app.deps, app.key(body.project), body.label_config, tasks, app.settings.predict_deadline_s)
+        open_ids = [None if task.is_labeled else task.id for task in body.tasks]
+        deadline_s = app.settings.predict_deadline_s
+        answers = answer(app.deps, app.key(body.project), body.label_config, tasks, deadline_s, open_ids)
         for rule, count in answers.faults.counts.items():
             metrics.faults.labels(rule).inc(count)
         if answers.problem:

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.audit import AUDIT_SHARE
 from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
-from backend.domain.tasks import Annotation, Task
+from backend.domain.tasks import Annotation, Answer, Task
 from backend.domain.votes import VoteMatrix
 from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
@@ -78,6 +79,7 @@ class Prediction:
 
     score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
     chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
+    withheld: the task is an audit task: Label Studio gets an empty answer, and we keep the suggestion to compare.
     """
 
     task_id: int
@@ -86,6 +88,7 @@ class Prediction:
     cluster: int | None = None
     chosen_by: str = ""
     reason: str = ""
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +269,19 @@ class SuspectRecord:
     """Whether Label Studio's tags say the same as this record."""
 
 
+@dataclass(frozen=True, slots=True)
+class PastSuggestion:
+    """What version `number` suggested for a task before anybody had labeled it, shown or withheld.
+
+    answers: question -> labels. per_question: question -> confidence, 0..1.
+    """
+
+    task_id: int
+    number: int
+    answers: Mapping[str, Answer]
+    per_question: Mapping[str, float]
+
+
 class Database(Protocol):
     """The mirror (can be thrown away) and the records (can't)."""
 
@@ -307,6 +323,12 @@ class Database(Protocol):
 
     def versions(self, key: str) -> list[VersionRecord]:
         """All versions, by number."""
+
+    def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
+        """What was suggested for tasks when people labeled them, by task id."""
+
+    def save_past_suggestions(self, key: str, suggestions: Iterable[PastSuggestion]) -> None:
+        """Remember what was suggested; of each task the first one stays."""
 
     def suspects(self, key: str) -> list[SuspectRecord]:
         """All suspects, settled ones included."""
@@ -393,7 +415,8 @@ class Policy:
     """How a team wants the loop to run in a project (see the settings of the same names).
 
     rules_folder: the folder whose rules vote; "" for those outside of any folder. label_smoothing: share of a human
-    label that is spread over all classes. choice_s: seconds that comparing classifiers may take.
+    label that is spread over all classes. choice_s: seconds that comparing classifiers may take. label_budget: 0 = none
+    is set.
     """
 
     train_each_n_updates: int
@@ -403,6 +426,8 @@ class Policy:
     rules_folder: str = ""
     label_smoothing: float = 0.0
     choice_s: float = 20.0
+    audit_share: float = AUDIT_SHARE
+    label_budget: int = 0
     llm: LlmPolicy = field(default_factory=LlmPolicy)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.audit import is_audit, turn
 from backend.domain.model import ProjectModel, Trained, gold_of, train
-from backend.domain.priorities import Evidence, Round, choose_next
+from backend.domain.priorities import Evidence, Round, choose_with_audit
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
@@ -30,10 +31,12 @@ from backend.ports import (
     VersionStatus,
     version_name,
 )
+from backend.workflows.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.check import ensure_check_tab
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
+from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, basis_of, has_news
 from backend.workflows.suggest import history_of
@@ -123,18 +126,22 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         choice_s=policy.choice_s,
     )
     posteriors = trained.model.posteriors_of(trained.features, votes)
+    teaching = [entry for item in items for entry in item.annotations if entry.teaches]
+    remember_suggestions(deps, key, items)
     taught, history_so_far = what_taught(deps, key, items, gold, trained.out_of_fold)
+    measured = what_the_audit_tells(deps, key, items, trained, votes, gold) | progress_so_far(
+        deps, key, items, config.questions, gold, trained.out_of_fold, len(teaching)
+    )
     progress("choosing what to label next", 0, 1)
     built = Built(
         trained=trained,
         task_ids=np.array([item.task.id for item in items], dtype=np.int64),
         votes=votes,
         held_out=trained.out_of_fold,
-        predictions=_predictions(policy, trained, items, posteriors, votes, gold, version.number, history_so_far),
-        metrics=trained.metrics | _about_rules(rules, faults) | taught,
+        predictions=_predictions(key, policy, trained, items, posteriors, votes, gold, version.number, history_so_far),
+        metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
     deps.versions.write(key, version.number, built)
-    teaching = [entry for item in items for entry in item.annotations if entry.teaches]
     deps.database.save_version(
         replace(
             version,
@@ -232,6 +239,7 @@ def ensure_next_tab(deps: Deps, key: str) -> None:
 
 
 def _predictions(
+    key: str,
     policy: Policy,
     trained: Trained,
     items: Sequence[MirroredTask],
@@ -243,7 +251,8 @@ def _predictions(
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a cluster, a strategy and a reason.
 
-    Their scores make Label Studio's ascending order ours; behind them the score is the calibrated confidence.
+    Their scores make Label Studio's ascending order ours; behind them the score is the calibrated confidence. The
+    suggestions of audit tasks are withheld.
     """
     questions = trained.model.questions
     is_open = np.array([item.task.is_open for item in items], dtype=np.bool_)
@@ -255,6 +264,11 @@ def _predictions(
     suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
     confidence = np.zeros(len(items))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
+    # Labeled by several people, a task is an audit task for the last of them too.
+    audit = [row for row in rows.tolist() if is_audit(key, items[row].task.id, policy.audit_share)]
+    audit.sort(key=lambda row: turn(key, items[row].task.id))
+    askable = is_open.copy()
+    askable[audit] = False
     features = trained.features
     parts = trained.model.decisions
     evidence = Evidence(
@@ -269,20 +283,28 @@ def _predictions(
         },
         votes=votes,
         gold=gold,
-        is_open=is_open,
+        is_open=askable,
         features=features,
     )
-    queue = choose_next(
-        evidence, confidence, strategy=policy.query_strategy, n=policy.top_tasks, seed=number, history=history
+    queue = choose_with_audit(
+        evidence,
+        confidence,
+        np.array(audit, dtype=np.int64),
+        share=policy.audit_share,
+        strategy=policy.query_strategy,
+        n=policy.top_tasks,
+        seed=number,
+        history=history,
     )
     served = [
         (number * CLUSTERS_PER_VERSION + int(group), chosen_by, reason)
         for group, chosen_by, reason in zip(queue.clusters, queue.chosen_by, queue.reasons, strict=True)
     ]
     behind = [(None, "", "")] * (len(queue.order) - len(served))
+    places = zip(queue.order.tolist(), queue.scores.tolist(), [*served, *behind], strict=True)
     return [
-        Prediction(items[row].task.id, suggestions[int(row)], float(score), cluster, chosen_by, reason)
-        for row, score, (cluster, chosen_by, reason) in zip(queue.order, queue.scores, [*served, *behind], strict=True)
+        Prediction(items[row].task.id, suggestions[row], score, *about, withheld=not askable[row])
+        for row, score, about in places
     ]
 
 

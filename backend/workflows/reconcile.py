@@ -11,7 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from backend.domain.priorities import ascending
+from backend.domain.audit import is_audit, turn
+from backend.domain.priorities import scores_of_new
 from backend.domain.suggestions import suggest
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -105,10 +106,15 @@ def _suggestions_for(
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes, vectors)
     suggestions = suggest(questions, posteriors, votes)
     # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.
-    scores = ascending(np.array([item.score for item in suggestions]), n_served=0).tolist()
+    key, share = record.key, policy.audit_share
+    audit = [row for row, item in enumerate(items) if is_audit(key, item.task.id, share)]
+    audit.sort(key=lambda row: turn(key, items[row].task.id))
+    withheld = set(audit)
+    confidence = np.array([item.score for item in suggestions])
+    scores = scores_of_new(confidence, np.array(audit, dtype=np.int64), share=share, seed=number).tolist()
     return [
-        Prediction(item.task.id, suggestion, score)
-        for item, suggestion, score in zip(items, suggestions, scores, strict=True)
+        Prediction(item.task.id, suggestion, score, withheld=row in withheld)
+        for row, (item, suggestion, score) in enumerate(zip(items, suggestions, scores, strict=True))
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.audit import is_audit
 from backend.domain.features.vectors import Vectors
 from backend.domain.model import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
@@ -72,9 +73,14 @@ class Answers:
 
 
 def answer(
-    deps: Deps, key: str, label_config: str, tasks: Sequence[Mapping[str, object]], deadline_s: float
+    deps: Deps,
+    key: str,
+    label_config: str,
+    tasks: Sequence[Mapping[str, object]],
+    deadline_s: float,
+    open_ids: Sequence[int | None] = (),
 ) -> Answers:
-    """Suggest for tasks that Label Studio asks about.
+    """Suggest for tasks that Label Studio asks about; of open audit tasks, the suggestion is withheld.
 
     Args:
         deps: the ports.
@@ -82,6 +88,7 @@ def answer(
         label_config: the label config as Label Studio sent it.
         tasks: task data.
         deadline_s: after so many seconds what is known is returned; the other tasks get abstentions.
+        open_ids: the tasks' ids, None for those that have all their annotations; () when they aren't known.
 
     Raises:
         BadRequest: the label config can't be parsed.
@@ -129,6 +136,10 @@ def answer(
     if failures:
         raise failures[0]
     done = list(suggestions)
+    share = deps.policy(key).audit_share
+    for place, task_id in enumerate(open_ids):
+        if task_id is not None and done[place] is not None and is_audit(key, task_id, share):
+            done[place] = Suggestion()
     return Answers(
         version_name(number),
         questions,

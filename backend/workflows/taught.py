@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit import is_audit
+from backend.domain.audit import AUDIT_SHARE, is_audit
 from backend.domain.priorities import Round, reward
 from backend.errors import ModelMissing
 from backend.ports import Deps, MirroredTask, VersionRecord
@@ -72,10 +72,12 @@ def _measured(
     if not chosen:
         return {}
     place = {int(task_id): row for row, task_id in enumerate(ids)}
+    # Without audit tasks, the slice that would be them is the best there is to measure on.
+    share = deps.policy(key).audit_share or AUDIT_SHARE
     audit = [
         (row, place[item.task.id])
         for row, item in enumerate(items)
-        if item.task.id in place and is_audit(key, item.task.id)
+        if item.task.id in place and is_audit(key, item.task.id, share)
     ]
     now, then = np.array(audit, dtype=np.int64).reshape(-1, 2).T
     gained = reward(

@@ -4,11 +4,12 @@ import threading
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import create_engine
 
 from backend.adapters.database import SqlDatabase
-from backend.domain.tasks import Annotation, Task
+from backend.domain.tasks import Annotation, Origin, Task
 from backend.errors import ConfigurationError
-from backend.ports import MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VersionStatus
+from backend.ports import MirroredTask, PastSuggestion, ProjectRecord, SuspectRecord, SuspectStatus, VersionStatus
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def task(
 
 
 def test_gives_back_the_tasks_it_was_given(database: SqlDatabase, key: str) -> None:
-    note = Annotation(7, 2, 3, {"q": ("A", "B")}, False, "2026-01-02")
+    note = Annotation(7, 2, 3, {"q": ("A", "B")}, False, "2026-01-02", {"q": Origin.ACCEPTED})
     items = [task(1, text="żółw 🐢"), task(2, is_open=False, annotations=(note,))]
     database.save_tasks(key, items)
     assert database.tasks(key) == items
@@ -113,3 +114,31 @@ def test_a_database_that_is_away_is_named_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
         database.ping()
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_was_suggested_first_for_a_task_stays(database: SqlDatabase, key: str) -> None:
+    first = PastSuggestion(1, 3, {"q": ("A", "B"), "r": ()}, {"q": 0.75})
+    database.save_past_suggestions(key, [first])
+    second = PastSuggestion(2, 4, {}, {})
+    database.save_past_suggestions(key, [PastSuggestion(1, 4, {"q": ("C",)}, {"q": 0.5}), second])
+    database.save_past_suggestions(key, [])
+    assert database.past_suggestions(key) == {1: first, 2: second}
+    assert database.past_suggestions(key + "0") == {}
+
+
+def test_a_database_of_an_earlier_release_gets_the_columns_it_lacks(database: SqlDatabase, key: str) -> None:
+    note = Annotation(7, 2, 3, {"q": ("A",)}, False, "2026-01-02", {"q": Origin.CHANGED})
+    database.save_tasks(key, [task(2, annotations=(note,))])
+    database.save_project(ProjectRecord(key, 1, full_sync_at=9.0))
+    engine = create_engine(database._sql._url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE annotations DROP COLUMN origins")
+    engine.dispose()
+    upgraded = SqlDatabase(database._sql._url, lambda: 5.0)
+    assert upgraded.tasks(key)[0].annotations == (replace(note, origins={}),)
+    old = upgraded.project(key)
+    assert old is not None
+    assert old.full_sync_at == 0.0, "so that all annotations are read again"
+    upgraded.save_tasks(key, [task(2, annotations=(note,))])
+    assert upgraded.project(key) == ProjectRecord(key, 1, full_sync_at=9.0)
+    assert upgraded.tasks(key)[0].annotations == (note,)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from backend.domain.audit import is_audit
 from backend.entrypoints.sample import load_reviews
 from tests.conftest import Demo, wait_for
 from tests.e2e.team import Team
@@ -171,6 +172,61 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
         task_id: (first[task_id]["result"], first[task_id]["score"]) for task_id in again
     }
     assert "v1" in demo.prelabel("versions", str(team.project))
+
+
+@pytest.mark.timeout(600)
+def test_an_audit_task_is_served_in_turn_with_an_empty_form(demo: Demo, page: Page) -> None:
+    team = Team.with_reviews(demo, 60)
+    demo.prelabel("connect", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.settle()
+    with demo.api as api:
+        (backend,) = api.get("/api/ml/", params={"project": team.project}).json()
+        changed = {"project": team.project, "url": backend["url"], "extra_params": {"audit_share": 0.5}}
+        api.patch(f"/api/ml/{backend['id']}", json=changed).raise_for_status()
+    demo.prelabel("retrain", str(team.project))
+    wait_for(lambda: team.info()["model_version"] == "v2", 120, "the second version")
+    team.settle()
+    stored = team.predictions("v2")
+    key = next(job.key for job in demo.jobs() if job.key.startswith(f"{team.project}."))
+    audit = {task_id for task_id in team.task_ids if is_audit(key, task_id, 0.5)}
+    assert {task_id for task_id, item in stored.items() if not item["result"]} == audit
+    in_order = sorted(stored, key=lambda task_id: float(stored[task_id]["score"]))
+    assert 8 <= len(audit & set(in_order[:20])) <= 12, "among the tasks that are served first, too"
+
+    # In the label stream, four forms: those of audit tasks are empty, all others are filled in.
+    labeled: list[int] = []
+    open_label_stream(page, team)
+    for _ in range(4):
+        wait_for(lambda: shown_task(page, team) not in {None, *labeled}, 60, "the next task")
+        task_id = shown_task(page, team)
+        assert task_id is not None
+        labeled.append(task_id)
+        label, text = team.gold[task_id], shown_review(page)
+        if task_id in audit:
+            assert checked(page) == []
+            page.locator(f"input[name='{label}']").check(force=True)
+        page.wait_for_function("() => document.querySelectorAll('input:checked').length > 0")
+        page.get_by_test_id("bottombar-submit-button").click()
+        page.wait_for_function("text => !document.body.innerText.includes(text)", arg=text)
+    assert set(labeled) <= set(in_order[:12]), "in their turn"
+    assert 1 <= len(audit & set(labeled)) <= 3
+    for task_id in labeled:
+        # Label Studio says so itself: no suggestion stood in the form of an audit task, at any moment.
+        origin = team.get(f"/api/tasks/{task_id}/annotations/")[0]["result"][0]["origin"]
+        assert origin == ("manual" if task_id in audit else "prediction")
+    team.settle()
+    said = demo.prelabel("status", str(team.project))
+    assert "4 labels" in said
+    assert len(said.strip().splitlines()) == 1
+    figures = json.loads(demo.prelabel("status", str(team.project), "--json"))["metrics"]["audit"]["questions"]
+    assert figures["sentiment"]["n_labels"] == len(audit & set(labeled))
+
+
+def shown_task(page: Page, team: Team) -> int | None:
+    """The task on the labeling screen; None while there is none."""
+    body = page.inner_text("body")
+    return next((team.task_of(text) for review in load_reviews()[:60] if (text := str(review["text"])) in body), None)
 
 
 def votes_for(team: Team, task_id: int) -> list[str]:

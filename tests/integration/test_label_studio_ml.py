@@ -33,6 +33,7 @@ def queue(clean_redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "REDIS_URL": clean_redis_url,
         "LABEL_STUDIO_URL": URL,
         "LABEL_STUDIO_API_KEY": "0" * 40,
+        "AUDIT_SHARE": "0",
     }.items():
         monkeypatch.setenv(name, value)
     plugin._app.cache_clear()
@@ -95,3 +96,12 @@ def test_the_2x_interface_fits_on_start_training(queue: RedisQueue) -> None:
 def test_an_event_without_a_project_is_explained(queue: RedisQueue) -> None:
     with pytest.raises(BadRequest, match=r"project\.id"):
         TwoX("7.1767225600", CONFIG).fit("START_TRAINING", {})
+
+
+def test_what_it_thinks_of_an_audit_task_is_withheld(queue: RedisQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDIT_SHARE", "1")
+    plugin._app.cache_clear()
+    done = [task | {"is_labeled": True} for task in TASKS]
+    found = TwoX("7.1767225600", CONFIG).predict([*TASKS, *done])
+    assert [entry["result"] for entry in found[:3]] == [[], [], []]
+    check_predictions(found[3:])

@@ -85,6 +85,7 @@ def settings(folder: Path, redis_url: str, rules: Path, tried: Path, **more: str
         "LABEL_STUDIO_URL": URL,
         "LABEL_STUDIO_API_KEY": "0" * 40,
         "LF_RULES_DIR": str(rules),
+        "AUDIT_SHARE": "0",
     }
     return Settings.model_validate(values | more)
 
@@ -170,6 +171,17 @@ def test_predict_answers_every_kind_of_question_in_order(web: TestClient) -> Non
     assert (second["result"], second["score"]) == ([], 0)
     assert [item["from_name"] for item in third["result"]] == ["topics"]
     assert all(0 <= item["score"] <= 1 for item in (first, second, third))
+
+
+def test_predict_withholds_what_it_thinks_of_audit_tasks_that_want_a_label(
+    tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
+) -> None:
+    tasks = [{"id": 1, "data": {"text": "good"}, "is_labeled": done} for done in (False, True)]
+    body = {"tasks": tasks, "project": UID, "label_config": CONFIG}
+    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, AUDIT_SHARE="1"))) as client:
+        withheld, answered = client.post("/predict", json=body).json()["results"]
+    assert (withheld["result"], withheld["score"]) == ([], 0.0)
+    assert answered["result"]
 
 
 def test_predict_gives_one_result_for_each_task(web: TestClient) -> None:

@@ -68,6 +68,7 @@ class House:
         self.clock = 1000.0
         self.llm_policy = LlmPolicy()
         self.strategy, self.top_tasks = "least_confidence", 5
+        self.audit_share, self.label_budget = 0.0, 0
         self.deps = Deps(
             label_studio=self.label_studio,
             database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
@@ -75,7 +76,15 @@ class House:
             rules=FolderRules(folder / "rules"),
             queue=self.queue,
             parse_label_config=parse_label_config,
-            policy=lambda _: Policy(10, 60.0, self.top_tasks, self.strategy, llm=self.llm_policy),
+            policy=lambda _: Policy(
+                10,
+                60.0,
+                self.top_tasks,
+                self.strategy,
+                audit_share=self.audit_share,
+                label_budget=self.label_budget,
+                llm=self.llm_policy,
+            ),
             now=lambda: self.clock,
         )
         self.project = self.label_studio.add_project(CONFIG, reviews(40))

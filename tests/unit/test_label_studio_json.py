@@ -10,6 +10,7 @@ from backend.adapters.label_studio_json import (
     normal_time,
     parse_answers,
     parse_label_config,
+    parse_origins,
     parse_project,
     parse_task,
     project_uid,
@@ -112,6 +113,23 @@ def test_reads_annotations_of_any_shape_without_losing_labels() -> None:
         {"from_name": "stars", "value": {"rating": 2}},
     ]
     assert parse_answers(result) == {"topic": ("ap", "Sport"), "stars": ("2",)}
+
+
+def test_an_answer_that_came_from_a_suggestion_is_told_from_one_that_didnt() -> None:
+    def item(name: str, origin: str | None) -> dict[str, Any]:
+        return {"from_name": name, "value": {"choices": ["ap"]}} | ({"origin": origin} if origin else {})
+
+    result = [
+        item("accepted", "prediction"),
+        item("changed", "prediction-changed"),
+        item("by hand", "manual"),
+        item("imported", None),
+        *(item("one more region", origin) for origin in ("prediction", "manual")),
+        {"type": "relation", "from_id": "a", "origin": "prediction"},
+    ]
+    assert parse_origins(result) == {"accepted": "prediction", "changed": "prediction-changed"} | {
+        "one more region": "prediction-changed"
+    }
 
 
 def test_reads_a_task_as_label_studio_sends_it() -> None:

@@ -5,9 +5,11 @@ from backend.domain import features as extractors
 from backend.domain.model.gold import gold_of
 from backend.domain.model.project import DecisionModel, ProjectModel, rules_only
 from backend.domain.model.storage import from_parts, to_parts
-from backend.domain.model.training import Features, Trained, train
+from backend.domain.model.training import CLASSIFIER, LABEL_MODEL, Features, Trained, train
 
 __all__ = [
+    "CLASSIFIER",
+    "LABEL_MODEL",
     "TRUSTED_TYPES",
     "DecisionModel",
     "Features",

@@ -26,6 +26,7 @@ from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.votes import VoteMatrix, Votes
 
+LABEL_MODEL, CLASSIFIER = "label model", "classifier"
 CHOICE_S = 20.0
 """Seconds that comparing classifiers may take, all decisions together."""
 
@@ -54,12 +55,14 @@ class _Task:
 class Trained:
     """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label.
 
-    features: of all tasks, embeddings included; for `ProjectModel.posteriors_of`.
+    members: what label model and classifier say for themselves, the same way, by `LABEL_MODEL`, `CLASSIFIER`. features:
+    of all tasks, embeddings included; for `ProjectModel.posteriors_of`.
     """
 
     model: ProjectModel
     out_of_fold: dict[str, NDArray[np.float64]]
     metrics: dict[str, Any]
+    members: dict[str, dict[str, NDArray[np.float64]]]
     features: csr_matrix
 
 
@@ -98,6 +101,7 @@ def train(
     space = VectorSpace.fit(vectors, seed=seed)
     matrix = joined(features.matrix, space, vectors)
     models, held_out, choices = {}, {}, {}
+    members: dict[str, dict[str, NDArray[np.float64]]] = {LABEL_MODEL: {}, CLASSIFIER: {}}
     tasks, is_table = identities(data), not features.extractor.text_width and space is None
     for question in questions:
         task = _Task(matrix, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
@@ -111,9 +115,10 @@ def train(
             last = None if previous is None or key not in previous.decisions else previous.decisions[key]
             known = last.choice if last is not None and last.decision == decision else None
             budget_s = choice_s / len(questions)
-            models[key], held_out[key], choices[key] = _train_decision(
+            models[key], held_out[key], choices[key], voted, learned = _train_decision(
                 decision, votes[key], gold[key], task, shared or known, is_due=shared is None, budget_s=budget_s
             )
+            members[LABEL_MODEL][key], members[CLASSIFIER][key] = voted, learned
             shared = models[key].choice if question.multiple else None
     models = {decision.key: models[decision.key] for question in questions for decision in decisions(question)}
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
@@ -126,7 +131,7 @@ def train(
         "classifiers": {key: _about_classifier(model) for key, model in models.items()},
     }
     model = ProjectModel(tuple(questions), features.extractor, models, space)
-    return Trained(model, held_out, metrics | _about_vectors(vectors, space), matrix)
+    return Trained(model, held_out, metrics | _about_vectors(vectors, space), members, matrix)
 
 
 def _about_vectors(vectors: Vectors | None, space: VectorSpace | None) -> dict[str, Any]:
@@ -156,8 +161,9 @@ def _train_decision(
     *,
     is_due: bool,
     budget_s: float,
-) -> tuple[DecisionModel, NDArray[np.float64], Choice]:
-    """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model.
+) -> tuple[DecisionModel, NDArray[np.float64], Choice, NDArray[np.float64], NDArray[np.float64]]:
+    """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model;
+    and what label model and classifier say for themselves, (n, k), no row's own label having a say.
 
     Labeled rows are split in folds. Each fold's posterior comes from a label model and a classifier that were chosen
     and fitted as if its rows were open tasks, so it is what open tasks get: the classifier has learned from their weak
@@ -201,7 +207,7 @@ def _train_decision(
         held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
     short = tuple(short_classes(gold, k))
     model = DecisionModel(decision, matrix.sources, label_model, classifier, pool, ratios, recipes, short)
-    return model, held_out, choice
+    return model, held_out, choice, voted, learned
 
 
 def _voted_without(

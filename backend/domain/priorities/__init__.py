@@ -1,5 +1,6 @@
 """Priorities: which task a person should label next."""
 
+from backend.domain.priorities.audit_turns import AUDIT, choose_with_audit, scores_of_new
 from backend.domain.priorities.bandit import Round, reward, shares
 from backend.domain.priorities.geometry import clusters
 from backend.domain.priorities.queue import Evidence, Queue, ascending, choose_next
@@ -7,6 +8,7 @@ from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import Priorities, rank, uncertainty
 
 __all__ = [
+    "AUDIT",
     "MEASURES",
     "RARE_CLASS",
     "Evidence",
@@ -16,9 +18,11 @@ __all__ = [
     "Strategy",
     "ascending",
     "choose_next",
+    "choose_with_audit",
     "clusters",
     "rank",
     "reward",
+    "scores_of_new",
     "shares",
     "uncertainty",
 ]

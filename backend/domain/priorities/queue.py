@@ -132,7 +132,7 @@ def choose_next(
         order=np.concatenate([served, rest]),
         chosen_by=tuple(chosen_by),
         reasons=tuple(reasons),
-        clusters=_alternating(evidence, served, seed),
+        clusters=alternating(evidence, served, seed),
         scores=ascending(confidence[np.concatenate([served, rest])], len(served)),
     )
 
@@ -351,7 +351,7 @@ def _fill(
         taken.setdefault(row, why)
 
 
-def _alternating(evidence: Evidence, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def alternating(evidence: Evidence, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Clusters of the served tasks, int64 (n,), between which Label Studio alternates without leaving our order.
 
     It serves the cluster that the annotator has labeled least of, in it the lowest score. So of each few tasks that

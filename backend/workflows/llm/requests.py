@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from backend.domain.audit import is_audit
+from backend.domain.audit import AUDIT_SHARE, is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
 from backend.domain.llm.price import estimated_tokens, reservation
@@ -230,10 +230,12 @@ class Asking:
     @cached_property
     def _teaching(self) -> NDArray[np.int64]:
         """Rows that may become examples: some that people labeled, without audit tasks."""
+        # Without audit tasks, the slice that would be them is kept back all the same: see `taught`.
+        share = self.view.deps.policy(self.view.key).audit_share or AUDIT_SHARE
         rows = [
             row
             for row in self._human
-            if not is_audit(self.view.key, self.view.items[row].task.id) and not self.view.contents[row].images
+            if not is_audit(self.view.key, self.view.items[row].task.id, share) and not self.view.contents[row].images
         ]
         return np.random.default_rng(0).permutation(np.array(rows, dtype=np.int64))[:MAX_TEACHING]
 

@@ -1,0 +1,44 @@
+"""What `prelabel status` prints: one line for people, or everything for scripts."""
+
+import json
+from dataclasses import asdict
+
+from backend.domain.audit import ENOUGH
+from backend.domain.stopping import HORIZON, Progress, points
+from backend.ports import version_name
+from backend.workflows.status import ON_AUDIT, Accuracy, Status
+
+
+def status_line(status: Status) -> str:
+    """Labels, version, accuracy and where it is from, what the next labels are expected to bring, and the advice."""
+    of_budget = f" of {status.label_budget}" if status.label_budget else ""
+    parts = [f"{status.title or 'project'} ({status.project_id}): {status.n_labels}{of_budget} labels"]
+    parts[0] += f", {status.n_open} of {status.n_tasks} tasks open"
+    parts[0] += f", {version_name(status.version)}" if status.version else ", no version yet"
+    several = len(status.accuracies) > 1
+    for accuracy, progress in zip(status.accuracies, status.progress, strict=True):
+        name = f"{accuracy.question}: " if several else ""
+        parts += [f"{name}{_accuracy(accuracy)}", f"next {HORIZON} labels {_expected(progress)}"]
+    # What the next labels bring stands there already.
+    reasons = [reason for reason in status.advice.reasons if f"next {HORIZON} " not in reason]
+    parts.append(f"{status.advice.verdict}{': ' if reasons else ''}{', '.join(reasons)}")
+    return "; ".join(parts)
+
+
+def status_json(status: Status) -> str:
+    """The same and all it rests on, as JSON."""
+    return json.dumps(asdict(status), indent=1, ensure_ascii=False)
+
+
+def _accuracy(accuracy: Accuracy) -> str:
+    if accuracy.accuracy is None or accuracy.interval is None:
+        return "accuracy unknown without labels"
+    low, high = accuracy.interval
+    said = f"accuracy {accuracy.accuracy:.2f} ({low:.2f}-{high:.2f}) on {accuracy.n} {accuracy.measured_on}"
+    if accuracy.measured_on == ON_AUDIT:
+        return said
+    return f"{said} ({accuracy.n_audit} audit tasks so far, {ENOUGH} needed)"
+
+
+def _expected(progress: Progress) -> str:
+    return "unknown" if progress.expected is None else points(progress.expected)

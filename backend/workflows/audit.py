@@ -1,0 +1,117 @@
+"""Audit: what people said of tasks whose suggestion was withheld, put into a version's figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.audit import anchoring, is_audit, measure
+from backend.domain.model import Trained
+from backend.domain.questions import Question
+from backend.domain.tasks import Annotation, Origin
+from backend.domain.votes import VoteMatrix
+from backend.errors import ModelMissing
+from backend.ports import Deps, MirroredTask, PastSuggestion
+from backend.workflows.reconcile import TRAINED
+
+METRIC = "audit"
+"""Key in metrics.json."""
+
+
+def remember_suggestions(deps: Deps, key: str, items: Sequence[MirroredTask]) -> None:
+    """Remember what the current version suggested for tasks that were labeled since, before a new one replaces it.
+
+    Only for tasks without any label before: a version that has learned from a task's label knows the answer.
+    """
+    current = deps.versions.current(key)
+    seen_until = {item.number: item.seen_until for item in deps.database.versions(key) if item.status in TRAINED}
+    new = {
+        item.task.id
+        for item in items
+        if (answers := [entry.updated_at for entry in item.annotations if entry.teaches])
+        and min(answers) > seen_until.get(current, "")
+    }
+    if current not in seen_until or not new:
+        return
+    try:
+        suggested = deps.versions.predictions(key, current)
+    except ModelMissing:
+        # Its folder is gone: these tasks are left out of the comparison.
+        return
+    deps.database.save_past_suggestions(
+        key,
+        [
+            PastSuggestion(item.task_id, current, item.suggestion.answers, item.suggestion.per_question)
+            for item in suggested
+            if item.task_id in new
+        ],
+    )
+
+
+def audited(key: str, share: float, items: Sequence[MirroredTask], question: str) -> NDArray[np.bool_]:
+    """Which tasks are audit tasks in which nobody saw a suggestion for a question: bool (n_tasks,).
+
+    A task whose form was filled before the share was raised is none.
+    """
+    return np.array(
+        [
+            is_audit(key, item.task.id, share) and not any(question in entry.origins for entry in item.annotations)
+            for item in items
+        ],
+        dtype=np.bool_,
+    )
+
+
+def what_the_audit_tells(
+    deps: Deps,
+    key: str,
+    items: Sequence[MirroredTask],
+    trained: Trained,
+    votes: Mapping[str, VoteMatrix],
+    gold: Mapping[str, NDArray[np.int64]],
+) -> dict[str, Any]:
+    """For metrics.json: accuracy of suggestions and of sources on audit tasks, and anchoring, by question.
+
+    Accuracy is the new version's, out of fold. Anchoring is of what was suggested when people labeled.
+    """
+    share = deps.policy(key).audit_share
+    past = deps.database.past_suggestions(key)
+    figures = {}
+    for question in trained.model.questions:
+        audit = audited(key, share, items, question.name)
+        figures[question.name] = measure(question, trained.out_of_fold, trained.members, votes, gold, audit) | {
+            "anchoring": _anchoring(question, items, audit, past)
+        }
+    return {METRIC: {"share": share, "questions": figures}}
+
+
+def _anchoring(
+    question: Question,
+    items: Sequence[MirroredTask],
+    audit: NDArray[np.bool_],
+    past: Mapping[int, PastSuggestion],
+) -> dict[str, Any]:
+    """The first annotation of each task counts: later ones may be corrections."""
+    name = question.name
+    shown: list[tuple[float, bool]] = []
+    withheld: list[tuple[float, bool]] = []
+    for item, is_audited in zip(items, audit.tolist(), strict=True):
+        then = past.get(item.task.id)
+        first = next((entry for entry in item.annotations if entry.teaches and entry.answers.get(name)), None)
+        if then is None or first is None or not then.answers.get(name) or name not in then.per_question:
+            continue
+        same = set(first.answers[name]) == set(then.answers[name])
+        if _saw(first, name):
+            shown.append((then.per_question[name], same or first.origins[name] is Origin.ACCEPTED))
+        elif is_audited:
+            withheld.append((then.per_question[name], same))
+    return anchoring(*_columns(shown), *_columns(withheld))
+
+
+def _saw(annotation: Annotation, question: str) -> bool:
+    return question in annotation.origins
+
+
+def _columns(pairs: Sequence[tuple[float, bool]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    return np.array([value for value, _ in pairs], np.float64), np.array([said for _, said in pairs], np.bool_)
