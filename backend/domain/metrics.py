@@ -78,7 +78,7 @@ def wilson(n_right: int, n: int) -> list[float] | None:
 
 
 def _accuracy(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
-    right = _is_right(question, posteriors, truth)
+    right = is_right(question, posteriors, truth)
     answered = _answered(question, posteriors)
     n = int(answered.sum())
     n_right = int(right[answered].sum())
@@ -131,7 +131,7 @@ def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str,
         of_truth = posteriors[key][np.arange(known.size), known]
         loss -= np.log(np.maximum(np.nan_to_num(of_truth, nan=1.0), SMALLEST))
     confidence = confidences(question, posteriors)[answered]
-    right = _is_right(question, posteriors, truth)[answered]
+    right = is_right(question, posteriors, truth)[answered]
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
     gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
@@ -178,7 +178,14 @@ def _answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
     return np.asarray(known.any(axis=0))
 
 
-def _is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+def is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Whether each suggestion (n,) is right, in a set of labels each of them; one that says nothing is not.
+
+    Args:
+        question: the question.
+        posteriors: (n, k) by `Decision.key`, NaN rows where nothing is known.
+        truth: int64 (n,) by `Decision.key`, all known.
+    """
     given = {key: np.eye(_n_classes(question))[known] for key, known in truth.items()}
     return np.asarray((_label_matrix(question, posteriors) == _label_matrix(question, given)).all(axis=1))
 

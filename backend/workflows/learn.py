@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.model import ProjectModel, Trained, gold_of, train
-from backend.domain.priorities import Evidence, Round, choose_next
+from backend.domain.next_tasks import evidence_of
+from backend.domain.priorities import Round, choose_next
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
@@ -251,22 +252,7 @@ def _predictions(
     confidence = np.zeros(len(items))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
     features = trained.model.extractor.transform([item.task.data for item in items])
-    parts = trained.model.decisions
-    evidence = Evidence(
-        questions=questions,
-        posteriors=posteriors,
-        label_model={key: part.label_model.predict_proba(votes[key].votes) for key, part in parts.items()},
-        classifier={
-            key: np.full_like(posteriors[key], np.nan)
-            if part.classifier is None
-            else part.classifier.predict_proba(features)
-            for key, part in parts.items()
-        },
-        votes=votes,
-        gold=gold,
-        is_open=is_open,
-        features=features,
-    )
+    evidence = evidence_of(trained.model, posteriors, votes, gold, is_open, features)
     queue = choose_next(
         evidence, confidence, strategy=policy.query_strategy, n=policy.top_tasks, seed=number, history=history
     )

@@ -1,0 +1,1 @@
+"""Simulation: a labeled project is labeled again, and what labels bring is measured."""
