@@ -1,7 +1,7 @@
 """The loop: label a batch, train, measure, choose the next batch; with the project's own parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,36 +18,36 @@ from backend.domain.questions import Question, decisions
 from backend.domain.simulation.llms import Desk, contradiction
 from backend.domain.simulation.records import Gold, LabeledTasks, Plan, Point
 from backend.domain.suggestions import Posteriors, confidences
+from backend.domain.votes import VoteMatrix
 
 CHOICE_S = 2.0
 """Seconds that comparing classifiers may take at each training: a simulation trains dozens of times."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stage:
     """A pool to label from and held-out tasks to measure on, with what is the same in all runs on them.
 
-    The features are learned from the pool alone.
+    features: of the pool, which alone they are learned from; test_features: (n_test, d) of the held-out tasks. where:
+    float32, where the pool's tasks lie, see `places`.
     """
 
     pool: LabeledTasks
     test: LabeledTasks
+    features: Features
+    test_features: csr_matrix
+    where: NDArray[np.float32]
 
-    @cached_property
-    def features(self) -> Features:
-        """Of the pool."""
-        extractor = FeatureExtractor().fit(self.pool.data)
-        return Features(extractor, extractor.transform(self.pool.data))
+    def without_votes(self) -> "Stage":
+        """The same tasks without rules and LLMs."""
+        return replace(self, pool=self.pool.without_votes(), test=self.test.without_votes())
 
-    @cached_property
-    def test_features(self) -> csr_matrix:
-        """Of the held-out tasks."""
-        return self.features.extractor.transform(self.test.data)
 
-    @cached_property
-    def where(self) -> NDArray[np.float32]:
-        """Where the pool's tasks lie, see `places`."""
-        return places(self.features.matrix, seed=0)
+def stage_of(pool: LabeledTasks, test: LabeledTasks) -> Stage:
+    """Prepare a pool and held-out tasks; takes seconds for thousands of texts."""
+    extractor = FeatureExtractor().fit(pool.data)
+    features = Features(extractor, extractor.transform(pool.data))
+    return Stage(pool, test, features, extractor.transform(test.data), places(features.matrix, seed=0))
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,19 @@ class _Located(Evidence):
         return self.located
 
 
-def split(tasks: LabeledTasks, test_share: float, seed: int) -> Stage:
-    """Hold a random share of the tasks out."""
+def split(tasks: LabeledTasks, test_share: float, seed: int) -> tuple[LabeledTasks, LabeledTasks]:
+    """A pool, and a random share of the tasks (0..1) that is held out."""
     order = np.random.default_rng(seed).permutation(len(tasks.data))
     n_test = round(test_share * len(order))
-    return Stage(tasks.rows(np.sort(order[n_test:])), tasks.rows(np.sort(order[:n_test])))
+    return tasks.rows(np.sort(order[n_test:])), tasks.rows(np.sort(order[:n_test]))
+
+
+def rounds(plan: Plan, n_tasks: int) -> int:
+    """Points of a learning curve that ends with labels or tasks; money may end it earlier."""
+    n_labels, count = 0, 1
+    while n := _next_batch(plan, n_labels, n_tasks, 0.0 if plan.budget_usd is None else n_labels * plan.usd_per_label):
+        n_labels, count = n_labels + n, count + 1
+    return count
 
 
 def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
@@ -75,9 +83,10 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
     Ends when the next batch would go beyond the labels or the money of the plan, or when all tasks are labeled. The
     same seed gives the same points.
     """
+    stage = stage.without_votes() if plan.manual else stage
     pool = stage.pool
     random = np.random.default_rng(seed)
-    desk = Desk(pool, stage.test, plan.llms, plan.gate_kappa)
+    desk = Desk(pool, stage.test, () if plan.manual else plan.llms, plan.gate_kappa)
     is_labeled = np.zeros(len(pool.data), dtype=np.bool_)
     previous: ProjectModel | None = None
     while True:
@@ -103,7 +112,8 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
 
 def full_accuracy(stage: Stage, plan: Plan, *, seed: int) -> float:
     """Accuracy (0..1) on the held-out tasks with all labels of the pool, and all answers of the plan's LLMs."""
-    desk = Desk(stage.pool, stage.test, plan.llms, plan.gate_kappa)
+    stage = stage.without_votes() if plan.manual else stage
+    desk = Desk(stage.pool, stage.test, () if plan.manual else plan.llms, plan.gate_kappa)
     desk.buy_all()
     votes, test_votes = desk.votes()
     trained = _train(stage, votes, stage.pool.given, None, seed)
@@ -131,7 +141,9 @@ def confidence(questions: Sequence[Question], posteriors: Posteriors) -> NDArray
     return np.where(known, lowest, 0.0)
 
 
-def _train(stage: Stage, votes: Mapping, gold: Gold, previous: ProjectModel | None, seed: int) -> Trained:  # type: ignore[type-arg]
+def _train(
+    stage: Stage, votes: Mapping[str, VoteMatrix], gold: Gold, previous: ProjectModel | None, seed: int
+) -> Trained:
     return train(
         stage.pool.questions,
         stage.pool.data,
@@ -149,7 +161,7 @@ def _choose(
     plan: Plan,
     model: ProjectModel,
     posteriors: Mapping[str, NDArray[np.float64]],
-    votes: Mapping,  # type: ignore[type-arg]
+    votes: Mapping[str, VoteMatrix],
     gold: Gold,
     is_open: NDArray[np.bool_],
     n: int,

@@ -1,7 +1,7 @@
 """What a simulation works on, how it is run, and what comes out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ class LabeledTasks:
             given={key: known[rows] for key, known in self.given.items()},
         )
 
+    def without_votes(self) -> "LabeledTasks":
+        """The same tasks, about which no rule and no LLM says anything."""
+        return replace(self, votes={key: _no_sources(matrix) for key, matrix in self.votes.items()}, answers={})
+
     @property
     def llms(self) -> tuple[str, ...]:
         """Names of the LLMs that answers were recorded of."""
@@ -59,14 +63,15 @@ class LlmUse:
 class Plan:
     """How a project is labeled.
 
-    strategy: how the next tasks are chosen. batch: tasks that are labeled before the first training, and the fewest
-    between two; growth: share of the labels so far that is labeled between two, if that is more. usd_per_label: what
-    people cost. max_labels, budget_usd: where it ends; None = when all are labeled. llms: who is asked, in this order.
-    gate_kappa: agreement with people (Cohen's kappa) from which an LLM's votes count.
+    strategy: how the next tasks are chosen. manual: rules and LLMs have no votes. batch: tasks that are labeled before
+    the first training, and the fewest between two; growth: share of the labels so far that is labeled between two, if
+    that is more. usd_per_label: what people cost. max_labels, budget_usd: where it ends; None = when all are labeled.
+    llms: who is asked, in this order. gate_kappa: Cohen's kappa with people from which an LLM's votes count.
     """
 
     name: str
     strategy: str = Strategy.AUTO
+    manual: bool = False
     batch: int = 10
     growth: float = 0.15
     usd_per_label: float = 0.30
@@ -88,9 +93,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One run of a plan. full: accuracy of what it is compared with, trained on all labels."""
+    """One run of a plan, points in the order in which they came. full: the accuracy with all labels, 0..1, of which
+    shares are to be reached."""
 
     plan: str
     seed: int
     points: Sequence[Point]
     full: float
+
+
+def _no_sources(matrix: VoteMatrix) -> VoteMatrix:
+    return replace(matrix, sources=(), votes=matrix.votes[:, :0], excluded=None)
