@@ -1,14 +1,15 @@
 """What rules, LLMs and active learning save together: money to reach 90 and 95 % of full accuracy.
 
 uv run python -m benchmarks.hybrid [--data DIR] [--json FILE] [--seeds N] [--sets NAMES] [--tasks N] [--jobs N]
+    [--order]
 
 On the sets with recorded votes of rules and texts, and on `llm_babe` with recorded answers of LLMs. For each seed all
 splits of a set are mixed, `TEST_SHARE` of the tasks are held out, and of the others at most `--tasks` are the pool.
 
 - manual: people label random tasks; the classifier learns from that alone. Full accuracy is this classifier's with all
   labels of the pool; all shares are of it.
-- random + votes: the same order, with rules and LLMs. It shows what active learning adds.
-- hybrid: rules, LLMs and the strategy `auto`.
+- hybrid: rules, LLMs and the strategy `auto`; random tasks first while LLMs are validated.
+- random + votes, with `--order`: the same in random order. It shows what active learning adds.
 
 Everything is Prelabel's own code, as `prelabel simulate` runs it: the same classifier, features and batches. Money is
 labels x 0.30 USD and LLM answers x the prices below, answers about held-out tasks included. Writing rules is not
@@ -24,7 +25,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -58,12 +59,12 @@ MAX_TEST = 2_000
 TASKS = 3_000
 USD_PER_LABEL = 0.30
 LLMS = (LlmUse("gpt_3_5@0s", 0.0002), LlmUse("gpt_4@0s", 0.0065, share=0.2))
-"""The cheap one about all tasks, the dear one where the suggestions are least sure. Prices of an answer: 200 tokens sent
-and 10 received at 0.5 and 1.5 USD (gpt-3.5-turbo), 30 and 60 USD (gpt-4) per million, rounded up."""
+"""The cheap one about all tasks, the dear one where the suggestions are least sure. Prices of an answer: 200 tokens
+sent and 10 received at 0.5 and 1.5 USD (gpt-3.5-turbo), 30 and 60 USD (gpt-4) per million, rounded up."""
 PLANS = (
     Plan("manual", Strategy.RANDOM, manual=True, usd_per_label=USD_PER_LABEL),
-    Plan("random + votes", Strategy.RANDOM, usd_per_label=USD_PER_LABEL, llms=LLMS),
     Plan("hybrid", Strategy.AUTO, usd_per_label=USD_PER_LABEL, llms=LLMS),
+    Plan("random + votes", Strategy.RANDOM, usd_per_label=USD_PER_LABEL, llms=LLMS),
 )
 
 
@@ -103,13 +104,13 @@ def _some(tasks: LabeledTasks, n: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).permutation(len(tasks.data))[:n])
 
 
-def run(folder: Path, n_tasks: int, seed: int) -> list[Curve]:
+def run(folder: Path, n_tasks: int, seed: int, plans: Sequence[Plan]) -> list[Curve]:
     """The curves of one set and one seed, each until the largest share is reached."""
     tasks = load(folder)
     ready = stage(tasks, n_tasks, seed)
     full = full_accuracy(ready, PLANS[0], seed=seed)
     found = []
-    for plan in PLANS:
+    for plan in plans:
         started, points = time.perf_counter(), []
         for point in replay(ready, _with_llms(plan, tasks), seed=seed):
             points.append(point)
@@ -124,11 +125,7 @@ def run(folder: Path, n_tasks: int, seed: int) -> list[Curve]:
 
 
 def _with_llms(plan: Plan, tasks: LabeledTasks) -> Plan:
-    return Plan(**{**_fields(plan), "llms": [use for use in plan.llms if use.name in tasks.llms]})
-
-
-def _fields(plan: Plan) -> dict[str, object]:
-    return {name: getattr(plan, name) for name in Plan.__slots__}
+    return replace(plan, llms=[use for use in plan.llms if use.name in tasks.llms])
 
 
 def table(results: dict[str, list[Curve]]) -> list[str]:
@@ -181,16 +178,18 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=SETS, help="folders in DIR")
     parser.add_argument("--tasks", type=int, default=TASKS, help="tasks of a pool at most")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
+    parser.add_argument("--order", action="store_true", help="also rules and LLMs in random order")
     arguments = parser.parse_args()
     folders = [arguments.data / name for name in arguments.sets if (arguments.data / name / "votes.npz").exists()]
     print(f"sets found: {', '.join(folder.name for folder in folders) or 'none'}", flush=True)
+    plans = PLANS if arguments.order else PLANS[:2]
     # One thread for each process: they would only wait for each other.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     started = time.perf_counter()
     results: dict[str, list[Curve]] = {}
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         runs = {
-            folder.name: [pool.submit(run, folder, arguments.tasks, seed) for seed in range(arguments.seeds)]
+            folder.name: [pool.submit(run, folder, arguments.tasks, seed, plans) for seed in range(arguments.seeds)]
             for folder in folders
         }
         for name, futures in runs.items():

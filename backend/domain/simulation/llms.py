@@ -19,10 +19,10 @@ SAMPLE = 100
 class Desk:
     """Buys answers about the tasks of a pool and about held-out ones, and keeps count.
 
-    As in a project: an LLM is first asked about tasks that people label. Once enough of these answers can be compared
-    and people agree, its votes count, and it is asked about its share of the other tasks, where its answer is worth
-    most. Held-out tasks stand for those that nobody will label: answers about them are paid for, too. One LLM passes
-    at a time, so that the next one is asked where the suggestions with the one before are still unsure.
+    As in a project: an LLM is first asked about tasks that people label, which should be random ones. Once enough of
+    these answers can be compared and people agree, its votes count, and it is asked about its share of the other tasks,
+    where its answer is worth most. Held-out tasks stand for those that nobody will label: answers about them are paid
+    for, too. One LLM passes at a time, so that the next one is asked where suggestions with the one before are unsure.
     """
 
     def __init__(self, pool: LabeledTasks, test: LabeledTasks, llms: Sequence[LlmUse], gate_kappa: float) -> None:
@@ -55,6 +55,11 @@ class Desk:
             bought = {key: _masked(matrix, trusted, masks) for key, matrix in tasks.answers.items()} if trusted else {}
             found.append(join(tasks.votes, bought))
         return found[0], found[1]
+
+    @property
+    def is_validating(self) -> bool:
+        """Whether some LLM has neither passed nor been compared on its whole sample."""
+        return any(name not in self._trusted and int(ours.sum()) < SAMPLE for name, (ours, _) in self._asked.items())
 
     def is_due(self, gold: Gold) -> bool:
         """Whether `buy` would let another LLM pass."""

@@ -12,7 +12,7 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.metrics import is_right
 from backend.domain.model import Features, ProjectModel, Trained, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Evidence, choose_next
+from backend.domain.priorities import Evidence, Strategy, choose_next
 from backend.domain.priorities.geometry import places
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.llms import Desk, contradiction
@@ -80,8 +80,9 @@ def rounds(plan: Plan, n_tasks: int) -> int:
 def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
     """Label a project as planned: a point of the learning curve after each training, the first without any label.
 
-    Ends when the next batch would go beyond the labels or the money of the plan, or when all tasks are labeled. The
-    same seed gives the same points.
+    With LLMs, tasks are random until these are validated: on tasks that a strategy chose they would look worse than
+    they are. Ends when the next batch would go beyond the labels or the money of the plan, or when all tasks are
+    labeled. The same seed gives the same points.
     """
     stage = stage.without_votes() if plan.manual else stage
     pool = stage.pool
@@ -102,7 +103,8 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
         if not n:
             return
         posteriors = trained.model.posteriors_of(stage.features.matrix, votes)
-        chosen = _choose(stage, plan, trained.model, posteriors, votes, gold, ~is_labeled, n, random)
+        strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
+        chosen = _choose(stage, strategy, trained.model, posteriors, votes, gold, ~is_labeled, n, random)
         is_labeled[chosen] = True
         gold = {key: np.where(is_labeled, said, -1) for key, said in pool.given.items()}
         if desk.is_due(gold):
@@ -158,7 +160,7 @@ def _train(
 
 def _choose(
     stage: Stage,
-    plan: Plan,
+    strategy: str,
     model: ProjectModel,
     posteriors: Mapping[str, NDArray[np.float64]],
     votes: Mapping[str, VoteMatrix],
@@ -171,7 +173,7 @@ def _choose(
     evidence = evidence_of(model, posteriors, votes, gold, is_open, stage.features.matrix)
     located = _Located(**{name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}, located=stage.where)
     sure = confidence(stage.pool.questions, posteriors)
-    queue = choose_next(located, sure, strategy=plan.strategy, n=n, seed=int(random.integers(2**31)))
+    queue = choose_next(located, sure, strategy=strategy, n=n, seed=int(random.integers(2**31)))
     return queue.order[:n]
 
 
