@@ -197,12 +197,12 @@ def _print_tables(labeled: LabeledData, curves: Sequence[Curve], picture: Path, 
             "" if times is None else f"{times:.2f} times as much",
         )
     out.print(shown)
-    for sentence in _never(found):
+    for sentence in never_reached(found):
         _say(out, sentence)
     _say(out, f"Curves: {picture} and {table}.")
 
 
-def _never(found: Sequence[Cost]) -> list[str]:
+def never_reached(found: Sequence[Cost]) -> list[str]:
     """A sentence for each plan that didn't get there in all its runs."""
     sentences = []
     for plan in dict.fromkeys(cost.plan for cost in found):

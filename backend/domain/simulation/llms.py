@@ -61,8 +61,8 @@ class Desk:
         """Whether some LLM has neither passed nor been compared on its whole sample."""
         return any(name not in self._trusted and int(ours.sum()) < SAMPLE for name, (ours, _) in self._asked.items())
 
-    def is_due(self, gold: Gold) -> bool:
-        """Whether `buy` would let another LLM pass."""
+    def validate(self, gold: Gold) -> bool:
+        """Ask about tasks that people labeled meanwhile; whether `buy` would let another LLM pass."""
         self._ask_about_labeled(gold)
         return self._next(gold) is not None
 
@@ -94,14 +94,14 @@ class Desk:
         theirs[wanted[wanted >= ours.size] - ours.size] = True
 
     def buy_all(self) -> None:
-        """Ask every LLM about its share of the tasks, whatever people say: the end of a project."""
+        """Ask every LLM about all tasks, and let all votes count: the most that answers can give."""
         for name, (ours, theirs) in self._asked.items():
             self._trusted.add(name)
             ours[:], theirs[:] = True, True
 
     def _ask_about_labeled(self, gold: Gold) -> None:
         labeled = _labeled(gold)
-        for ours, _ in self._asked.values():
+        for ours in (ours for name, (ours, _) in self._asked.items() if name not in self._trusted):
             left = SAMPLE - int((ours & labeled).sum())
             ours[np.flatnonzero(labeled & ~ours)[: max(0, left)]] = True
 

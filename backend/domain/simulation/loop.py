@@ -107,7 +107,7 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
         chosen = _choose(stage, strategy, trained.model, posteriors, votes, gold, ~is_labeled, n, random)
         is_labeled[chosen] = True
         gold = {key: np.where(is_labeled, said, -1) for key, said in pool.given.items()}
-        if desk.is_due(gold):
+        if desk.validate(gold):
             doubt = (1 - confidence(pool.questions, posteriors), 1 - confidence(pool.questions, known))
             desk.buy(gold, doubt, (contradiction(votes, posteriors), contradiction(test_votes, known)))
 
