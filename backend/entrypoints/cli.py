@@ -15,6 +15,7 @@ from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, configure_logging, rules_in
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
+from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, Job, ProjectRecord, VersionRecord, version_name
@@ -39,6 +40,7 @@ cli.add_typer(
     llm, name="llm", help="LLMs as annotators: what asking costs, what they answered, how often they are right."
 )
 cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
+cli.command("simulate")(simulate_command)
 # Names like "llm:pick:1a2b" are no emoji.
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from backend.domain.audit import is_audit, turn
 from backend.domain.model import ProjectModel, Trained, gold_of, train
-from backend.domain.priorities import Evidence, Round, choose_with_audit
+from backend.domain.next_tasks import evidence_of
+from backend.domain.priorities import Round, choose_with_audit
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
@@ -269,23 +270,7 @@ def _predictions(
     audit.sort(key=lambda row: turn(key, items[row].task.id))
     askable = is_open.copy()
     askable[audit] = False
-    features = trained.features
-    parts = trained.model.decisions
-    evidence = Evidence(
-        questions=questions,
-        posteriors=posteriors,
-        label_model={key: part.label_model.predict_proba(votes[key].votes) for key, part in parts.items()},
-        classifier={
-            key: np.full_like(posteriors[key], np.nan)
-            if part.classifier is None
-            else part.classifier.predict_proba(features)
-            for key, part in parts.items()
-        },
-        votes=votes,
-        gold=gold,
-        is_open=askable,
-        features=features,
-    )
+    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features)
     queue = choose_with_audit(
         evidence,
         confidence,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from backend.adapters.llm_prices import FilePrices
 from backend.adapters.project_settings import ProjectParams
@@ -15,6 +16,7 @@ from backend.domain.llm.records import ModelPrice
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule
 from backend.domain.votes import apply_rules
+from backend.entrypoints.cli import cli
 from backend.settings import PACKAGED_RULES_DIR
 from tests.unit.planted import GENRE, SENTIMENT
 
@@ -96,3 +98,10 @@ def test_the_prices_on_the_page_on_llms_can_be_used(tmp_path: Path) -> None:
     (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "prices.yaml").write_text(block)
     assert FilePrices(tmp_path / "prices.yaml").of("llama3:8b") == ModelPrice(0, 0)
+
+
+def test_the_page_on_simulations_names_every_option() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulate.md").read_text()
+    command = get_command(cli).commands["simulate"]  # type: ignore[attr-defined]
+    options = {name for option in command.params for name in option.opts if name.startswith("--")}
+    assert {name for name in options if name not in page} == set()

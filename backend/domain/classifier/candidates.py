@@ -109,7 +109,7 @@ def class_weights(classes: NDArray[np.int64], weights: NDArray[np.float64]) -> N
 def _logistic(
     features: csr_matrix, classes: NDArray[np.int64], weights: NDArray[np.float64], _seed: int
 ) -> LinearScores:
-    model = LogisticRegression(C=REGULARISATION, max_iter=300, tol=1e-3)
+    model = LogisticRegression(C=REGULARISATION, max_iter=300, tol=1e-4)
     return _fit_linear(model, features, classes, weights)
 
 

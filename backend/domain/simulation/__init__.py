@@ -1,0 +1,28 @@
+"""Simulation: a labeled project is labeled again, and what each label brings is measured."""
+
+from backend.domain.simulation.curves import SHARES, Band, BandPoint, Cost, band, by_plan, costs, mean_curve, ratio
+from backend.domain.simulation.loop import Stage, full_accuracy, replay, rounds, split, stage_of
+from backend.domain.simulation.records import Curve, LabeledTasks, LlmUse, Plan, Point
+
+__all__ = [
+    "SHARES",
+    "Band",
+    "BandPoint",
+    "Cost",
+    "Curve",
+    "LabeledTasks",
+    "LlmUse",
+    "Plan",
+    "Point",
+    "Stage",
+    "band",
+    "by_plan",
+    "costs",
+    "full_accuracy",
+    "mean_curve",
+    "ratio",
+    "replay",
+    "rounds",
+    "split",
+    "stage_of",
+]

@@ -1,0 +1,187 @@
+"""The loop: label a batch, train, measure, choose the next batch; with the project's own parts."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.features import FeatureExtractor
+from backend.domain.metrics import is_right
+from backend.domain.model import Features, ProjectModel, Trained, train
+from backend.domain.next_tasks import evidence_of
+from backend.domain.priorities import Evidence, Strategy, choose_next
+from backend.domain.priorities.geometry import places
+from backend.domain.questions import Question, decisions
+from backend.domain.simulation.llms import Desk, contradiction
+from backend.domain.simulation.records import Gold, LabeledTasks, Plan, Point
+from backend.domain.suggestions import Posteriors, confidences
+from backend.domain.votes import VoteMatrix
+
+CHOICE_S = 2.0
+"""Seconds that comparing classifiers may take at each training: a simulation trains dozens of times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A pool to label from and held-out tasks to measure on, with what is the same in all runs on them.
+
+    features: of the pool, which alone they are learned from; test_features: (n_test, d) of the held-out tasks. where:
+    float32, where the pool's tasks lie, see `places`.
+    """
+
+    pool: LabeledTasks
+    test: LabeledTasks
+    features: Features
+    test_features: csr_matrix
+    where: NDArray[np.float32]
+
+    def without_votes(self) -> "Stage":
+        """The same tasks without rules and LLMs."""
+        return replace(self, pool=self.pool.without_votes(), test=self.test.without_votes())
+
+
+def stage_of(pool: LabeledTasks, test: LabeledTasks) -> Stage:
+    """Prepare a pool and held-out tasks; takes seconds for thousands of texts."""
+    extractor = FeatureExtractor().fit(pool.data)
+    features = Features(extractor, extractor.transform(pool.data))
+    return Stage(pool, test, features, extractor.transform(test.data), places(features.matrix, seed=0))
+
+
+@dataclass(frozen=True)
+class _Located(Evidence):
+    """Evidence about tasks of which it is known where they lie: computing that anew for each batch takes seconds."""
+
+    located: NDArray[np.float32]
+
+    @cached_property
+    def where(self) -> NDArray[np.float32]:
+        """Where tasks lie."""
+        return self.located
+
+
+def split(tasks: LabeledTasks, test_share: float, seed: int) -> tuple[LabeledTasks, LabeledTasks]:
+    """A pool, and a random share of the tasks (0..1) that is held out."""
+    order = np.random.default_rng(seed).permutation(len(tasks.data))
+    n_test = round(test_share * len(order))
+    return tasks.rows(np.sort(order[n_test:])), tasks.rows(np.sort(order[:n_test]))
+
+
+def rounds(plan: Plan, n_tasks: int) -> int:
+    """Points of a learning curve that ends with labels or tasks; money may end it earlier."""
+    n_labels, count = 0, 1
+    while n := _next_batch(plan, n_labels, n_tasks, 0.0 if plan.budget_usd is None else n_labels * plan.usd_per_label):
+        n_labels, count = n_labels + n, count + 1
+    return count
+
+
+def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
+    """Label a project as planned: a point of the learning curve after each training, the first without any label.
+
+    With LLMs, tasks are random until these are validated: on tasks that a strategy chose they would look worse than
+    they are. Ends when the next batch would go beyond the labels or the money of the plan, or when all tasks are
+    labeled. The same seed gives the same points.
+    """
+    stage = stage.without_votes() if plan.manual else stage
+    pool = stage.pool
+    random = np.random.default_rng(seed)
+    desk = Desk(pool, stage.test, () if plan.manual else plan.llms, plan.gate_kappa)
+    is_labeled = np.zeros(len(pool.data), dtype=np.bool_)
+    previous: ProjectModel | None = None
+    while True:
+        n_labels = int(is_labeled.sum())
+        gold = {key: np.where(is_labeled, said, -1) for key, said in pool.given.items()}
+        votes, test_votes = desk.votes()
+        trained = _train(stage, votes, gold, previous, int(random.integers(2**31)))
+        previous = trained.model
+        known = trained.model.posteriors_of(stage.test_features, test_votes)
+        usd = n_labels * plan.usd_per_label + desk.usd
+        yield Point(n_labels, desk.n_answers, usd, accuracy(pool.questions, known, stage.test.truth))
+        n = _next_batch(plan, n_labels, len(pool.data), usd)
+        if not n:
+            return
+        posteriors = trained.model.posteriors_of(stage.features.matrix, votes)
+        strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
+        chosen = _choose(stage, strategy, trained.model, posteriors, votes, gold, ~is_labeled, n, random)
+        is_labeled[chosen] = True
+        gold = {key: np.where(is_labeled, said, -1) for key, said in pool.given.items()}
+        if desk.validate(gold):
+            doubt = (1 - confidence(pool.questions, posteriors), 1 - confidence(pool.questions, known))
+            desk.buy(gold, doubt, (contradiction(votes, posteriors), contradiction(test_votes, known)))
+
+
+def full_accuracy(stage: Stage, plan: Plan, *, seed: int) -> float:
+    """Accuracy (0..1) on the held-out tasks with all labels of the pool, and all answers of the plan's LLMs."""
+    stage = stage.without_votes() if plan.manual else stage
+    desk = Desk(stage.pool, stage.test, () if plan.manual else plan.llms, plan.gate_kappa)
+    desk.buy_all()
+    votes, test_votes = desk.votes()
+    trained = _train(stage, votes, stage.pool.given, None, seed)
+    known = trained.model.posteriors_of(stage.test_features, test_votes)
+    return accuracy(stage.pool.questions, known, stage.test.truth)
+
+
+def accuracy(questions: Sequence[Question], posteriors: Posteriors, truth: Gold) -> float:
+    """Share of the tasks whose answer is right as a whole, mean over questions; no suggestion is a wrong one."""
+    shares = []
+    for question in questions:
+        keys = [decision.key for decision in decisions(question)]
+        rows = np.flatnonzero(np.all([truth[key] >= 0 for key in keys], axis=0))
+        if rows.size:
+            known = {key: posteriors[key][rows] for key in keys}
+            shares.append(float(is_right(question, known, {key: truth[key][rows] for key in keys}).mean()))
+    return float(np.mean(shares))
+
+
+def confidence(questions: Sequence[Question], posteriors: Posteriors) -> NDArray[np.float64]:
+    """Of each task's suggestion (n,), 0..1; the lowest of all questions, 0 where nothing is known."""
+    of_questions = np.array([confidences(question, posteriors) for question in questions])
+    known = ~np.isnan(of_questions).all(axis=0)
+    lowest: NDArray[np.float64] = np.where(np.isnan(of_questions), np.inf, of_questions).min(axis=0)
+    return np.where(known, lowest, 0.0)
+
+
+def _train(
+    stage: Stage, votes: Mapping[str, VoteMatrix], gold: Gold, previous: ProjectModel | None, seed: int
+) -> Trained:
+    return train(
+        stage.pool.questions,
+        stage.pool.data,
+        votes,
+        gold,
+        seed=seed,
+        previous=previous,
+        features=stage.features,
+        choice_s=CHOICE_S,
+    )
+
+
+def _choose(
+    stage: Stage,
+    strategy: str,
+    model: ProjectModel,
+    posteriors: Mapping[str, NDArray[np.float64]],
+    votes: Mapping[str, VoteMatrix],
+    gold: Gold,
+    is_open: NDArray[np.bool_],
+    n: int,
+    random: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Rows of the tasks that are labeled next."""
+    evidence = evidence_of(model, posteriors, votes, gold, is_open, stage.features.matrix)
+    located = _Located(**{name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}, located=stage.where)
+    sure = confidence(stage.pool.questions, posteriors)
+    queue = choose_next(located, sure, strategy=strategy, n=n, seed=int(random.integers(2**31)))
+    return queue.order[:n]
+
+
+def _next_batch(plan: Plan, n_labels: int, n_tasks: int, usd: float) -> int:
+    """How many are labeled next; 0 when labels, money or tasks are at their end."""
+    n = max(plan.batch, int(plan.growth * n_labels))
+    if plan.max_labels is not None:
+        n = min(n, plan.max_labels - n_labels)
+    if plan.budget_usd is not None and plan.usd_per_label > 0:
+        n = min(n, int((plan.budget_usd - usd) / plan.usd_per_label + 1e-9))
+    return max(0, min(n, n_tasks - n_labels))

@@ -1,0 +1,150 @@
+"""Simulation: what is spent, what is measured, and what may not be claimed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from backend.domain.questions import Kind, Question, decisions
+from backend.domain.simulation import (
+    Curve,
+    LabeledTasks,
+    LlmUse,
+    Plan,
+    Point,
+    Stage,
+    band,
+    costs,
+    full_accuracy,
+    mean_curve,
+    replay,
+    rounds,
+    split,
+    stage_of,
+)
+from backend.domain.simulation.curves import reached
+from backend.domain.votes import VoteMatrix
+
+QUESTION = Question("topic", "text", Kind.CHOICES, ("tea", "rain"))
+(DECISION,) = decisions(QUESTION)
+WORDS = (("kettle", "leaf", "cup", "milk"), ("cloud", "storm", "wet", "drops"))
+N = 160
+
+
+def planted(llm_right: float = 0.9) -> LabeledTasks:
+    """Tasks whose words tell the class, a rule that is right where it votes, and an LLM with errors."""
+    random = np.random.default_rng(5)
+    truth = random.integers(0, 2, N)
+    texts = [" ".join([*random.choice(WORDS[label], 3), f"word{random.integers(40)}"]) for label in truth]
+    rule = np.where(random.random(N) < 0.3, truth, -1).astype(np.int16)[:, None]
+    llm = np.where(random.random(N) < llm_right, truth, 1 - truth).astype(np.int16)[:, None]
+    return LabeledTasks(
+        questions=[QUESTION],
+        data=[{"text": text} for text in texts],
+        votes={DECISION.key: VoteMatrix(DECISION, ("rule",), rule)},
+        answers={DECISION.key: VoteMatrix(DECISION, ("llm",), llm)},
+        truth={DECISION.key: truth},
+        given={DECISION.key: truth},
+    )
+
+
+def ready(tasks: LabeledTasks) -> Stage:
+    return stage_of(*split(tasks, 0.3, 0))
+
+
+def curve(accuracies: Sequence[float], full: float = 1.0, seed: int = 0) -> Curve:
+    points = [Point(10 * place, 0, 3.0 * place, accuracy) for place, accuracy in enumerate(accuracies)]
+    return Curve("auto", seed, points, full)
+
+
+def test_what_labels_cost_and_how_many_there_are() -> None:
+    points = list(replay(ready(planted()), Plan("auto", batch=20, growth=0, usd_per_label=0.5, max_labels=25), seed=1))
+    assert [point.n_labels for point in points] == [0, 20, 25]
+    assert [point.usd for point in points] == [0.0, 10.0, 12.5]
+    assert points[-1].accuracy > 0.9
+
+
+def test_money_ends_a_run_before_it_is_overspent() -> None:
+    points = list(replay(ready(planted()), Plan("auto", usd_per_label=0.3, budget_usd=4.0), seed=1))
+    assert points[-1].usd <= 4.0
+    assert points[-1].n_labels == 13
+
+
+def test_the_same_seed_gives_the_same_curve_and_progress_is_known_before() -> None:
+    stage, plan = ready(planted()), Plan("auto", max_labels=10)
+    first, second = list(replay(stage, plan, seed=3)), list(replay(stage, plan, seed=3))
+    assert first == second
+    assert len(first) == rounds(plan, len(stage.pool.data))
+
+
+def test_held_out_labels_are_only_measured_on() -> None:
+    stage, plan = ready(planted()), Plan("auto", max_labels=10)
+    swapped = replace(stage.test, truth={key: 1 - known for key, known in stage.test.truth.items()})
+    ours = [point.accuracy for point in replay(stage, plan, seed=0)]
+    theirs = [point.accuracy for point in replay(replace(stage, test=swapped), plan, seed=0) if point.n_labels]
+    assert theirs == pytest.approx([1 - accuracy for accuracy in ours[1:]])
+
+
+def test_by_hand_nothing_is_known_before_the_first_label() -> None:
+    stage = ready(planted())
+    by_hand = next(replay(stage, Plan("manual", manual=True), seed=0))
+    with_rules = next(replay(stage, Plan("auto"), seed=0))
+    assert by_hand.accuracy == 0.0
+    assert with_rules.accuracy > 0.3
+
+
+def test_an_llm_votes_once_people_agree_with_it_and_all_its_answers_are_paid_for() -> None:
+    stage = ready(planted())
+    plan = Plan("random", "random", batch=40, max_labels=60, usd_per_label=1.0, llms=[LlmUse("llm", 0.01)])
+    points = list(replay(stage, plan, seed=0))
+    asked = {point.n_labels: point.n_answers for point in points}
+    assert asked[40] == 40
+    assert asked[60] == N, "all tasks, the held-out ones too"
+    assert points[-1].usd == pytest.approx(60 + 0.01 * N)
+
+
+def test_an_llm_that_guesses_is_asked_about_its_sample_only() -> None:
+    stage = ready(planted(llm_right=0.5))
+    plan = Plan("random", "random", batch=60, usd_per_label=1.0, llms=[LlmUse("llm", 0.01)])
+    points = list(replay(stage, plan, seed=0))
+    assert points[-1].n_labels == len(stage.pool.data)
+    assert points[-1].n_answers == 100
+
+
+def test_a_share_of_the_tasks_is_asked_about() -> None:
+    plan = Plan("random", "random", batch=60, max_labels=70, llms=[LlmUse("llm", 0.01, share=0.5)])
+    points = list(replay(ready(planted()), plan, seed=0))
+    assert points[-1].n_answers == 60 + round(0.5 * (N - 60))
+
+
+def test_full_accuracy_is_that_of_all_labels() -> None:
+    assert full_accuracy(ready(planted()), Plan("auto", llms=[LlmUse("llm", 0.0)]), seed=0) > 0.95
+
+
+def test_a_lucky_point_does_not_count_as_reached() -> None:
+    assert reached(curve([0.0, 0.96, 0.9, 0.95, 0.97]).points, 0.95) == Point(30, 0, 9.0, 0.95)
+    assert reached(curve([0.0, 0.5, 0.6, 0.95]).points, 0.95) == Point(30, 0, 9.0, 0.95)
+
+
+def test_rules_that_are_good_enough_alone_still_cost_a_first_batch() -> None:
+    (cost,) = costs([curve([0.99, 0.99, 0.99])], [0.95])
+    assert (cost.labels.middle, cost.usd.middle) == (10, 3.0)
+
+
+def test_never_reached_is_said_and_not_extrapolated() -> None:
+    curves = [curve([0, 0.95, 0.96], seed=0), curve([0, 0.9, 0.94], seed=1), curve([0, 0.1, 0.2], seed=2)]
+    (cost,) = costs(curves, [0.95])
+    assert (cost.labels.middle, cost.labels.low, cost.labels.high) == (None, 10, None)
+    assert (cost.labels.n_reached, cost.labels.n_runs) == (1, 3)
+
+
+def test_bands_are_medians_with_the_lowest_and_highest() -> None:
+    found = band([30.0, 10.0, 20.0, 60.0])
+    assert (found.low, found.middle, found.high) == (10, 25, 60)
+
+
+def test_the_mean_curve_has_only_what_all_runs_have() -> None:
+    points = mean_curve([curve([0.2, 0.6, 0.8]), curve([0.4, 0.8], seed=1)])
+    assert [(point.n_labels, point.n_runs) for point in points] == [(0, 2), (10, 2)]
+    assert [points[1].low, points[1].accuracy, points[1].high] == pytest.approx([0.6, 0.7, 0.8])
