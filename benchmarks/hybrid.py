@@ -194,9 +194,7 @@ def main() -> None:
         }
         for name, futures in runs.items():
             results[name] = [curve for future in futures for curve in future.result()]
-    if not results:
-        return
-    print("\n".join(table(results)))
+            print("\n".join(table(results)), flush=True)
     if arguments.json is not None:
         seconds = time.perf_counter() - started
         rows = [asdict(row) for name, curves in results.items() for row in rows_of(name, curves, seconds)]
