@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         default=Strategy.AUTO,
         validation_alias="QUERY_STRATEGY",
         description="auto, least_confidence, margin, entropy, vote_entropy, consensus_entropy, disagreement, "
-        "expected_error, density, representative or random: how the next tasks are chosen.",
+        "expected_error, density, variance, representative or random: how the next tasks are chosen.",
     )
     train_timeout_s: int = Field(
         default=3600,

@@ -1,12 +1,15 @@
 """Which task next: labels to 95 % of what all labels of the pool give, ours (`auto`) against random and peers.
 
 uv run python -m benchmarks.active_learning [--data DIR] [--json FILE] [--seeds N] [--sets NAME ...]
-    [--methods NAME ...] [--max-labels N] [--record FILE]
+    [--methods NAME ...] [--max-labels N] [--batch N] [--record FILE]
 
 On every folder `al_*` and `ws_*` of DIR with text, people label ten tasks at a time, chosen by each method from a pool
 of at most 5,000. After each batch the same classifier (`train_classifier`, its default recipe, human labels only)
 learns from the same features, so methods differ in nothing but their choice. Ours begins with no labels, by its own
-cold start. Peers begin with ten random tasks, drawn anew until two classes are among them.
+cold start. "Without rules" it sees no more than the peers do, otherwise also what rules vote. "Rules teach too" is
+another comparison: the classifier learns from the rules' votes and answers together with them, as in the product.
+Peers begin with a random batch, drawn anew until two classes are in it. With each seed another tenth of the pool is
+left out, so that methods that draw nothing have a band, too.
 
 The figure: labels at which the mean over five checkpoints reaches 95 % of the accuracy with all labels of the pool, and
 stays there for five more, interpolated; the mean over seeds. Accuracy is micro-F1 where answers are sets of labels;
@@ -21,9 +24,10 @@ uncertainty and margin do. For sets of labels: modAL's average confidence, small
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +44,12 @@ from backend.domain.priorities import Evidence, Strategy, choose_next
 from backend.domain.suggestions import confidences
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report
+from benchmarks.learning_curves import METRICS, NO_RULES, RANDOM, SHARE, WHOLE, crossing, figures, summaries
 from benchmarks.learning_sets import TextSet, folders, load
 
-BATCH = 10
-SHARE = 0.95
-WINDOW = 5
 MAX_LABELS = 3_000
-RANDOM = "random"
 UNCERTAINTY, MARGIN, RANKED = "modAL uncertainty", "modAL margin", "modAL ranked batch"
-METRICS = ("accuracy", "macro_f1")
-METHODS = (RANDOM, UNCERTAINTY, MARGIN, RANKED, *SMALL_TEXT, OURS)
+METHODS = (RANDOM, UNCERTAINTY, MARGIN, RANKED, *SMALL_TEXT, NO_RULES, OURS, WHOLE)
 
 Proba = list[NDArray[np.float64]]
 
@@ -66,6 +66,7 @@ class State:
     labeled: NDArray[np.int64]
     proba: Proba
     seed: int
+    batch: int
 
     @property
     def gold(self) -> list[NDArray[np.int64]]:
@@ -74,15 +75,21 @@ class State:
         gold[self.labeled] = self.item.truth[self.labeled]
         return list(gold.T)
 
-    @property
+    @cached_property
     def open_rows(self) -> NDArray[np.int64]:
         """Rows that may be chosen."""
-        return np.setdiff1d(np.arange(self.item.n_pool), self.labeled)
+        return np.setdiff1d(offered(self.item, self.seed), self.labeled)
 
     @property
     def random(self) -> np.random.Generator:
         """Another one for each batch of each seed."""
         return np.random.default_rng([self.seed, self.labeled.size])
+
+
+def offered(item: TextSet, seed: int) -> NDArray[np.int64]:
+    """Rows of the pool that a seed may choose from."""
+    n = item.n_pool
+    return np.sort(np.random.default_rng([seed, 1]).permutation(n)[: n - n // 10])
 
 
 Choose = Callable[[State], NDArray[np.int64]]
@@ -118,7 +125,7 @@ def flat(state: State) -> NDArray[np.float64]:
 
 def choose_random(state: State) -> NDArray[np.int64]:
     """Any."""
-    return state.random.choice(state.open_rows, min(BATCH, state.open_rows.size), replace=False)
+    return state.random.choice(state.open_rows, min(state.batch, state.open_rows.size), replace=False)
 
 
 def modal(query: Callable[..., Any]) -> Choose:
@@ -126,7 +133,7 @@ def modal(query: Callable[..., Any]) -> Choose:
 
     def choose_rows(state: State) -> NDArray[np.int64]:
         shuffled = state.random.permutation(state.open_rows.size)
-        places, *_ = query(_Pool(flat(state)[shuffled]), shuffled, n_instances=BATCH)
+        places, *_ = query(_Pool(flat(state)[shuffled]), shuffled, n_instances=state.batch)
         return np.asarray(state.open_rows[shuffled[places]])
 
     return choose_rows
@@ -137,19 +144,19 @@ def modal_ranked(state: State) -> NDArray[np.int64]:
     doubt = classifier_uncertainty(_Pool(flat(state)), None)
     learner = _Ranked(state.item.where[state.labeled])
     open_rows = state.open_rows
-    places, *_ = ranked_batch(learner, state.item.where[open_rows], doubt, BATCH, "euclidean", None)
+    places, *_ = ranked_batch(learner, state.item.where[open_rows], doubt, state.batch, "euclidean", None)
     return np.asarray(open_rows[places])
 
 
-def ours(strategy: str = Strategy.AUTO) -> Choose:
-    """`choose_next`, as the product calls it, with the common classifier in place of its own."""
+def ours(strategy: str = Strategy.AUTO, *, rules: bool = True) -> Choose:
+    """`choose_next`, as the product calls it, with the classifier of the run in place of its own."""
 
     def choose_rows(state: State) -> NDArray[np.int64]:
         item, gold = state.item, state.gold
         keys = [decision.key for decision in item.decisions]
         classifier = dict(zip(keys, state.proba, strict=True))
         voted = {
-            key: label_model(item, key, known)[0] if item.votes[key].votes.shape[1] else np.full(one.shape, np.nan)
+            key: voted_by_rules(item, key, known)[0] if rules else np.full(one.shape, np.nan)
             for key, known, one in zip(keys, gold, state.proba, strict=True)
         }
         posteriors = {key: Pool().combine(voted[key], classifier[key]) for key in keys}
@@ -160,90 +167,113 @@ def ours(strategy: str = Strategy.AUTO) -> Choose:
             classifier=classifier,
             votes=item.votes,
             gold=dict(zip(keys, gold, strict=True)),
-            is_open=gold[0] < 0,
+            is_open=np.isin(np.arange(item.n_pool), state.open_rows),
             features=item.features,
         )
         # They don't change, and finding them takes longer than all the rest.
-        vars(evidence)["where"] = item.where
+        vars(evidence).update(space=item.space, where=item.where)
         confidence = np.nan_to_num(confidences(item.question, posteriors))
         seed = int(state.random.integers(2**31))
-        return choose_next(evidence, confidence, strategy=strategy, n=BATCH, seed=seed).order[:BATCH]
+        return choose_next(evidence, confidence, strategy=strategy, n=state.batch, seed=seed).order[: state.batch]
 
     return choose_rows
 
 
-def label_model(item: TextSet, key: str, gold: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What rules say, weighed by a label model that knows the labels so far: of the pool, and of the test rows."""
+def unknown(n: int, n_classes: int) -> NDArray[np.float64]:
+    """What is said where nothing is known."""
+    return np.full((n, n_classes), np.nan)
+
+
+def voted_by_rules(item: TextSet, key: str, gold: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What rules say, weighed by a label model that knows the labels so far: of the pool and the test rows, (n, k)."""
     votes, n_classes = item.votes[key].votes, len(item.votes[key].decision.classes)
+    if not votes.shape[1]:
+        return unknown(item.n_pool, n_classes), unknown(len(item.test_truth), n_classes)
     model = choose(votes, n_classes, gold, seed=0).method().fit(votes, n_classes, gold)
     return model.predict_proba(votes), model.predict_proba(item.test_votes[key].votes)
 
 
-def learn(item: TextSet, labeled: NDArray[np.int64], seed: int) -> list[Classifier | None]:
-    """The common classifier of each decision; None where too little is known."""
+@dataclass(frozen=True)
+class Models:
+    """What was learned: a classifier of each decision, None where too little is known; what rules say of test rows."""
+
+    classifiers: list[Classifier | None]
+    voted: Proba
+
+
+def learn(item: TextSet, labeled: NDArray[np.int64], seed: int, *, rules: bool = False) -> Models:
+    """Learn from the labels of some rows; with `rules`, from what rules say of the others, too."""
     gold = np.full_like(item.truth, -1)
     gold[labeled] = item.truth[labeled]
-    found = []
+    found, voted = [], []
     for decision, known in zip(item.decisions, gold.T, strict=True):
         k = len(decision.classes)
-        found.append(train_classifier(item.features, known, np.full((len(known), k), np.nan), k, seed=seed))
+        weak = unknown(len(known), k)
+        if rules:
+            weak, of_test = voted_by_rules(item, decision.key, known)
+            voted.append(of_test)
+            weak[np.isin(np.arange(item.n_pool), offered(item, seed), invert=True)] = np.nan
+        found.append(train_classifier(item.features, known, weak, k, seed=seed))
+    return Models(found, voted)
+
+
+def said(item: TextSet, models: Models, *, test: bool) -> Proba:
+    """What classifiers say of the pool, or they and the rules of the test rows; the same of all classes without any."""
+    features = item.test_features if test else item.features
+    found: Proba = []
+    for place, (decision, model) in enumerate(zip(item.decisions, models.classifiers, strict=True)):
+        proba = unknown(features.shape[0], len(decision.classes)) if model is None else model.predict_proba(features)
+        if test and models.voted:
+            proba = Pool().combine(models.voted[place], proba)
+        found.append(np.where(np.isfinite(proba), proba, 1 / len(decision.classes)))
     return found
 
 
-def said(item: TextSet, models: Sequence[Classifier | None], *, test: bool) -> Proba:
-    """What classifiers say of the pool or of the test rows; the same of all classes where there is none."""
-    features = item.test_features if test else item.features
-    return [
-        np.full((features.shape[0], len(decision.classes)), 1 / len(decision.classes))
-        if model is None
-        else model.predict_proba(features)
-        for decision, model in zip(item.decisions, models, strict=True)
-    ]
-
-
-def checkpoints(n_pool: int, max_labels: int) -> list[int]:
-    """Numbers of labels after which a curve is measured: each batch up to 200, then in steps of about 5 %."""
-    found, last = [], min(n_pool, max_labels)
-    n = BATCH
+def checkpoints(last: int, batch: int) -> list[int]:
+    """Numbers of labels after which a curve is measured: after each batch at first, then in steps of about 5 %."""
+    found: list[int] = []
+    n = batch
     while n < last:
         found.append(n)
-        n += max(1, round(n / 20 / BATCH)) * BATCH
+        n += max(1, round(n / 20 / batch)) * batch
     return [*found, last]
 
 
-def first_batch(item: TextSet, seed: int) -> NDArray[np.int64]:
+def first_batch(item: TextSet, seed: int, batch: int) -> NDArray[np.int64]:
     """A peer's: random, drawn anew until two classes are among them."""
     random = np.random.default_rng(seed)
     while True:
-        rows = random.choice(item.n_pool, BATCH, replace=False)
+        rows = random.choice(offered(item, seed), batch, replace=False)
         if item.question.multiple or np.unique(item.truth[rows]).size > 1:
             return rows
 
 
 def curve(
-    item: TextSet, method: str, choose_rows: Choose, seed: int, max_labels: int, full: Mapping[str, float]
+    item: TextSet, method: str, choose_rows: Choose, seed: int, max_labels: int, batch: int, full: Mapping[str, float]
 ) -> list[dict[str, float]]:
     """Accuracy and macro-F1 at the checkpoints, until both have stayed above their targets."""
-    measured_at = set(checkpoints(item.n_pool, max_labels))
-    labeled = np.zeros(0, dtype=np.int64) if method.startswith(OURS) else first_batch(item, seed)
-    models: list[Classifier | None] = [None] * len(item.decisions)
+    last = min(offered(item, seed).size, max_labels)
+    measured_at = set(checkpoints(last, batch))
+    labeled = np.zeros(0, dtype=np.int64) if method.startswith(OURS) else first_batch(item, seed, batch)
+    models = Models([None] * len(item.decisions), [])
     points: list[dict[str, float]] = []
     while True:
         n = labeled.size
         if n and (n in measured_at or needs_classifier(method)):
-            models = learn(item, labeled, seed)
+            models = learn(item, labeled, seed, rules=method == WHOLE)
         if n in measured_at:
             points.append({"n": float(n)} | item.scores(said(item, models, test=True)))
             if all(crossing(points, metric, SHARE * full[metric]) is not None for metric in METRICS):
                 return points
-        if n >= min(item.n_pool, max_labels):
+        if n >= last:
             return points
         proba = said(item, models, test=False) if needs_classifier(method) else []
         if method.startswith(OURS):
             proba = [
-                np.full_like(one, np.nan) if model is None else one for one, model in zip(proba, models, strict=True)
+                np.full_like(one, np.nan) if model is None else one
+                for one, model in zip(proba, models.classifiers, strict=True)
             ]
-        labeled = np.concatenate([labeled, choose_rows(State(item, labeled, proba, seed))[: item.n_pool - n]])
+        labeled = np.concatenate([labeled, choose_rows(State(item, labeled, proba, seed, batch))[: last - n]])
 
 
 def needs_classifier(method: str) -> bool:
@@ -251,29 +281,12 @@ def needs_classifier(method: str) -> bool:
     return method not in (RANDOM, *(name for name, needs in SMALL_TEXT.items() if not needs))
 
 
-def crossing(points: Sequence[Mapping[str, float]], metric: str, target: float) -> float | None:
-    """Labels at which the mean over `WINDOW` checkpoints reaches the target for `WINDOW` in a row; None if never."""
-    values = np.array([point[metric] for point in points])
-    labels = np.array([point["n"] for point in points])
-    if values.size < WINDOW:
-        return None
-    # Complete windows only, each at its middle checkpoint.
-    smooth = np.convolve(values, np.full(WINDOW, 1 / WINDOW), mode="valid")
-    labels = labels[WINDOW // 2 : WINDOW // 2 + smooth.size]
-    for place in range(smooth.size - WINDOW + 1):
-        if (smooth[place : place + WINDOW] >= target).all():
-            if place == 0:
-                return float(labels[0])
-            before, after = smooth[place - 1], smooth[place]
-            part = (target - before) / (after - before)
-            return float(labels[place - 1] + part * (labels[place] - labels[place - 1]))
-    return None
-
-
 def methods(names: Sequence[str], item: TextSet, peer: SmallText | None) -> dict[str, Choose]:
     """What can be measured on a set."""
     multiple = item.question.multiple
     found: dict[str, Choose] = {RANDOM: choose_random, OURS: ours()}
+    if next(iter(item.votes.values())).votes.shape[1]:
+        found |= {NO_RULES: ours(rules=False), WHOLE: ours()}
     if multiple:
         found[UNCERTAINTY] = modal(avg_confidence)
     else:
@@ -289,62 +302,9 @@ def _small_text(peer: SmallText, name: str) -> Choose:
     def choose_rows(state: State) -> NDArray[np.int64]:
         proba = flat(state) if state.proba else np.zeros((state.open_rows.size, 1))
         item, seed = state.item, int(state.random.integers(2**31))
-        return peer.query(name, proba, item.where, state.open_rows, state.labeled, item.truth, BATCH, seed)
+        return peer.query(name, proba, item.where, state.open_rows, state.labeled, item.truth, state.batch, seed)
 
     return choose_rows
-
-
-def summaries(rows: Sequence[Row]) -> Iterator[Row]:
-    """Each method's labels as a part of random's, and ours as a part of the best peers'."""
-    for metric in METRICS:
-        means: dict[str, dict[str, float]] = {}
-        for row in rows:
-            if row.metric == f"labels to {SHARE:.0%} of {metric}":
-                means.setdefault(row.method, {})[row.set] = row.value
-        chance = means.get(RANDOM, {})
-        ratios = {
-            method: {name: value / chance[name] for name, value in by_set.items() if name in chance}
-            for method, by_set in means.items()
-        }
-        for method, by_set in ratios.items():
-            for name, value in by_set.items():
-                yield Row(name, method, f"{metric}: labels / random's", value, 0.0)
-        for method, by_set in ratios.items():
-            if by_set:
-                yield Row(f"geometric mean ({len(by_set)})", method, f"{metric}: labels / random's", mean_of(by_set), 0)
-        yield from _against_peers(ratios, metric)
-
-
-def _against_peers(ratios: Mapping[str, Mapping[str, float]], metric: str) -> Iterator[Row]:
-    mine = ratios.get(OURS, {})
-    peers = {method: by_set for method, by_set in ratios.items() if not method.startswith(OURS) and method != RANDOM}
-    for method, by_set in peers.items():
-        common = {name: mine[name] / value for name, value in by_set.items() if name in mine}
-        if common:
-            yield Row(f"geometric mean ({len(common)})", OURS, f"{metric}: labels / {method}'s", mean_of(common), 0.0)
-    best = {name: min((by[name] for by in peers.values() if name in by), default=np.nan) for name in mine}
-    common = {name: mine[name] / value for name, value in best.items() if np.isfinite(value)}
-    if common:
-        metric = f"{metric}: labels / best peer's of each set"
-        yield Row(f"geometric mean ({len(common)})", OURS, metric, mean_of(common), 0.0)
-
-
-def mean_of(by_set: Mapping[str, float]) -> float:
-    """Geometric mean."""
-    return float(np.exp(np.mean(np.log(list(by_set.values())))))
-
-
-def figures(name: str, method: str, runs: Sequence[Mapping[str, Any]], full: Mapping[str, float]) -> Iterator[Row]:
-    """Means and standard deviations over the seeds of one method."""
-    seconds = float(np.mean([run["seconds"] for run in runs]))
-    for metric in METRICS:
-        found = [crossing(run["points"], metric, SHARE * full[metric]) for run in runs]
-        labels = [run["points"][-1]["n"] if value is None else value for value, run in zip(found, runs, strict=True)]
-        what = f"labels to {SHARE:.0%} of {metric}"
-        yield Row(name, method, what, float(np.mean(labels)), seconds)
-        yield Row(name, method, f"{what}: sd", float(np.std(labels, ddof=1)) if len(labels) > 1 else 0.0, seconds)
-        if None in found:
-            yield Row(name, method, f"{what}: seeds that never did", float(found.count(None)), seconds)
 
 
 def main() -> None:
@@ -356,6 +316,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=[], help="names of folders; all when left out")
     parser.add_argument("--methods", nargs="*", default=METHODS, help="; ".join(METHODS))
     parser.add_argument("--max-labels", type=int, default=MAX_LABELS, help="where a curve ends at the latest")
+    parser.add_argument("--batch", type=int, default=10, help="labels between two trainings")
     parser.add_argument("--record", type=Path, help="curves as JSON lines: read, and added to as they come")
     arguments = parser.parse_args()
     found = folders(arguments.data, arguments.sets)
@@ -379,7 +340,7 @@ def measure(item: TextSet, arguments: argparse.Namespace, peer: SmallText | None
     if arguments.record is not None and arguments.record.exists():
         for line in arguments.record.read_text().splitlines():
             run = json.loads(line)
-            if run["set"] == item.name and run["max_labels"] == arguments.max_labels:
+            if (run["set"], run["max_labels"], run["batch"]) == (item.name, arguments.max_labels, arguments.batch):
                 known[run["method"], run["seed"]] = run
     for method, choose_rows in methods(arguments.methods, item, peer).items():
         runs = []
@@ -387,8 +348,9 @@ def measure(item: TextSet, arguments: argparse.Namespace, peer: SmallText | None
             run = known.get((method, seed))
             if run is None:
                 started = time.perf_counter()
-                points = curve(item, method, choose_rows, seed, arguments.max_labels, full)
+                points = curve(item, method, choose_rows, seed, arguments.max_labels, arguments.batch, full)
                 run = {"set": item.name, "method": method, "seed": seed, "max_labels": arguments.max_labels}
+                run["batch"] = arguments.batch
                 run |= {"seconds": time.perf_counter() - started, "points": points}
                 if arguments.record is not None:
                     with arguments.record.open("a") as file:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import f1_score
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.priorities.geometry import places
+from backend.domain.priorities.geometry import coordinates, places
 from backend.domain.questions import Decision, Kind, Question, decisions
 from backend.domain.votes import VoteMatrix
 
@@ -27,7 +27,7 @@ class TextSet:
     """A labeled project to replay.
 
     truth, test_truth: int64 (n, number of decisions), class index. votes, test_votes: of labeling functions, by
-    `Decision.key`; no columns where there are none. where: see `places`.
+    `Decision.key`; no columns where there are none. space, where: see `coordinates` and `places`.
     """
 
     name: str
@@ -35,6 +35,7 @@ class TextSet:
     features: csr_matrix
     truth: NDArray[np.int64]
     votes: Mapping[str, VoteMatrix]
+    space: NDArray[np.float32]
     where: NDArray[np.float32]
     test_features: csr_matrix
     test_truth: NDArray[np.int64]
@@ -95,6 +96,7 @@ def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
     data = [{"text": row["text"]} for row in rows]
     extractor = FeatureExtractor().fit([data[row] for row in train])
     features = extractor.transform([data[row] for row in train])
+    space = coordinates(features, seed=0)
     matrices = [
         {
             item.key: VoteMatrix(item, tuple(f"rule {column}" for column in range(votes.shape[1])), votes[part])
@@ -108,7 +110,8 @@ def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
         features=features,
         truth=truth[train],
         votes=matrices[0],
-        where=places(features, seed=0),
+        space=space,
+        where=places(space),
         test_features=extractor.transform([data[row] for row in rest]),
         test_truth=truth[rest],
         test_votes=matrices[1],
