@@ -36,7 +36,7 @@ class SmallText:
         packages = [word for package in PACKAGES for word in ("--with", package)]
         command = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages]
         self._process = subprocess.Popen(
-            [*command, "python", "-m", "benchmarks.active_learning_peers"],
+            [*command, "python", "-W", "ignore", "-m", "benchmarks.active_learning_peers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
