@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         default=Strategy.AUTO,
         validation_alias="QUERY_STRATEGY",
         description="auto, least_confidence, margin, entropy, vote_entropy, consensus_entropy, disagreement, "
-        "expected_error, density, representative or random: how the next tasks are chosen.",
+        "expected_error, density, variance, representative or random: how the next tasks are chosen.",
     )
     label_smoothing: float = Field(
         default=0.0,

@@ -29,7 +29,8 @@ def mean_shares(history: list[Round]) -> dict[str, float]:
 
 
 def test_nothing_measured_changes_nothing() -> None:
-    assert shares([], ARMS, seed=3) == pytest.approx({"margin": 0.45, "representative": 0.45, "random": 0.1})
+    each = (1 - RANDOM_SHARE) / 2
+    assert shares([], ARMS, seed=3) == pytest.approx({"margin": each, "representative": each, "random": RANDOM_SHARE})
     assert shares(rounds(1, {"margin": 5.0}, 0.0), ARMS, seed=3) == shares([], ARMS, seed=3)
 
 

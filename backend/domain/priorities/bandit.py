@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from backend.domain.posterior import SMALLEST, is_known
 from backend.domain.priorities.strategy import Strategy
 
-PRIOR_SHARES: Mapping[str, float] = {Strategy.MARGIN: 0.8, Strategy.REPRESENTATIVE: 0.2}
-"""What the strategies get before anything was measured."""
-RANDOM_SHARE = 0.1
+COLD_SHARES: Mapping[str, float] = {Strategy.REPRESENTATIVE: 0.5, Strategy.VARIANCE: 0.5}
+"""What the strategies get while classes lack labels."""
+PRIOR_SHARES: Mapping[str, float] = {Strategy.VARIANCE: 0.8, Strategy.MARGIN: 0.2}
+"""What they get then, before anything was measured."""
+RANDOM_SHARE = 0.05
 """Of all tasks, chosen at random whatever was measured: it shows where the strategies go wrong all together."""
 DRAWS = 12
 """Draws from what is believed of the strategies. Few, so that shares differ from version to version, which is what

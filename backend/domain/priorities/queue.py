@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 
-from backend.domain.priorities.bandit import PRIOR_SHARES, RANDOM_SHARE, Round, shares
+from backend.domain.priorities.bandit import COLD_SHARES, PRIOR_SHARES, RANDOM_SHARE, Round, shares
 from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, counts, is_cold, labels_of, rare_labels
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error
-from backend.domain.priorities.geometry import clusters, near_duplicates, places, representatives, spread
+from backend.domain.priorities.geometry import clusters, coordinates, near_duplicates, places, representatives, spread
 from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import combined, descending, uncertainty
+from backend.domain.priorities.variance import information, variance_reduction
 from backend.domain.questions import Question, decisions
 from backend.domain.votes import VoteMatrix
 
@@ -45,6 +46,7 @@ REASONS: Mapping[str, str] = {
     Strategy.DISAGREEMENT: "rules and classifier disagree",
     Strategy.EXPECTED_ERROR: "its label is expected to save most errors",
     Strategy.DENSITY: "unsure, and many others are like it",
+    Strategy.VARIANCE: "unsure, and its label makes many others surer",
     Strategy.REPRESENTATIVE: "unlike anything labeled so far",
     Strategy.RANDOM: "random arm",
 }
@@ -82,9 +84,14 @@ class Evidence:
         return np.flatnonzero(known)
 
     @cached_property
+    def space(self) -> NDArray[np.float32]:
+        """What tasks lie in, see `coordinates`. The same in each version, as long as the features are."""
+        return coordinates(self.features, seed=0)
+
+    @cached_property
     def where(self) -> NDArray[np.float32]:
-        """Where tasks lie, see `places`. The same in each version, as long as the features are."""
-        return places(self.features, seed=0)
+        """Where tasks lie, see `places`."""
+        return places(self.space)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +182,8 @@ def _arms(evidence: Evidence, strategy: Strategy, n: int, seed: int, history: Se
     if strategy is not Strategy.AUTO:
         return [_propose(evidence, strategy, 1.0, n * SPARE, seed)]
     if is_cold(evidence.questions, evidence.gold):
-        given = {str(Strategy.REPRESENTATIVE): 1 - RANDOM_SHARE, str(Strategy.RANDOM): RANDOM_SHARE}
+        given = {name: share * (1 - RANDOM_SHARE) for name, share in COLD_SHARES.items()}
+        given[Strategy.RANDOM] = RANDOM_SHARE
     else:
         given = shares(history, PRIOR_SHARES, seed=seed)
     arms = [
@@ -204,6 +212,11 @@ def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int)
             seed=seed,
         )
         return _Arm(strategy, share, chosen, _why_representative(evidence, labels, chosen, wanted))
+    if strategy == Strategy.VARIANCE:
+        told = np.mean([information(posterior) for posterior in evidence.posteriors.values()], axis=0)
+        doubt = _measured(evidence, Strategy.MARGIN)
+        chosen = variance_reduction(evidence.space, told, doubt, rows, evidence.labeled, n=n, seed=seed)
+        return _Arm(strategy, share, chosen, [REASONS[strategy]] * len(chosen))
     utility = _utility(evidence, strategy, seed)
     # Equal ones (tasks with the same votes) by their margin.
     doubt = _measured(evidence, Strategy.MARGIN)

@@ -20,8 +20,10 @@ class Strategy(StrEnum):
     EXPECTED_ERROR = "expected_error"
     DENSITY = "density"
     """Information density: uncertainty, times how much a task is like the others."""
+    VARIANCE = "variance"
+    """Expected variance reduction: unsure, and its label makes many others surer."""
     REPRESENTATIVE = "representative"
-    """k-means++ on the features. What `auto` begins with."""
+    """k-means++ on the features, classes with few labels first."""
     RANDOM = "random"
 
 

@@ -13,7 +13,7 @@ from backend.domain.metrics import is_right
 from backend.domain.model import Features, ProjectModel, Trained, train
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities import Evidence, Strategy, choose_next
-from backend.domain.priorities.geometry import places
+from backend.domain.priorities.geometry import coordinates
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.llms import Desk, contradiction
 from backend.domain.simulation.records import Gold, LabeledTasks, Plan, Point
@@ -28,15 +28,15 @@ CHOICE_S = 2.0
 class Stage:
     """A pool to label from and held-out tasks to measure on, with what is the same in all runs on them.
 
-    features: of the pool, which alone they are learned from; test_features: (n_test, d) of the held-out tasks. where:
-    float32, where the pool's tasks lie, see `places`.
+    features: of the pool, which alone they are learned from; test_features: (n_test, d) of the held-out tasks. space:
+    float32, the space that they lie in, see `coordinates`.
     """
 
     pool: LabeledTasks
     test: LabeledTasks
     features: Features
     test_features: csr_matrix
-    where: NDArray[np.float32]
+    space: NDArray[np.float32]
 
     def without_votes(self) -> "Stage":
         """The same tasks without rules and LLMs."""
@@ -47,7 +47,7 @@ def stage_of(pool: LabeledTasks, test: LabeledTasks) -> Stage:
     """Prepare a pool and held-out tasks; takes seconds for thousands of texts."""
     extractor = FeatureExtractor().fit(pool.data)
     features = Features(extractor, extractor.transform(pool.data))
-    return Stage(pool, test, features, extractor.transform(test.data), places(features.matrix, seed=0))
+    return Stage(pool, test, features, extractor.transform(test.data), coordinates(features.matrix, seed=0))
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class _Located(Evidence):
     located: NDArray[np.float32]
 
     @cached_property
-    def where(self) -> NDArray[np.float32]:
-        """Where tasks lie."""
+    def space(self) -> NDArray[np.float32]:
+        """What they lie in."""
         return self.located
 
 
@@ -171,7 +171,7 @@ def _choose(
 ) -> NDArray[np.int64]:
     """Rows of the tasks that are labeled next."""
     evidence = evidence_of(model, posteriors, votes, gold, is_open, stage.features.matrix)
-    located = _Located(**{name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}, located=stage.where)
+    located = _Located(**{name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}, located=stage.space)
     sure = confidence(stage.pool.questions, posteriors)
     queue = choose_next(located, sure, strategy=strategy, n=n, seed=int(random.integers(2**31)))
     return queue.order[:n]

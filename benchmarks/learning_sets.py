@@ -1,0 +1,143 @@
+"""Text sets with gold labels for `benchmarks.active_learning`: a pool to choose from, a test set, and rules' votes."""
+
+import gzip
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.metrics import f1_score
+
+from backend.domain.features import FeatureExtractor
+from backend.domain.priorities.geometry import coordinates, places
+from backend.domain.questions import Decision, Kind, Question, decisions
+from backend.domain.votes import VoteMatrix
+
+KINDS = ("al_*", "ws_*")
+POOL, TEST = 5_000, 3_000
+"""Rows kept at most, drawn at random: the same for all methods and seeds."""
+
+
+@dataclass(frozen=True)
+class TextSet:
+    """A labeled project to replay.
+
+    truth, test_truth: int64 (n, number of decisions), class index. votes, test_votes: of labeling functions, by
+    `Decision.key`; no columns where there are none. space, where: see `coordinates` and `places`.
+    """
+
+    name: str
+    question: Question
+    features: csr_matrix
+    truth: NDArray[np.int64]
+    votes: Mapping[str, VoteMatrix]
+    space: NDArray[np.float32]
+    where: NDArray[np.float32]
+    test_features: csr_matrix
+    test_truth: NDArray[np.int64]
+    test_votes: Mapping[str, VoteMatrix]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """One, or one for each label of a question with several answers."""
+        return decisions(self.question)
+
+    @property
+    def n_pool(self) -> int:
+        """Tasks to choose from."""
+        return len(self.truth)
+
+    def scores(self, proba: list[NDArray[np.float64]]) -> dict[str, float]:
+        """Accuracy (micro-F1 where an answer is a set of labels) and macro-F1 on the test set, 0..1.
+
+        Args:
+            proba: (n_test, k) of each decision.
+        """
+        chosen = np.column_stack([one.argmax(axis=1) for one in proba])
+        if self.question.multiple:
+            micro, macro = (
+                f1_score(self.test_truth, chosen, average=average, zero_division=0) for average in ("micro", "macro")
+            )
+            return {"accuracy": float(micro), "macro_f1": float(macro)}
+        right = chosen[:, 0] == self.test_truth[:, 0]
+        macro = f1_score(self.test_truth[:, 0], chosen[:, 0], average="macro", zero_division=0)
+        return {"accuracy": float(right.mean()), "macro_f1": float(macro)}
+
+
+def folders(data: Path, names: Iterable[str]) -> list[Path]:
+    """The folders with text and gold labels; those named, or all."""
+    found = sorted(path for kind in KINDS for path in data.glob(kind))
+    with_text = [path for path in found if (path / "data.jsonl.gz").exists() or (path / "texts.jsonl.gz").exists()]
+    chosen = set(names)
+    return [path for path in with_text if not chosen or path.name in chosen]
+
+
+def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
+    """Read a set. Validation rows go to the test rows, which are few on some sets; a set without splits is cut."""
+    path = next(path for name in ("data", "texts") if (path := folder / f"{name}.jsonl.gz").exists())
+    with gzip.open(path, "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    random = np.random.default_rng(0)
+    is_train = np.array([row["split"] == "train" for row in rows])
+    if not is_train.any():
+        is_train[random.permutation(len(rows))[: 2 * len(rows) // 3]] = True
+    drawn = [
+        np.sort(random.permutation(np.flatnonzero(split))[:size])
+        for split, size in ((is_train, pool), (~is_train, test))
+    ]
+    question = _question(rows)
+    truth = _truth(rows, question)
+    votes = _votes(folder, rows)
+    train, rest = drawn
+    data = [{"text": row["text"]} for row in rows]
+    extractor = FeatureExtractor().fit([data[row] for row in train])
+    features = extractor.transform([data[row] for row in train])
+    space = coordinates(features, seed=0)
+    matrices = [
+        {
+            item.key: VoteMatrix(item, tuple(f"rule {column}" for column in range(votes.shape[1])), votes[part])
+            for item in decisions(question)
+        }
+        for part in drawn
+    ]
+    return TextSet(
+        name=folder.name,
+        question=question,
+        features=features,
+        truth=truth[train],
+        votes=matrices[0],
+        space=space,
+        where=places(space),
+        test_features=extractor.transform([data[row] for row in rest]),
+        test_truth=truth[rest],
+        test_votes=matrices[1],
+    )
+
+
+def _question(rows: list[dict[str, Any]]) -> Question:
+    multiple = isinstance(rows[0]["label"], list)
+    names = {str(name) for row in rows for name in (row["label"] if multiple else [row["label"]])}
+    return Question("answer", "text", Kind.CHOICES, tuple(sorted(names)), multiple)
+
+
+def _truth(rows: list[dict[str, Any]], question: Question) -> NDArray[np.int64]:
+    places_ = {name: index for index, name in enumerate(question.labels)}
+    if not question.multiple:
+        return np.array([[places_[str(row["label"])]] for row in rows], dtype=np.int64)
+    truth = np.zeros((len(rows), len(places_)), dtype=np.int64)
+    for index, row in enumerate(rows):
+        truth[index, [places_[name] for name in row["label"]]] = 1
+    return truth
+
+
+def _votes(folder: Path, rows: list[dict[str, Any]]) -> NDArray[np.int16]:
+    """Votes of the rules in the order of the rows: (n_rows, n_sources), no columns without any."""
+    if not (folder / "votes.npz").exists():
+        return np.zeros((len(rows), 0), dtype=np.int16)
+    with np.load(folder / "votes.npz") as file:
+        of_splits = {name.removeprefix("L_"): file[name] for name in file.files if name.startswith("L_")}
+    return np.array([of_splits[row["split"]][row["i"]] for row in rows], dtype=np.int16)
