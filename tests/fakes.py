@@ -158,10 +158,10 @@ class FakeLabelStudio:
         fake = self._fake(project_id)
         if any(item.task_id not in fake.tasks for item in predictions):
             raise LabelStudioError("unknown task", 400)
-        # The bulk endpoint ignores clusters, and drops what doesn't validate.
+        # The bulk endpoint drops what doesn't validate.
         valid = self.acceptable(fake.info.label_config, predictions, questions)
         for item in valid:
-            self._store(fake, version, replace(item, cluster=None), questions)
+            self._store(fake, version, item, questions)
         return len(valid)
 
     def acceptable(

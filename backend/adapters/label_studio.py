@@ -93,7 +93,7 @@ class LabelStudioApi:
         return found
 
     def push_one(self, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
-        """Store one prediction, with its cluster (only this endpoint keeps it)."""
+        """Store one prediction."""
         self._call("POST", "api/predictions/", body=format_prediction(prediction, version, questions))
 
     def push_all(

@@ -244,15 +244,12 @@ def _value(question: Question, answer: Answer) -> int | list[str] | list[list[st
 
 def format_prediction(prediction: Prediction, version: str, questions: Sequence[Question]) -> dict[str, Any]:
     """A prediction in the shape both import endpoints take; of a withheld one, nothing but its place in the queue."""
-    item: dict[str, Any] = {
+    return {
         "task": prediction.task_id,
         "result": [] if prediction.withheld else format_result(prediction.suggestion, questions),
         "score": round(prediction.score, 6),
         "model_version": version,
     }
-    if prediction.cluster is not None:
-        item["cluster"] = prediction.cluster
-    return item
 
 
 def normal_time(text: str | None) -> str:

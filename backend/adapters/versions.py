@@ -97,7 +97,6 @@ class VersionFolders:
                 row["task_id"],
                 _suggestion(json.loads(row["suggestion"])),
                 row["score"],
-                row["cluster"],
                 # Versions before these were recorded have none.
                 row.get("chosen_by", ""),
                 row.get("reason", ""),
@@ -185,7 +184,6 @@ def _write_files(folder: Path, built: Built) -> None:
         {
             "task_id": item.task_id,
             "score": item.score,
-            "cluster": item.cluster,
             "suggestion": json.dumps(asdict(item.suggestion), ensure_ascii=False),
             "chosen_by": item.chosen_by,
             "reason": item.reason,
@@ -197,7 +195,6 @@ def _write_files(folder: Path, built: Built) -> None:
         [
             ("task_id", pa.int64()),
             ("score", pa.float64()),
-            ("cluster", pa.int64()),
             ("suggestion", pa.string()),
             ("chosen_by", pa.string()),
             ("reason", pa.string()),

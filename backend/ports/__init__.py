@@ -75,7 +75,7 @@ class MirroredTask:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A suggestion on its way to Label Studio. `cluster` is None outside the most useful tasks.
+    """A suggestion on its way to Label Studio, without a cluster: see `priorities.ascending`.
 
     score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
     chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
@@ -85,10 +85,14 @@ class Prediction:
     task_id: int
     suggestion: Suggestion
     score: float
-    cluster: int | None = None
     chosen_by: str = ""
     reason: str = ""
     withheld: bool = False
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is of one of the most useful tasks."""
+        return bool(self.chosen_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ class LabelStudio(Protocol):
         """Ids of all tasks."""
 
     def push_one(self, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
-        """Store one prediction, with its cluster."""
+        """Store one prediction: fast, whatever the size of the project."""
 
     def push_all(
         self, project_id: int, version: str, predictions: Sequence[Prediction], questions: Sequence[Question]

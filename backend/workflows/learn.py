@@ -48,8 +48,6 @@ from backend.workflows.votes import cast_votes
 NEXT_TAB = "Prelabel: next"
 SUSPECT_WEIGHT = 0.3
 """How much a suspect label counts in training: among suspects more are wrong than right, but many are rare cases."""
-CLUSTERS_PER_VERSION = 1000
-"""Cluster ids of different versions must differ: Label Studio counts what an annotator solved by bare id."""
 
 
 def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> None:
@@ -171,8 +169,8 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     push = Push(deps, record, info, number, questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)
     predictions = push.fitting(wanted)
-    top = [item for item in predictions if item.cluster is not None]
-    rest = [item for item in predictions if item.cluster is None]
+    top = [item for item in predictions if item.is_served]
+    rest = [item for item in predictions if not item.is_served]
     push.singly(top, partial(progress, "pushing the most useful tasks"))
     deps.versions.set_current(record.key, number)
     push.show()
@@ -250,7 +248,7 @@ def _predictions(
     number: int,
     history: Sequence[Round],
 ) -> list[Prediction]:
-    """Suggestions for the open tasks, most useful first; the first `top_tasks` have a cluster, a strategy and a reason.
+    """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
     Their scores make Label Studio's ascending order ours; behind them the score is the calibrated confidence. The
     suggestions of audit tasks are withheld.
@@ -281,11 +279,8 @@ def _predictions(
         seed=number,
         history=history,
     )
-    served = [
-        (number * CLUSTERS_PER_VERSION + int(group), chosen_by, reason)
-        for group, chosen_by, reason in zip(queue.clusters, queue.chosen_by, queue.reasons, strict=True)
-    ]
-    behind = [(None, "", "")] * (len(queue.order) - len(served))
+    served = list(zip(queue.chosen_by, queue.reasons, strict=True))
+    behind = [("", "")] * (len(queue.order) - len(served))
     places = zip(queue.order.tolist(), queue.scores.tolist(), [*served, *behind], strict=True)
     return [
         Prediction(items[row].task.id, suggestions[row], score, *about, withheld=not askable[row])

@@ -56,7 +56,7 @@ class Push:
         return accepted
 
     def singly(self, predictions: Sequence[Prediction], progress: Callable[[int, int], None]) -> None:
-        """Push one by one, with clusters: fast for a few, whatever the size of the project."""
+        """Push one by one: fast for a few, whatever the size of the project."""
         alive: set[int] | None = None
         for done, prediction in enumerate(predictions):
             progress(done, len(predictions))

@@ -64,8 +64,8 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return Subject(LabelStudioApi(demo.url, demo.state["api_key"]), project, task_ids, demo=demo)
 
 
-def prediction(task_id: int, label: str = "Positive", cluster: int | None = None) -> Prediction:
-    return Prediction(task_id, Suggestion({"sentiment": (label,)}, 0.75, {"sentiment": 0.75}, {}), 0.75, cluster)
+def prediction(task_id: int, label: str = "Positive") -> Prediction:
+    return Prediction(task_id, Suggestion({"sentiment": (label,)}, 0.75, {"sentiment": 0.75}, {}), 0.75)
 
 
 def test_a_project_is_described(subject: Subject) -> None:
@@ -106,7 +106,7 @@ def test_a_version_must_exist_before_it_can_be_shown(subject: Subject) -> None:
     with pytest.raises(LabelStudioError) as caught:
         subject.api.update_project(subject.project, {"model_version": "v1"})
     assert caught.value.status == 400
-    subject.api.push_one("v1", prediction(subject.task_ids[0], cluster=1001), QUESTIONS)
+    subject.api.push_one("v1", prediction(subject.task_ids[0]), QUESTIONS)
     subject.api.update_project(subject.project, {"model_version": "v1", "show_collab_predictions": True})
     assert subject.api.project(subject.project).model_version == "v1"
 

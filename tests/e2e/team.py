@@ -4,6 +4,7 @@ import time
 from typing import Any, Self
 
 import httpx
+import pyarrow.parquet as pq
 
 from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
@@ -65,6 +66,12 @@ class Team:
             if item["model_version"] == version:
                 assert item["task"] not in found, "two predictions of one version"
                 found[item["task"]] = item
+        return found
+
+    def queue(self, version: str) -> list[dict[str, Any]]:
+        """What a version's folder says of the open tasks, the most wanted first."""
+        (folder,) = self.demo.folder.glob(f"**/projects/{self.project}.*/{version}")
+        found: list[dict[str, Any]] = pq.read_table(folder / "predictions.parquet").to_pylist()
         return found
 
     def tab(self, title: str) -> list[dict[str, Any]]:

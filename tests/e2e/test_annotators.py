@@ -1,13 +1,11 @@
 """Several people who label at once, on a real Label Studio: who is given what."""
 
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
-import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Demo, wait_for
@@ -26,27 +24,30 @@ class Given:
     task: int
     annotator: int
     version: str
-    at: float
 
 
 def label_at_once(team: Team, annotators: list[httpx.Client]) -> list[Given]:
-    """Each annotator labels what they are given, all at the same time; in the order in which it was given."""
+    """Each annotator labels what they are given, all at the same time; in the order in which it was given.
+
+    They don't ask for a task in the same instant: on SQLite, Label Studio's reservation of a task isn't atomic
+    (`select_for_update(skip_locked=True)` does nothing there), and it gives both the same one, whatever we say.
+    """
     given: list[Given] = []
-    writing = threading.Lock()
+    asking = threading.Lock()
 
     def work(number: int) -> None:
         for _ in range(EACH):
-            task = team.next_task(annotators[number])
-            versions = {item["model_version"] for item in task["predictions"]}
-            assert len(versions) == 1, "an annotator is shown suggestions of one version"
-            with writing:
-                given.append(Given(task["id"], number, versions.pop(), time.monotonic()))
+            with asking:
+                task = team.next_task(annotators[number])
+                versions = {item["model_version"] for item in task["predictions"]}
+                assert len(versions) == 1, "an annotator is shown suggestions of one version"
+                given.append(Given(task["id"], number, versions.pop()))
             team.annotate(task["id"], team.gold[task["id"]], annotators[number])
 
     with ThreadPoolExecutor(len(annotators)) as threads:
         for done in [threads.submit(work, number) for number in range(len(annotators))]:
             done.result()
-    return sorted(given, key=lambda item: item.at)
+    return given
 
 
 def ranks(team: Team, given: list[Given]) -> list[int]:
@@ -56,8 +57,7 @@ def ranks(team: Team, given: list[Given]) -> list[int]:
     found = []
     for item in given:
         if item.version not in queues:
-            (folder,) = team.demo.folder.glob(f"**/projects/{team.project}.*/{item.version}")
-            queues[item.version] = pq.read_table(folder / "predictions.parquet")["task_id"].to_pylist()
+            queues[item.version] = [entry["task_id"] for entry in team.queue(item.version)]
         queue = [task_id for task_id in queues[item.version] if task_id not in taken]
         found.append(queue.index(item.task))
         taken.add(item.task)

@@ -87,7 +87,7 @@ def test_a_broken_config_is_explained(xml: str) -> None:
 def test_what_we_format_is_what_label_studio_accepts_and_we_read_again() -> None:
     answers = {"topic": ("ap", "Sport"), "stars": ("3",), "kind": ("Animal / Cat", "Plant"), "tone": ("Cold",)}
     suggestion = Suggestion(answers, 0.7, {}, {})
-    body = format_prediction(Prediction(5, suggestion, 0.7, 1002), "v3", list(questions().values()))
+    body = format_prediction(Prediction(5, suggestion, 0.7), "v3", list(questions().values()))
     assert (
         LabelInterface(CONFIG).validate_prediction(
             {"result": body["result"], "score": body["score"]}, return_errors=True
@@ -95,13 +95,12 @@ def test_what_we_format_is_what_label_studio_accepts_and_we_read_again() -> None
         == []
     )
     assert parse_answers(body["result"]) == answers
-    assert (body["task"], body["score"], body["model_version"], body["cluster"]) == (5, 0.7, "v3", 1002)
+    assert (body["task"], body["score"], body["model_version"]) == (5, 0.7, "v3")
 
 
 def test_an_abstention_is_an_empty_result() -> None:
     body = format_prediction(Prediction(5, Suggestion(), 0.0), "v3", list(questions().values()))
     assert body["result"] == []
-    assert "cluster" not in body
 
 
 def test_reads_annotations_of_any_shape_without_losing_labels() -> None:

@@ -55,9 +55,7 @@ def test_two_versions_are_kept_in_label_studio(house: House) -> None:
 
 
 def test_foreign_predictions_are_left_alone(house: House) -> None:
-    house.label_studio.push_one(
-        "gpt-4", replace(prediction(house.task_ids[0]), cluster=None), parse_label_config(CONFIG).questions
-    )
+    house.label_studio.push_one("gpt-4", prediction(house.task_ids[0]), parse_label_config(CONFIG).questions)
     for _ in range(3):
         house.learn()
     assert "gpt-4" in house.label_studio.versions(house.project)
@@ -68,20 +66,10 @@ def test_most_useful_tasks_go_first_and_alone_the_rest_in_one_request(house: Hou
     calls = [call for call in house.label_studio.calls if call in {"push_one", "push_all", "update_project"}]
     assert calls == ["push_one"] * 5 + ["update_project", "push_all"]
     stored = [item for items in house.fake.predictions.values() for item in items]
-    top = [item.prediction.score for item in stored if item.prediction.cluster is not None]
-    rest = [item.prediction.score for item in stored if item.prediction.cluster is None]
+    top = [item.prediction.score for item in stored if item.prediction.is_served]
+    rest = [item.prediction.score for item in stored if not item.prediction.is_served]
     assert len(top) == 5
     assert max(top) <= min(rest)
-
-
-def test_clusters_of_two_versions_differ(house: House) -> None:
-    house.learn()
-    first = {item.prediction.cluster for items in house.fake.predictions.values() for item in items}
-    house.learn()
-    new = {
-        item.prediction.cluster for items in house.fake.predictions.values() for item in items if item.version == "v2"
-    }
-    assert first & new == {None}
 
 
 def test_a_killed_worker_s_version_is_completed_without_duplicates(house: House) -> None:

@@ -23,8 +23,8 @@ def test_label_studio_serves_the_chosen_tasks_in_our_order_under_every_strategy(
     house.learn()
     wanted = current(house)
     assert len(wanted) == 32
-    assert all(item.chosen_by and item.reason and item.cluster is not None for item in wanted[:12])
-    assert all(item.chosen_by == item.reason == "" and item.cluster is None for item in wanted[12:])
+    assert all(item.chosen_by and item.reason and item.is_served for item in wanted[:12])
+    assert all(item.chosen_by == item.reason == "" for item in wanted[12:])
     pushed = {task_id: items[-1].prediction.score for task_id, items in house.fake.predictions.items()}
     served = sorted(pushed, key=lambda task_id: pushed[task_id])
     assert served[:12] == [item.task_id for item in wanted[:12]]

@@ -3,10 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from backend.domain.features import FeatureExtractor
-from backend.domain.priorities import MEASURES, clusters, rank, uncertainty
+from backend.domain.priorities import MEASURES, rank, uncertainty
 from backend.domain.questions import decisions
 from backend.domain.suggestions import suggest
 from tests.unit.planted import GENRE, SENTIMENT
@@ -87,31 +85,3 @@ def test_a_task_is_as_urgent_as_its_most_doubtful_question() -> None:
     posteriors |= {decision.key: np.array([[0.5, 0.5], [0.01, 0.99]]) for decision in decisions(GENRE)}
     for strategy in MEASURES:
         assert rank([SENTIMENT, GENRE], posteriors, strategy=strategy, seed=0).order.tolist() == [0, 1]
-
-
-def test_clusters_tell_topics_apart() -> None:
-    topics = ["rain wind cloud storm", "goal match team score", "oven flour sugar bake"]
-    data = [{"text": f"{topics[row % 3]} {row}"} for row in range(30)]
-    features = FeatureExtractor().fit(data).transform(data)
-    top = np.arange(29, -1, -1)
-    groups = clusters(features, top, n_clusters=3, seed=0)
-    assert len(set(groups.tolist())) == 3
-    for topic in range(3):
-        assert len(set(groups[top % 3 == topic].tolist())) == 1
-    np.testing.assert_array_equal(groups, clusters(features, top, n_clusters=3, seed=0))
-
-
-@pytest.mark.parametrize(
-    ("features", "n_groups"),
-    [
-        (np.zeros((6, 1)), 1),
-        (np.ones((6, 4)), 1),
-        (np.array([[1.0, 0], [1, 0], [0, 1], [0, 1], [0, 1], [0, 1]]), 2),
-        (np.eye(2), 2),
-        (np.empty((0, 3)), 0),
-    ],
-)
-def test_fewer_distinct_tasks_than_clusters(features: NDArray[np.float64], n_groups: int) -> None:
-    groups = clusters(csr_matrix(features), np.arange(len(features)), n_clusters=5, seed=0)
-    assert groups.shape == (len(features),)
-    assert len(set(groups.tolist())) == n_groups

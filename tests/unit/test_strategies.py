@@ -199,7 +199,7 @@ def test_every_strategy_orders_every_open_task_and_says_why(strategy: str, poste
     known = evidence(DATA, posterior, labeled(30) if np.isfinite(posterior).all() else None)
     queue = chosen(known, strategy)
     assert sorted(queue.order.tolist()) == known.open_rows.tolist()
-    assert len(queue.chosen_by) == len(queue.reasons) == len(queue.clusters) == 10
+    assert len(queue.chosen_by) == len(queue.reasons) == 10
     assert all(queue.reasons)
     if strategy != "auto":
         assert set(queue.chosen_by) == {strategy}
@@ -226,17 +226,6 @@ def test_label_studio_s_ascending_scores_are_our_order(strategy: str) -> None:
         confidence = np.nan_to_num(posterior.max(axis=1))[queue.order]
         assert (scores <= np.maximum(confidence, 0.001) + 1e-6).all(), "never surer than we are"
         np.testing.assert_allclose(scores[50:], np.maximum(confidence[50:], 0.001), atol=1e-6)
-
-
-def test_one_annotator_who_gets_clusters_in_turn_walks_our_order() -> None:
-    queue = chosen(evidence(DATA, sure(), labeled(30)), "margin", n=30)
-    waiting = list(range(30))
-    counts = dict.fromkeys(queue.clusters.tolist(), 0)
-    for turn in range(30):
-        served = min(waiting, key=lambda place: (counts[int(queue.clusters[place])], queue.scores[place]))
-        assert served == turn
-        waiting.remove(served)
-        counts[int(queue.clusters[served])] += 1
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))

@@ -2,7 +2,6 @@
 
 from backend.domain.priorities.audit_turns import AUDIT, choose_with_audit, scores_of_new
 from backend.domain.priorities.bandit import Round, reward, shares
-from backend.domain.priorities.geometry import clusters
 from backend.domain.priorities.queue import Evidence, Queue, ascending, choose_next
 from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import Priorities, rank, uncertainty
@@ -19,7 +18,6 @@ __all__ = [
     "ascending",
     "choose_next",
     "choose_with_audit",
-    "clusters",
     "rank",
     "reward",
     "scores_of_new",

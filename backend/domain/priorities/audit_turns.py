@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.priorities.bandit import Round
-from backend.domain.priorities.queue import Evidence, Queue, alternating, ascending, choose_next
+from backend.domain.priorities.queue import Evidence, Queue, ascending, choose_next
 
 AUDIT = "audit"
 """What the queue calls the turns of audit tasks. Not a strategy, and not to be chosen by a person."""
@@ -59,7 +59,6 @@ def choose_with_audit(
         order=order,
         chosen_by=tuple(name for name, _ in turns),
         reasons=tuple(reason for _, reason in turns),
-        clusters=alternating(evidence, order[:n_served], seed),
         scores=ascending(_as_neighbours(np.where(is_audit, np.nan, confidence[order])), n_served),
     )
 

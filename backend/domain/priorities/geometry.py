@@ -3,12 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
-DIMENSIONS = 20
-"""Of the space that the most useful tasks are clustered in. Few enough that distances mean something."""
 PLACE_DIMENSIONS = 50
 """Of the places that distances are measured between."""
 SPACE_DIMENSIONS = 200
@@ -178,28 +175,3 @@ def near_duplicates(features: csr_matrix, rows: NDArray[np.int64]) -> dict[int, 
         for one, other in zip(similar.row[close], similar.col[close], strict=True):
             near[int(rows[begin + one])].add(int(rows[other]))
     return near
-
-
-def clusters(features: csr_matrix, top: NDArray[np.int64], *, n_clusters: int, seed: int) -> NDArray[np.int64]:
-    """Group the most useful tasks by what they are about: int64 (len(top),), from 0, fewer groups than asked for if
-    fewer tasks differ.
-
-    k-means on the leading singular vectors of the rows (latent semantic analysis, Deerwester et al. 1990).
-
-    Args:
-        features: (n_tasks, d).
-        top: rows of `features`, a few hundred at most.
-        n_clusters: at most so many groups.
-        seed: of k-means.
-    """
-    rows = features[top]
-    # With few rows, the eigenvectors of their inner products are the singular vectors: exact, cheap for any d.
-    products = (rows @ rows.T).toarray()
-    values, vectors = np.linalg.eigh(products)
-    leading = np.argsort(values)[::-1][:DIMENSIONS]
-    places = np.round(vectors[:, leading] * np.sqrt(np.maximum(values[leading], 0.0)), 6)
-    n_distinct = len(np.unique(places, axis=0))
-    if min(n_distinct, n_clusters) < 2:
-        return np.zeros(len(top), dtype=np.int64)
-    model = KMeans(n_clusters=min(n_clusters, n_distinct), n_init=5, random_state=seed)
-    return np.asarray(model.fit_predict(places), dtype=np.int64)

@@ -6,22 +6,19 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 
 from backend.domain.priorities.bandit import COLD_SHARES, PRIOR_SHARES, RANDOM_SHARE, Round, shares
 from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, counts, is_cold, labels_of, rare_labels
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error
-from backend.domain.priorities.geometry import clusters, coordinates, near_duplicates, places, representatives, spread
+from backend.domain.priorities.geometry import coordinates, near_duplicates, places, representatives, spread
 from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import combined, descending, uncertainty
 from backend.domain.priorities.variance import information, variance_reduction
 from backend.domain.questions import Question, decisions
 from backend.domain.votes import VoteMatrix
 
-N_CLUSTERS = 5
-"""Label Studio alternates between clusters: so many different kinds of task among the next ones."""
 WIDTH = 5
 """How far a task may come before its turn for the sake of diversity, see `spread`."""
 RARE_SHARE = 0.1
@@ -99,14 +96,13 @@ class Queue:
     """All open tasks in the order in which they are wanted.
 
     order: int64 (n_open,), rows. The first ones are served: their order is the strategy's; behind them the least
-    sure come first. chosen_by, reasons, clusters: of the served ones: strategy, why, and which kind of task it is
-    (int64). scores: float64 (n_open,), in the same order, see `ascending`.
+    sure come first. chosen_by, reasons: of the served ones: strategy, and why. scores: float64 (n_open,), in the same
+    order, see `ascending`.
     """
 
     order: NDArray[np.int64]
     chosen_by: tuple[str, ...]
     reasons: tuple[str, ...]
-    clusters: NDArray[np.int64]
     scores: NDArray[np.float64]
 
 
@@ -130,7 +126,7 @@ def choose_next(
         history: what strategies brought so far, for `auto`.
     """
     if not evidence.open_rows.size:
-        return Queue(evidence.open_rows, (), (), np.zeros(0, dtype=np.int64), np.zeros(0))
+        return Queue(evidence.open_rows, (), (), np.zeros(0))
     arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
     served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
     rest = np.setdiff1d(evidence.open_rows, served)
@@ -139,7 +135,6 @@ def choose_next(
         order=np.concatenate([served, rest]),
         chosen_by=tuple(chosen_by),
         reasons=tuple(reasons),
-        clusters=alternating(evidence, served, seed),
         scores=ascending(confidence[np.concatenate([served, rest])], len(served)),
     )
 
@@ -154,6 +149,10 @@ def ascending(confidence: NDArray[np.float64], n_served: int) -> NDArray[np.floa
     Behind the served tasks a score is the confidence, but at least 0.001. A served task's is its confidence too, unless
     a task behind it has a lower score: then it is a millionth below that. So it never says more than we know: we are at
     least so sure.
+
+    Predictions have no clusters, though Label Studio would take turns between them: it counts how many tasks of each an
+    annotator has labeled, and counts 0 for tasks without one, so that one from far behind came after each round (seen
+    on 1.23.2). That tasks which follow one another differ is up to the order.
 
     Args:
         confidence: (n,), 0..1, in our order; behind the served ones ascending.
@@ -362,19 +361,3 @@ def _fill(
         if len(taken) >= n:
             return
         taken.setdefault(row, why)
-
-
-def alternating(evidence: Evidence, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Clusters of the served tasks, int64 (n,), between which Label Studio alternates without leaving our order.
-
-    It serves the cluster that the annotator has labeled least of, in it the lowest score. So of each few tasks that
-    follow one another, each goes to another cluster: to the one whose middle is nearest, as far as that can be.
-    """
-    groups = clusters(evidence.features, rows, n_clusters=N_CLUSTERS, seed=seed)
-    n_groups = len(np.unique(groups))
-    where = evidence.where[rows]
-    middles = np.array([where[groups == group].mean(axis=0) for group in range(n_groups)])
-    for begin in range(0, len(rows), max(1, n_groups)):
-        places, nearest = linear_sum_assignment(-where[begin : begin + n_groups] @ middles.T)
-        groups[begin + places] = nearest
-    return groups
