@@ -14,9 +14,9 @@ STRENGTHS = (1.0, 4.0)
 The data hardly tell which is better (bluebird wants the first, weather the second), so the mean of both is taken."""
 PRIOR_LABELS = 4.0
 """How many labels the belief outweighs that an annotator is as good as all of them together."""
-BALANCE_POWER = 0.5
-"""The class balance is drawn half the way to an even one, in logarithms: a common class that takes over rare ones in
-one round of EM takes more of them in the next."""
+BALANCE_POWER = 0.75
+"""The class balance is drawn a quarter of the way to an even one, in logarithms: a common class that takes over rare
+ones in one round of EM takes more of them in the next."""
 VOTE_SHARE = 0.5
 """How much the plain share of votes counts in the end next to the model: models are too sure of themselves, for tasks
 that are hard for one annotator are hard for all."""

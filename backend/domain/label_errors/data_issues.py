@@ -7,6 +7,7 @@ near-duplicates and imbalance are Datalab's.
 
 import re
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ import numpy as np
 from cleanlab.outlier import OutOfDistribution
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from sklearn.neighbors import NearestNeighbors
 
-from backend.domain.label_errors.neighbours import nearest, vectors
+from backend.domain.label_errors.neighbours import DIMENSIONS, N_NEIGHBOURS, nearest, vectors
 
 NEAR = 0.13
 """Datalab's: two tasks are near-duplicates within this share of the median distance to the nearest neighbour."""
@@ -82,8 +84,8 @@ def find_data_issues(
     told = np.flatnonzero(~empty)
     points = None if features is None else vectors(features, seed=seed)
     found += _duplicates(texts, points, labels, told, seed)
-    if points is not None and told.size >= MIN_TASKS:
-        found += _outliers(points, told)
+    if features is not None and told.size >= MIN_TASKS:
+        found += _outliers(features, told, seed)
     order = list(IssueKind)
     return sorted(found, key=lambda item: (order.index(item.kind), item.score, item.row))
 
@@ -129,11 +131,23 @@ def _duplicates(
     return found
 
 
-def _outliers(points: NDArray[np.float32], rows: NDArray[np.int64]) -> list[DataIssue]:
-    """cleanlab's score from the distance to the nearest neighbours (Kuan & Mueller 2022)."""
-    some = points[rows]
-    detector = OutOfDistribution({"k": min(10, rows.size - 1)})
-    scores = np.asarray(detector.fit_score(features=some, verbose=False), dtype=np.float64)
+def _outliers(features: csr_matrix, rows: NDArray[np.int64], seed: int) -> list[DataIssue]:
+    """Tasks that are far from their nearest neighbours.
+
+    A table: cleanlab's score (Kuan & Mueller 2022). Texts: the mean cosine to the neighbours before the reduction of
+    dimensions, because cleanlab takes the cosine after it, where what no other text has is gone.
+    """
+    if features.shape[1] <= DIMENSIONS:
+        points = features[rows].toarray()
+        knn = NearestNeighbors(n_neighbors=N_NEIGHBOURS, metric="euclidean").fit(points)
+        with warnings.catch_warnings():
+            # It warns that the neighbours are given; left to itself it would take the cosine.
+            warnings.simplefilter("ignore")
+            scores = OutOfDistribution({"k": N_NEIGHBOURS, "knn": knn}).fit_score(features=points, verbose=False)
+    else:
+        near = nearest(vectors(features, unit=False, seed=seed), rows, seed=seed)
+        scores = near.similarity[rows].mean(axis=1)
+    scores = np.asarray(scores, dtype=np.float64)
     least = FAR * float(np.median(scores))
     order = np.argsort(scores, kind="stable")[: max(1, int(MOST_OUTLIERS * rows.size))]
     return [

@@ -40,8 +40,12 @@ class Neighbours:
         return shares
 
 
-def vectors(features: csr_matrix, *, seed: int = 0) -> NDArray[np.float32]:
-    """Features as short dense vectors of length 1 (or 0): float32 (n, d'), d' <= `DIMENSIONS`."""
+def vectors(features: csr_matrix, *, unit: bool = True, seed: int = 0) -> NDArray[np.float32]:
+    """Features as short dense vectors of length 1 (or 0): float32 (n, d'), d' <= `DIMENSIONS`.
+
+    `unit`: False to leave a vector as short as the reduction made it, in shares of its length before: a task whose
+    words hardly any other one has comes close to 0.
+    """
     n, d = features.shape
     if d <= DIMENSIONS:
         dense = np.asarray(features.toarray(), dtype=np.float32)
@@ -52,6 +56,8 @@ def vectors(features: csr_matrix, *, seed: int = 0) -> NDArray[np.float32]:
         reducer = TruncatedSVD(min(DIMENSIONS, sample.size - 1), random_state=seed).fit(features[sample])
         dense = np.asarray(reducer.transform(features), dtype=np.float32)
     length = np.linalg.norm(dense, axis=1, keepdims=True)
+    if not unit and d > DIMENSIONS:
+        length = np.sqrt(np.asarray(features.multiply(features).sum(axis=1), dtype=np.float64))
     return np.asarray(dense / np.maximum(length, SMALLEST), dtype=np.float32)
 
 
