@@ -185,6 +185,8 @@ def reviewed(folder: Path) -> list[Run]:
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:
             proba, given = file["pred_probs"].astype(np.float64), file["given"].astype(np.int64)
+        # Some are above 1 by a rounding error, which cleanlab refuses.
+        proba = np.clip(proba, 0.0, 1.0)
         with (folder / f"{path.stem}_mturk.csv").open() as lines:
             seen = {int(row["index"]): int(row["n_given"]) < 3 for row in csv.DictReader(lines)}
         rows = np.array(sorted(seen))
