@@ -124,7 +124,10 @@ def with_errors(
 
 @dataclass(frozen=True)
 class Run:
-    """One measurement: labels, which are wrong, and the doubts of each method."""
+    """One measurement: labels, which are wrong, and the doubts of each method.
+
+    scored: rows that `wrong` and `doubts` are of; all when None.
+    """
 
     set: str
     noise: str
@@ -133,6 +136,7 @@ class Run:
     given: NDArray[np.int64]
     wrong: NDArray[np.bool_]
     doubts: dict[str, tuple[Doubt, float]]
+    scored: NDArray[np.int64] | None = None
 
 
 def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
@@ -197,7 +201,7 @@ def reviewed(folder: Path) -> list[Run]:
         scores = get_label_quality_scores(given, proba)
         doubts = {OURS: (1 - quality[rows], seconds), CLEANLAB: (1 - scores[rows], 0.0)}
         wrong = np.array([seen[row] for row in rows.tolist()])
-        runs.append(Run(f"label_errors {path.stem}", "reviewed", 0, proba[rows], given[rows], wrong, doubts))
+        runs.append(Run(f"label_errors {path.stem}", "reviewed", 0, proba, given, wrong, doubts, rows))
     return runs
 
 
@@ -214,7 +218,8 @@ def add_peers(runs: Sequence[Run]) -> None:
         for number, run in enumerate(single):
             with np.load(folder / f"{number}.peer.npz") as file:
                 for method in ("Datalab", "doubtlab"):
-                    run.doubts[method] = (file[method], float(file[f"{method} s"]))
+                    doubt = file[method] if run.scored is None else file[method][run.scored]
+                    run.doubts[method] = (doubt, float(file[f"{method} s"]))
 
 
 def rows_of(run: Run) -> list[Row]:
