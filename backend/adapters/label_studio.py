@@ -146,6 +146,11 @@ class LabelStudioApi:
         params = {"id": "add_data_field", "project": project_id}
         self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=SLOW_TIMEOUT_S)
 
+    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
+        """Ids of the tasks in whose data a key of ours has a value; no `updated_at` tells of a tag."""
+        items = [_filter(f"data.{key}", "equal", "String", value)]
+        return {int(item["id"]) for page in self._task_pages(project_id, "id", items, []) for item in page}
+
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
         found = self._call("GET", "api/dm/views/", params={"project": project_id}).json()

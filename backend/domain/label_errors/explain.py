@@ -1,0 +1,38 @@
+"""Why a label is suspect, in a line for people."""
+
+from collections.abc import Sequence
+
+from backend.domain.label_errors.records import Suspect
+from backend.domain.questions import Kind, Question
+from backend.domain.tasks import Answer
+
+MOST_VOTES = 3
+"""Votes named at most; the others are counted."""
+
+
+def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> str:
+    """Probabilities, votes against the label, and the tasks most like it whose label is the expected one.
+
+    Args:
+        question: the question.
+        suspect: what was found.
+        task_ids: of the rows that were searched.
+    """
+    given, expected = _named(suspect.given), _named(suspect.expected)
+    if question.multiple or question.kind is Kind.RATING:
+        parts = [f"expected {expected} ({suspect.likelihood:.2f}), given {given} (quality {suspect.quality:.2f})"]
+    else:
+        parts = [f"{expected} {suspect.likelihood:.2f}, {given} {suspect.quality:.2f}"]
+    against = list(suspect.votes_against.items())
+    if against:
+        said = [f"{source} says {vote}" for source, vote in against[:MOST_VOTES]]
+        said += [f"{len(against) - MOST_VOTES} more disagree"] if len(against) > MOST_VOTES else []
+        parts.append(", ".join(said))
+    if suspect.neighbours:
+        alike = ", ".join(str(task_ids[row]) for row in suspect.neighbours)
+        parts.append(f"like {'task' if len(suspect.neighbours) == 1 else 'tasks'} {alike} ({expected})")
+    return "; ".join(parts)
+
+
+def _named(answer: Answer) -> str:
+    return ", ".join(answer) or "none"
