@@ -155,6 +155,18 @@ def test_a_tag_touches_nothing_else(subject: Subject) -> None:
     assert data[subject.task_ids[2]] == {"text": "Text 2", "nested": {"a": [1]}}
 
 
+def test_tasks_are_found_by_a_tag_and_its_text_may_be_emptied(subject: Subject) -> None:
+    first, second, *_ = subject.task_ids
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
+    subject.api.tag(subject.project, "prelabel_check", "keep", [first])
+    subject.api.tag(subject.project, "prelabel_check", "keeper", [second])
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == {first}
+    subject.api.tag(subject.project, "prelabel_check", "", [first])
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
+    data = {item.task.id: item.task.data for page in subject.api.tasks(subject.project) for item in page}
+    assert data[first] == {"text": "Text 0", "nested": {"a": [1]}, "prelabel_check": ""}
+
+
 def test_a_tab_is_made_and_listed(subject: Subject) -> None:
     tab = Tab("Prelabel: next", ("tasks:predictions_score",), (("total_annotations", "equal", "Number", 0),))
     number = subject.api.create_tab(subject.project, tab)

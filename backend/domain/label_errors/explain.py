@@ -20,9 +20,11 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
     """
     given, expected = _named(suspect.given), _named(suspect.expected)
     if question.multiple or question.kind is Kind.RATING:
-        parts = [f"expected {expected} ({suspect.likelihood:.2f}), given {given} (quality {suspect.quality:.2f})"]
+        parts = [
+            f"expected {expected} ({_rounded(suspect.likelihood)}), given {given} (quality {_rounded(suspect.quality)})"
+        ]
     else:
-        parts = [f"{expected} {suspect.likelihood:.2f}, {given} {suspect.quality:.2f}"]
+        parts = [f"{expected} {_rounded(suspect.likelihood)}, {given} {_rounded(suspect.quality)}"]
     against = list(suspect.votes_against.items())
     if against:
         said = [f"{source} says {vote}" for source, vote in against[:MOST_VOTES]]
@@ -32,6 +34,13 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
         alike = ", ".join(str(task_ids[row]) for row in suspect.neighbours)
         parts.append(f"like {'task' if len(suspect.neighbours) == 1 else 'tasks'} {alike} ({expected})")
     return "; ".join(parts)
+
+
+def _rounded(share: float) -> str:
+    """Two digits; nothing is certain."""
+    if share < 0.005:
+        return "<0.01"
+    return ">0.99" if share >= 0.995 else f"{share:.2f}"
 
 
 def _named(answer: Answer) -> str:

@@ -70,7 +70,8 @@ def expected_precision(
     bands = np.array_split(np.argsort(judged, kind="stable"), judged.size // BAND)
     shares = np.array([(fixed[band].sum() + 1) / (band.size + 2) for band in bands])
     sizes = np.array([band.size for band in bands])
-    fitted = IsotonicRegression(increasing=False).fit_transform(np.arange(len(bands)), shares, sizes)
+    ranks = np.arange(len(bands))
+    fitted = IsotonicRegression(increasing=False).fit(ranks, shares, sizes).predict(ranks)
     highest = np.array([judged[band].max() for band in bands])
     return np.asarray(fitted[np.searchsorted(highest[:-1], qualities, side="left")], dtype=np.float64)
 
