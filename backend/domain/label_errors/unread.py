@@ -24,7 +24,7 @@ def is_unread(annotations: Sequence[Annotation], question: str, texts: Sequence[
         texts: what annotators see of the task.
     """
     answered = [entry for entry in annotations if entry.answers.get(question)]
+    if not answered or any(entry.origins.get(question) is not Origin.ACCEPTED for entry in answered):
+        return False
     needed_s = max(SHORTEST_S, sum(len(re.findall(r"\S+", text)) for text in texts) / WORDS_PER_S)
-    return bool(answered) and all(
-        entry.origins.get(question) is Origin.ACCEPTED and (entry.lead_time_s or 0.0) < needed_s for entry in answered
-    )
+    return all((entry.lead_time_s or 0.0) < needed_s for entry in answered)

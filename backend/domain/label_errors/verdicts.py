@@ -23,9 +23,8 @@ PROBES = 5
 """Suspects shown at least, the worst ones, whatever is expected of them: without verdicts nobody would notice that the
 search has become better."""
 MARGIN = 0.2
-"""How far the quality of a confirmed label must fall below what it was, before it is suspect again. From one version to
-the next qualities move by a few hundredths, so it takes other evidence; and a label that was below this already, and
-that a person confirmed all the same, is left alone for good."""
+"""How far the quality of a confirmed label must fall below what it was, before it is suspect again. High, because a
+person who looked knows more than all opinions; a label that was below this already is left alone for good."""
 
 
 @dataclass(frozen=True, slots=True)
