@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from backend.domain.label_errors import (
     Suspect,
@@ -20,6 +21,11 @@ from tests.unit.planted import GENRE, SENTIMENT
 TEXT = "a film of forty words " * 8
 
 
+def spread(first: float, last: float, n: int) -> NDArray[np.float64]:
+    """So many numbers, evenly spaced."""
+    return np.linspace(first, last, n, dtype=np.float64)
+
+
 def test_precision_comes_with_an_interval_that_few_verdicts_leave_wide() -> None:
     assert precision_of(0, 0).share is None
     few, many = precision_of(3, 1), precision_of(300, 100)
@@ -30,15 +36,15 @@ def test_precision_comes_with_an_interval_that_few_verdicts_leave_wide() -> None
 
 
 def test_few_verdicts_decide_nothing() -> None:
-    judged = np.linspace(0, 0.5, ENOUGH - 1)
+    judged = spread(0, 0.5, ENOUGH - 1)
     expected = expected_precision(np.array([0.1, 0.4]), judged, np.zeros(ENOUGH - 1, dtype=np.bool_))
     assert np.isnan(expected).all()
     assert worth_showing(expected, np.array([0.1, 0.4]), 0.9).all()
 
 
 def test_suspects_like_those_that_people_confirm_are_held_back() -> None:
-    judged = np.linspace(0, 0.5, 60)
-    qualities = np.concatenate([np.linspace(0.01, 0.2, 20), np.linspace(0.3, 0.49, 20)])
+    judged = spread(0, 0.5, 60)
+    qualities = np.concatenate([spread(0.01, 0.2, 20), spread(0.3, 0.49, 20)])
     expected = expected_precision(qualities, judged, judged < 0.25)
     assert (np.diff(expected) <= 0).all()
     assert expected[0] > 0.8
@@ -47,13 +53,13 @@ def test_suspects_like_those_that_people_confirm_are_held_back() -> None:
 
 
 def test_a_quality_that_no_verdict_had_belongs_to_the_nearest_band() -> None:
-    judged = np.linspace(0.2, 0.3, 40)
+    judged = spread(0.2, 0.3, 40)
     expected = expected_precision(np.array([0.0, 0.2, 0.3, 1.0]), judged, judged < 0.25)
     assert expected[0] == expected[1] > expected[2] == expected[3]
 
 
 def test_a_few_suspects_are_shown_whatever_is_expected_so_that_verdicts_go_on() -> None:
-    qualities = np.linspace(0.5, 0.1, 30)
+    qualities = spread(0.5, 0.1, 30)
     expected = expected_precision(qualities, np.full(40, 0.3), np.zeros(40, dtype=np.bool_))
     shown = worth_showing(expected, qualities, 0.2)
     assert np.flatnonzero(shown).tolist() == list(range(30 - PROBES, 30))
