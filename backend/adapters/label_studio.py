@@ -72,7 +72,6 @@ class LabelStudioApi:
     def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
         """All tasks in pages; with `since`, those that changed after it."""
         # `include` filters nested objects too, so the fields of annotations are named with those of tasks.
-        # Those of annotations are among them: Label Studio leaves out of both what isn't named.
         fields = "id,annotations,data,updated_at,is_labeled,result,was_cancelled,completed_by,lead_time"
         items = [] if since is None else [_filter("updated_at", "greater", "Datetime", since)]
         for page in self._task_pages(project_id, fields, items, ["tasks:updated_at"] if since else []):
