@@ -82,6 +82,8 @@ def build(settings: Settings) -> App:
         choice_s=settings.classifier_choice_s,
         audit_share=settings.audit_share,
         label_budget=settings.label_budget,
+        check_budget=settings.check_budget,
+        check_precision=settings.check_precision,
         llm=_llm_policy(settings),
     )
     project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)

@@ -151,6 +151,19 @@ class Settings(BaseSettings):
         validation_alias="LABEL_BUDGET",
         description="Labels after which `prelabel status` advises to stop; 0: no such number.",
     )
+    check_budget: int = Field(
+        default=200,
+        ge=0,
+        validation_alias="CHECK_BUDGET",
+        description="Suspects that are tagged at a time, the worst first; the others wait for their turn.",
+    )
+    check_precision: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        validation_alias="CHECK_PRECISION",
+        description="From 20 verdicts on, suspects are tagged of which this share is expected to be wrong.",
+    )
     train_timeout_s: int = Field(
         default=3600,
         ge=1,

@@ -90,13 +90,16 @@ class FakeLabelStudio:
         skipped: bool = False,
         annotator: int = 1,
         origins: Mapping[str, Origin] | None = None,
+        lead_time_s: float | None = 8.0,
     ) -> int:
         """Add an annotation, or change the annotator's own one. `origins`: of a pre-filled form."""
         fake = self.fakes[project_id]
         item = fake.tasks[task_id]
         mine = [entry for entry in item.annotations if entry.annotator_id == annotator]
         number = mine[0].id if mine else next(self._ids)
-        new = Annotation(number, task_id, annotator, dict(answers), skipped, self._now(), dict(origins or {}))
+        new = Annotation(
+            number, task_id, annotator, dict(answers), skipped, self._now(), dict(origins or {}), lead_time_s
+        )
         others = tuple(entry for entry in item.annotations if entry.id != number)
         n_done = sum(not entry.skipped for entry in (*others, new))
         task = replace(item.task, is_open=n_done < fake.overlap, updated_at=new.updated_at)
@@ -211,6 +214,10 @@ class FakeLabelStudio:
             if task_id in fake.tasks:
                 item = fake.tasks[task_id]
                 fake.tasks[task_id] = replace(item, task=replace(item.task, data={**item.task.data, key: value}))
+
+    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
+        found = self._fake(project_id).tasks.values()
+        return {item.task.id for item in found if item.task.data.get(key) == value}
 
     def tabs(self, project_id: int) -> list[Tab]:
         return [Tab(tab.title, (), (), id=number) for number, tab in self._fake(project_id).tabs.items()]

@@ -34,6 +34,7 @@ from backend.ports import (
     ProjectRecord,
     SuspectRecord,
     SuspectStatus,
+    VerdictRecord,
     VersionRecord,
     VersionStatus,
 )
@@ -73,6 +74,8 @@ annotations = Table(
     Column("skipped", Boolean, nullable=False),
     Column("updated_at", String(40), nullable=False),
     Column("origins", JSON),
+    # NULL in rows of an earlier release, NO_LEAD_TIME where Label Studio has none.
+    Column("lead_time_s", Float),
 )
 past_suggestions = Table(
     "past_suggestions",
@@ -107,7 +110,26 @@ suspects = Table(
     Column("status", String(12), nullable=False),
     Column("seen", JSON, nullable=False),
     Column("tagged", Boolean, nullable=False, default=False),
+    Column("reason", Text),
+    Column("shown", Boolean),
 )
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("question", String(200), nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("quality", Float, nullable=False),
+    Column("at", Float, nullable=False),
+)
+check_reports = Table(
+    "check_reports",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("report", JSON, nullable=False),
+)
+NO_LEAD_TIME = -1.0
 
 
 class SqlDatabase:
@@ -123,7 +145,8 @@ class SqlDatabase:
         with self._begin() as connection:
             row = connection.execute(select(projects).where(projects.c.key == key)).mappings().first()
             # Annotations that an earlier release read lack what is read today: all are read again.
-            lacking = select(annotations.c.id).where(annotations.c.key == key, annotations.c.origins.is_(null()))
+            old = annotations.c.origins.is_(null()) | annotations.c.lead_time_s.is_(null())
+            lacking = select(annotations.c.id).where(annotations.c.key == key, old)
             is_old = connection.scalar(lacking.limit(1)) is not None
         if row is None:
             return None
@@ -272,10 +295,33 @@ class SqlDatabase:
     def save_suspects(self, key: str, suspects_: Sequence[SuspectRecord]) -> None:
         """Insert or replace, by task and question."""
         with self._begin() as connection:
-            for record in suspects_:
-                same = (suspects.c.task_id == record.task_id) & (suspects.c.question == record.question)
-                connection.execute(delete(suspects).where((suspects.c.key == key) & same))
-                connection.execute(insert(suspects), asdict(record) | {"key": key})
+            save(connection, suspects, [asdict(record) | {"key": key} for record in suspects_])
+
+    def verdicts(self, key: str) -> list[VerdictRecord]:
+        """All verdicts, the oldest first."""
+        with self._begin() as connection:
+            query = select(verdicts).where(verdicts.c.key == key).order_by(verdicts.c.at, verdicts.c.id)
+            rows = connection.execute(query).mappings().all()
+        return [
+            VerdictRecord(row["id"], row["question"], SuspectStatus(row["status"]), row["quality"], row["at"])
+            for row in rows
+        ]
+
+    def save_verdicts(self, key: str, verdicts_: Sequence[VerdictRecord]) -> None:
+        """Insert or replace, by id."""
+        with self._begin() as connection:
+            save(connection, verdicts, [asdict(record) | {"key": key} for record in verdicts_])
+
+    def check_report(self, key: str) -> dict[str, Any]:
+        """What the last search for wrong labels said of the project as a whole; {} before the first one."""
+        with self._begin() as connection:
+            found = connection.scalar(select(check_reports.c.report).where(check_reports.c.key == key))
+        return dict(found or {})
+
+    def save_check_report(self, key: str, report: Mapping[str, Any]) -> None:
+        """Replace it. Numbers are finite."""
+        with self._begin() as connection:
+            save(connection, check_reports, [{"key": key, "report": dict(report)}])
 
     def ping(self) -> str:
         """Check that the database answers; returns its kind.
@@ -304,6 +350,7 @@ def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[s
 
 
 def _annotation(row: Any) -> Annotation:
+    lead_time_s = row.get("lead_time_s")
     return Annotation(
         id=row["id"],
         task_id=row["task_id"],
@@ -313,6 +360,7 @@ def _annotation(row: Any) -> Annotation:
         updated_at=row["updated_at"],
         # Rows of an earlier release have none until the next full sync.
         origins={name: Origin(origin) for name, origin in (row.get("origins") or {}).items()},
+        lead_time_s=None if lead_time_s is None or lead_time_s < 0 else lead_time_s,
     )
 
 
@@ -330,6 +378,7 @@ def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
         "skipped": annotation.skipped,
         "updated_at": annotation.updated_at,
         "origins": dict(annotation.origins),
+        "lead_time_s": NO_LEAD_TIME if annotation.lead_time_s is None else annotation.lead_time_s,
     }
 
 
@@ -342,5 +391,8 @@ def _suspect(row: Any) -> SuspectRecord:
             "expected": tuple(row["expected"]),
             "status": SuspectStatus(row["status"]),
             "seen": tuple(_annotation(entry) for entry in row["seen"]),
+            # An earlier release gave no reason, and tagged every suspect.
+            "reason": row["reason"] or "",
+            "shown": row["shown"] is None or row["shown"],
         }
     )

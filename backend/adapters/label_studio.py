@@ -72,7 +72,7 @@ class LabelStudioApi:
     def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
         """All tasks in pages; with `since`, those that changed after it."""
         # `include` filters nested objects too, so the fields of annotations are named with those of tasks.
-        fields = "id,annotations,data,updated_at,is_labeled,result,was_cancelled,completed_by"
+        fields = "id,annotations,data,updated_at,is_labeled,result,was_cancelled,completed_by,lead_time"
         items = [] if since is None else [_filter("updated_at", "greater", "Datetime", since)]
         for page in self._task_pages(project_id, fields, items, ["tasks:updated_at"] if since else []):
             yield [parse_task(item) for item in page]
@@ -145,6 +145,11 @@ class LabelStudioApi:
         }
         params = {"id": "add_data_field", "project": project_id}
         self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=SLOW_TIMEOUT_S)
+
+    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
+        """Ids of the tasks in whose data a key of ours has a value; no `updated_at` tells of a tag."""
+        items = [_filter(f"data.{key}", "equal", "String", value)]
+        return {int(item["id"]) for page in self._task_pages(project_id, "id", items, []) for item in page}
 
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""

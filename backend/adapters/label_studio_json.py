@@ -281,7 +281,12 @@ def parse_annotation(item: Mapping[str, Any], task_id: int) -> Annotation:
         skipped=bool(item.get("was_cancelled")),
         updated_at=normal_time(item.get("updated_at")),
         origins=parse_origins(item.get("result") or []),
+        lead_time_s=_seconds(item.get("lead_time")),
     )
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value >= 0 else None
 
 
 def project_uid(project: Mapping[str, Any]) -> str:

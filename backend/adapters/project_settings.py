@@ -35,6 +35,8 @@ class ProjectParams(BaseModel):
     label_smoothing: Annotated[float | None, Field(ge=0, le=0.5)] = None
     audit_share: Annotated[float | None, Field(ge=0, le=1)] = None
     label_budget: Annotated[int | None, Field(ge=0)] = None
+    check_budget: Annotated[int | None, Field(ge=0)] = None
+    check_precision: Annotated[float | None, Field(ge=0, le=1)] = None
     llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
     llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -81,6 +83,8 @@ FIELDS = {
     "label_smoothing": "label_smoothing",
     "audit_share": "audit_share",
     "label_budget": "label_budget",
+    "check_budget": "check_budget",
+    "check_precision": "check_precision",
 }
 """Parameter -> field of `Policy`."""
 

@@ -9,6 +9,7 @@
     metrics.json         out-of-fold figures
     votes.parquet        task_id, then one column for each decision and source; null = abstain
     held_out.parquet     task_id, then one column for each decision and class
+    classifier.parquet   the same of the classifier alone
     predictions.parquet  what was suggested, most useful task first, and which strategy chose it, why,
                          and whether it was withheld
 
@@ -34,9 +35,9 @@ import skops.io
 from numpy.typing import NDArray
 
 from backend.adapters.feature_cache import FeatureCache
-from backend.domain.model import Features, ProjectModel, from_parts, to_parts
+from backend.domain.model import CLASSIFIER, Features, ProjectModel, from_parts, to_parts
 from backend.domain.suggestions import Suggestion
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
 from backend.errors import ModelMissing
 from backend.ports import Built, Prediction, version_name
 
@@ -107,13 +108,27 @@ class VersionFolders:
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
-        table = self._read_parquet(key, number, "held_out.parquet")
-        columns: dict[str, list[NDArray[np.float64]]] = {}
+        return _posteriors(self._read_parquet(key, number, "held_out.parquet"))
+
+    def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
+        """What the classifier alone said; {} for versions of before this was kept."""
+        if not (self.folder(key, number) / "classifier.parquet").exists():
+            return {}
+        return _posteriors(self._read_parquet(key, number, "classifier.parquet"))[1]
+
+    def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
+        """Sources and votes by decision key; -1 = abstain."""
+        table = self._read_parquet(key, number, "votes.parquet")
+        columns: dict[str, dict[str, Votes]] = {}
         for name in table.column_names[1:]:
-            decision = name.rsplit(COLUMN_SEPARATOR, 1)[0]
-            columns.setdefault(decision, []).append(table[name].to_numpy())
-        ids = table["task_id"].to_numpy().astype(np.int64)
-        return ids, {decision: np.stack(values, axis=1) for decision, values in columns.items()}
+            # A source's name may have no tab either, so the last one is ours.
+            decision, source = name.rsplit(COLUMN_SEPARATOR, 1)
+            values = table[name].fill_null(ABSTAIN).to_numpy().astype(np.int16)
+            columns.setdefault(decision, {})[source] = values
+        return {
+            decision: (tuple(sources), np.stack(list(sources.values()), axis=1))
+            for decision, sources in columns.items()
+        }
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""
@@ -179,7 +194,9 @@ def _write_files(folder: Path, built: Built) -> None:
     _write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
     _write_json(folder / "metrics.json", dict(built.metrics))
     pq.write_table(_votes_table(built.task_ids, built.votes), folder / "votes.parquet")
-    pq.write_table(_held_out_table(built), folder / "held_out.parquet")
+    pq.write_table(_posteriors_table(built.task_ids, built.held_out), folder / "held_out.parquet")
+    of_classifier = built.trained.members[CLASSIFIER]
+    pq.write_table(_posteriors_table(built.task_ids, of_classifier), folder / "classifier.parquet")
     rows = [
         {
             "task_id": item.task_id,
@@ -213,9 +230,18 @@ def _votes_table(task_ids: NDArray[np.int64], votes: Mapping[str, VoteMatrix]) -
     return pa.table(columns)
 
 
-def _held_out_table(built: Built) -> pa.Table:
-    columns: dict[str, Any] = {"task_id": built.task_ids}
-    for decision, posterior in built.held_out.items():
+def _posteriors(table: pa.Table) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+    columns: dict[str, list[NDArray[np.float64]]] = {}
+    for name in table.column_names[1:]:
+        decision = name.rsplit(COLUMN_SEPARATOR, 1)[0]
+        columns.setdefault(decision, []).append(table[name].to_numpy())
+    ids = table["task_id"].to_numpy().astype(np.int64)
+    return ids, {decision: np.stack(values, axis=1) for decision, values in columns.items()}
+
+
+def _posteriors_table(task_ids: NDArray[np.int64], posteriors: Mapping[str, NDArray[np.float64]]) -> pa.Table:
+    columns: dict[str, Any] = {"task_id": task_ids}
+    for decision, posterior in posteriors.items():
         for index in range(posterior.shape[1]):
             columns[f"{decision}{COLUMN_SEPARATOR}{index}"] = posterior[:, index]
     return pa.table(columns)

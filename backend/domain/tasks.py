@@ -36,7 +36,8 @@ class Origin(StrEnum):
 class Annotation:
     """What one person answered for one task: question name -> labels.
 
-    origins: of the questions for which a suggestion was in the form; all others were answered without one.
+    origins: of the questions for which a suggestion was in the form; all others were answered without one. lead_time_s:
+    seconds that the form was open, all its edits together; None where Label Studio has none (made through its API).
     """
 
     id: int
@@ -46,6 +47,7 @@ class Annotation:
     skipped: bool = False
     updated_at: str = ""
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    lead_time_s: float | None = None
 
     @property
     def teaches(self) -> bool:

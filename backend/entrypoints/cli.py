@@ -13,6 +13,8 @@ from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.entrypoints.cli_check import export as write_suspects
+from backend.entrypoints.cli_check import print_checked, wait_for_check
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
 from backend.entrypoints.cli_simulate import simulate_command
@@ -28,6 +30,7 @@ from backend.workflows.llm.measure import measure
 from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
 from backend.workflows.reconcile import TRAINED
 from backend.workflows.status import status_of
+from backend.workflows.suspects import checked
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -199,11 +202,26 @@ def retrain(project: ProjectId) -> None:
 
 
 @cli.command()
-def check(project: ProjectId) -> None:
-    """Look for wrong labels at once."""
+def check(
+    project: ProjectId,
+    top: Annotated[int, typer.Option("--top", min=0, help="List so many suspects, the worst ones.")] = 50,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
+) -> None:
+    """Look for wrong labels at once; list those that the last check found."""
     app = _app()
-    app.queue.request(Job.CHECK, _key(app, project))
-    say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
+    key = _key(app, project)
+    app.queue.request(Job.CHECK, key)
+    if wait:
+        wait_for_check(app.queue, key, err)
+    else:
+        say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
+    found = checked(app.deps, key)
+    if export is not None:
+        write_suspects(export, found.suspects)
+    print_checked(out, found, top)
 
 
 @cli.command()

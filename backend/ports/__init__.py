@@ -15,12 +15,15 @@ from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Answer, Task
-from backend.domain.votes import VoteMatrix
+from backend.domain.votes import VoteMatrix, Votes
 from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.rules import LoadedRules as LoadedRules
 from backend.ports.rules import RuleLoader as RuleLoader
 from backend.ports.rules import RuleSample as RuleSample
+from backend.ports.suspects import SuspectRecord as SuspectRecord
+from backend.ports.suspects import SuspectStatus as SuspectStatus
+from backend.ports.suspects import VerdictRecord as VerdictRecord
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -178,6 +181,9 @@ class LabelStudio(Protocol):
     def tag(self, project_id: int, key: str, value: str | float, task_ids: Sequence[int]) -> None:
         """Set one of our own keys in the data of some tasks; the rest of the data stays. No ids: nothing happens."""
 
+    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
+        """Ids of the tasks in whose data a key of ours has a value, whoever wrote it."""
+
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
 
@@ -248,31 +254,6 @@ def version_name(number: int) -> str:
     return f"v{number}"
 
 
-class SuspectStatus(StrEnum):
-    """What became of a suspect."""
-
-    OPEN = "suspect"
-    FIXED = "fixed"
-    CONFIRMED = "confirmed"
-    CLEARED = "cleared"
-    """Later evidence no longer speaks against the label."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectRecord:
-    """A suspect and its verdict. `seen`: the task's annotations when it was found, those that teach."""
-
-    task_id: int
-    question: str
-    given: tuple[str, ...]
-    expected: tuple[str, ...]
-    quality: float
-    status: SuspectStatus
-    seen: tuple[Annotation, ...] = ()
-    tagged: bool = False
-    """Whether Label Studio's tags say the same as this record."""
-
-
 @dataclass(frozen=True, slots=True)
 class PastSuggestion:
     """What version `number` suggested for a task before anybody had labeled it, shown or withheld.
@@ -340,6 +321,18 @@ class Database(Protocol):
     def save_suspects(self, key: str, suspects: Sequence[SuspectRecord]) -> None:
         """Insert or replace, by task and question."""
 
+    def verdicts(self, key: str) -> list[VerdictRecord]:
+        """All verdicts, the oldest first."""
+
+    def save_verdicts(self, key: str, verdicts: Sequence[VerdictRecord]) -> None:
+        """Insert or replace, by id."""
+
+    def check_report(self, key: str) -> dict[str, Any]:
+        """What the last search for wrong labels said of the project as a whole; {} before the first one."""
+
+    def save_check_report(self, key: str, report: Mapping[str, Any]) -> None:
+        """Replace it. Numbers are finite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -371,6 +364,13 @@ class Versions(Protocol):
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """`Built.task_ids` and `Built.held_out`."""
+
+    def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
+        """What the classifier alone said, rows and keys as in `held_out`; NaN rows where it said nothing. {} for a
+        version of before this was kept."""
+
+    def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
+        """Sources and votes (n_tasks, n_sources) of `Built.votes` by decision key, rows as in `held_out`."""
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""
@@ -420,7 +420,8 @@ class Policy:
 
     rules_folder: the folder whose rules vote; "" for those outside of any folder. label_smoothing: share of a human
     label that is spread over all classes. choice_s: seconds that comparing classifiers may take. label_budget: 0 = none
-    is set.
+    is set. check_budget: suspects shown at a time. check_precision: share of wrong labels that is expected of suspects
+    that are shown.
     """
 
     train_each_n_updates: int
@@ -432,6 +433,8 @@ class Policy:
     choice_s: float = 20.0
     audit_share: float = AUDIT_SHARE
     label_budget: int = 0
+    check_budget: int = 200
+    check_precision: float = 0.2
     llm: LlmPolicy = field(default_factory=LlmPolicy)
 
 

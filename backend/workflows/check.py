@@ -1,32 +1,48 @@
-"""Check: find annotations that are probably wrong, tag them in the project, and remember what people say of them."""
+"""Check: find annotations that are probably wrong, and tag the worst of them in the project."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import Suspect, find_label_errors
-from backend.domain.model import gold_of
-from backend.domain.questions import Question, decisions
-from backend.domain.tasks import OWN_PREFIX, Annotation
-from backend.ports import Deps, MirroredTask, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab
+from backend.domain.label_errors import (
+    MARGIN,
+    Findings,
+    Noise,
+    Suspect,
+    expected_precision,
+    explain,
+    verdict_id,
+    worth_showing,
+)
+from backend.domain.questions import Question
+from backend.ports import (
+    Deps,
+    MirroredTask,
+    Policy,
+    Progress,
+    SuspectRecord,
+    SuspectStatus,
+    VerdictRecord,
+    version_name,
+)
+from backend.workflows.evidence import Searched, search_labels
 from backend.workflows.mirror import open_project
+from backend.workflows.tags import CHECK_KEY, KEEP, ensure_check_tab, write_tags
+from backend.workflows.verdicts import UNDECIDED, settle
 
-QUALITY_KEY = f"{OWN_PREFIX}quality"
-EXPECTED_KEY = f"{OWN_PREFIX}expected"
-CHECK_KEY = f"{OWN_PREFIX}check"
-CHECK_TAB = "Prelabel: check"
-
-T = TypeVar("T", str, float)
+Place = tuple[int, str]
+"""Task id and question."""
 
 
 def check(deps: Deps, key: str, progress: Progress) -> None:
-    """Find label errors with the held-out posteriors of the current version, and tag them.
+    """Find label errors with all that the current version knows of the tasks, and tag the worst.
 
-    A person's verdict stands: what was confirmed is not flagged again with the same label. Verdicts given since the
-    last look are taken first, so that none is overwritten.
+    A person's verdict stands: see `_not_settled`. Verdicts given since the last look are taken first, so that none is
+    overwritten.
 
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
@@ -39,134 +55,95 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     record = opened.record
     settle(deps, record)
     progress("looking for wrong labels", 0, 1)
-    questions = deps.parse_label_config(record.label_config).questions
+    config = deps.parse_label_config(record.label_config)
     items = deps.database.tasks(key)
-    found = find_suspects(questions, items, *deps.versions.held_out(key, number))
+    searched = search_labels(deps, key, number, config, items)
+    verdicts = deps.database.verdicts(key)
+    kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP)
+    unsettled = _not_settled(searched, items, verdicts, kept)
+    worth = _worth_showing(unsettled, verdicts, deps.policy(key))
     known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
-    deps.database.save_suspects(key, _merge(found, known, items))
+    found = _records(searched, worth, config.questions, items, deps.policy(key).check_budget)
+    deps.database.save_suspects(key, _changed(found, known))
+    report = _report(searched, len(unsettled) - len(worth)) | {"version": version_name(number), "at": deps.now()}
+    deps.database.save_check_report(key, report)
     write_tags(deps, record, progress)
     ensure_check_tab(deps, key)
     latest = deps.database.project(key) or record
     deps.database.save_project(replace(latest, checked_at=deps.now()))
 
 
-def find_suspects(
-    questions: Sequence[Question],
-    items: Sequence[MirroredTask],
-    task_ids: NDArray[np.int64],
-    held_out: Mapping[str, NDArray[np.float64]],
-) -> dict[tuple[int, str], Suspect]:
-    """Suspects by (task id, question). Labels are today's; the posteriors were made without them, row by row."""
-    by_id = {item.task.id: item for item in items}
-    rows = [row for row, task_id in enumerate(task_ids.tolist()) if task_id in by_id]
-    ids = [int(task_ids[row]) for row in rows]
-    answers = [[entry.answers for entry in by_id[task_id].annotations if entry.teaches] for task_id in ids]
-    gold = gold_of(questions, answers)
+def _not_settled(
+    searched: Searched, items: Sequence[MirroredTask], verdicts: Sequence[VerdictRecord], kept: set[int]
+) -> dict[Place, Suspect]:
+    """Suspects without those whose label a person confirmed.
+
+    A verdict is about content and label, wherever they turn up: it holds for a task that is deleted and imported
+    again, and not for one whose content was edited. It holds until the quality is `MARGIN` below what it was.
+    """
+    data = {item.task.id: item.task.data for item in items}
+    confirmed = {item.id: item.quality for item in verdicts if item.status is SuspectStatus.CONFIRMED}
     found = {}
-    for question in questions:
-        keys = [decision.key for decision in decisions(question)]
-        if any(name not in held_out for name in keys):
-            # The label config changed; the training that follows will know this question.
-            continue
-        posteriors = {name: held_out[name][rows] for name in keys}
-        if any(posteriors[decision.key].shape[1] != len(decision.classes) for decision in decisions(question)):
-            continue
-        for suspect in find_label_errors(question, posteriors, {name: gold[name] for name in keys}):
-            found[ids[suspect.row], question.name] = suspect
+    for question, findings in searched.findings.items():
+        for suspect in findings.suspects:
+            task_id = searched.task_ids[suspect.row]
+            quality = confirmed.get(verdict_id(data[task_id], question, suspect.given))
+            if task_id not in kept and (quality is None or suspect.quality < quality - MARGIN):
+                found[task_id, question] = suspect
     return found
 
 
-def settle(deps: Deps, record: ProjectRecord) -> None:
-    """Take verdicts from what people did since: a changed or deleted label: fixed; one saved unchanged: confirmed."""
-    open_suspects = [item for item in deps.database.suspects(record.key) if item.status is SuspectStatus.OPEN]
-    untold = any(not item.tagged for item in deps.database.suspects(record.key))
-    if not open_suspects and not untold:
-        return
-    by_id = {item.task.id: item for item in deps.database.tasks(record.key)}
-    settled = []
-    for suspect in open_suspects:
-        status = _verdict(suspect, by_id.get(suspect.task_id))
-        if status is not SuspectStatus.OPEN:
-            settled.append(replace(suspect, status=status, tagged=False))
-    deps.database.save_suspects(record.key, settled)
-    if settled or untold:
-        write_tags(deps, record, lambda *_: None)
-
-
-def write_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
-    """Make Label Studio's tags say what the records say; only what changed is written.
-
-    Written one key at a time by an action that leaves the rest of the task's data alone.
-    """
-    stale = [item for item in deps.database.suspects(record.key) if not item.tagged]
-    alive = {item.task.id for item in deps.database.tasks(record.key)}
-    changed = {item.task_id for item in stale} & alive
-    worst: dict[int, SuspectRecord] = {}
-    # All suspects of a task count, not only those that changed: it stays in the tab while one of them is open.
-    of_changed = [item for item in deps.database.suspects(record.key) if item.task_id in changed]
-    for item in sorted(of_changed, key=_most_urgent, reverse=True):
-        worst[item.task_id] = item
-    numbers = _grouped({task_id: round(item.quality, 4) for task_id, item in worst.items()})
-    texts = [(EXPECTED_KEY, _grouped({task_id: _expected(item) for task_id, item in worst.items()}))]
-    # The key that the tab filters by comes last: a task appears there with everything else in place.
-    texts.append((CHECK_KEY, _grouped({task_id: item.status.value for task_id, item in worst.items()})))
-    total = len(numbers) + sum(len(groups) for _, groups in texts)
-    done = 0
-    for quality, task_ids in numbers.items():
-        deps.label_studio.tag(record.project_id, QUALITY_KEY, quality, task_ids)
-        done += 1
-        progress("tagging suspects", done, total)
-    for key, groups in texts:
-        for text, task_ids in groups.items():
-            deps.label_studio.tag(record.project_id, key, text, task_ids)
-            done += 1
-            progress("tagging suspects", done, total)
-    deps.database.save_suspects(record.key, [replace(item, tagged=True) for item in stale])
-
-
-def ensure_check_tab(deps: Deps, key: str) -> None:
-    """Make the tab once; it is known by its id, so it may be renamed."""
-    record = deps.database.project(key)
-    if record is None:
-        return
-    tabs = deps.label_studio.tabs(record.project_id)
-    by_title = [tab.id for tab in tabs if tab.title == CHECK_TAB]
-    if record.check_tab in {tab.id for tab in tabs}:
-        return
-    tab = Tab(
-        title=CHECK_TAB,
-        filters=((f"data.{CHECK_KEY}", "equal", "String", SuspectStatus.OPEN.value),),
-        ordering=(f"tasks:data.{QUALITY_KEY}",),
-        shown_columns=("id", "annotations_results", "annotators"),
-        column_types={f"data.{QUALITY_KEY}": "Number"},
+def _worth_showing(
+    found: Mapping[Place, Suspect], verdicts: Sequence[VerdictRecord], policy: Policy
+) -> dict[Place, Suspect]:
+    """Suspects without those that people would mostly confirm, by their verdicts so far; the worst first."""
+    qualities = np.array([suspect.quality for suspect in found.values()])
+    expected = expected_precision(
+        qualities,
+        np.array([item.quality for item in verdicts]),
+        np.array([item.status is SuspectStatus.FIXED for item in verdicts], dtype=np.bool_),
     )
-    tab_id = by_title[0] if by_title else deps.label_studio.create_tab(record.project_id, tab)
-    deps.database.save_project(replace(record, check_tab=tab_id))
+    worth = worth_showing(expected, qualities, policy.check_precision)
+    some = [(place, suspect) for (place, suspect), yes in zip(found.items(), worth.tolist(), strict=True) if yes]
+    # Expected precision falls with quality, so the worst label has the best.
+    return dict(sorted(some, key=lambda entry: (entry[1].quality, entry[0])))
 
 
-def _merge(
-    found: Mapping[tuple[int, str], Suspect],
-    known: Mapping[tuple[int, str], SuspectRecord],
+def _records(
+    searched: Searched,
+    suspects: Mapping[Place, Suspect],
+    questions: Sequence[Question],
     items: Sequence[MirroredTask],
-) -> list[SuspectRecord]:
-    """Records that change: new suspects, and open ones that later evidence clears."""
+    budget: int,
+) -> dict[Place, SuspectRecord]:
+    """Suspects as records: the first `budget` open, the others waiting."""
     teaching = {item.task.id: tuple(entry for entry in item.annotations if entry.teaches) for item in items}
-    changed = []
-    for (task_id, question), suspect in found.items():
-        before = known.get((task_id, question))
-        settled_by_person = before is not None and before.status is SuspectStatus.CONFIRMED
-        if before is not None and settled_by_person and set(before.given) == set(suspect.given):
-            continue
-        record = SuspectRecord(
+    by_name = {question.name: question for question in questions}
+    return {
+        (task_id, name): SuspectRecord(
             task_id=task_id,
-            question=question,
+            question=name,
             given=suspect.given,
             expected=suspect.expected,
             quality=round(suspect.quality, 4),
-            status=SuspectStatus.OPEN,
+            status=SuspectStatus.OPEN if rank < budget else SuspectStatus.WAITING,
             seen=teaching[task_id],
+            reason=explain(by_name[name], suspect, searched.task_ids),
         )
-        if before is None or replace(before, seen=record.seen, tagged=False) != record:
+        for rank, ((task_id, name), suspect) in enumerate(suspects.items())
+    }
+
+
+def _changed(found: Mapping[Place, SuspectRecord], known: Mapping[Place, SuspectRecord]) -> list[SuspectRecord]:
+    """Records that change: new suspects, those about which something is new, and those that later evidence clears."""
+    changed = []
+    for place, new in found.items():
+        before = known.get(place)
+        if before is None:
+            changed.append(new)
+            continue
+        record = replace(new, shown=before.shown)
+        if replace(before, seen=record.seen, tagged=False) != record:
             changed.append(record)
         elif before.seen != record.seen:
             # The tags still say it all, but the next verdict is about what the annotations say now.
@@ -174,52 +151,45 @@ def _merge(
     changed += [
         replace(before, status=SuspectStatus.CLEARED, tagged=False)
         for place, before in known.items()
-        if place not in found and before.status is SuspectStatus.OPEN
+        if place not in found and before.status in UNDECIDED
     ]
     return changed
 
 
-def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus:
-    """What people have said since of the annotations that gave the doubtful answer.
-
-    Fixed: all of them answer otherwise now, or are gone or skipped. Confirmed: one was saved again exactly as it was,
-    or another annotator gave the same answer. A save that changes the answer to another question says nothing of this
-    one, nor does an annotator who disagrees.
-    """
-    now = {entry.id: entry for entry in item.annotations if entry.teaches} if item is not None else {}
-    given = frozenset(suspect.given)
-    # The majority of several sets of labels may be a set that nobody gave: then it takes all of them to fix it.
-    culprits = [entry for entry in suspect.seen if _answer(entry, suspect.question) == given] or suspect.seen
-    unchanged = [
-        entry
-        for entry in culprits
-        if entry.id in now and _answer(now[entry.id], suspect.question) == _answer(entry, suspect.question)
-    ]
-    if not unchanged:
-        return SuspectStatus.FIXED
-    seen = {entry.id for entry in suspect.seen}
-    seconded = any(entry.id not in seen and _answer(entry, suspect.question) == given for entry in now.values())
-    saved_again = any(
-        now[entry.id].updated_at > entry.updated_at and now[entry.id].answers == entry.answers for entry in unchanged
-    )
-    return SuspectStatus.CONFIRMED if seconded or saved_again else SuspectStatus.OPEN
+def _report(searched: Searched, n_held_back: int) -> dict[str, Any]:
+    """What the search said of the project as a whole, for JSON. `n_held_back`: see `_worth_showing`."""
+    questions = {name: _about(findings) for name, findings in searched.findings.items()}
+    return {"held_back": n_held_back, "questions": questions}
 
 
-def _answer(annotation: Annotation, question: str) -> frozenset[str]:
-    return frozenset(annotation.answers.get(question, ()))
+def _about(findings: Findings) -> dict[str, Any]:
+    return {
+        "n_judged": int(np.isfinite(findings.quality).sum()),
+        "n_suspects": len(findings.suspects),
+        "n_unknown": findings.n_unknown,
+        "not_yet": [
+            {"key": item.key, "reason": item.reason, "classes": list(item.classes)} for item in findings.not_yet
+        ],
+        "noise": {name: _about_noise(noise) for name, noise in findings.noise.items()},
+        "weights": findings.weights,
+        # Keys of a JSON object are strings.
+        "error_rates": {str(who): rate for who, rate in findings.error_rates.items()},
+    }
 
 
-def _most_urgent(item: SuspectRecord) -> tuple[bool, float]:
-    """Sort key, most urgent first: a task with several questions shows its open suspect of lowest quality."""
-    return (item.status is not SuspectStatus.OPEN, item.quality)
+def _about_noise(noise: Noise) -> dict[str, Any]:
+    return {
+        "classes": list(noise.classes),
+        "n_labels": noise.n_labels,
+        "n_errors": noise.n_errors,
+        "thresholds": _finite(noise.thresholds),
+        "joint": _finite(noise.joint),
+        "transition": _finite(noise.transition),
+    }
 
 
-def _expected(item: SuspectRecord) -> str:
-    return f"{item.question}: {', '.join(item.expected) or 'none'}"
-
-
-def _grouped(values: Mapping[int, T]) -> dict[T, list[int]]:
-    groups: dict[T, list[int]] = {}
-    for task_id, value in values.items():
-        groups.setdefault(value, []).append(task_id)
-    return groups
+def _finite(figures: NDArray[np.float64]) -> list[Any]:
+    """As lists; None for NaN, which JSON doesn't have."""
+    if figures.ndim > 1:
+        return [_finite(row) for row in figures]
+    return [figure if math.isfinite(figure) else None for figure in figures.tolist()]

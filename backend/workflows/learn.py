@@ -27,13 +27,11 @@ from backend.ports import (
     Progress,
     ProjectInfo,
     ProjectRecord,
-    SuspectStatus,
     Tab,
     VersionStatus,
     version_name,
 )
 from backend.workflows.audit import remember_suggestions, what_the_audit_tells
-from backend.workflows.check import ensure_check_tab
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
@@ -41,8 +39,10 @@ from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, basis_of, has_news
 from backend.workflows.suggest import history_of
+from backend.workflows.tags import ensure_check_tab
 from backend.workflows.taught import what_taught
 from backend.workflows.try_rules import tried_rules
+from backend.workflows.verdicts import UNDECIDED
 from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"
@@ -202,7 +202,7 @@ def _weights(deps: Deps, key: str, items: Sequence[MirroredTask]) -> dict[str, N
     rows = {item.task.id: row for row, item in enumerate(items)}
     weights: dict[str, NDArray[np.float64]] = {}
     for suspect in deps.database.suspects(key):
-        if suspect.status is SuspectStatus.OPEN and suspect.task_id in rows:
+        if suspect.status in UNDECIDED and suspect.task_id in rows:
             of_question = weights.setdefault(suspect.question, np.ones(len(items)))
             of_question[rows[suspect.task_id]] = SUSPECT_WEIGHT
     return weights

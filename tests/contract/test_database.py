@@ -9,7 +9,15 @@ from sqlalchemy import create_engine
 from backend.adapters.database import SqlDatabase
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.errors import ConfigurationError
-from backend.ports import MirroredTask, PastSuggestion, ProjectRecord, SuspectRecord, SuspectStatus, VersionStatus
+from backend.ports import (
+    MirroredTask,
+    PastSuggestion,
+    ProjectRecord,
+    SuspectRecord,
+    SuspectStatus,
+    VerdictRecord,
+    VersionStatus,
+)
 
 
 @pytest.fixture
@@ -24,7 +32,7 @@ def task(
 
 
 def test_gives_back_the_tasks_it_was_given(database: SqlDatabase, key: str) -> None:
-    note = Annotation(7, 2, 3, {"q": ("A", "B")}, False, "2026-01-02", {"q": Origin.ACCEPTED})
+    note = Annotation(7, 2, 3, {"q": ("A", "B")}, False, "2026-01-02", {"q": Origin.ACCEPTED}, 2.5)
     items = [task(1, text="żółw 🐢"), task(2, is_open=False, annotations=(note,))]
     database.save_tasks(key, items)
     assert database.tasks(key) == items
@@ -104,9 +112,44 @@ def test_suspects_are_kept_by_task_and_question(database: SqlDatabase, key: str)
     )
     other = SuspectRecord(1, "r", ("A", "B"), (), 0.1, SuspectStatus.OPEN, tagged=True)
     database.save_suspects(key, [first, other])
-    settled = replace(first, status=SuspectStatus.CONFIRMED)
+    settled = replace(first, status=SuspectStatus.CONFIRMED, reason="B 0.9, A 0.2", shown=True)
     database.save_suspects(key, [settled])
     assert database.suspects(key) == [other, settled]
+
+
+def test_thousands_of_suspects_are_saved_at_once(database: SqlDatabase, key: str) -> None:
+    many = [SuspectRecord(number, "q", ("A",), ("B",), 0.2, SuspectStatus.WAITING) for number in range(6000)]
+    database.save_suspects(key, many)
+    database.save_suspects(key, [replace(item, status=SuspectStatus.OPEN) for item in many])
+    assert [item.status for item in database.suspects(key)] == [SuspectStatus.OPEN] * 6000
+
+
+def test_verdicts_are_kept_by_id_the_oldest_first(database: SqlDatabase, key: str) -> None:
+    late = VerdictRecord("a" * 64, "q", SuspectStatus.FIXED, 0.1, 9.0)
+    early = VerdictRecord("b" * 64, "q", SuspectStatus.CONFIRMED, 0.3, 4.0)
+    database.save_verdicts(key, [late, early])
+    database.save_verdicts(key, [])
+    assert database.verdicts(key) == [early, late]
+    again = replace(early, status=SuspectStatus.FIXED, at=10.0)
+    database.save_verdicts(key, [again])
+    assert database.verdicts(key) == [late, again]
+    assert database.verdicts(key + "0") == []
+
+
+def test_verdicts_outlive_the_project_mirror(database: SqlDatabase, key: str) -> None:
+    verdict = VerdictRecord("a" * 64, "q", SuspectStatus.CONFIRMED, 0.1, 9.0)
+    database.save_verdicts(key, [verdict])
+    database.forget_project(key)
+    assert database.verdicts(key) == [verdict]
+
+
+def test_the_last_report_of_a_check_replaces_the_one_before(database: SqlDatabase, key: str) -> None:
+    assert database.check_report(key) == {}
+    database.save_check_report(key, {"version": "v1"})
+    report = {"version": "v2", "questions": {"ż": {"noise": {"q": {"joint": [[0.5, None], [0.0, 0.5]]}}}}}
+    database.save_check_report(key, report)
+    assert database.check_report(key) == report
+    assert database.check_report(key + "0") == {}
 
 
 def test_a_database_that_is_away_is_named_without_its_password() -> None:
@@ -114,6 +157,18 @@ def test_a_database_that_is_away_is_named_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
         database.ping()
     assert "hunter2" not in str(caught.value)
+
+
+def test_suspects_of_an_earlier_release_can_be_read(database: SqlDatabase, key: str) -> None:
+    suspect = SuspectRecord(1, "q", ("A",), ("B",), 0.2, SuspectStatus.OPEN, tagged=True)
+    database.save_suspects(key, [suspect])
+    engine = create_engine(database._sql._url)
+    with engine.begin() as connection:
+        for column in ("reason", "shown"):
+            connection.exec_driver_sql(f"ALTER TABLE suspects DROP COLUMN {column}")
+    engine.dispose()
+    upgraded = SqlDatabase(database._sql._url, lambda: 5.0)
+    assert upgraded.suspects(key) == [replace(suspect, shown=True)]
 
 
 def test_what_was_suggested_first_for_a_task_stays(database: SqlDatabase, key: str) -> None:
@@ -133,6 +188,7 @@ def test_a_database_of_an_earlier_release_gets_the_columns_it_lacks(database: Sq
     engine = create_engine(database._sql._url)
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE annotations DROP COLUMN origins")
+        connection.exec_driver_sql("ALTER TABLE annotations DROP COLUMN lead_time_s")
     engine.dispose()
     upgraded = SqlDatabase(database._sql._url, lambda: 5.0)
     assert upgraded.tasks(key)[0].annotations == (replace(note, origins={}),)

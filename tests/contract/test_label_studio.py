@@ -34,14 +34,15 @@ class Subject:
     demo: Demo | None = None
     fake: FakeLabelStudio | None = None
 
-    def annotate(self, task_id: int, label: str) -> None:
+    def annotate(self, task_id: int, label: str, lead_time_s: float | None = None) -> None:
         if self.fake:
-            self.fake.annotate(self.project, task_id, {"sentiment": (label,)})
+            self.fake.annotate(self.project, task_id, {"sentiment": (label,)}, lead_time_s=lead_time_s)
             return
         assert self.demo is not None
         result = [{"from_name": "sentiment", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
         with self.demo.api as api:
-            api.post(f"/api/tasks/{task_id}/annotations/", json={"result": result}).raise_for_status()
+            body = {"result": result} | ({} if lead_time_s is None else {"lead_time": lead_time_s})
+            api.post(f"/api/tasks/{task_id}/annotations/", json=body).raise_for_status()
 
     def delete(self, task_id: int) -> None:
         if self.fake:
@@ -153,6 +154,26 @@ def test_a_tag_touches_nothing_else(subject: Subject) -> None:
     data = {item.task.id: item.task.data for page in subject.api.tasks(subject.project) for item in page}
     assert data[subject.task_ids[0]] == {"text": "Text 0", "nested": {"a": [1]}, "prelabel_quality": 0.25}
     assert data[subject.task_ids[2]] == {"text": "Text 2", "nested": {"a": [1]}}
+
+
+def test_an_annotation_says_how_long_its_form_was_open(subject: Subject) -> None:
+    first, second, *_ = subject.task_ids
+    subject.annotate(first, "Positive", 2.5)
+    subject.annotate(second, "Positive")
+    found = {item.task.id: item.annotations for page in subject.api.tasks(subject.project) for item in page}
+    assert [entry.lead_time_s for entry in (*found[first], *found[second])] == [2.5, None]
+
+
+def test_tasks_are_found_by_a_tag_and_its_text_may_be_emptied(subject: Subject) -> None:
+    first, second, *_ = subject.task_ids
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
+    subject.api.tag(subject.project, "prelabel_check", "keep", [first])
+    subject.api.tag(subject.project, "prelabel_check", "keeper", [second])
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == {first}
+    subject.api.tag(subject.project, "prelabel_check", "", [first])
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
+    data = {item.task.id: item.task.data for page in subject.api.tasks(subject.project) for item in page}
+    assert data[first] == {"text": "Text 0", "nested": {"a": [1]}, "prelabel_check": ""}
 
 
 def test_a_tab_is_made_and_listed(subject: Subject) -> None:

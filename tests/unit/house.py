@@ -69,6 +69,7 @@ class House:
         self.llm_policy = LlmPolicy()
         self.strategy, self.top_tasks = "least_confidence", 5
         self.audit_share, self.label_budget = 0.0, 0
+        self.check_budget, self.check_precision = 200, 0.2
         self.deps = Deps(
             label_studio=self.label_studio,
             database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
@@ -83,6 +84,8 @@ class House:
                 self.strategy,
                 audit_share=self.audit_share,
                 label_budget=self.label_budget,
+                check_budget=self.check_budget,
+                check_precision=self.check_precision,
                 llm=self.llm_policy,
             ),
             now=lambda: self.clock,

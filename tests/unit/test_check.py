@@ -1,25 +1,30 @@
 """Check: wrong labels are tagged, and what people say of them is remembered."""
 
+import csv
+import io
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from backend.errors import LabelStudioError
-from backend.ports import SuspectRecord, SuspectStatus
+from backend.domain.label_errors.verdicts import PROBES
+from backend.domain.tasks import Origin
+from backend.entrypoints.cli_check import export, print_checked
+from backend.errors import ConfigurationError, LabelStudioError
+from backend.ports import SuspectRecord, SuspectStatus, VerdictRecord
 from backend.workflows.check import check
-from tests.unit.house import House, nothing, reviews
+from backend.workflows.evidence import search_labels
+from backend.workflows.learn import _weights
+from backend.workflows.suspects import checked
+from tests.unit.house import CONFIG, House, nothing, reviews
 
 
 @pytest.fixture
 def flipped(house: House) -> tuple[int, ...]:
     """Four wrong labels among sixty; those of them that were found and tagged."""
-    house.label_studio.add_tasks(house.project, reviews(80)[40:])
-    labeled = house.task_ids[:60]
-    # Of different subjects: if all were of one, that would be a pattern, and no errors.
-    wrong = tuple(task_id for task_id in labeled if house.fake.tasks[task_id].task.data.get("rating"))[::9]
-    house.annotate(labeled, wrong=wrong)
-    house.learn()
-    check(house.deps, house.key, nothing)
+    wrong = checked_with_errors(house)
     found = tuple(task_id for task_id in wrong if task_id in tagged(house))
     assert len(found) >= 3
     return found
@@ -35,6 +40,9 @@ def test_wrong_labels_are_found_with_what_was_expected(house: House, flipped: tu
     data = house.fake.tasks[flipped[0]].task.data
     assert data["prelabel_expected"] == f"sentiment: {house.gold(flipped[0])}"
     assert 0 <= data["prelabel_quality"] < 0.5
+    other = "Negative" if house.gold(flipped[0]) == "Positive" else "Positive"
+    assert re.match(rf"{house.gold(flipped[0])} >?0\.\d\d, {other} <?0\.\d\d; ", data["prelabel_reason"])
+    assert f"rates says {house.gold(flipped[0])}" in data["prelabel_reason"]
     assert data["text"] == reviews(80)[data["n"]]["text"]
 
 
@@ -146,6 +154,225 @@ def test_a_majority_that_nobody_gave_is_settled_by_those_who_made_it(house: Hous
         house.label_studio.annotate(house.project, task_id, {"genre": ("d",)}, annotator=annotator)
     house.reconcile()
     assert status(house, task_id) is SuspectStatus.FIXED
+
+
+def test_the_texts_of_a_settled_suspect_are_emptied_and_nothing_else_is_touched(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    house.annotate([flipped[0]])
+    house.reconcile()
+    data = house.fake.tasks[flipped[0]].task.data
+    assert (data["prelabel_expected"], data["prelabel_reason"], data["prelabel_check"]) == ("", "", "fixed")
+    assert data["text"] == reviews(80)[data["n"]]["text"]
+
+
+def test_a_keep_tag_confirms(house: House, flipped: tuple[int, ...]) -> None:
+    house.label_studio.tag(house.project, "prelabel_check", "keep", [flipped[0]])
+    house.reconcile()
+    assert status(house, flipped[0]) is SuspectStatus.CONFIRMED
+    check(house.deps, house.key, nothing)
+    assert flipped[0] not in tagged(house)
+
+
+def test_a_task_with_a_keep_tag_is_never_flagged(house: House) -> None:
+    house.annotate(house.task_ids, wrong=(house.task_ids[2],))
+    house.label_studio.tag(house.project, "prelabel_check", "keep", house.task_ids)
+    house.learn()
+    check(house.deps, house.key, nothing)
+    assert house.deps.database.suspects(house.key) == []
+
+
+def test_no_more_than_the_budget_are_tagged_and_others_move_up_when_one_is_settled(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    every = {item.task_id: item.quality for item in house.deps.database.suspects(house.key)}
+    worst_first = sorted(every, key=lambda task_id: (every[task_id], task_id))
+    house.check_budget = 2
+    check(house.deps, house.key, nothing)
+    assert tagged(house) == set(worst_first[:2])
+    assert status(house, worst_first[2]) is SuspectStatus.WAITING
+    settled = worst_first[0]
+    house.annotate([settled], wrong=(settled,) if settled not in flipped else ())
+    house.reconcile()
+    assert tagged(house) == set(worst_first[1:3])
+
+
+def test_a_suspect_that_waits_leaves_no_trace_in_label_studio(house: House) -> None:
+    house.check_budget = 0
+    checked_with_errors(house)
+    waiting = house.deps.database.suspects(house.key)
+    assert {item.status for item in waiting} == {SuspectStatus.WAITING}
+    house.label_studio.calls.clear()
+    house.reconcile()
+    assert "tag" not in house.label_studio.calls
+    assert not any(key.startswith("prelabel_") for item in house.fake.tasks.values() for key in item.task.data)
+    weights = _weights(house.deps, house.key, house.deps.database.tasks(house.key))
+    assert (weights["sentiment"] < 1).sum() == len(waiting)
+
+
+def test_a_confirmed_label_is_not_flagged_when_the_task_is_imported_again(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    confirm(house, flipped[0])
+    again = import_again(house, flipped[0])
+    house.learn()
+    check(house.deps, house.key, nothing)
+    assert again not in tagged(house)
+    assert tagged(house) & set(flipped[1:])
+
+
+def test_a_fixed_label_is_flagged_when_the_task_is_imported_again_with_the_old_one(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    wrong = house.fake.tasks[flipped[0]].annotations[0].answers
+    house.annotate([flipped[0]])
+    house.reconcile()
+    again = import_again(house, flipped[0])
+    house.label_studio.annotate(house.project, again, wrong)
+    house.learn()
+    check(house.deps, house.key, nothing)
+    assert again in tagged(house)
+
+
+def test_a_confirmed_label_is_flagged_again_when_its_quality_has_fallen_far(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    confirm(house, flipped[0])
+    (verdict,) = house.deps.database.verdicts(house.key)
+    house.deps.database.save_verdicts(house.key, [replace(verdict, quality=verdict.quality + 0.1)])
+    check(house.deps, house.key, nothing)
+    assert flipped[0] not in tagged(house)
+    house.deps.database.save_verdicts(house.key, [replace(verdict, quality=verdict.quality + 0.5)])
+    check(house.deps, house.key, nothing)
+    assert flipped[0] in tagged(house)
+
+
+def test_a_deleted_task_is_no_verdict(house: House, flipped: tuple[int, ...]) -> None:
+    house.label_studio.delete_task(house.project, flipped[0])
+    house.reconcile()
+    assert status(house, flipped[0]) is SuspectStatus.CLEARED
+    assert house.deps.database.verdicts(house.key) == []
+
+
+def test_verdicts_hold_back_what_people_mostly_confirm(house: House, flipped: tuple[int, ...]) -> None:
+    before = tagged(house)
+    verdicts = [
+        VerdictRecord(f"{number:064}", "sentiment", SuspectStatus.CONFIRMED, 0.3, float(number)) for number in range(40)
+    ]
+    house.deps.database.save_verdicts(house.key, verdicts)
+    check(house.deps, house.key, nothing)
+    assert len(tagged(house)) == min(PROBES, len(before))
+    house.deps.database.save_verdicts(house.key, [replace(item, status=SuspectStatus.FIXED) for item in verdicts])
+    check(house.deps, house.key, nothing)
+    assert tagged(house) == before
+
+
+def test_a_version_of_before_the_classifiers_figures_were_kept_can_be_checked(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    number = house.deps.versions.current(house.key)
+    (house.deps.versions.folder(house.key, number) / "classifier.parquet").unlink()
+    check(house.deps, house.key, nothing)
+    assert tagged(house) & set(flipped)
+
+
+def test_the_search_knows_votes_annotators_and_what_was_accepted_unread(house: House) -> None:
+    for task_id in house.task_ids:
+        quick = task_id % 5 == 0
+        house.label_studio.annotate(
+            house.project,
+            task_id,
+            {"sentiment": (house.gold(task_id),)},
+            annotator=1 + task_id % 2,
+            origins={"sentiment": Origin.ACCEPTED} if quick else {},
+            lead_time_s=0.2 if quick else 9.0,
+        )
+    house.learn()
+    config = house.deps.parse_label_config(CONFIG)
+    searched = search_labels(house.deps, house.key, 1, config, house.deps.database.tasks(house.key))
+    findings = searched.findings["sentiment"]
+    assert {"posterior", "votes", "neighbours"} <= set(findings.weights["sentiment"])
+    assert set(findings.error_rates) == {1, 2}
+    assert list(searched.task_ids) == house.task_ids
+
+
+def test_too_few_labels_are_named_and_nothing_is_tagged(house: House) -> None:
+    house.annotate(house.task_ids[:5])
+    house.learn()
+    check(house.deps, house.key, nothing)
+    assert tagged(house) == set()
+    assert "sentiment: not yet, because of sentiment: 5 labels; 10 are needed." in printed(house)
+
+
+def test_the_command_says_so_before_the_first_check(house: House) -> None:
+    assert printed(house) == "No check has ended yet: it needs a trained version and labels.\n"
+
+
+def test_the_command_lists_the_worst_and_says_how_often_the_search_was_right(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    assert "No verdict yet" in printed(house)
+    assert re.search(r"sentiment: some \d+ of 60 labels are wrong by confident learning", printed(house))
+    confirm(house, flipped[0])
+    house.annotate([flipped[1]])
+    house.reconcile()
+    text = printed(house, top=1)
+    assert "By 2 verdicts, 0.50 (0.09-0.91) of the suspects were wrong: 1 fixed, 1 confirmed." in text
+    n = len(tagged(house))
+    assert f"{n} suspects: {n} in the tab 'Prelabel: check', 0 waiting, 1 listed." in text
+    assert text.count("rates says") == 1
+
+
+def test_the_export_has_every_suspect(house: House, flipped: tuple[int, ...], tmp_path: Path) -> None:
+    house.check_budget = 1
+    check(house.deps, house.key, nothing)
+    export(tmp_path / "suspects.csv", checked(house.deps, house.key).suspects)
+    rows = list(csv.DictReader((tmp_path / "suspects.csv").open(newline="")))
+    assert {int(row["task"]) for row in rows} >= set(flipped)
+    assert [row["status"] for row in rows] == ["suspect"] + ["waiting"] * (len(rows) - 1)
+    assert sorted(rows, key=lambda row: float(row["quality"])) == rows
+
+
+def test_an_export_that_cant_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"--export .* can't be written"):
+        export(tmp_path / "none" / "suspects.csv", [])
+
+
+def checked_with_errors(house: House) -> tuple[int, ...]:
+    """Label sixty tasks, four of them wrongly, train and check; returns these."""
+    house.label_studio.add_tasks(house.project, reviews(80)[40:])
+    labeled = house.task_ids[:60]
+    # Of different subjects: if all were of one, that would be a pattern, and no errors.
+    wrong = tuple(task_id for task_id in labeled if house.fake.tasks[task_id].task.data.get("rating"))[::9]
+    house.annotate(labeled, wrong=wrong)
+    house.learn()
+    check(house.deps, house.key, nothing)
+    return wrong
+
+
+def confirm(house: House, task_id: int) -> None:
+    """Save a wrong label again as it is."""
+    house.annotate([task_id], wrong=(task_id,))
+    house.reconcile()
+    assert status(house, task_id) is SuspectStatus.CONFIRMED
+
+
+def import_again(house: House, task_id: int) -> int:
+    """Delete a task, and import it anew with its label."""
+    item = house.fake.tasks[task_id]
+    house.label_studio.delete_task(house.project, task_id)
+    data = {name: value for name, value in item.task.data.items() if not name.startswith("prelabel_")}
+    (again,) = house.label_studio.add_tasks(house.project, [data])
+    house.label_studio.annotate(house.project, again, item.annotations[0].answers)
+    house.reconcile()
+    return again
+
+
+def printed(house: House, top: int = 50) -> str:
+    """What `prelabel check` prints."""
+    text = io.StringIO()
+    print_checked(Console(file=text, width=200), checked(house.deps, house.key), top)
+    return text.getvalue()
 
 
 def status(house: House, task_id: int) -> SuspectStatus:

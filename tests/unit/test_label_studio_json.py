@@ -179,3 +179,11 @@ def test_reads_instructions_as_text() -> None:
     assert parse_project(body).instructions == "Be  fair  & quick"
     assert parse_project(body | {"expert_instruction": "a &amp; b"}).instructions == "a &amp; b"
     assert parse_project(body | {"expert_instruction": None}).instructions == ""
+
+
+@pytest.mark.parametrize(("sent", "read"), [(2.5, 2.5), (3, 3.0), (None, None), (-1, None), ("soon", None)])
+def test_how_long_a_form_was_open_is_read_if_it_is_said(sent: object, read: float | None) -> None:
+    item = {"id": 1, "annotations": [{"id": 2, "result": [], "lead_time": sent}]}
+    assert parse_task(item).annotations[0].lead_time_s == read
+    del item["annotations"][0]["lead_time"]  # type: ignore[index]
+    assert parse_task(item).annotations[0].lead_time_s is None

@@ -1,12 +1,26 @@
 """Settings of single projects."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from backend.adapters.project_settings import ProjectParams
+from backend.adapters.project_settings import ProjectParams, ProjectSettings
+from backend.errors import BadRequest
+from backend.ports import Policy
 
 
 @pytest.mark.parametrize("mask", ["(", r"\d*"])
 def test_a_mask_that_no_task_can_be_masked_with_is_refused_when_it_is_set(mask: str) -> None:
     with pytest.raises(ValidationError, match="mask"):
         ProjectParams(llm_masks=(mask,))
+
+
+def test_a_project_has_its_own_budget_of_suspects(tmp_path: Path) -> None:
+    settings = ProjectSettings(tmp_path, Policy(10, 60.0, 50, "auto"))
+    assert (settings.policy("1").check_budget, settings.policy("1").check_precision) == (200, 0.2)
+    settings.save("1", '{"check_budget": 5, "check_precision": 0.5}')
+    assert (settings.policy("1").check_budget, settings.policy("1").check_precision) == (5, 0.5)
+    assert settings.policy("2").check_budget == 200
+    with pytest.raises(BadRequest, match="check_budget"):
+        settings.save("1", '{"check_budget": -1}')

@@ -56,6 +56,7 @@ def test_a_version_folder_holds_what_the_readme_promises(house: House) -> None:
         "metrics.json",
         "votes.parquet",
         "held_out.parquet",
+        "classifier.parquet",
         "predictions.parquet",
     }
     assert json.loads((folder / "sources.json").read_text()) == {"sentiment": ["praises", "complains", "rates"]}

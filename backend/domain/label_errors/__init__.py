@@ -1,0 +1,35 @@
+"""Label errors: which human labels are probably wrong, what we would have expected instead, and why."""
+
+from backend.domain.label_errors.explain import explain
+from backend.domain.label_errors.held_out import classified, groups_of
+from backend.domain.label_errors.records import Evidence, Findings, Noise, NotYet, Suspect
+from backend.domain.label_errors.search import find_label_errors, search
+from backend.domain.label_errors.unread import is_unread
+from backend.domain.label_errors.verdicts import (
+    MARGIN,
+    Precision,
+    expected_precision,
+    precision_of,
+    verdict_id,
+    worth_showing,
+)
+
+__all__ = [
+    "MARGIN",
+    "Evidence",
+    "Findings",
+    "Noise",
+    "NotYet",
+    "Precision",
+    "Suspect",
+    "classified",
+    "expected_precision",
+    "explain",
+    "find_label_errors",
+    "groups_of",
+    "is_unread",
+    "precision_of",
+    "search",
+    "verdict_id",
+    "worth_showing",
+]

@@ -1,0 +1,47 @@
+"""Why a label is suspect, in a line for people."""
+
+from collections.abc import Sequence
+
+from backend.domain.label_errors.records import Suspect
+from backend.domain.questions import Kind, Question
+from backend.domain.tasks import Answer
+
+MOST_VOTES = 3
+"""Votes named at most; the others are counted."""
+
+
+def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> str:
+    """Probabilities, votes against the label, and the tasks most like it whose label is the expected one.
+
+    Args:
+        question: the question.
+        suspect: what was found.
+        task_ids: of the rows that were searched.
+    """
+    given, expected = _named(suspect.given), _named(suspect.expected)
+    if question.multiple or question.kind is Kind.RATING:
+        parts = [
+            f"expected {expected} ({_rounded(suspect.likelihood)}), given {given} (quality {_rounded(suspect.quality)})"
+        ]
+    else:
+        parts = [f"{expected} {_rounded(suspect.likelihood)}, {given} {_rounded(suspect.quality)}"]
+    against = list(suspect.votes_against.items())
+    if against:
+        said = [f"{source} says {vote}" for source, vote in against[:MOST_VOTES]]
+        said += [f"{len(against) - MOST_VOTES} more disagree"] if len(against) > MOST_VOTES else []
+        parts.append(", ".join(said))
+    if suspect.neighbours:
+        alike = ", ".join(str(task_ids[row]) for row in suspect.neighbours)
+        parts.append(f"like {'task' if len(suspect.neighbours) == 1 else 'tasks'} {alike} ({expected})")
+    return "; ".join(parts)
+
+
+def _rounded(share: float) -> str:
+    """Two digits; nothing is certain."""
+    if share < 0.005:
+        return "<0.01"
+    return ">0.99" if share >= 0.995 else f"{share:.2f}"
+
+
+def _named(answer: Answer) -> str:
+    return ", ".join(answer) or "none"

@@ -1,0 +1,118 @@
+"""Probabilities of labeled tasks in which their own label had no say."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.classifier import Recipe, train_classifier
+from backend.domain.classifier.candidates import Candidate
+from backend.domain.classifier.choice import content_hash
+from backend.domain.label_model import choose
+from backend.domain.votes import Votes
+
+N_FOLDS = 5
+SMALL = 20_000
+"""Labels times classes up to which folds are drawn more than once: which rows a model has learned from matters most
+while they are few, and a fit costs least."""
+REPEATS = 3
+
+
+def groups_of(data: Sequence[Mapping[str, object]]) -> NDArray[np.int64]:
+    """A number for each task, int64 (n,), the same for those of the same content."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(content_hash(item), len(numbers)) for item in data], dtype=np.int64)
+
+
+def folds(
+    gold: NDArray[np.int64], groups: NDArray[np.int64] | None = None, *, seed: int = 0
+) -> list[NDArray[np.int64]]:
+    """Labeled rows in at most `N_FOLDS` parts, each with the same share of every class, a group whole in one part.
+
+    Groups are shuffled, sorted by class (of their first label) and dealt out in turn. Nothing is empty: three groups
+    make three folds. A class that has fewer labels than there are folds is missing in some of them.
+
+    Args:
+        gold: int64 (n,), class index or -1 = unknown.
+        groups: int64 (n,); each row is its own when None.
+        seed: shuffles.
+    """
+    labeled = np.flatnonzero(gold >= 0)
+    of_row = labeled if groups is None else groups[labeled]
+    _, first, member = np.unique(of_row, return_index=True, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(first.size)
+    order = order[np.argsort(gold[labeled[first[order]]], kind="stable")]
+    number = np.empty(first.size, dtype=np.int64)
+    number[order] = np.arange(first.size) % N_FOLDS
+    of_row = number[member]
+    return [labeled[of_row == part] for part in range(min(N_FOLDS, first.size))]
+
+
+def classified(
+    features: csr_matrix,
+    gold: NDArray[np.int64],
+    n_classes: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    unread: NDArray[np.bool_] | None = None,
+    candidate: Candidate = Candidate.LOGISTIC,
+    repeats: int | None = None,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """What a classifier says (n, k) of each labeled task that has not learned from it, nor from tasks of its group.
+
+    Args:
+        features: (n, d).
+        gold: int64 (n,), class index or -1 = unknown; these rows are NaN.
+        n_classes: k.
+        groups: see `folds`.
+        unread: bool (n,), labels that teach nothing.
+        candidate: which classifier.
+        repeats: how often folds are drawn; the mean is taken. `REPEATS` up to `SMALL`, then 1, when None.
+        seed: makes the result reproducible.
+
+    Returns:
+        Also NaN where the other folds have no two classes to tell apart.
+    """
+    if repeats is None:
+        repeats = REPEATS if (gold >= 0).sum() * n_classes <= SMALL else 1
+    nothing = np.full((gold.size, n_classes), np.nan)
+    total = np.where((gold >= 0)[:, None], 0.0, nothing)
+    for repeat in range(repeats):
+        for fold, rest in _hidden(gold, groups, unread, seed + repeat):
+            model = train_classifier(features, rest, nothing, n_classes, seed=seed, recipe=Recipe(candidate))
+            total[fold] += np.nan if model is None else model.predict_proba(features[fold])
+    return total / repeats
+
+
+def voted(
+    votes: Votes,
+    gold: NDArray[np.int64],
+    n_classes: int,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    unread: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """What a label model says (n, k) of each labeled task, chosen and fitted without its label or those of its group.
+
+    NaN where the task is not labeled or nobody votes.
+    """
+    proba = np.full((gold.size, n_classes), np.nan)
+    for fold, rest in _hidden(gold, groups, unread, seed):
+        method = choose(votes, n_classes, rest, seed=seed).method
+        proba[fold] = method().fit(votes, n_classes, rest).predict_proba(votes[fold])
+    return proba
+
+
+def _hidden(
+    gold: NDArray[np.int64], groups: NDArray[np.int64] | None, unread: NDArray[np.bool_] | None, seed: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Each fold, and gold without it and without what teaches nothing."""
+    for fold in folds(gold, groups, seed=seed):
+        rest = gold.copy()
+        rest[fold] = -1
+        if unread is not None:
+            rest[unread] = -1
+        yield fold, rest

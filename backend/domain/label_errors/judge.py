@@ -1,0 +1,189 @@
+"""Labels of one decision judged: how good each is, which are suspect, and how labels go wrong."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from numpy.typing import NDArray
+
+from backend.domain.label_errors.neighbours import Neighbours
+from backend.domain.label_errors.noise import noise_of, present
+from backend.domain.label_errors.opinions import opinions_on
+from backend.domain.label_errors.pool import fit_weights, pooled, posterior_of_right, share_of_errors
+from backend.domain.label_errors.records import Evidence, Noise, NotYet
+from backend.domain.posterior import is_known
+from backend.domain.questions import Decision
+
+MIN_LABELS = 10
+"""With fewer labels nothing can be said about any of them."""
+MIN_OF_CLASS = 5
+"""With fewer labels of a class nobody knows what is typical of it: each of them would look wrong."""
+HARDLY = 0.15
+RATHER = 0.6
+"""A label is suspect, whatever cleanlab's estimate of their number, if its probability is below the first while
+another one's is above the second: among a few dozen labels the estimate is off by a few."""
+PRIOR_OF_ANNOTATOR = 5.0
+"""How many labels the belief outweighs that an annotator is as good as all of them together."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Labels of one decision.
+
+    proba: float64 (n, k), what all opinions together say; NaN rows where nothing is known.
+    quality: float64 (n,), see `Suspect`; NaN where a label was not judged.
+    issues: bool (n,), which are suspect.
+    wrong: float64 (n,), P(the label is wrong), the label itself counted as evidence; NaN where it was not judged.
+    not_yet: labels of classes that have too few.
+    """
+
+    proba: NDArray[np.float64]
+    quality: NDArray[np.float64]
+    issues: NDArray[np.bool_]
+    wrong: NDArray[np.float64]
+    noise: Noise
+    weights: dict[str, float]
+    not_yet: NotYet | None
+    n_unknown: int
+
+
+def judge(
+    decision: Decision,
+    posterior: NDArray[np.float64],
+    gold: NDArray[np.int64],
+    evidence: Evidence,
+    neighbours: Neighbours | None,
+    *,
+    ordered: bool,
+) -> Judged | NotYet:
+    """Judge the labels of one decision, or say why not yet.
+
+    Args:
+        decision: which.
+        posterior: (n, k), made without the row's own label; NaN rows where nothing is known.
+        gold: int64 (n,), class index or -1 = unknown.
+        evidence: what else is known.
+        neighbours: of the same rows; None without features.
+        ordered: the classes are a scale, and a label is the worse the farther it is from the truth.
+
+    Raises:
+        ValueError: a posterior that is none: partly NaN, infinite or negative.
+    """
+    _check(decision, posterior, gold)
+    counts = np.bincount(gold[gold >= 0], minlength=posterior.shape[1])
+    reason = _too_few(decision, counts)
+    if reason is not None:
+        return NotYet(decision.key, reason)
+    thin = (counts > 0) & (counts < MIN_OF_CLASS)
+    labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
+    opinions = opinions_on(decision.key, posterior, gold, evidence, neighbours)
+    unread = np.zeros(gold.size, dtype=np.bool_) if evidence.unread is None else evidence.unread
+    weights = np.array([opinion.weight for opinion in opinions])
+    if len(opinions) > 1:
+        known = np.any([is_known(opinion.proba) for opinion in opinions], axis=0)
+        teaching = labeled[known[labeled] & ~unread[labeled]]
+        taught = [type(item)(item.name, item.proba[teaching], item.weight) for item in opinions]
+        weights = fit_weights(taught, gold[teaching])
+    proba = pooled(opinions, weights)
+    judged = labeled[is_known(proba)[labeled]]
+    if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
+        return NotYet(decision.key, f"something is known of {judged.size} labeled tasks only; {MIN_LABELS} are needed")
+    given, some = gold[judged], proba[judged]
+    quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
+    issues[judged], quality[judged] = _judged(given, some, ordered=ordered)
+    of_given = some[np.arange(given.size), given]
+    right = posterior_of_right(of_given, share_of_errors(of_given[~unread[judged]], posterior.shape[1]), some.shape[1])
+    # A suggestion that was accepted unread says no more than the evidence that it was made of.
+    wrong[judged] = 1 - np.where(unread[judged], of_given, right)
+    if evidence.annotators is not None:
+        quality[judged] = _by_annotator(quality[judged], wrong[judged], evidence.annotators[judged])
+    names = tuple(decision.classes[index] for index in np.flatnonzero(thin))
+    few = f"fewer than {MIN_OF_CLASS} labels of {', '.join(names)}; theirs are judged from {MIN_OF_CLASS}"
+    return Judged(
+        proba=proba,
+        quality=quality,
+        issues=issues,
+        wrong=wrong,
+        noise=noise_of(given, some, decision.classes),
+        weights={opinion.name: float(weight) for opinion, weight in zip(opinions, weights, strict=True)},
+        not_yet=NotYet(decision.key, few, names) if names else None,
+        n_unknown=labeled.size - judged.size,
+    )
+
+
+def error_rates(wrong: NDArray[np.float64], annotators: NDArray[np.int64]) -> dict[int, float]:
+    """Share of each annotator's labels that is expected to be wrong, shrunk to that of all by `PRIOR_OF_ANNOTATOR`."""
+    told = (annotators >= 0) & np.isfinite(wrong)
+    if not told.any():
+        return {}
+    people, place = np.unique(annotators[told], return_inverse=True)
+    n_wrong, n_labels = np.bincount(place, wrong[told]), np.bincount(place)
+    rates = (n_wrong + PRIOR_OF_ANNOTATOR * wrong[told].mean()) / (n_labels + PRIOR_OF_ANNOTATOR)
+    return dict(zip(people.tolist(), rates.tolist(), strict=True))
+
+
+def _check(decision: Decision, posterior: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
+    if posterior.shape != (gold.size, len(decision.classes)):
+        expected = (gold.size, len(decision.classes))
+        raise ValueError(f"posterior of {decision.key!r} has the shape {posterior.shape}, not {expected}")
+    if gold.size and gold.max() >= len(decision.classes):
+        raise ValueError(f"gold of {decision.key!r} has class {gold.max()}; there are {len(decision.classes)}")
+    nothing = np.isnan(posterior).all(axis=1)
+    bad = ~nothing & ~(np.isfinite(posterior).all(axis=1) & (posterior >= 0).all(axis=1))
+    if bad.any():
+        message = "a row is NaN as a whole, for nothing is known, or finite and not negative"
+        raise ValueError(f"posterior of {decision.key!r} is no distribution in {bad.sum()} rows: {message}")
+
+
+def _too_few(decision: Decision, counts: NDArray[np.int64]) -> str | None:
+    """Why there is nothing to compare labels with; None if there is."""
+    if counts.sum() < MIN_LABELS:
+        return f"{counts.sum()} labels; {MIN_LABELS} are needed"
+    if (counts > 0).sum() < 2:
+        return f"all {counts.sum()} labels are {decision.classes[int(counts.argmax())]!r}; two labels are needed"
+    if (counts >= MIN_OF_CLASS).sum() < 2:
+        few = ", ".join(f"{decision.classes[index]} {counts[index]}" for index in np.flatnonzero(counts))
+        return f"labels per class: {few}; two classes with {MIN_OF_CLASS} are needed"
+    return None
+
+
+def _judged(
+    given: NDArray[np.int64], proba: NDArray[np.float64], *, ordered: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which labels are suspect, and the quality of each, from finite probabilities (n, k).
+
+    On a scale, neighbouring steps are mistaken for each other all the time: there confident learning counts only where
+    the median of the posterior is two steps away or more.
+    """
+    # On simulated sets of 40 to 500 labels `low_self_confidence` was right most often of cleanlab's seven filters.
+    _, labels, some = present(given, proba)
+    issues = find_label_issues(labels, some, filter_by="low_self_confidence", n_jobs=1)
+    of_given, rows = proba[np.arange(given.size), given], np.arange(given.size)
+    if not ordered:
+        contradicted = (of_given < HARDLY) & (proba.max(axis=1) > RATHER)
+        quality = np.asarray(get_label_quality_scores(labels, some, method="self_confidence"))
+        return (issues | contradicted) & (proba.argmax(axis=1) != given), quality
+    k = proba.shape[1]
+    median = (np.round(np.cumsum(proba, axis=1), 9) >= 0.5).argmax(axis=1)
+    distance = np.abs(np.arange(k)[None, :] - given[:, None])
+    contradicted = (of_given < HARDLY) & (proba[rows, median] > RATHER)
+    return (issues & (np.abs(median - given) > 1)) | contradicted, 1 - (proba * distance).sum(axis=1) / max(k - 1, 1)
+
+
+def _by_annotator(
+    quality: NDArray[np.float64], wrong: NDArray[np.float64], annotators: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Quality by Bayes' rule with the annotator's odds of being wrong in place of everybody's."""
+    rates = error_rates(wrong, annotators)
+    if len(rates) < 2:
+        return quality
+    everybody = _log_odds(np.array([wrong[annotators >= 0].mean()]))[0]
+    shift = {who: _log_odds(np.array([rate]))[0] - everybody for who, rate in rates.items()}
+    shifts = np.array([shift.get(who, 0.0) for who in annotators.tolist()])
+    return np.asarray(1 / (1 + np.exp(shifts - _log_odds(quality))))
+
+
+def _log_odds(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    clipped = np.clip(share, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)))

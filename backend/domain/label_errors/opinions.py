@@ -1,0 +1,62 @@
+"""Who says what the label of a task should be: the posterior, classifiers, neighbours, rules and language models."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.classifier.candidates import Candidate, suitable
+from backend.domain.label_errors.held_out import SMALL, classified, voted
+from backend.domain.label_errors.neighbours import Neighbours
+from backend.domain.label_errors.pool import Opinion
+from backend.domain.label_errors.records import Evidence
+from backend.domain.posterior import is_known
+from backend.domain.votes import ABSTAIN
+
+POSTERIOR, LOGISTIC, BAYES, NEIGHBOURS, VOTES = "posterior", "logistic regression", "naive Bayes", "neighbours", "votes"
+WEIGHTS = {POSTERIOR: 0.7, LOGISTIC: 0.5, BAYES: 0.1, NEIGHBOURS: 0.3, VOTES: 0.5}
+"""Exponents before there is evidence. They add up to more than 1: each opinion alone is timid about labels that many of
+them agree on. Naive Bayes takes every word for news and is far too sure."""
+UNSURE = 0.02
+"""Share of an even distribution mixed into the neighbours' votes: ten neighbours can't rule a class out."""
+
+
+def opinions_on(
+    key: str,
+    posterior: NDArray[np.float64],
+    gold: NDArray[np.int64],
+    evidence: Evidence,
+    neighbours: Neighbours | None,
+) -> list[Opinion]:
+    """All there is, each made without the row's own label. The posterior stands alone when there is no other evidence.
+
+    Args:
+        key: `Decision.key`.
+        posterior: (n, k), NaN rows where nothing is known.
+        gold: int64 (n,), class index or -1 = unknown.
+        evidence: see `Evidence`.
+        neighbours: of the same rows.
+    """
+    k, found = posterior.shape[1], [Opinion(POSTERIOR, posterior, 1.0)]
+    groups, unread = evidence.groups, evidence.unread
+    taught = gold if unread is None else np.where(unread, -1, gold)
+    if evidence.features is not None and np.unique(taught[taught >= 0]).size > 1:
+        labeled = gold >= 0
+        if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
+            found.append(_opinion(LOGISTIC, classified(evidence.features, gold, k, groups=groups, unread=unread)))
+        if Candidate.BAYES in suitable(evidence.features, is_table=False):
+            bayes = Candidate.BAYES
+            found.append(
+                _opinion(BAYES, classified(evidence.features, gold, k, groups=groups, unread=unread, candidate=bayes))
+            )
+    if neighbours is not None:
+        shares = neighbours.shares(taught, k)
+        found.append(_opinion(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
+    matrix = evidence.votes.get(key)
+    if matrix is not None and (matrix.votes != ABSTAIN).any():
+        found.append(_opinion(VOTES, voted(matrix.votes, gold, k, groups=groups, unread=unread)))
+    if len(found) > 1:
+        found[0] = _opinion(POSTERIOR, posterior)
+    return found
+
+
+def _opinion(name: str, proba: NDArray[np.float64]) -> Opinion:
+    return Opinion(name, proba, WEIGHTS[name])

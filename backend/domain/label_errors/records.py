@@ -1,0 +1,102 @@
+"""What a search for label errors is given, and what it finds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.tasks import Answer
+from backend.domain.votes import VoteMatrix
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of the tasks besides posteriors and labels; rows in the same order. All of it may be missing.
+
+    votes: by `Decision.key`, of rules and language models.
+    features: (n, d), of the same tasks.
+    groups: int64 (n,), equal for tasks of the same content (see `groups_of`): they share a fold.
+    annotators: int64 (n,), who gave the label, -1 = unknown or several people.
+    unread: bool (n,), the label is a suggestion that was accepted unread. It is no evidence of anything: it teaches
+        neither how good a source is nor what a task like it should be.
+    """
+
+    votes: Mapping[str, VoteMatrix] = field(default_factory=dict)
+    features: csr_matrix | None = None
+    groups: NDArray[np.int64] | None = None
+    annotators: NDArray[np.int64] | None = None
+    unread: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A human answer that is probably wrong.
+
+    row: the task's place in the arrays that were searched.
+    quality: 0..1, the probability of what was given; for a set, of the label that is most likely wrong; for a rating,
+        1 less the expected distance from the truth, in shares of the scale.
+    likelihood: 0..1, the probability of what was expected; for a set, of its least certain label.
+    votes_against: source -> what it voted, for sources that voted for something else than what was given.
+    neighbours: rows of similar tasks whose label is what was expected and not in doubt, the nearest first.
+    """
+
+    row: int
+    question: str
+    given: Answer
+    expected: Answer
+    quality: float
+    likelihood: float = float("nan")
+    votes_against: Mapping[str, str] = field(default_factory=dict)
+    neighbours: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Why labels were not judged. `classes`: those whose labels were left out; all of them when empty."""
+
+    key: str
+    reason: str
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Confident learning (Northcutt et al. 2021): how labels go wrong, estimated. Classes in the order of `classes`.
+
+    thresholds: float64 (c,), mean probability of a class among labels of that class. A task above the threshold of
+        another class than its own is counted as one of that other class.
+    joint: float64 (c, c), P(given i, true j); sums to 1.
+    transition: float64 (c, c), P(given i | true j); columns sum to 1.
+    n_errors: estimated number of wrong labels among `n_labels`.
+    """
+
+    classes: tuple[str, ...]
+    n_labels: int
+    n_errors: int
+    thresholds: NDArray[np.float64]
+    joint: NDArray[np.float64]
+    transition: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in the labels of one question.
+
+    suspects: the worst first.
+    quality: float64 (n,), of every label that was judged, as in `Suspect`; NaN for the others.
+    not_yet: what could not be judged, and why.
+    noise: by `Decision.key`.
+    weights: by `Decision.key`, the exponent of each opinion in the pool.
+    error_rates: by annotator, the share of his or her labels that is expected to be wrong, shrunk to that of all.
+    n_unknown: labels of whose tasks nothing is known; they were left out.
+    """
+
+    suspects: list[Suspect]
+    quality: NDArray[np.float64]
+    not_yet: list[NotYet] = field(default_factory=list)
+    noise: dict[str, Noise] = field(default_factory=dict)
+    weights: dict[str, dict[str, float]] = field(default_factory=dict)
+    error_rates: dict[int, float] = field(default_factory=dict)
+    n_unknown: int = 0

@@ -1,0 +1,157 @@
+"""Label errors of one question: which human answers are probably wrong, and what we would have expected instead."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.label_errors.judge import Judged, error_rates, judge
+from backend.domain.label_errors.neighbours import Neighbours, nearest, vectors
+from backend.domain.label_errors.records import Evidence, Findings, NotYet, Suspect
+from backend.domain.questions import Decision, Kind, Question, decisions
+from backend.domain.suggestions import answers_of
+from backend.domain.votes import ABSTAIN
+
+N_SHOWN = 3
+"""Neighbours named with a suspect at most."""
+FINE = 0.5
+"""Quality from which a neighbour's label is taken for right."""
+
+
+def find_label_errors(
+    question: Question,
+    posteriors: Mapping[str, NDArray[np.float64]],
+    gold: Mapping[str, NDArray[np.int64]],
+    evidence: Evidence | None = None,
+) -> list[Suspect]:
+    """Suspects of one question, the worst first; see `search`."""
+    return search(question, posteriors, gold, evidence).suspects
+
+
+def search(
+    question: Question,
+    posteriors: Mapping[str, NDArray[np.float64]],
+    gold: Mapping[str, NDArray[np.int64]],
+    evidence: Evidence | None = None,
+) -> Findings:
+    """Judge the human labels of one question.
+
+    All evidence is pooled (see `fit_weights`) into the probability of each class. Confident learning (Northcutt et al.
+    2021, through cleanlab) estimates how many labels are wrong and takes those of lowest probability; clear
+    contradictions (`HARDLY`, `RATHER`) are added. A set of labels is suspect if the yes or no of any of its labels is,
+    and as good as the worst of them: each label is one of cleanlab's one-vs-rest problems, judged on the tasks where it
+    is known. A rating is the worse the farther it is from the truth.
+
+    Args:
+        question: the question.
+        posteriors: (n, k) by `Decision.key`, made without the row's own label; NaN rows where nothing is known.
+        gold: int64 (n,) by `Decision.key`, class index or -1 = unknown.
+        evidence: votes, features, annotators, ... of the same rows.
+
+    Raises:
+        ValueError: posteriors or gold that don't fit the question, or are partly NaN.
+    """
+    evidence = evidence or Evidence()
+    asked = decisions(question)
+    neighbours = _neighbours(asked, gold, evidence)
+    judged, not_yet = {}, []
+    for decision in asked:
+        key = decision.key
+        found = judge(decision, posteriors[key], gold[key], evidence, neighbours, ordered=question.kind is Kind.RATING)
+        if isinstance(found, NotYet):
+            not_yet.append(found)
+            continue
+        judged[key] = found
+        not_yet += [found.not_yet] if found.not_yet is not None else []
+    n = len(gold[asked[0].key])
+    qualities = np.column_stack([np.full(n, np.nan), *(item.quality for item in judged.values())])
+    # fmin takes the number where the other one is NaN.
+    quality = np.fmin.reduce(qualities, axis=1)
+    wrong = [item.wrong for item in judged.values()]
+    who = evidence.annotators
+    return Findings(
+        suspects=_suspects(question, posteriors, gold, evidence, judged, quality, neighbours),
+        quality=quality,
+        not_yet=not_yet,
+        noise={key: item.noise for key, item in judged.items()},
+        weights={key: item.weights for key, item in judged.items()},
+        error_rates={} if who is None or not wrong else error_rates(np.concatenate(wrong), np.tile(who, len(wrong))),
+        n_unknown=max((item.n_unknown for item in judged.values()), default=0),
+    )
+
+
+def _neighbours(asked: list[Decision], gold: Mapping[str, NDArray[np.int64]], evidence: Evidence) -> Neighbours | None:
+    if evidence.features is None:
+        return None
+    labeled = np.any([gold[decision.key] >= 0 for decision in asked], axis=0)
+    if evidence.unread is not None:
+        labeled &= ~evidence.unread
+    return nearest(vectors(evidence.features), np.flatnonzero(labeled))
+
+
+def _suspects(
+    question: Question,
+    posteriors: Mapping[str, NDArray[np.float64]],
+    gold: Mapping[str, NDArray[np.int64]],
+    evidence: Evidence,
+    judged: Mapping[str, Judged],
+    quality: NDArray[np.float64],
+    neighbours: Neighbours | None,
+) -> list[Suspect]:
+    proba = {key: judged[key].proba if key in judged else item for key, item in posteriors.items()}
+    expected = answers_of(question, proba)
+    given = answers_of(question, {key: _certain(known, proba[key].shape[1]) for key, known in gold.items()})
+    likelihood = np.fmin.reduce(np.column_stack([proba[key].max(axis=1) for key in gold]), axis=1)
+    suspect = np.any([np.zeros(quality.size, dtype=np.bool_), *(item.issues for item in judged.values())], axis=0)
+    rows = sorted(np.flatnonzero(suspect).tolist(), key=lambda row: (quality[row], row))
+    return [
+        Suspect(
+            row=row,
+            question=question.name,
+            given=given[row],
+            expected=expected[row],
+            quality=float(quality[row]),
+            likelihood=float(likelihood[row]),
+            votes_against=_votes_against(question, row, gold, evidence),
+            neighbours=_like(row, expected[row], given, quality, neighbours),
+        )
+        for row in rows
+        if expected[row] != given[row]
+    ]
+
+
+def _votes_against(
+    question: Question, row: int, gold: Mapping[str, NDArray[np.int64]], evidence: Evidence
+) -> dict[str, str]:
+    against: dict[str, str] = {}
+    for decision in decisions(question):
+        matrix, given = evidence.votes.get(decision.key), gold[decision.key][row]
+        if matrix is None or given < 0:
+            continue
+        for source, vote in zip(matrix.sources, matrix.votes[row].tolist(), strict=True):
+            if vote in (ABSTAIN, given):
+                continue
+            said = decision.classes[vote]
+            if decision.label is not None:
+                said = decision.label if vote else f"not {decision.label}"
+            against[source] = f"{against[source]}, {said}" if source in against else said
+    return against
+
+
+def _like(
+    row: int,
+    expected: tuple[str, ...],
+    given: list[tuple[str, ...]],
+    quality: NDArray[np.float64],
+    neighbours: Neighbours | None,
+) -> tuple[int, ...]:
+    """The nearest tasks whose label is the expected one, and good."""
+    if neighbours is None:
+        return ()
+    alike = neighbours.rows[row][neighbours.similarity[row] > 0].tolist()
+    return tuple(other for other in alike if given[other] == expected and quality[other] >= FINE)[:N_SHOWN]
+
+
+def _certain(gold: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    """Human labels as posteriors (n, k): all on the chosen class, NaN where unknown."""
+    return np.where((gold >= 0)[:, None], np.eye(n_classes)[gold], np.nan)

@@ -1,0 +1,54 @@
+"""Labels that are probably wrong, and what became of them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from backend.domain.tasks import Annotation
+
+
+class SuspectStatus(StrEnum):
+    """What became of a suspect."""
+
+    OPEN = "suspect"
+    FIXED = "fixed"
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+    """Later evidence no longer speaks against the label, or the task is gone."""
+    WAITING = "waiting"
+    """For its turn: more suspects are open already than people are to be shown at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectRecord:
+    """A suspect and what became of it.
+
+    seen: the task's annotations when it was found, those that teach. reason: why it is suspect, for people. shown: it
+    has or had tags in Label Studio.
+    """
+
+    task_id: int
+    question: str
+    given: tuple[str, ...]
+    expected: tuple[str, ...]
+    quality: float
+    status: SuspectStatus
+    seen: tuple[Annotation, ...] = ()
+    tagged: bool = False
+    """Whether Label Studio's tags say the same as this record."""
+    reason: str = ""
+    shown: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """What people said of a label: `FIXED` or `CONFIRMED`. Remembered when the task itself is deleted.
+
+    id: changes with content of the task, question and label. quality: the label's, when it was shown. at: when we saw
+    it, seconds since the epoch.
+    """
+
+    id: str
+    question: str
+    status: SuspectStatus
+    quality: float
+    at: float
