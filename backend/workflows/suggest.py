@@ -106,14 +106,9 @@ def answer(
 
     def fill() -> None:
         nonlocal number, problem
-        model = None
         try:
             rules = deps.rules.load().of(deps.policy(key).rules_folder)
-            try:
-                number = deps.versions.current(key)
-                model = deps.versions.model(key, number) if number else None
-            except ModelMissing as error:
-                problem = str(error)
+            number, model, problem = _current(deps, key)
             needs_history = any(rule.needs_history for rule in rules)
             known = deps.database.tasks(key) if needs_history else []
             annotated = [item for item in known if any(entry.teaches for entry in item.annotations)]
@@ -136,15 +131,26 @@ def answer(
     if failures:
         raise failures[0]
     done = list(suggestions)
-    share = deps.policy(key).audit_share
+    known = [item if item is not None else Suggestion() for item in done]
+    late = sum(item is None for item in done)
+    return Answers(version_name(number), questions, _withheld(deps, key, known, open_ids), faults, late, problem)
+
+
+def _current(deps: Deps, key: str) -> tuple[int, ProjectModel | None, str]:
+    """Number of the current version, its model, and why there is none although there is a version."""
+    number = deps.versions.current(key)
+    try:
+        return number, deps.versions.model(key, number) if number else None, ""
+    except ModelMissing as error:
+        return number, None, str(error)
+
+
+def _withheld(
+    deps: Deps, key: str, suggestions: Sequence[Suggestion], open_ids: Sequence[int | None]
+) -> list[Suggestion]:
+    """The suggestions, with those of open audit tasks emptied."""
+    share, found = deps.policy(key).audit_share, list(suggestions)
     for place, task_id in enumerate(open_ids):
-        if task_id is not None and done[place] is not None and is_audit(key, task_id, share):
-            done[place] = Suggestion()
-    return Answers(
-        version_name(number),
-        questions,
-        [item if item is not None else Suggestion() for item in done],
-        faults,
-        late=sum(item is None for item in done),
-        problem=problem,
-    )
+        if task_id is not None and is_audit(key, task_id, share):
+            found[place] = Suggestion()
+    return found

@@ -1,6 +1,7 @@
 """Labels of one decision judged: how good each is, which are suspect, and how labels go wrong."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from cleanlab.filter import find_label_issues
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
 from backend.domain.label_errors.opinions import opinions_on
-from backend.domain.label_errors.pool import fit_weights, pooled, posterior_of_right, share_of_errors
+from backend.domain.label_errors.pool import Opinion, fit_weights, pooled, posterior_of_right, share_of_errors
 from backend.domain.label_errors.records import Evidence, Noise, NotYet
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision
@@ -79,12 +80,7 @@ def judge(
     labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
     opinions = opinions_on(decision.key, posterior, gold, evidence, neighbours)
     unread = np.zeros(gold.size, dtype=np.bool_) if evidence.unread is None else evidence.unread
-    weights = np.array([opinion.weight for opinion in opinions])
-    if len(opinions) > 1:
-        known = np.any([is_known(opinion.proba) for opinion in opinions], axis=0)
-        teaching = labeled[known[labeled] & ~unread[labeled]]
-        taught = [type(item)(item.name, item.proba[teaching], item.weight) for item in opinions]
-        weights = fit_weights(taught, gold[teaching])
+    weights = _weights(opinions, gold, labeled[~unread[labeled]])
     proba = pooled(opinions, weights)
     judged = labeled[is_known(proba)[labeled]]
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
@@ -110,6 +106,16 @@ def judge(
         not_yet=NotYet(decision.key, few, names) if names else None,
         n_unknown=labeled.size - judged.size,
     )
+
+
+def _weights(opinions: Sequence[Opinion], gold: NDArray[np.int64], teaching: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much each opinion counts (n_opinions,): by the rows `teaching`, where there are several."""
+    if len(opinions) < 2:
+        return np.array([opinion.weight for opinion in opinions])
+    known = np.any([is_known(opinion.proba) for opinion in opinions], axis=0)
+    teaching = teaching[known[teaching]]
+    taught = [replace(opinion, proba=opinion.proba[teaching]) for opinion in opinions]
+    return fit_weights(taught, gold[teaching])
 
 
 def error_rates(wrong: NDArray[np.float64], annotators: NDArray[np.int64]) -> dict[int, float]:

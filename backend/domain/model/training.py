@@ -108,9 +108,9 @@ def train(
         asked = decisions(question)
         shared: RecipeChoice | None = None
         # The label that says most about what suits a question goes first, and chooses for the others.
-        for decision in (
-            sorted(asked, key=lambda item: -int((gold[item.key] > 0).sum())) if question.multiple else asked
-        ):
+        if question.multiple:
+            asked = sorted(asked, key=lambda item: -int((gold[item.key] > 0).sum()))
+        for decision in asked:
             key = decision.key
             last = None if previous is None or key not in previous.decisions else previous.decisions[key]
             known = last.choice if last is not None and last.decision == decision else None
@@ -122,11 +122,10 @@ def train(
             shared = models[key].choice if question.multiple else None
     models = {decision.key: models[decision.key] for question in questions for decision in decisions(question)}
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
+    figures = {item.name: evaluate(item, held_out, gold, votes, accuracies, seed=seed) for item in questions}
     metrics = {
         "n_tasks": len(data),
-        "questions": {
-            question.name: evaluate(question, held_out, gold, votes, accuracies, seed=seed) for question in questions
-        },
+        "questions": figures,
         "label_models": {key: choices[key].to_dict() for key in models},
         "classifiers": {key: _about_classifier(model) for key, model in models.items()},
     }

@@ -1,0 +1,123 @@
+"""Versions: what a training makes, and where it is kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.model import Features, ProjectModel, Trained
+from backend.domain.suggestions import Suggestion
+from backend.domain.votes import VoteMatrix, Votes
+
+
+class VersionStatus(StrEnum):
+    """Life of a version."""
+
+    TRAINING = "training"
+    BUILT = "built"
+    """Its folder is complete; not yet, or not completely, in Label Studio."""
+    LIVE = "live"
+    RETIRED = "retired"
+    """Replaced by another one. Its folder stays, so that it can be rolled back to."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """Metadata of a version. `seen_until`, `n_labels`: newest `updated_at` and number of annotations that taught it."""
+
+    key: str
+    number: int
+    status: VersionStatus
+    created_at: float
+    seen_until: str = ""
+    n_labels: int = 0
+    note: str = ""
+    rules: str = ""
+    """Changes with what it was trained on besides labels, see `reconcile.basis_of`."""
+
+    @property
+    def name(self) -> str:
+        """The version string, as Label Studio sees it."""
+        return version_name(self.number)
+
+
+def version_name(number: int) -> str:
+    """The version string of a number; v0 means that nothing was trained yet."""
+    return f"v{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A suggestion on its way to Label Studio, without a cluster: see `priorities.ascending`.
+
+    score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
+    chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
+    withheld: the task is an audit task: Label Studio gets an empty answer, and we keep the suggestion to compare.
+    """
+
+    task_id: int
+    suggestion: Suggestion
+    score: float
+    chosen_by: str = ""
+    reason: str = ""
+    withheld: bool = False
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is of one of the most useful tasks."""
+        return bool(self.chosen_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """All that a version's folder holds. Arrays and predictions are in the order of `task_ids`."""
+
+    trained: Trained
+    task_ids: NDArray[np.int64]
+    votes: Mapping[str, VoteMatrix]
+    held_out: Mapping[str, NDArray[np.float64]]
+    """By decision key: each row's posterior without its own human label; the model's where it has none."""
+    predictions: Sequence[Prediction]
+    metrics: Mapping[str, Any]
+
+
+class Versions(Protocol):
+    """Version folders, and the pointer to the current one. Raises ModelMissing."""
+
+    def write(self, key: str, number: int, built: Built) -> None:
+        """Write a folder completely, or not at all."""
+
+    def model(self, key: str, number: int) -> ProjectModel:
+        """The trained model."""
+
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+        """Features of a project's tasks to train on, rows in the order of `data`."""
+
+    def predictions(self, key: str, number: int) -> list[Prediction]:
+        """What the version suggested, most useful task first."""
+
+    def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
+        """`Built.task_ids` and `Built.held_out`."""
+
+    def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
+        """What the classifier alone said, rows and keys as in `held_out`; NaN rows where it said nothing. {} for a
+        version of before this was kept."""
+
+    def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
+        """Sources and votes (n_tasks, n_sources) of `Built.votes` by decision key, rows as in `held_out`."""
+
+    def metrics(self, key: str, number: int) -> dict[str, Any]:
+        """metrics.json."""
+
+    def current(self, key: str) -> int:
+        """Number of the current version; 0 when nothing was trained yet."""
+
+    def set_current(self, key: str, number: int) -> None:
+        """Move the pointer."""
+
+    def folder(self, key: str, number: int) -> Path:
+        """Where a version lies."""
