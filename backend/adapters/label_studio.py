@@ -188,11 +188,22 @@ class LabelStudioApi:
                     self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
                 else:
                     self._call("POST", "api/ml/", body=body)
-                return
+                break
             except LabelStudioError as error:
                 # A busy Label Studio may fail after it has registered us: look again, else it has us twice.
                 if not tries_left or (error.status or 0) < 500:
                     raise
+        self._forget_doubles(project_id, url)
+
+    def _forget_doubles(self, project_id: int, url: str) -> None:
+        """Leave one registration of an address.
+
+        Label Studio on SQLite repeats a request by itself when its database was locked, also one that had registered
+        us already.
+        """
+        listed = self._call("GET", "api/ml/", params={"project": project_id}).json()
+        for double in sorted(int(item["id"]) for item in listed if same_address(str(item.get("url", "")), url))[1:]:
+            self._call("DELETE", f"api/ml/{double}")
 
     def refuses_to_call(self, url: str) -> str:
         """What Label Studio says when it doesn't call an address because it is private; "" when it would.

@@ -273,6 +273,19 @@ def test_a_backend_that_moved_is_not_registered_twice(demo: Demo) -> None:
     assert [connection.url for connection in api.connections(project)] == [demo.backend_url]
 
 
+def test_a_backend_that_label_studio_registered_twice_is_left_once(demo: Demo) -> None:
+    # Label Studio does so itself: it repeats what failed with "database is locked" after the backend was saved.
+    project, _ = demo.new_project(CONFIG, [{"text": "one"}])
+    api = LabelStudioApi(demo.url, demo.state["api_key"])
+    with demo.api as label_studio:
+        for _ in range(2):
+            body = {"project": project, "url": demo.backend_url, "title": "Prelabel"}
+            label_studio.post("/api/ml/", json=body).raise_for_status()
+    first, _ = api.connections(project)
+    api.connect(project, demo.backend_url, "Prelabel", None)
+    assert [connection.id for connection in api.connections(project)] == [first.id]
+
+
 def test_another_installation_is_not_taken_over(demo: Demo) -> None:
     project, _ = demo.new_project(CONFIG, [{"text": "one"}])
     api = LabelStudioApi(demo.url, demo.state["api_key"])
