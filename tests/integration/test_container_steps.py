@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import free_port, wait_for
+from tests.conftest import Demo, free_port, wait_for
+from tests.e2e.team import Team
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,6 +79,52 @@ def test_the_image_s_command_serves_and_its_healthcheck_passes(built: Path, tmp_
     finally:
         server.terminate()
         server.wait()
+
+
+READ_ONLY = """
+set -e
+mount --make-rprivate /
+for folder in "$MODEL_DIR" "$TMPDIR"; do mount --bind "$folder" "$folder"; done
+mount -o remount,bind,ro /
+! touch "$1/written" 2>/dev/null
+exec "$1/.venv/bin/prelabel" up
+"""
+"""Where all but two folders is read-only, as compose has it; embedded Redis and SQLite stand for the other services."""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode != 0,
+    reason="this machine lets no user make a mount namespace",
+)
+def test_a_project_is_trained_on_a_read_only_file_system(built: Path, tmp_path: Path, demo: Demo) -> None:
+    port = str(free_port())
+    inside = {name: value.replace("/app", str(built)) for name, value in environment(1).items() if name != "PATH"}
+    data, scratch = tmp_path / "data", tmp_path / "tmp"
+    data.mkdir()
+    scratch.mkdir()
+    variables = inside | {
+        "PATH": f"{built}/.venv/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "MODEL_DIR": str(data),
+        "TMPDIR": str(scratch),
+        "PORT": port,
+        "BACKEND_URL": f"http://localhost:{port}",
+        "LABEL_STUDIO_URL": demo.url,
+        "LABEL_STUDIO_API_KEY": demo.state["api_key"],
+    }
+    command = ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", str(built)]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: server.poll() is not None or answers(port), 120, "the web service")
+        assert server.poll() is None, (tmp_path / "log").read_text()
+        team = Team.with_reviews(demo, 20)
+        connect = [f"{built}/.venv/bin/prelabel", "connect", str(team.project)]
+        subprocess.run(connect, env=variables, cwd=tmp_path, check=True, capture_output=True)
+        wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    finally:
+        server.terminate()
+        server.wait()
+    assert "Read-only file system" not in (tmp_path / "log").read_text()
 
 
 def test_the_image_runs_its_own_copy_with_the_rules(built: Path) -> None:

@@ -83,6 +83,16 @@ def test_all_parts_run_and_share_what_they_must(compose: dict[str, Any]) -> None
     assert not {"container_name", "ports"} & set(services["worker"])
 
 
+def test_only_data_and_tmp_can_be_written_to(compose: dict[str, Any]) -> None:
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert [volume for volume in service["volumes"] if not volume.endswith(":ro")] == ["models:/data"]
+
+
 def test_redis_keeps_jobs_and_postgres_data_over_restarts(compose: dict[str, Any]) -> None:
     redis, postgres = compose["services"]["redis"], compose["services"]["postgres"]
     assert "--appendonly yes" in " ".join(redis["command"])
