@@ -13,7 +13,9 @@ from backend.domain.audit import is_audit, turn
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities import Round, choose_with_audit
+from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import suggest
+from backend.domain.tasks import Answer
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -120,7 +122,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         previous=_previous(deps, key),
         features=features,
         vectors=vectors,
-        weights=_weights(deps, key, items),
+        weights=_weights(deps, key, items, config.questions, gold),
         smoothing=policy.label_smoothing,
         choice_s=policy.choice_s,
     )
@@ -197,15 +199,38 @@ def _previous(deps: Deps, key: str) -> ProjectModel | None:
         return None
 
 
-def _weights(deps: Deps, key: str, items: Sequence[MirroredTask]) -> dict[str, NDArray[np.float64]]:
-    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled."""
+def _weights(
+    deps: Deps,
+    key: str,
+    items: Sequence[MirroredTask],
+    questions: Sequence[Question],
+    gold: Mapping[str, NDArray[np.int64]],
+) -> dict[str, NDArray[np.float64]]:
+    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled.
+
+    An answer that others of the task have outvoted teaches nothing anyway: what the others say counts in full.
+    """
     rows = {item.task.id: row for row, item in enumerate(items)}
+    by_name = {question.name: question for question in questions}
     weights: dict[str, NDArray[np.float64]] = {}
     for suspect in deps.database.suspects(key):
-        if suspect.status in UNDECIDED and suspect.task_id in rows:
-            of_question = weights.setdefault(suspect.question, np.ones(len(items)))
-            of_question[rows[suspect.task_id]] = SUSPECT_WEIGHT
+        question, row = by_name.get(suspect.question), rows.get(suspect.task_id)
+        if suspect.status not in UNDECIDED or question is None or row is None:
+            continue
+        if len(items[row].annotations) > 1 and not _teaches(question, suspect.given, gold, row):
+            continue
+        weights.setdefault(suspect.question, np.ones(len(items)))[row] = SUSPECT_WEIGHT
     return weights
+
+
+def _teaches(question: Question, given: Answer, gold: Mapping[str, NDArray[np.int64]], row: int) -> bool:
+    """Whether a task's gold is a given answer."""
+    chosen = set(question.places(given))
+    if question.multiple:
+        taught = {place for place, item in enumerate(decisions(question)) if gold[item.key][row] == 1}
+    else:
+        taught = {int(gold[decisions(question)[0].key][row])}
+    return chosen == taught
 
 
 def _highest(deps: Deps, record: ProjectRecord) -> int:
