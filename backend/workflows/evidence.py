@@ -78,7 +78,7 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
         if found is None:
             # The label config changed; the training that follows will know this question.
             continue
-        texts = [_texts(config, item) for item in mine]
+        texts = [texts_of(config, item) for item in mine]
         unread = [is_unread(entries, question.name, text) for entries, text in zip(teaching, texts, strict=True)]
         crowd = crowd_of(question, teaching, texts, found)
         known = {decision.key: gold[decision.key] for decision in decisions(question)}
@@ -152,7 +152,7 @@ def _annotator(entries: Sequence[Annotation]) -> int:
     return -1 if only is None else only
 
 
-def _texts(config: LabelConfig, item: MirroredTask) -> list[str]:
+def texts_of(config: LabelConfig, item: MirroredTask) -> list[str]:
     """What annotators read of a task."""
     shown = user_fields(item.task.data)
     return [value for name in config.shown.texts if isinstance(value := shown.get(name), str)]

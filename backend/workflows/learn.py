@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backend.domain.audit import is_audit, turn
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Round, choose_with_audit
+from backend.domain.priorities import Opinions, Round, choose_with_audit
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.tasks import Answer
@@ -37,6 +37,7 @@ from backend.workflows.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
+from backend.workflows.opinions import opinions_on
 from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, basis_of, has_news
@@ -139,7 +140,18 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         task_ids=np.array([item.task.id for item in items], dtype=np.int64),
         votes=votes,
         held_out=trained.out_of_fold,
-        predictions=_predictions(key, policy, trained, items, posteriors, votes, gold, version.number, history_so_far),
+        predictions=_predictions(
+            key,
+            policy,
+            trained,
+            items,
+            posteriors,
+            votes,
+            gold,
+            version.number,
+            history_so_far,
+            opinions_on(config, items, trained),
+        ),
         metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
     deps.versions.write(key, version.number, built)
@@ -272,6 +284,7 @@ def _predictions(
     gold: Mapping[str, NDArray[np.int64]],
     number: int,
     history: Sequence[Round],
+    opinions: Opinions | None,
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
@@ -286,14 +299,16 @@ def _predictions(
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
     open_votes = {name: matrix.rows(rows) for name, matrix in votes.items()}
     suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
-    confidence = np.zeros(len(items))
+    confidence: NDArray[np.float64] = np.zeros(len(items))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
     # Labeled by several people, a task is an audit task for the last of them too.
     audit = [row for row in rows.tolist() if is_audit(key, items[row].task.id, policy.audit_share)]
     audit.sort(key=lambda row: turn(key, items[row].task.id))
     askable = is_open.copy()
     askable[audit] = False
-    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features)
+    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions)
+    if opinions is not None:
+        confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(
         evidence,
         confidence,
