@@ -113,9 +113,10 @@ def other_answers(question: Question, labels: Mapping[str, Labels], rows: Sequen
     asked = decisions(question)
     tasks = labels[asked[0].key].tasks
     order = np.argsort(tasks, kind="stable")
+    in_order = tasks[order]
     found = []
     for row in rows:
-        first, last = np.searchsorted(tasks[order], [row, row + 1])
+        first, last = np.searchsorted(in_order, [row, row + 1])
         given: Counter[Answer] = Counter()
         for place in order[first:last].tolist():
             if question.multiple:
