@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.label_errors import (
+    MAX_TASKS,
     Consensus,
     Evidence,
     Findings,
@@ -109,7 +110,10 @@ def crowd_of(
         for entries, text in zip(teaching, texts, strict=True)
     ]
     labels, people = labels_of(question, read)
-    consensus = {key: consensus_of(said, posteriors[key]) for key, said in labels.items()}
+    n_labeled = sum(map(bool, read))
+    # CROWDLAB takes 11 s for 20,000 tasks; a question of many labels would take it that often.
+    few = n_labeled * len(labels) <= MAX_TASKS
+    consensus = {key: consensus_of(said, posteriors[key] if few else None) for key, said in labels.items()}
     return Crowd(people, labels, consensus)
 
 

@@ -1,6 +1,6 @@
 """Label errors: which human labels are probably wrong, what we would have expected instead, and why."""
 
-from backend.domain.label_errors.consensus import Consensus, consensus_of
+from backend.domain.label_errors.consensus import MAX_TASKS, Consensus, consensus_of
 from backend.domain.label_errors.crowd import Labels
 from backend.domain.label_errors.explain import explain
 from backend.domain.label_errors.held_out import classified, groups_of
@@ -19,6 +19,7 @@ from backend.domain.label_errors.verdicts import (
 
 __all__ = [
     "MARGIN",
+    "MAX_TASKS",
     "NOBODY",
     "Consensus",
     "Evidence",
