@@ -69,6 +69,15 @@ def test_an_outvoted_answer_that_is_changed_is_fixed_and_one_saved_again_is_conf
     assert {item.task_id for item in checked(house.deps, house.key).suspects} == {task_id for task_id, _ in others}
 
 
+def test_a_suspect_that_the_other_annotator_comes_round_to_is_confirmed(house: House) -> None:
+    task_id, label = next(iter(labeled_by_three(house).items()))
+    (other,) = [entry.annotator_id for entry in house.fake.tasks[task_id].annotations if entry.annotator_id != 3]
+    house.label_studio.annotate(house.project, task_id, {"sentiment": (label,)}, annotator=other or 0)
+    house.reconcile()
+    (found,) = [item.status for item in house.deps.database.suspects(house.key) if item.task_id == task_id]
+    assert found is SuspectStatus.CONFIRMED
+
+
 def test_annotators_are_ranked_named_to_admins_and_to_nobody_else(house: House, tmp_path: Path) -> None:
     labeled_by_three(house)
     found = checked(house.deps, house.key)
