@@ -116,6 +116,10 @@ class FakeLabelStudio:
     def whoami(self) -> str:
         return "fake@example.com"
 
+    def people(self) -> dict[int, str]:
+        self._call("people")
+        return {1: "one@example.com", 2: "two@example.com"}
+
     def project(self, project_id: int) -> ProjectInfo:
         self._call("project")
         if project_id not in self.fakes:

@@ -50,6 +50,11 @@ class LabelStudioApi:
         """E-mail address of the user whose key we use."""
         return str(self._call("GET", "api/current-user/whoami").json().get("email", ""))
 
+    def people(self) -> dict[int, str]:
+        """E-mail addresses of all users, by id."""
+        found = self._call("GET", "api/users/").json()
+        return {int(item["id"]): str(item.get("email") or item["id"]) for item in found}
+
     def project(self, project_id: int) -> ProjectInfo:
         """One project."""
         try:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.model import ProjectModel
-from backend.domain.priorities import Evidence
+from backend.domain.priorities import Evidence, Opinions
 from backend.domain.votes import VoteMatrix
 
 
@@ -18,6 +18,7 @@ def evidence_of(
     gold: Mapping[str, NDArray[np.int64]],
     is_open: NDArray[np.bool_],
     features: csr_matrix,
+    opinions: Opinions | None = None,
 ) -> Evidence:
     """What is known of the tasks when the next ones are chosen.
 
@@ -28,6 +29,7 @@ def evidence_of(
         gold: int64 (n,) by `Decision.key`, class index or -1 = unknown.
         is_open: bool (n,), what may be asked.
         features: (n, d), of the model's extractor.
+        opinions: of the tasks, where some that may be asked have labels.
     """
     parts = model.decisions
     return Evidence(
@@ -44,4 +46,5 @@ def evidence_of(
         gold=gold,
         is_open=is_open,
         features=features,
+        opinions=opinions,
     )

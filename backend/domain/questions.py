@@ -1,5 +1,6 @@
 """Questions: the control tags of a label config that we can answer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,6 +31,11 @@ class Question:
     def index(self, label: str) -> int | None:
         """Place of a label in `labels`; None when the question doesn't have it (any more)."""
         return self.labels.index(label) if label in self.labels else None
+
+    def places(self, labels: Iterable[str]) -> list[int]:
+        """Places in `labels` of those that the question has."""
+        indices = [self.index(label) for label in labels]
+        return [index for index in indices if index is not None]
 
 
 @dataclass(frozen=True, slots=True)

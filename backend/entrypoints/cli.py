@@ -13,6 +13,7 @@ from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
 from backend.entrypoints.cli_check import export as write_suspects
 from backend.entrypoints.cli_check import print_checked, wait_for_check
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
@@ -208,7 +209,12 @@ def check(
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")
     ] = None,
+    consensus: Annotated[
+        Path | None, typer.Option("--consensus", metavar="FILE.csv", help="Write what annotators of a task agree on.")
+    ] = None,
+    annotators: Annotated[bool, typer.Option("--annotators", help="Say how good each annotator is, by name.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for wrong labels at once; list those that the last check found."""
     app = _app()
@@ -216,12 +222,20 @@ def check(
     app.queue.request(Job.CHECK, key)
     if wait:
         wait_for_check(app.queue, key, err)
-    else:
+    elif not as_json:
         say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
     found = checked(app.deps, key)
     if export is not None:
         write_suspects(export, found.suspects)
+    if consensus is not None:
+        export_consensus(consensus, found.report)
+    names = app.label_studio.people() if as_json or annotators else {}
+    if as_json:
+        say(checked_json(found, top, names))
+        return
     print_checked(out, found, top)
+    if annotators:
+        print_annotators(out, found.report, names)
 
 
 @cli.command()

@@ -132,10 +132,6 @@ def _about(name: str, about: Mapping[str, Any]) -> Iterator[str]:
         if mistaken:
             said = ", ".join(f"{true} -> {given} {share:.2f}" for share, true, given in mistaken[:5])
             yield f"{key}: most often mistaken (true -> given, share of the true ones): {said}."
-    rates = sorted(about["error_rates"].items(), key=lambda entry: -entry[1])
-    if len(rates) > 1:
-        said = ", ".join(f"{who} {rate:.2f}" for who, rate in rates)
-        yield f"{name}: expected share of wrong labels by annotator (user id): {said}."
 
 
 def _say(out: Console, text: str) -> None:

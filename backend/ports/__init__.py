@@ -123,6 +123,10 @@ class LabelStudio(Protocol):
     def whoami(self) -> str:
         """E-mail address of the user whose key we use."""
 
+    def people(self) -> dict[int, str]:
+        """E-mail addresses of all users, by id. Only for those who run Prelabel: annotators must not see each
+        other's figures."""
+
     def project(self, project_id: int) -> ProjectInfo:
         """One project."""
 

@@ -29,6 +29,7 @@ from backend.ports import (
     VerdictRecord,
     version_name,
 )
+from backend.workflows.annotators import about_crowd
 from backend.workflows.evidence import Searched, search_labels
 from backend.workflows.mirror import open_project
 from backend.workflows.tags import CHECK_KEY, KEEP, ensure_check_tab, write_tags
@@ -65,7 +66,10 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
     found = _records(searched, worth, config.questions, items, deps.policy(key).check_budget)
     deps.database.save_suspects(key, _changed(found, known))
-    report = _report(searched, len(unsettled) - len(worth)) | {"version": version_name(number), "at": deps.now()}
+    report = _report(searched, config.questions, len(unsettled) - len(worth)) | {
+        "version": version_name(number),
+        "at": deps.now(),
+    }
     deps.database.save_check_report(key, report)
     write_tags(deps, record, progress)
     ensure_check_tab(deps, key)
@@ -156,10 +160,15 @@ def _changed(found: Mapping[Place, SuspectRecord], known: Mapping[Place, Suspect
     return changed
 
 
-def _report(searched: Searched, n_held_back: int) -> dict[str, Any]:
+def _report(searched: Searched, questions: Sequence[Question], n_held_back: int) -> dict[str, Any]:
     """What the search said of the project as a whole, for JSON. `n_held_back`: see `_worth_showing`."""
-    questions = {name: _about(findings) for name, findings in searched.findings.items()}
-    return {"held_back": n_held_back, "questions": questions}
+    about = {
+        question.name: _about(findings)
+        | about_crowd(question, searched.crowds[question.name], findings, searched.task_ids)
+        for question in questions
+        if (findings := searched.findings.get(question.name)) is not None
+    }
+    return {"held_back": n_held_back, "questions": about}
 
 
 def _about(findings: Findings) -> dict[str, Any]:
@@ -172,8 +181,6 @@ def _about(findings: Findings) -> dict[str, Any]:
         ],
         "noise": {name: _about_noise(noise) for name, noise in findings.noise.items()},
         "weights": findings.weights,
-        # Keys of a JSON object are strings.
-        "error_rates": {str(who): rate for who, rate in findings.error_rates.items()},
     }
 
 

@@ -1,12 +1,23 @@
 """Evidence: all that is known of a project's labels, for the search for wrong ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import Evidence, Findings, groups_of, is_unread, search
+from backend.domain.label_errors import (
+    MAX_TASKS,
+    Consensus,
+    Evidence,
+    Findings,
+    Labels,
+    consensus_of,
+    groups_of,
+    is_unread,
+    labels_of,
+    search,
+)
 from backend.domain.model import gold_of
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
@@ -16,11 +27,24 @@ from backend.ports import Deps, LabelConfig, MirroredTask
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """What the annotators of one question said, and what they agree on; by `Decision.key`, rows as in `Searched`.
+
+    people: user ids of the annotators 0..m - 1.
+    """
+
+    people: tuple[int, ...]
+    labels: Mapping[str, Labels]
+    consensus: Mapping[str, Consensus]
+
+
+@dataclass(frozen=True)
 class Searched:
     """What was found in each question that the version knows, and the tasks that were searched."""
 
     task_ids: tuple[int, ...]
     findings: Mapping[str, Findings]
+    crowds: Mapping[str, Crowd] = field(default_factory=dict)
 
 
 def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items: Sequence[MirroredTask]) -> Searched:
@@ -49,29 +73,58 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
         annotators=np.array([_annotator(entries) for entries in teaching], dtype=np.int64),
     )
     of_classifier = deps.versions.classified(key, number)
-    findings = {}
+    findings, crowds = {}, {}
     for question in config.questions:
-        found = _posteriors(question, pooled, of_classifier, rows)
+        found = posteriors_without_labels(question, pooled, of_classifier, rows)
         if found is None:
             # The label config changed; the training that follows will know this question.
             continue
-        unread = [
-            is_unread(entries, question.name, _texts(config, item))
-            for item, entries in zip(mine, teaching, strict=True)
-        ]
+        texts = [texts_of(config, item) for item in mine]
+        unread = [is_unread(entries, question.name, text) for entries, text in zip(teaching, texts, strict=True)]
+        crowd = crowd_of(question, teaching, texts, found)
         known = {decision.key: gold[decision.key] for decision in decisions(question)}
-        about = replace(evidence, unread=np.array(unread, dtype=np.bool_))
+        about = replace(
+            evidence, unread=np.array(unread, dtype=np.bool_), labels=crowd.labels, consensus=crowd.consensus
+        )
         findings[question.name] = search(question, found, known, about)
-    return Searched(ids, findings)
+        crowds[question.name] = crowd
+    return Searched(ids, findings, crowds)
 
 
-def _posteriors(
+def crowd_of(
+    question: Question,
+    teaching: Sequence[Sequence[Annotation]],
+    texts: Sequence[Sequence[str]],
+    posteriors: Mapping[str, NDArray[np.float64]],
+) -> Crowd:
+    """What annotators agree on, suggestions that were accepted unread left out.
+
+    Args:
+        question: the question.
+        teaching: of each task the annotations that teach.
+        texts: of each task what annotators read.
+        posteriors: (n, k) by `Decision.key`, made without the task's own labels.
+    """
+    read = [
+        [entry for entry in entries if not is_unread([entry], question.name, text)]
+        for entries, text in zip(teaching, texts, strict=True)
+    ]
+    labels, people = labels_of(question, read)
+    n_labeled = sum(map(bool, read))
+    # CROWDLAB takes 11 s for 20,000 tasks; a question of many labels would take it that often.
+    few = n_labeled * len(labels) <= MAX_TASKS
+    consensus = {key: consensus_of(said, posteriors[key] if few else None) for key, said in labels.items()}
+    return Crowd(people, labels, consensus)
+
+
+def posteriors_without_labels(
     question: Question,
     pooled: Mapping[str, NDArray[np.float64]],
     of_classifier: Mapping[str, NDArray[np.float64]],
     rows: NDArray[np.int64],
 ) -> dict[str, NDArray[np.float64]] | None:
-    """(n, k) by decision key; None for a question that the version doesn't know as it is now."""
+    """(n, k) by decision key: the classifier's posteriors where it has any, else the pooled ones; None for a question
+    that the version doesn't know as it is now."""
     found = {}
     for decision in decisions(question):
         if decision.key not in pooled or pooled[decision.key].shape[1] != len(decision.classes):
@@ -103,7 +156,7 @@ def _annotator(entries: Sequence[Annotation]) -> int:
     return -1 if only is None else only
 
 
-def _texts(config: LabelConfig, item: MirroredTask) -> list[str]:
+def texts_of(config: LabelConfig, item: MirroredTask) -> list[str]:
     """What annotators read of a task."""
     shown = user_fields(item.task.data)
     return [value for name in config.shown.texts if isinstance(value := shown.get(name), str)]

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from backend.domain.audit import is_audit, turn
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Round, choose_with_audit
+from backend.domain.priorities import Opinions, Round, choose_with_audit
+from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import suggest
+from backend.domain.tasks import Answer
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -35,6 +37,7 @@ from backend.workflows.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
+from backend.workflows.opinions import opinions_on
 from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
 from backend.workflows.reconcile import TRAINED, basis_of, has_news
@@ -120,7 +123,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         previous=_previous(deps, key),
         features=features,
         vectors=vectors,
-        weights=_weights(deps, key, items),
+        weights=_weights(deps, key, items, config.questions, gold),
         smoothing=policy.label_smoothing,
         choice_s=policy.choice_s,
     )
@@ -137,7 +140,18 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         task_ids=np.array([item.task.id for item in items], dtype=np.int64),
         votes=votes,
         held_out=trained.out_of_fold,
-        predictions=_predictions(key, policy, trained, items, posteriors, votes, gold, version.number, history_so_far),
+        predictions=_predictions(
+            key,
+            policy,
+            trained,
+            items,
+            posteriors,
+            votes,
+            gold,
+            version.number,
+            history_so_far,
+            opinions_on(config, items, trained),
+        ),
         metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
     deps.versions.write(key, version.number, built)
@@ -197,15 +211,38 @@ def _previous(deps: Deps, key: str) -> ProjectModel | None:
         return None
 
 
-def _weights(deps: Deps, key: str, items: Sequence[MirroredTask]) -> dict[str, NDArray[np.float64]]:
-    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled."""
+def _weights(
+    deps: Deps,
+    key: str,
+    items: Sequence[MirroredTask],
+    questions: Sequence[Question],
+    gold: Mapping[str, NDArray[np.int64]],
+) -> dict[str, NDArray[np.float64]]:
+    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled.
+
+    An answer that others of the task have outvoted teaches nothing anyway: what the others say counts in full.
+    """
     rows = {item.task.id: row for row, item in enumerate(items)}
+    by_name = {question.name: question for question in questions}
     weights: dict[str, NDArray[np.float64]] = {}
     for suspect in deps.database.suspects(key):
-        if suspect.status in UNDECIDED and suspect.task_id in rows:
-            of_question = weights.setdefault(suspect.question, np.ones(len(items)))
-            of_question[rows[suspect.task_id]] = SUSPECT_WEIGHT
+        question, row = by_name.get(suspect.question), rows.get(suspect.task_id)
+        if suspect.status not in UNDECIDED or question is None or row is None:
+            continue
+        if len(items[row].annotations) > 1 and not _teaches(question, suspect.given, gold, row):
+            continue
+        weights.setdefault(suspect.question, np.ones(len(items)))[row] = SUSPECT_WEIGHT
     return weights
+
+
+def _teaches(question: Question, given: Answer, gold: Mapping[str, NDArray[np.int64]], row: int) -> bool:
+    """Whether a task's gold is a given answer."""
+    chosen = set(question.places(given))
+    if question.multiple:
+        taught = {place for place, item in enumerate(decisions(question)) if gold[item.key][row] == 1}
+    else:
+        taught = {int(gold[decisions(question)[0].key][row])}
+    return chosen == taught
 
 
 def _highest(deps: Deps, record: ProjectRecord) -> int:
@@ -247,6 +284,7 @@ def _predictions(
     gold: Mapping[str, NDArray[np.int64]],
     number: int,
     history: Sequence[Round],
+    opinions: Opinions | None,
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
@@ -261,14 +299,16 @@ def _predictions(
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
     open_votes = {name: matrix.rows(rows) for name, matrix in votes.items()}
     suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
-    confidence = np.zeros(len(items))
+    confidence: NDArray[np.float64] = np.zeros(len(items))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
     # Labeled by several people, a task is an audit task for the last of them too.
     audit = [row for row in rows.tolist() if is_audit(key, items[row].task.id, policy.audit_share)]
     audit.sort(key=lambda row: turn(key, items[row].task.id))
     askable = is_open.copy()
     askable[audit] = False
-    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features)
+    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions)
+    if opinions is not None:
+        confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(
         evidence,
         confidence,

@@ -64,8 +64,8 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus
     """What people have said since of the annotations that gave the doubtful answer; `OPEN`: nothing.
 
     Fixed: all of them answer otherwise now, or are gone or skipped. Confirmed: one was saved again exactly as it was,
-    or another annotator gave the same answer. A save that changes the answer to another question says nothing of this
-    one, nor does an annotator who disagrees.
+    or another annotator gives the same answer now. A save that changes the answer to another question says nothing of
+    this one, nor does an annotator who disagrees.
     """
     if item is None:
         return SuspectStatus.CLEARED
@@ -80,8 +80,8 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus
     ]
     if not unchanged:
         return SuspectStatus.FIXED
-    seen = {entry.id for entry in suspect.seen}
-    seconded = any(entry.id not in seen and _answer(entry, suspect.question) == given for entry in now.values())
+    said_so = {entry.id for entry in suspect.seen if _answer(entry, suspect.question) == given}
+    seconded = any(entry.id not in said_so and _answer(entry, suspect.question) == given for entry in now.values())
     saved_again = any(
         now[entry.id].updated_at > entry.updated_at and now[entry.id].answers == entry.answers for entry in unchanged
     )

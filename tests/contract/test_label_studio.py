@@ -69,6 +69,15 @@ def prediction(task_id: int, label: str = "Positive") -> Prediction:
     return Prediction(task_id, Suggestion({"sentiment": (label,)}, 0.75, {"sentiment": 0.75}, {}), 0.75)
 
 
+def test_people_are_known_by_their_e_mail_addresses(subject: Subject) -> None:
+    names = subject.api.people()
+    assert all("@" in name for name in names.values())
+    subject.annotate(subject.task_ids[0], "Positive")
+    (page,) = subject.api.tasks(subject.project)
+    (who,) = [entry.annotator_id for item in page for entry in item.annotations]
+    assert who in names
+
+
 def test_a_project_is_described(subject: Subject) -> None:
     info = subject.api.project(subject.project)
     assert info.n_tasks == 6

@@ -55,6 +55,15 @@ class Team:
         found: dict[str, Any] = api.post(path, json={"project": str(self.project)}).raise_for_status().json()
         return found
 
+    def next_in_tab(self, title: str, annotator: httpx.Client) -> dict[str, Any]:
+        """What "Label Tasks As Displayed" serves."""
+        tab = self._tab(title)
+        shown = {name: tab["data"][name] for name in ("ordering", "filters")}
+        body = shown | {"selectedItems": {"all": True, "excluded": []}}
+        path = f"/api/dm/actions?id=next_task&tabID={tab['id']}&project={self.project}"
+        found: dict[str, Any] = annotator.post(path, json=body).raise_for_status().json()
+        return found
+
     def versions(self) -> dict[str, int]:
         found: dict[str, int] = self.get(f"/api/projects/{self.project}/model-versions/")
         return found
@@ -76,10 +85,13 @@ class Team:
 
     def tab(self, title: str) -> list[dict[str, Any]]:
         """Tasks that a tab shows, in its order."""
-        tabs = self.get("/api/dm/views/", project=self.project)
-        number = next(tab["id"] for tab in tabs if tab["data"]["title"] == title)
+        number = self._tab(title)["id"]
         found: list[dict[str, Any]] = self.get("/api/tasks/", view=number, project=self.project, fields="all")["tasks"]
         return found
+
+    def _tab(self, title: str) -> dict[str, Any]:
+        tabs = self.get("/api/dm/views/", project=self.project)
+        return next(tab for tab in tabs if tab["data"]["title"] == title)
 
     def is_quiet(self) -> bool:
         """Whether nothing is asked for or running in this project."""

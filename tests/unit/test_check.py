@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from backend.adapters.label_studio_json import parse_label_config
 from backend.domain.label_errors.verdicts import PROBES
+from backend.domain.model import gold_of
 from backend.domain.tasks import Origin
 from backend.entrypoints.cli_check import export, print_checked
 from backend.errors import ConfigurationError, LabelStudioError
@@ -206,7 +208,9 @@ def test_a_suspect_that_waits_leaves_no_trace_in_label_studio(house: House) -> N
     house.reconcile()
     assert "tag" not in house.label_studio.calls
     assert not any(key.startswith("prelabel_") for item in house.fake.tasks.values() for key in item.task.data)
-    weights = _weights(house.deps, house.key, house.deps.database.tasks(house.key))
+    items, questions = house.deps.database.tasks(house.key), parse_label_config(CONFIG).questions
+    gold = gold_of(questions, [[entry.answers for entry in item.annotations] for item in items])
+    weights = _weights(house.deps, house.key, items, questions, gold)
     assert (weights["sentiment"] < 1).sum() == len(waiting)
 
 

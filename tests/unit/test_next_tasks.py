@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from backend.domain.audit import is_audit
-from backend.domain.priorities import Strategy
+from backend.domain.priorities import Opinions, Strategy
 from backend.ports import Prediction
 from backend.settings import Settings
 from tests.unit.house import House, reviews
@@ -90,3 +91,71 @@ def test_every_strategy_can_be_set_and_nothing_else(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("QUERY_STRATEGY", "coin_toss")
     with pytest.raises(ValueError, match="least_confidence"):
         Settings()
+
+
+def half_labeled(house: House, doubted: list[int], agreed: list[int]) -> None:
+    """Three annotations are wanted of each task: some have two that differ, some two that agree, many none."""
+    house.fake.overlap = 3
+    for task_id in doubted + agreed:
+        right = house.gold(task_id)
+        other = {"Positive": "Negative", "Negative": "Positive"}[right] if task_id in doubted else right
+        house.label_studio.annotate(house.project, task_id, {"sentiment": (right,)}, annotator=1)
+        house.label_studio.annotate(house.project, task_id, {"sentiment": (other,)}, annotator=2)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "margin", "random"])
+@pytest.mark.parametrize("audit_share", [0.0, 0.2])
+def test_tasks_that_lack_annotations_stand_among_the_unlabeled_by_what_another_one_teaches(
+    house: House, strategy: str, audit_share: float
+) -> None:
+    house.strategy, house.top_tasks, house.audit_share = strategy, 8, audit_share
+    house.label_studio.add_tasks(house.project, reviews(80)[40:])
+    house.reconcile()
+    doubted = house.task_ids[:40:3]
+    agreed = sorted(set(house.task_ids[:40]) - set(doubted))
+    half_labeled(house, doubted, agreed)
+    house.learn()
+    wanted = [item for item in current(house) if not item.withheld]
+    place = {item.task_id: rank for rank, item in enumerate(wanted)}
+    of_doubted = [place[task_id] for task_id in doubted if task_id in place]
+    of_agreed = [place[task_id] for task_id in agreed if task_id in place]
+    assert np.mean(of_doubted) + 5 < np.mean(of_agreed), "who disagree are a better reason than who agree"
+    assert max(of_agreed) > 40, "tasks without labels are among them"
+    pushed = {task_id: items[-1].prediction.score for task_id, items in house.fake.predictions.items()}
+    behind = [pushed[item.task_id] for item in wanted]
+    assert behind == sorted(behind), "Label Studio keeps our order"
+    assert all(item.score <= item.suggestion.score + 1e-6 or item.score == 0.001 for item in wanted)
+
+
+def test_without_a_half_labeled_task_nothing_changes(house: House) -> None:
+    house.annotate(house.task_ids[:10])
+    house.learn()
+    assert "another_opinion" not in {item.chosen_by for item in current(house)}
+
+
+def test_when_every_task_has_a_label_the_queue_is_by_opinions_alone(house: House) -> None:
+    house.fake.overlap = 2
+    for task_id in house.task_ids:
+        house.label_studio.annotate(house.project, task_id, {"sentiment": (house.gold(task_id),)}, annotator=1)
+    wrong = house.task_ids[6]
+    flipped = {"Positive": "Negative", "Negative": "Positive"}[house.gold(wrong)]
+    house.label_studio.annotate(house.project, wrong, {"sentiment": (flipped,)}, annotator=1)
+    house.learn()
+    wanted = current(house)
+    assert len(wanted) == 40
+    assert {item.chosen_by for item in wanted if item.is_served} == {"another_opinion"}
+
+
+def test_turns_are_shared_as_active_lab_says_and_a_begun_task_is_no_surer_than_unlabeled_ones_like_it() -> None:
+    begun = np.array([True, True, False, False, False, True])
+    scores = np.array([0.1, 0.9, 0.5, 0.3, np.nan, 0.4])
+    confidence = np.array([0.99, 0.99, 0.8, 0.4, 0.0, 0.2])
+    opinions, rows = Opinions(begun, scores), np.arange(6)
+    assert opinions.in_order(rows, 0).tolist() == [4, 0, 3, 5, 2, 1]
+    assert opinions.share(rows, 4, 0) == 0.5
+    sure = opinions.as_sure(confidence, rows)
+    assert sure[~begun].tolist() == confidence[~begun].tolist()
+    assert sure[0] == pytest.approx(0.4 / 3)
+    assert (sure[1], sure[5]) == (0.8, 0.2)
+    only_begun = opinions.as_sure(confidence, rows[begun])
+    assert only_begun[begun].tolist() == [0.1, 0.9, 0.2]

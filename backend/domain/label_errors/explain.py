@@ -11,7 +11,7 @@ MOST_VOTES = 3
 
 
 def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> str:
-    """Probabilities, votes against the label, and the tasks most like it whose label is the expected one.
+    """Probabilities, annotators and votes against the label, and the tasks most like it that have the expected one.
 
     Args:
         question: the question.
@@ -25,6 +25,9 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
         ]
     else:
         parts = [f"{expected} {_rounded(suspect.likelihood)}, {given} {_rounded(suspect.quality)}"]
+    if suspect.others:
+        counts = sorted(suspect.others.items(), key=lambda entry: -entry[1])
+        parts.append(", ".join(_who(count, _named(answer)) for answer, count in counts))
     against = list(suspect.votes_against.items())
     if against:
         said = [f"{source} says {vote}" for source, vote in against[:MOST_VOTES]]
@@ -34,6 +37,11 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
         alike = ", ".join(str(task_ids[row]) for row in suspect.neighbours)
         parts.append(f"like {'task' if len(suspect.neighbours) == 1 else 'tasks'} {alike} ({expected})")
     return "; ".join(parts)
+
+
+def _who(count: int, answer: str) -> str:
+    """Annotators are counted, not named: whoever labels reads this."""
+    return f"another annotator says {answer}" if count == 1 else f"{count} other annotators say {answer}"
 
 
 def _rounded(share: float) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.label_errors.consensus import Consensus
+from backend.domain.label_errors.crowd import Labels
 from backend.domain.tasks import Answer
 from backend.domain.votes import VoteMatrix
 
@@ -21,6 +23,7 @@ class Evidence:
     annotators: int64 (n,), who gave the label, -1 = unknown or several people.
     unread: bool (n,), the label is a suggestion that was accepted unread. It is no evidence of anything: it teaches
         neither how good a source is nor what a task like it should be.
+    labels, consensus: by `Decision.key`, who said what, and what they agree on; both or none of a decision.
     """
 
     votes: Mapping[str, VoteMatrix] = field(default_factory=dict)
@@ -28,6 +31,8 @@ class Evidence:
     groups: NDArray[np.int64] | None = None
     annotators: NDArray[np.int64] | None = None
     unread: NDArray[np.bool_] | None = None
+    labels: Mapping[str, Labels] = field(default_factory=dict)
+    consensus: Mapping[str, Consensus] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Suspect:
     likelihood: 0..1, the probability of what was expected; for a set, of its least certain label.
     votes_against: source -> what it voted, for sources that voted for something else than what was given.
     neighbours: rows of similar tasks whose label is what was expected and not in doubt, the nearest first.
+    others: answer -> how many other annotators of the task gave it, without those who say the same.
     """
 
     row: int
@@ -50,6 +56,7 @@ class Suspect:
     likelihood: float = float("nan")
     votes_against: Mapping[str, str] = field(default_factory=dict)
     neighbours: tuple[int, ...] = ()
+    others: Mapping[Answer, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

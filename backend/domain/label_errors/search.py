@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from backend.domain.label_errors.judge import Judged, error_rates, judge
 from backend.domain.label_errors.neighbours import Neighbours, nearest, vectors
 from backend.domain.label_errors.records import Evidence, Findings, NotYet, Suspect
+from backend.domain.label_errors.several import other_answers, reconsider
 from backend.domain.questions import Decision, Kind, Question, decisions
 from backend.domain.suggestions import answers_of
+from backend.domain.tasks import Answer
 from backend.domain.votes import ABSTAIN
 
 N_SHOWN = 3
@@ -40,7 +42,8 @@ def search(
     2021, through cleanlab) estimates how many labels are wrong and takes those of lowest probability; clear
     contradictions (`HARDLY`, `RATHER`) are added. A set of labels is suspect if the yes or no of any of its labels is,
     and as good as the worst of them: each label is one of cleanlab's one-vs-rest problems, judged on the tasks where it
-    is known. A rating is the worse the farther it is from the truth.
+    is known. A rating is the worse the farther it is from the truth. On a task that several people labeled each answer
+    is judged by the other answers, too, and the worst stands for the task: see `reconsider`.
 
     Args:
         question: the question.
@@ -63,11 +66,14 @@ def search(
             continue
         judged[key] = found
         not_yet += [found.not_yet] if found.not_yet is not None else []
+    wrong = [item.wrong for item in judged.values()]
+    judged, gold = reconsider(
+        asked, judged, gold, evidence.labels, evidence.consensus, ordered=question.kind is Kind.RATING
+    )
     n = len(gold[asked[0].key])
     qualities = np.column_stack([np.full(n, np.nan), *(item.quality for item in judged.values())])
     # fmin takes the number where the other one is NaN.
     quality = np.fmin.reduce(qualities, axis=1)
-    wrong = [item.wrong for item in judged.values()]
     who = evidence.annotators
     return Findings(
         suspects=_suspects(question, posteriors, gold, evidence, judged, quality, neighbours),
@@ -104,6 +110,8 @@ def _suspects(
     likelihood = np.fmin.reduce(np.column_stack([proba[key].max(axis=1) for key in gold]), axis=1)
     suspect = np.any([np.zeros(quality.size, dtype=np.bool_), *(item.issues for item in judged.values())], axis=0)
     rows = sorted(np.flatnonzero(suspect).tolist(), key=lambda row: (quality[row], row))
+    rows = [row for row in rows if expected[row] != given[row]]
+    others = _others(question, rows, given, evidence)
     return [
         Suspect(
             row=row,
@@ -114,9 +122,20 @@ def _suspects(
             likelihood=float(likelihood[row]),
             votes_against=_votes_against(question, row, gold, evidence),
             neighbours=_like(row, expected[row], given, quality, neighbours),
+            others=others[place],
         )
-        for row in rows
-        if expected[row] != given[row]
+        for place, row in enumerate(rows)
+    ]
+
+
+def _others(question: Question, rows: list[int], given: list[Answer], evidence: Evidence) -> list[dict[Answer, int]]:
+    """How many annotators gave each other answer, by row."""
+    if not evidence.labels:
+        return [{} for _ in rows]
+    answers = other_answers(question, evidence.labels, rows)
+    return [
+        {answer: count for answer, count in of_row.items() if answer != given[row]}
+        for row, of_row in zip(rows, answers, strict=True)
     ]
 
 

@@ -23,7 +23,9 @@ def gold_of(
     """
     gold = {}
     for question in questions:
-        given = [[known for answer in task if (known := _known_labels(question, answer))] for task in answers]
+        given = [
+            [known for answer in task if (known := question.places(answer.get(question.name, ())))] for task in answers
+        ]
         for index, decision in enumerate(decisions(question)):
             if question.multiple:
                 picks = [[int(index in labels) for labels in task] for task in given]
@@ -31,11 +33,6 @@ def gold_of(
                 picks = [[labels[0] for labels in task if len(labels) == 1] for task in given]
             gold[decision.key] = np.array([_majority(task) for task in picks], dtype=np.int64)
     return gold
-
-
-def _known_labels(question: Question, answer: Mapping[str, Answer]) -> list[int]:
-    indices = [question.index(label) for label in answer.get(question.name, ())]
-    return [index for index in indices if index is not None]
 
 
 def _majority(picks: Sequence[int]) -> int:

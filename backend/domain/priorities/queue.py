@@ -1,7 +1,7 @@
 """The queue: which tasks people label next, in which order, and why."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,8 @@ from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, 
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error
 from backend.domain.priorities.geometry import coordinates, near_duplicates, places, representatives, spread
-from backend.domain.priorities.strategy import MEASURES, RARE_CLASS, Strategy
+from backend.domain.priorities.opinions import Opinions
+from backend.domain.priorities.strategy import ANOTHER_OPINION, MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import combined, descending, uncertainty
 from backend.domain.priorities.variance import information, variance_reduction
 from backend.domain.questions import Question, decisions
@@ -46,6 +47,7 @@ REASONS: Mapping[str, str] = {
     Strategy.VARIANCE: "unsure, and its label makes many others surer",
     Strategy.REPRESENTATIVE: "unlike anything labeled so far",
     Strategy.RANDOM: "random arm",
+    ANOTHER_OPINION: "labeled, and another label teaches more than a first one elsewhere",
 }
 
 
@@ -55,7 +57,7 @@ class Evidence:
 
     posteriors, label_model, classifier: float64 (n, k) by `Decision.key`, NaN rows where nothing is known; the last two
     are members of the committee. votes, gold: by `Decision.key`; gold int64 (n,), class index or -1 = unknown.
-    is_open: bool (n,), what may be asked. features: (n, d).
+    is_open: bool (n,), what may be asked. features: (n, d). opinions: where open tasks may have labels already.
     """
 
     questions: Sequence[Question]
@@ -66,6 +68,7 @@ class Evidence:
     gold: Mapping[str, NDArray[np.int64]]
     is_open: NDArray[np.bool_]
     features: csr_matrix
+    opinions: Opinions | None = field(default=None, kw_only=True)
 
     @cached_property
     def open_rows(self) -> NDArray[np.int64]:
@@ -119,7 +122,8 @@ def choose_next(
 
     Args:
         evidence: what is known, about one question at least.
-        confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known.
+        confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known. Of
+            tasks that have labels already see `Opinions.as_sure`.
         strategy: one of `Strategy`.
         n: how many are served.
         seed: of all draws; another one for each version.
@@ -127,7 +131,10 @@ def choose_next(
     """
     if not evidence.open_rows.size:
         return Queue(evidence.open_rows, (), (), np.zeros(0))
-    arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
+    if evidence.opinions is None:
+        arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
+    else:
+        arms = _arms_with_begun(evidence, evidence.opinions, Strategy(strategy), n, seed, tuple(history))
     served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
     rest = np.setdiff1d(evidence.open_rows, served)
     rest = rest[descending(1 - confidence[rest], seed)]
@@ -192,6 +199,19 @@ def _arms(evidence: Evidence, strategy: Strategy, n: int, seed: int, history: Se
     if not rare.rows.size:
         return arms
     return [rare, *(replace(arm, share=arm.share * (1 - rare.share)) for arm in arms)]
+
+
+def _arms_with_begun(
+    evidence: Evidence, opinions: Opinions, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
+) -> list[_Arm]:
+    """Strategies choose among tasks without labels; those with some have as many turns as ActiveLab gives them."""
+    rows = evidence.open_rows
+    share = opinions.share(rows, n, seed)
+    fresh = replace(evidence, is_open=evidence.is_open & ~opinions.begun)
+    arms = _arms(fresh, strategy, n, seed, history) if fresh.open_rows.size else []
+    wanted = opinions.in_order(rows[opinions.begun[rows]], seed)[: n * SPARE]
+    again = _Arm(ANOTHER_OPINION, share, wanted, [REASONS[ANOTHER_OPINION]] * len(wanted))
+    return [again, *(replace(arm, share=arm.share * (1 - share)) for arm in arms)]
 
 
 def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int) -> _Arm:

@@ -31,3 +31,6 @@ MEASURES = (Strategy.LEAST_CONFIDENCE, Strategy.MARGIN, Strategy.ENTROPY)
 """Those that measure the uncertainty of a posterior, and need nothing else."""
 RARE_CLASS = "rare_class"
 """What `auto` calls the share of tasks chosen because they may belong to a rare class. Not to be chosen by a person."""
+ANOTHER_OPINION = "another_opinion"
+"""What the queue calls the turns of tasks that have labels, but fewer than Label Studio wants. Not to be chosen by a
+person."""

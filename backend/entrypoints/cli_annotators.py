@@ -1,0 +1,102 @@
+"""What `prelabel check` says of annotators, and of what they agree on: for those who run Prelabel, for nobody else."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backend.errors import ConfigurationError
+from backend.ports import SuspectRecord
+from backend.workflows.annotators import overall
+from backend.workflows.suspects import Checked
+
+COLUMNS = ("annotator", "question", "labels", "shared", "quality", "measured on", "expected wrong")
+
+
+def annotators_of(report: Mapping[str, Any], names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Annotators over all questions, the best first, with what Label Studio shows of each: the e-mail address, or the
+    id of a user who is gone."""
+    found = overall(report.get("questions", {}))
+    return [{"annotator": _named(item["id"], names)} | item for item in found]
+
+
+def print_annotators(out: Console, report: Mapping[str, Any], names: Mapping[int, str]) -> None:
+    """A table of annotators, the best first, and how often those agree who labeled the same tasks."""
+    table = Table(*COLUMNS, box=box.SIMPLE_HEAD)
+    for item in annotators_of(report, names):
+        for question, about in item["questions"].items():
+            cells = [item["annotator"], question, str(about["n_labels"]), str(about["n_shared"])]
+            cells += [_share(about["quality"]), about["measured_on"] or "", _share(about["expected_wrong"])]
+            table.add_row(*(Text(cell) for cell in cells))
+    out.print(table)
+    for question, about in report.get("questions", {}).items():
+        said = about.get("consensus", {})
+        if said.get("n_shared"):
+            text = (
+                f"{question}: of {said['n_shared']} tasks that several people labeled, they agree on {said['n_agree']}."
+            )
+            out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def checked_json(found: Checked, top: int, names: Mapping[int, str]) -> str:
+    """All that is known after a check, as JSON: the worst suspects, precision, annotators, and figures by question."""
+    questions = {
+        name: {key: value for key, value in about.items() if key != "annotators"}
+        for name, about in found.report.get("questions", {}).items()
+    }
+    said = {
+        **{key: found.report.get(key) for key in ("version", "at", "held_back")},
+        "n_suspects": len(found.suspects),
+        "suspects": [_suspect(item) for item in found.suspects[:top]],
+        "precision": asdict(found.precision),
+        "annotators": annotators_of(found.report, names),
+        "questions": questions,
+    }
+    return json.dumps(said, indent=1, ensure_ascii=False)
+
+
+def export_consensus(path: Path, report: Mapping[str, Any]) -> None:
+    """Write what several annotators of a task agree on as CSV: one row for each such task and question.
+
+    Raises:
+        ConfigurationError: the file can't be written.
+    """
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["task", "question", "consensus", "quality", "labels"])
+            for question, about in report.get("questions", {}).items():
+                said = about.get("consensus")
+                if said:
+                    columns = (said["tasks"], said["answers"], said["quality"], said["n_labels"])
+                    for task_id, answer, quality, n_labels in zip(*columns, strict=True):
+                        writer.writerow([task_id, question, ", ".join(answer), f"{quality:.4f}", n_labels])
+    except OSError as error:
+        raise ConfigurationError(f"--consensus {path} can't be written: {error.strerror}.") from error
+
+
+def _suspect(item: SuspectRecord) -> dict[str, Any]:
+    return {
+        "task": item.task_id,
+        "question": item.question,
+        "given": list(item.given),
+        "expected": list(item.expected),
+        "quality": item.quality,
+        "status": item.status.value,
+        "reason": item.reason,
+    }
+
+
+def _named(who: int | None, names: Mapping[int, str]) -> str:
+    return "unknown" if who is None else names.get(who, str(who))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,0 +1,38 @@
+"""Opinions: what another label would teach of tasks that have some, but fewer than Label Studio still wants."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.model import CLASSIFIER, Trained
+from backend.domain.posterior import is_known
+from backend.domain.priorities import Opinions
+from backend.domain.questions import decisions
+from backend.ports import LabelConfig, MirroredTask
+from backend.workflows.evidence import crowd_of, texts_of
+
+
+def opinions_on(config: LabelConfig, items: Sequence[MirroredTask], trained: Trained) -> Opinions | None:
+    """ActiveLab's scores of all tasks; None where no open task has a label, so that nothing is to be compared.
+
+    Of several questions, and of several labels of one, that which most wants another opinion decides.
+    """
+    teaching = [[entry for entry in item.annotations if entry.teaches] for item in items]
+    begun = np.array([item.task.is_open and bool(said) for item, said in zip(items, teaching, strict=True)], np.bool_)
+    if not begun.any():
+        return None
+    texts = [texts_of(config, item) for item in items]
+    lowest = np.full(len(items), np.inf)
+    for question in trained.model.questions:
+        posteriors = {decision.key: _without_label(trained, decision.key) for decision in decisions(question)}
+        crowd = crowd_of(question, teaching, texts, posteriors)
+        for consensus in crowd.consensus.values():
+            lowest = np.fmin(lowest, consensus.another_opinion)
+    return Opinions(begun, np.where(np.isfinite(lowest), lowest, np.nan))
+
+
+def _without_label(trained: Trained, key: str) -> NDArray[np.float64]:
+    """The classifier's posterior (n, k), out of fold where there is a label; the pooled one where it says nothing."""
+    members: Mapping[str, NDArray[np.float64]] = trained.members[CLASSIFIER]
+    return np.where(is_known(members[key])[:, None], members[key], trained.out_of_fold[key])
