@@ -7,6 +7,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -93,7 +94,7 @@ def build(settings: Settings) -> App:
         versions=versions,
         rules=rules,
         queue=queue,
-        parse_label_config=parse_label_config,
+        parse_label_config=partial(parse_label_config, max_labels=settings.max_labels),
         policy=project_settings.policy,
         now=time.time,
         llm=_llm_parts(settings, sql, label_studio) if settings.llm_model else None,

@@ -224,17 +224,20 @@ def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list
 
     workers = [f"Worker {number + 1}" if settings.workers > 1 else "Worker" for number in range(settings.workers)]
     return [
-        program("Web service", "web", lambda: answers(f"http://127.0.0.1:{settings.port}/health")),
+        # 401: it runs, and HEALTH_AUTH is set.
+        program(
+            "Web service", "web", lambda: answers(f"http://127.0.0.1:{settings.port}/health", frozenset({200, 401}))
+        ),
         *(program(name, "worker", started) for name in workers),
         program("Scheduler", "scheduler", started),
     ]
 
 
-def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
+def answers(url: str, statuses: frozenset[int] = frozenset({200})) -> bool:
+    """Whether a GET is answered with one of these statuses."""
     try:
         # These are our own addresses: a company's proxy, which the environment may name, can't reach them.
-        return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=2.0, trust_env=False).status_code in statuses
     except httpx.HTTPError:
         return False
 

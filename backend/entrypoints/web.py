@@ -9,16 +9,16 @@ from typing import Annotated, Any
 
 import structlog
 import uvicorn
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBasic, HTTPBasicCredentials
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
-from backend.bootstrap import App, build, same_secret, webhook_secret
+from backend.bootstrap import App, build, webhook_secret
+from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
 from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
 from backend.ports import FORCED, Job, version_name
@@ -50,7 +50,6 @@ KNOWN_ACTIONS = {
 """Annotations, tasks or settings changed; what else Label Studio may send doesn't concern us."""
 
 log = structlog.get_logger()
-basic = HTTPBasic(auto_error=False)
 
 
 class SetupRequest(BaseModel):
@@ -130,6 +129,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     api.state.app = app
     api.state.metrics = Metrics()
+    api.state.limits = Limits(settings.max_json_depth, settings.max_text_chars)
+    api.router.route_class = LimitedRoute
+    api.add_middleware(Guard, settings=settings, secret=lambda: str(api.state.secret))
+    # Added last, so it is the outermost: what is refused counts too.
     api.add_middleware(_Measure, metrics=api.state.metrics)
     api.exception_handler(BackendError)(_explain)
     for route in (_add_probes, _add_protocol, _add_events):
@@ -141,7 +144,10 @@ def run_web(settings: Settings) -> None:
     """Serve until stopped."""
     # A folder that can't be written to is one sentence here, and a traceback later.
     webhook_secret(settings.model_dir)
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    host, why = listen_address(settings)
+    if why:
+        log.warning(why)
+    uvicorn.run(create_app(settings), host=host, port=settings.port, log_level="warning", access_log=False)
 
 
 def _app(request: Request) -> App:
@@ -152,36 +158,6 @@ def _app(request: Request) -> App:
 def _metrics(request: Request) -> Metrics:
     found: Metrics = request.app.state.metrics
     return found
-
-
-def _credentials_match(settings: Settings, credentials: HTTPBasicCredentials | None) -> bool:
-    if credentials is None:
-        return False
-    user_matches = same_secret(credentials.username, settings.basic_auth_user)
-    return same_secret(credentials.password, settings.basic_auth_pass.get_secret_value()) and user_matches
-
-
-def _require_basic_auth(request: Request, credentials: Annotated[HTTPBasicCredentials | None, Depends(basic)]) -> None:
-    settings = _app(request).settings
-    if settings.basic_auth_user and not _credentials_match(settings, credentials):
-        raise HTTPException(401, "Send BASIC_AUTH_USER and BASIC_AUTH_PASS.", {"WWW-Authenticate": "Basic"})
-
-
-def _require_sender(
-    request: Request,
-    credentials: Annotated[HTTPBasicCredentials | None, Depends(basic)],
-    secret: Annotated[str | None, Header(alias="X-Webhook-Secret")] = None,
-) -> None:
-    """Webhooks carry our secret instead of basic auth; Start Training carries basic auth instead of the secret.
-
-    Without basic auth an event needs neither (a backend connected by hand in Label Studio sends none): all it can cause
-    is that we read the project again. A wrong secret is always refused.
-    """
-    settings = _app(request).settings
-    if secret is not None and not same_secret(secret, request.app.state.secret):
-        raise HTTPException(401, "The webhook's secret is not ours: `prelabel doctor --fix` renews it.")
-    if secret is None and settings.basic_auth_user and not _credentials_match(settings, credentials):
-        raise HTTPException(401, "Send the webhook's secret or basic auth: `prelabel doctor --fix` sets it up.")
 
 
 class _Measure:
@@ -225,7 +201,7 @@ def _add_probes(api: FastAPI) -> None:
         """Label Studio asks this before anything else. No I/O."""
         return {"status": "UP", "model_class": "Prelabel"}
 
-    @api.get("/metrics", tags=["probes"], dependencies=[Depends(_require_basic_auth)])
+    @api.get("/metrics", tags=["probes"])
     def prometheus(request: Request) -> Response:
         """Figures for Prometheus."""
         app, metrics = _app(request), _metrics(request)
@@ -247,9 +223,7 @@ def _current_or_nan(app: App, key: str) -> float:
 
 
 def _add_protocol(api: FastAPI) -> None:
-    protected = [Depends(_require_basic_auth)]
-
-    @api.post("/setup", tags=["protocol"], dependencies=protected)
+    @api.post("/setup", tags=["protocol"])
     def setup(body: SetupRequest, request: Request, background: BackgroundTasks) -> dict[str, str]:
         """The version that is current, from a local file; what follows from the call is asked for after the answer."""
         app = _app(request)
@@ -265,10 +239,16 @@ def _add_protocol(api: FastAPI) -> None:
         background.add_task(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
         return {"model_version": version_name(app.versions.current(key))}
 
-    @api.post("/predict", tags=["protocol"], dependencies=protected)
+    @api.post("/predict", tags=["protocol"])
     def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
         """One result for each task, in order; an abstention or withheld suggestion is empty, with score 0."""
         app, metrics = _app(request), _metrics(request)
+        most = app.settings.max_tasks_per_request
+        if len(body.tasks) > most:
+            message = (
+                f"{len(body.tasks):,} tasks are too many for one request: select at most {most:,} at a time, or raise "
+            )
+            raise HTTPException(413, f"{message}MAX_TASKS_PER_REQUEST.")
         tasks = [task.data or {} for task in body.tasks]
         open_ids = [None if task.is_labeled else task.id for task in body.tasks]
         deadline_s = app.settings.predict_deadline_s
@@ -292,7 +272,7 @@ def _add_protocol(api: FastAPI) -> None:
         metrics.suggested.labels("answer").inc(len(results) - abstained)
         return {"results": results, "model_version": answers.version}
 
-    @api.get("/versions", tags=["protocol"], dependencies=protected)
+    @api.get("/versions", tags=["protocol"])
     def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
         """Versions of a project. Label Studio names none, which is clear only while there is one project."""
         app = _app(request)
@@ -303,7 +283,7 @@ def _add_protocol(api: FastAPI) -> None:
         records = [record for key in keys for record in app.database.versions(key) if record.status in TRAINED]
         return {"versions": [record.name for record in records]}
 
-    @api.post("/job_status", tags=["protocol"], dependencies=protected)
+    @api.post("/job_status", tags=["protocol"])
     def job_status(body: JobRequest, request: Request) -> dict[str, str]:
         """State of a job: queued, started, finished or failed; 410 when nobody knows it any more."""
         app = _app(request)
@@ -315,8 +295,8 @@ def _add_protocol(api: FastAPI) -> None:
 
 
 def _add_events(api: FastAPI) -> None:
-    @api.post("/webhook", status_code=201, tags=["events"], dependencies=[Depends(_require_sender)])
-    @api.post("/train", status_code=201, tags=["events"], dependencies=[Depends(_require_sender)])
+    @api.post("/webhook", status_code=201, tags=["events"])
+    @api.post("/train", status_code=201, tags=["events"])
     async def webhook(body: EventRequest, request: Request) -> dict[str, str]:
         """Take an event. It is only a hint: the job it asks for reads Label Studio. Answers after one Redis write."""
         app = _app(request)
