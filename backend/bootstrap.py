@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import logging
 import os
 import secrets
 import time
@@ -10,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 from threadpoolctl import threadpool_limits
 
 from backend.adapters.database import SqlDatabase
@@ -24,6 +21,7 @@ from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images
 from backend.adapters.llm_prices import FilePrices
 from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.logs import configure_logging, redact
 from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.prompt_templates import JinjaTemplates
 from backend.adapters.queue import RedisQueue
@@ -172,6 +170,12 @@ def project_key(uid: str, label_studio_url: str) -> str:
 
 def webhook_secret(model_dir: Path) -> str:
     """The secret that our webhooks send: made once, kept in `MODEL_DIR` for all processes."""
+    secret = _webhook_secret(model_dir)
+    redact.learn([secret])
+    return secret
+
+
+def _webhook_secret(model_dir: Path) -> str:
     path = model_dir.resolve() / "webhook-secret"
     try:
         return path.read_text().strip()
@@ -196,21 +200,7 @@ def same_secret(left: str, right: str) -> bool:
     return hmac.compare_digest(left.encode(), right.encode())
 
 
-def configure_logging(level: str) -> None:
-    """Log as JSON lines to standard error: ids, never content."""
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
-    # httpx names each address it calls, at every poll.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            # Local variables hold task content and keys.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=open(2, "w", closefd=False)),  # noqa: SIM115 - standard error
-    )
+def start_logging(settings: Settings) -> None:
+    """Log as the settings say, and show none of their secrets from now on."""
+    redact.learn(settings.secrets(), (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()))
+    configure_logging(settings.log_level, settings.log_format)

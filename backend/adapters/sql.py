@@ -68,7 +68,7 @@ class Sql:
             if self._engine is None:
                 if self._url.startswith("sqlite:///"):
                     _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
-                engine = create_engine(self._url, pool_pre_ping=True)
+                engine = create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)
                 self._engine = engine

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.adapters.logs import redact
+from backend.bootstrap import App, build, rules_in, start_logging
 from backend.entrypoints.cli_check import export as write_suspects
 from backend.entrypoints.cli_check import print_checked, wait_for_check
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
@@ -51,7 +52,7 @@ err = Console(stderr=True, emoji=False)
 
 def say(sentence: str) -> None:
     """Print a sentence as it is: not wrapped, and without taking [brackets] for markup."""
-    out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    out.print(redact(sentence), markup=False, highlight=False, soft_wrap=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
@@ -82,7 +83,7 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    err.print(f"prelabel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    err.print(redact(f"prelabel: {sentence}"), style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1) from None
 
 
@@ -97,7 +98,7 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors())
         raise ConfigurationError(f"Settings can't be used: {problems}") from None
-    configure_logging(settings.log_level)
+    start_logging(settings)
     return settings
 
 
@@ -181,13 +182,13 @@ def doctor(
         findings.append(finding)
         mark = "[green]ok[/]  " if finding.good else "[red]BAD[/] "
         out.print(f"{mark} [bold]{finding.name}[/]: ", end="")
-        out.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+        say(finding.detail)
         if not finding.good and finding.fix:
-            out.print(f"      -> {finding.fix}", markup=False, highlight=False, soft_wrap=True)
+            say(f"      -> {finding.fix}")
     left = sum(not finding.good for finding in findings)
     if fix:
         for finding, problem in apply_repairs(findings):
-            out.print(f"{finding.name}: {problem or 'repaired'}", markup=False, highlight=False, soft_wrap=True)
+            say(f"{finding.name}: {problem or 'repaired'}")
             left -= not problem
     if left:
         raise typer.Exit(1)
@@ -366,7 +367,7 @@ def jobs(
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step
         started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
-        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
+        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, redact(job.error))
     out.print(table)
 
 

@@ -5,7 +5,7 @@ import functools
 import structlog
 
 from backend.adapters.queue import report_progress, without_retries
-from backend.bootstrap import App, build, configure_logging
+from backend.bootstrap import App, build, start_logging
 from backend.errors import LlmRefused
 from backend.ports import ANSWERED, FORCED, Job
 from backend.settings import Settings
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 @functools.cache
 def _app() -> App:
     settings = Settings()
-    configure_logging(settings.log_level)
+    start_logging(settings)
     return build(settings)
 
 

@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
+from backend.adapters.logs import redact
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
 from backend.entrypoints.jobs import ALL_PROJECTS
@@ -147,7 +148,7 @@ def run_web(settings: Settings) -> None:
     host, why = listen_address(settings)
     if why:
         log.warning(why)
-    uvicorn.run(create_app(settings), host=host, port=settings.port, log_level="warning", access_log=False)
+    uvicorn.run(create_app(settings), host=host, port=settings.port, log_config=None, access_log=False)
 
 
 def _app(request: Request) -> App:
@@ -191,7 +192,7 @@ class _Measure:
 async def _explain(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
     log.warning("request failed", path=request.url.path, status=status, error=str(error))
-    return JSONResponse({"detail": str(error)}, status)
+    return JSONResponse({"detail": redact(str(error))}, status)
 
 
 def _add_probes(api: FastAPI) -> None:

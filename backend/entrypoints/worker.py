@@ -1,9 +1,11 @@
 """The rq worker: runs one job at a time, in a process of its own."""
 
-from rq import Worker
+from rq import Queue, Worker
 from rq.job import Job
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from backend.adapters.logs import redact
 from backend.bootstrap import build
 from backend.settings import Settings
 
@@ -18,6 +20,12 @@ class PromptWorker(Worker):
     def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002 - rq's signature
         """Seconds that a sign of life counts for."""
         return MISSING_AFTER_S
+
+    def handle_job_failure(
+        self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry | None = None, exc_string: str = ""
+    ) -> None:
+        """Keep a failure in Redis, without secrets: whoever may look into the queue need not know them."""
+        super().handle_job_failure(job, queue, started_job_registry, redact(exc_string))
 
 
 def run_worker(settings: Settings) -> None:
