@@ -334,7 +334,7 @@ class SqlDatabase:
             return connection.dialect.name
 
     def _begin(self) -> AbstractContextManager[Connection]:
-        return self._sql.begin(metadata)
+        return self._sql.begin()
 
 
 def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[str, Any]:
