@@ -23,6 +23,7 @@ from rq.job import JobStatus, Retry, get_current_job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from backend.adapters.figures import Figures
 from backend.errors import ConfigurationError
 from backend.ports import Job
 
@@ -63,6 +64,7 @@ class RedisQueue:
     def __init__(self, url: str, train_timeout_s: int) -> None:
         self._redis = Redis.from_url(url)
         self._timeout_s = train_timeout_s
+        self.figures = Figures(self._redis)
 
     @property
     def redis(self) -> Redis:
@@ -166,6 +168,21 @@ class RedisQueue:
         with _named_errors():
             return self.rq.count, StartedJobRegistry(queue=self.rq).count
 
+    def failed(self) -> int:
+        """Number of jobs that failed for good and are still kept."""
+        with _named_errors():
+            return FailedJobRegistry(queue=self.rq).count
+
+    def age_s(self) -> float:
+        """Seconds that the oldest job which is due waits; 0 without any."""
+        with _named_errors():
+            due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, 0, withscores=True))
+            since = [at for _, at in due]
+            ids = self.rq.get_job_ids(0, 1)
+            oldest = RqJob.fetch_many(ids, connection=self._redis, serializer=JSONSerializer)
+            since += [job.enqueued_at.timestamp() for job in oldest if job is not None and job.enqueued_at is not None]
+        return max(0.0, time.time() - min(since)) if since else 0.0
+
     def beat(self) -> None:
         """Leave a sign that the scheduler lives."""
         with _named_errors():
@@ -210,6 +227,12 @@ def report_progress(step: str, done: int, total: int) -> None:
     if job is not None:
         job.meta.update(step=step, done=done, total=total)
         job.save_meta()
+
+
+def job_id() -> str:
+    """Id of the running rq job, for log lines; "" outside a job."""
+    job = get_current_job()
+    return "" if job is None else job.id
 
 
 def without_retries() -> None:

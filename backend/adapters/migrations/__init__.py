@@ -41,8 +41,8 @@ def bring_up_to_date(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if found is not None and found not in known:
         raise ConfigurationError(
-            f"The database (DATABASE_URL) was changed by a newer release of Prelabel (revision {found}, we know {HEAD}): "
-            "run that release, or restore a backup of before with `prelabel restore`."
+            f"The database (DATABASE_URL) was changed by a newer release of Prelabel (revision {found}, ours is "
+            f"{HEAD}): run that release, or restore a backup of before with `prelabel restore`."
         )
     if found is None and not inspect(connection).has_table("projects"):
         all_tables().create_all(connection)
@@ -63,12 +63,12 @@ def revision(connection: Connection) -> str | None:
 @functools.cache
 def all_tables() -> MetaData:
     """The tables of all adapters, as they are today."""
-    # The adapters open databases, so they can't be imported before this module is.
-    from backend.adapters import database, llm_tables  # noqa: PLC0415
+    # The store of embeddings opens databases, so it can't be imported before this module is.
+    from backend.adapters import database_tables, llm_tables  # noqa: PLC0415
     from backend.adapters.embedding import store  # noqa: PLC0415
 
     together = MetaData()
-    for metadata in (database.metadata, llm_tables.metadata, store.metadata):
+    for metadata in (database_tables.metadata, llm_tables.metadata, store.metadata):
         for table in metadata.tables.values():
             table.to_metadata(together)
     return together
