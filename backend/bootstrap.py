@@ -11,6 +11,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from backend.adapters.backup import Backup
 from backend.adapters.database import SqlDatabase
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LOCAL, LocalEmbedder
@@ -150,6 +151,11 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
             timeout_s=settings.llm_timeout_s,
         )
     return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
+
+
+def backup_of(settings: Settings) -> Backup:
+    """Backs up and restores the installation that the settings name."""
+    return Backup(Sql(settings.sql_url), settings.model_dir.resolve())
 
 
 def rules_in(folder: Path, settings: Settings) -> FolderRules:

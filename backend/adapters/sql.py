@@ -42,14 +42,8 @@ class Sql:
             ConfigurationError: the database doesn't answer, or refuses; the message has no password.
             IntegrityError: a key is there already.
         """
-        try:
-            with self._open().begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
+        with _named_errors(), self._open().begin() as connection:
+            yield connection
 
     @contextmanager
     def begin_alone(self, name: str) -> Iterator[Connection]:
@@ -63,7 +57,36 @@ class Sql:
             lock(connection, name)
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that only reads, and sees nothing of what others write meanwhile."""
+        with _named_errors():
+            engine = self._open()
+            level = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "REPEATABLE READ"
+            with engine.connect().execution_options(isolation_level=level) as connection:
+                if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN")
+                yield connection
+
+    @contextmanager
+    def begin_as_it_is(self) -> Iterator[Connection]:
+        """A transaction in which nobody else brings the schema up to date, on whatever is there. Commit it yourself."""
+        with _named_errors(), self._connect().connect() as connection:
+            lock(connection, "tables")
+            yield connection
+
     def _open(self) -> Engine:
+        engine = self._connect()
+        with self._opening:
+            if not self._is_up_to_date:
+                # Processes that start together all do this: one after the other, and wholly or not at all.
+                with engine.begin() as connection:
+                    lock(connection, "tables")
+                    bring_up_to_date(connection)
+                self._is_up_to_date = True
+        return engine
+
+    def _connect(self) -> Engine:
         with self._opening:
             if self._engine is None:
                 if self._url.startswith("sqlite:///"):
@@ -72,13 +95,18 @@ class Sql:
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)
                 self._engine = engine
-            if not self._is_up_to_date:
-                # Processes that start together all do this: one after the other, and wholly or not at all.
-                with self._engine.begin() as connection:
-                    lock(connection, "tables")
-                    bring_up_to_date(connection)
-                self._is_up_to_date = True
             return self._engine
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
 
 
 def lock(connection: Connection, name: str) -> None:

