@@ -6,11 +6,11 @@ idempotent, delays and postpones them, and is all that a webhook waits for. The 
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import LockError, RedisError
@@ -24,7 +24,7 @@ from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegi
 from rq.serializers import JSONSerializer
 
 from backend.adapters.figures import Figures
-from backend.errors import ConfigurationError
+from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Job
 
 DUE = "prelabel:due"
@@ -58,6 +58,26 @@ class JobView:
     error: str
 
 
+class OwnJob(RqJob):
+    """An rq job that can only be ours.
+
+    Jobs are JSON: rq's default, pickle, would make write access to Redis code execution. So would a job's function,
+    which rq finds by the name that stands in Redis, and the functions to call after it.
+    """
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function to call. Raises BadRequest when it isn't the one that all our jobs have."""
+        if self.func_name != RUN or self.instance is not None:
+            raise BadRequest("This job is none of Prelabel's: it is not run. Who else writes to its Redis?")
+        return super().func  # type: ignore[no-any-return]
+
+    def restore(self, raw_data: Any) -> None:
+        """Read a job from Redis, without the functions to call after it: ours have none."""
+        super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+
+
 class RedisQueue:
     """Requests, locks and rq on one Redis. Opens nothing before its first call."""
 
@@ -73,8 +93,8 @@ class RedisQueue:
 
     @property
     def rq(self) -> RqQueue:
-        """The rq queue. Jobs are JSON: with rq's default, pickle, write access to Redis would be code execution."""
-        return RqQueue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer)
+        """The rq queue."""
+        return RqQueue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer, job_class=OwnJob)
 
     def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
         """Ask for a job in `delay_s` seconds; one write.

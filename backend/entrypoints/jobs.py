@@ -1,6 +1,7 @@
 """What rq workers call. Arguments are short strings and numbers; each job is safe to run twice."""
 
 import functools
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from redis.exceptions import RedisError
 
 from backend.adapters.queue import job_id, report_progress, without_retries
 from backend.bootstrap import App, build, start_logging
-from backend.errors import ConfigurationError, LlmRefused
+from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check import check
@@ -21,6 +22,9 @@ from backend.workflows.try_rules import tried_rules
 
 BUSY_RETRY_S = 3.0
 """A project that another worker holds is asked about again after so many seconds."""
+
+KEY = r"[0-9]{1,18}\.[0-9]{1,18}-[0-9a-f]{8}"
+"""A project's key is part of a folder's name, so nothing else may pass."""
 
 ALL_PROJECTS = "all"
 """Stands for a project where an event names none: all that we know are looked at."""
@@ -40,6 +44,8 @@ def run(job: str, key: str, argument: int) -> str:
 
     Any error is left to rq: it keeps the job with its traceback (`prelabel jobs` shows it) and tries again a few times.
     """
+    if key != ALL_PROJECTS and not re.fullmatch(KEY, key):
+        raise BadRequest("A job names something else than a project: it is not run. Who else writes to Redis?")
     app = _app()
     if key == ALL_PROJECTS:
         # Also while there is no project yet: the first one is then answered from rules at once.

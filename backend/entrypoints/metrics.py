@@ -66,7 +66,7 @@ class _State(Collector):
     def collect(self) -> Iterator[Metric]:
         """All figures; those of a part that is away are left out."""
         up = GaugeMetricFamily("prelabel_up", "1: it answers.", labels=["part"])
-        for part, read in (("redis", self._of_redis), ("database", self._of_database)):
+        for part, read in (("redis", self._of_redis), ("database", self._of_database), ("rules", self._of_rules)):
             try:
                 found = list(read())
             except (BackendError, RedisError) as error:
@@ -110,8 +110,6 @@ class _State(Collector):
         labels = ["project", "question", "outcome"]
         shown = GaugeMetricFamily("prelabel_shown_suggestions", "What people did with suggestions.", labels=labels)
         faults = GaugeMetricFamily("prelabel_training_rule_faults", "Faults in training.", labels=["project", "rule"])
-        aside = GaugeMetricFamily("prelabel_rules_set_aside", "Rules that can't be used.")
-        aside.add_metric([], len(self._app.deps.rules.load().set_aside))
         for project in projects:
             key = project.key
             current = self._current(project)
@@ -127,8 +125,12 @@ class _State(Collector):
                 shown.add_metric([key, question, outcome.name.lower()], n)
             for rule, n_faults in self._rule_faults(key, current).items():
                 faults.add_metric([key, rule], n_faults)
-        yield from (version, count, made, n_tasks, shown, faults, aside)
+        yield from (version, count, made, n_tasks, shown, faults)
         yield from self._of_llms(projects)
+
+    def _of_rules(self) -> Iterator[Metric]:
+        n_aside = len(self._app.deps.rules.load().set_aside)
+        yield _gauge("prelabel_rules_set_aside", "Rules that can't be used.", n_aside)
 
     def _of_llms(self, projects: Iterable[ProjectRecord]) -> Iterator[Metric]:
         spent = GaugeMetricFamily("prelabel_llm_spent_usd", "What LLMs cost, or may have cost.", labels=["project"])

@@ -6,6 +6,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from backend.adapters.logs import redact
+from backend.adapters.queue import OwnJob
 from backend.bootstrap import build
 from backend.settings import Settings
 
@@ -15,7 +16,9 @@ MISSING_AFTER_S = 20
 
 
 class PromptWorker(Worker):
-    """An rq worker whose death is noticed after seconds (rq's own: after 90 s)."""
+    """An rq worker whose death is noticed after seconds (rq's own: after 90 s), and that runs our jobs only."""
+
+    job_class = OwnJob
 
     def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002 - rq's signature
         """Seconds that a sign of life counts for."""

@@ -178,7 +178,8 @@ def indiscreet_job() -> None:
     raise RuntimeError("the endpoint said: sk-verysecret0123456789 is not a key")
 
 
-def test_a_failure_that_the_queue_keeps_has_no_secret(clean_redis_url: str) -> None:
+def test_a_failure_that_the_queue_keeps_has_no_secret(clean_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.adapters.queue.RUN", f"{__name__}.indiscreet_job")
     queue = RedisQueue(clean_redis_url, 60)
     redact.learn(["sk-verysecret0123456789"])
     job = queue.rq.enqueue_call(f"{__name__}.indiscreet_job")
