@@ -27,5 +27,5 @@ WORKDIR /app
 VOLUME /data
 EXPOSE 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=5 \
-    CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/health', timeout=2)"]
+    CMD ["python", "-c", "import http.client, os; asked = http.client.HTTPConnection('127.0.0.1', int(os.environ['PORT']), timeout=2); asked.request('GET', '/health'); exit(asked.getresponse().status not in {200, 401})"]
 CMD ["prelabel", "web"]

@@ -2,17 +2,16 @@
 
 import hashlib
 import hmac
-import logging
 import os
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 from threadpoolctl import threadpool_limits
 
+from backend.adapters.backup import Backup
 from backend.adapters.database import SqlDatabase
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LOCAL, LocalEmbedder
@@ -23,6 +22,7 @@ from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images
 from backend.adapters.llm_prices import FilePrices
 from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.logs import configure_logging, redact
 from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.prompt_templates import JinjaTemplates
 from backend.adapters.queue import RedisQueue
@@ -93,7 +93,7 @@ def build(settings: Settings) -> App:
         versions=versions,
         rules=rules,
         queue=queue,
-        parse_label_config=parse_label_config,
+        parse_label_config=partial(parse_label_config, max_labels=settings.max_labels),
         policy=project_settings.policy,
         now=time.time,
         llm=_llm_parts(settings, sql, label_studio) if settings.llm_model else None,
@@ -153,6 +153,11 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
     return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
 
 
+def backup_of(settings: Settings) -> Backup:
+    """Backs up and restores the installation that the settings name."""
+    return Backup(Sql(settings.sql_url), settings.model_dir.resolve())
+
+
 def rules_in(folder: Path, settings: Settings) -> FolderRules:
     """The rules as they lie in a folder now, whether they are in use or not."""
     return FolderRules(folder, settings.rule_databases)
@@ -171,6 +176,12 @@ def project_key(uid: str, label_studio_url: str) -> str:
 
 def webhook_secret(model_dir: Path) -> str:
     """The secret that our webhooks send: made once, kept in `MODEL_DIR` for all processes."""
+    secret = _webhook_secret(model_dir)
+    redact.learn([secret])
+    return secret
+
+
+def _webhook_secret(model_dir: Path) -> str:
     path = model_dir.resolve() / "webhook-secret"
     try:
         return path.read_text().strip()
@@ -195,21 +206,7 @@ def same_secret(left: str, right: str) -> bool:
     return hmac.compare_digest(left.encode(), right.encode())
 
 
-def configure_logging(level: str) -> None:
-    """Log as JSON lines to standard error: ids, never content."""
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s %(message)s")
-    # httpx names each address it calls, at every poll.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            # Local variables hold task content and keys.
-            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(file=open(2, "w", closefd=False)),  # noqa: SIM115 - standard error
-    )
+def start_logging(settings: Settings) -> None:
+    """Log as the settings say, and show none of their secrets from now on."""
+    redact.learn(settings.secrets(), (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()))
+    configure_logging(settings.log_level, settings.log_format)

@@ -1,30 +1,25 @@
 """The SQL database: the `Database` port, on SQLite or Postgres through SQLAlchemy."""
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
-    Connection,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    delete,
-    func,
-    insert,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Text, cast, delete, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.adapters.database_tables import (
+    annotations,
+    check_reports,
+    past_suggestions,
+    projects,
+    suspects,
+    tasks,
+    verdicts,
+    versions,
+)
 from backend.adapters.sql import Sql, chunks, save
 from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import ConfigurationError
@@ -39,96 +34,6 @@ from backend.ports import (
     VersionStatus,
 )
 
-metadata = MetaData()
-projects = Table(
-    "projects",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("project_id", Integer, nullable=False),
-    Column("title", Text, nullable=False, default=""),
-    Column("label_config", Text, nullable=False, default=""),
-    Column("cursor", String(40)),
-    Column("full_sync_at", Float, nullable=False, default=0.0),
-    Column("next_tab", Integer),
-    Column("check_tab", Integer),
-    Column("checked_at", Float, nullable=False, default=0.0),
-)
-tasks = Table(
-    "tasks",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("id", Integer, primary_key=True),
-    Column("data", JSON, nullable=False),
-    Column("is_open", Boolean, nullable=False),
-    Column("updated_at", String(40), nullable=False),
-    Column("suggested", Integer, nullable=False, default=0),
-)
-annotations = Table(
-    "annotations",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("id", Integer, primary_key=True),
-    Column("task_id", Integer, nullable=False, index=True),
-    Column("annotator_id", Integer),
-    Column("answers", JSON, nullable=False),
-    Column("skipped", Boolean, nullable=False),
-    Column("updated_at", String(40), nullable=False),
-    Column("origins", JSON),
-    # NULL in rows of an earlier release, NO_LEAD_TIME where Label Studio has none.
-    Column("lead_time_s", Float),
-)
-past_suggestions = Table(
-    "past_suggestions",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("task_id", Integer, primary_key=True),
-    Column("number", Integer, nullable=False),
-    Column("answers", JSON, nullable=False),
-    Column("per_question", JSON, nullable=False),
-)
-versions = Table(
-    "versions",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("status", String(12), nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("seen_until", String(40), nullable=False, default=""),
-    Column("n_labels", Integer, nullable=False, default=0),
-    Column("note", Text, nullable=False, default=""),
-    Column("rules", String(40), nullable=False, default=""),
-)
-suspects = Table(
-    "suspects",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("task_id", Integer, primary_key=True),
-    Column("question", String(200), primary_key=True),
-    Column("given", JSON, nullable=False),
-    Column("expected", JSON, nullable=False),
-    Column("quality", Float, nullable=False),
-    Column("status", String(12), nullable=False),
-    Column("seen", JSON, nullable=False),
-    Column("tagged", Boolean, nullable=False, default=False),
-    Column("reason", Text),
-    Column("shown", Boolean),
-)
-verdicts = Table(
-    "verdicts",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("id", String(64), primary_key=True),
-    Column("question", String(200), nullable=False),
-    Column("status", String(12), nullable=False),
-    Column("quality", Float, nullable=False),
-    Column("at", Float, nullable=False),
-)
-check_reports = Table(
-    "check_reports",
-    metadata,
-    Column("key", String(80), primary_key=True),
-    Column("report", JSON, nullable=False),
-)
 NO_LEAD_TIME = -1.0
 
 
@@ -229,6 +134,24 @@ class SqlDatabase:
         """Number of mirrored tasks."""
         with self._begin() as connection:
             return connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.key == key)) or 0
+
+    def annotations_state(self, key: str) -> tuple[int, str]:
+        """Number of mirrored annotations, and when the newest of them was changed."""
+        query = select(func.count(), func.max(annotations.c.updated_at)).where(annotations.c.key == key)
+        with self._begin() as connection:
+            count, newest = connection.execute(query).one()
+        return count, newest or ""
+
+    def origins(self, key: str) -> dict[tuple[str, Origin], int]:
+        """How many answers came from a suggestion that stood in the form, by question and what became of it."""
+        as_text = cast(annotations.c.origins, Text)
+        query = select(as_text, func.count()).where(annotations.c.key == key).group_by(as_text)
+        found: Counter[tuple[str, Origin]] = Counter()
+        with self._begin() as connection:
+            for text, n in connection.execute(query):
+                for question, origin in (json.loads(text) if text else None or {}).items():
+                    found[question, Origin(origin)] += n
+        return dict(found)
 
     def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
         """Remember that tasks have a prediction of a version."""
@@ -334,7 +257,7 @@ class SqlDatabase:
             return connection.dialect.name
 
     def _begin(self) -> AbstractContextManager[Connection]:
-        return self._sql.begin(metadata)
+        return self._sql.begin()
 
 
 def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 wa
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 from label_studio_sdk import LabelStudio as SdkClient
@@ -30,6 +30,19 @@ NO_PROJECT = "No Project matches"
 """What Label Studio says of a project that was deleted, in the 404 that a misrouted proxy may send as well."""
 CONNECT_TRIES = 3
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
+
+
+NOT_FOLLOWED = (
+    "which is not followed: our key is for LABEL_STUDIO_URL only. If Label Studio moved there, correct that setting."
+)
+
+
+class Elsewhere(LabelStudioError):
+    """Label Studio answered with another address instead of an answer. `target` may be signed: it is not for logs."""
+
+    def __init__(self, message: str, status: int, target: str) -> None:
+        super().__init__(message, status)
+        self.target = target
 
 
 class LabelStudioApi:
@@ -65,7 +78,11 @@ class LabelStudioApi:
             raise
 
     def download(self, path: str) -> tuple[bytes, str]:
-        """A file that Label Studio serves (`/data/upload/..`): its bytes and its content type."""
+        """A file that Label Studio serves (`/data/upload/..`): its bytes and its content type.
+
+        Raises:
+            Elsewhere: it lies in a cloud storage; it isn't fetched from there.
+        """
         prefix = urlsplit(self._url).path
         response = self._call("GET", path.removeprefix(prefix).lstrip("/"))
         return response.content, str(response.headers.get("content-type", ""))
@@ -309,7 +326,12 @@ class LabelStudioApi:
                 f"Label Studio at {self._url} doesn't answer ({type(error).__name__}). Is it running, and is "
                 "LABEL_STUDIO_URL its address as seen from here?"
             ) from error
-        if response.status_code >= 400:
+        if response.has_redirect_location:
+            target = urljoin(str(response.request.url), response.headers["location"])
+            raise Elsewhere(
+                f"Label Studio at {self._url} sends us to {_host(target)}, {NOT_FOLLOWED}", response.status_code, target
+            )
+        if response.status_code >= 300:
             raise self._refused(response.status_code, response.text)
         return response
 
@@ -323,7 +345,10 @@ class LabelStudioApi:
                     "Personal Access Token)."
                 )
             # The SDK resolves paths against the base: only with the slash does an address with a path work.
-            self._sdk = SdkClient(base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s)
+            # A redirect would take our key to an address that nobody configured.
+            self._sdk = SdkClient(
+                base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s, follow_redirects=False
+            )
         return self._sdk
 
     def _refused(self, status: int, text: str) -> LabelStudioError:
@@ -354,6 +379,11 @@ def same_address(left: str, right: str) -> bool:
     """Whether two URLs name the same host, port and path."""
     one, two = urlsplit(left.rstrip("/")), urlsplit(right.rstrip("/"))
     return (one.scheme, one.netloc, one.path) == (two.scheme, two.netloc, two.path)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _filter(column: str, operator: str, kind: str, value: object) -> dict[str, object]:

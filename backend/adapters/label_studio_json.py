@@ -51,13 +51,15 @@ HIDDEN_COLUMNS = (
     "draft_exists",
 )
 """Columns that a tab of ours shows only if it says so: without this list the Data Manager shows them all."""
+MAX_LABELS = 100_000
+"""Classification codes of medicine are 70,000; more is rather a mistake."""
 
 
-def parse_label_config(xml: str) -> LabelConfig:
+def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
     """Find the questions of a label config: every Choices, Rating and Taxonomy whose labels it lists.
 
     Raises:
-        BadRequest: the XML can't be parsed.
+        BadRequest: the XML can't be parsed, or has more than `max_labels` labels.
     """
     try:
         root: Element = fromstring(xml)
@@ -78,6 +80,11 @@ def parse_label_config(xml: str) -> LabelConfig:
         else:
             questions.append(_question(element, name, to_name.split(",")[0].strip()))
             meanings[name] = _meanings(element)
+    n_labels = sum(len(question.labels) for question in questions)
+    if n_labels > max_labels:
+        raise BadRequest(
+            f"The label config has {n_labels:,} labels, {max_labels:,} are the most. List fewer, or raise MAX_LABELS."
+        )
     return LabelConfig(tuple(questions), unsupported, _shown(root), meanings)
 
 

@@ -24,7 +24,6 @@ from backend.adapters.llm_tables import (
     claims,
     endpoint_models,
     endpoints,
-    metadata,
     money,
     nano,
     source_record,
@@ -91,7 +90,7 @@ class SqlEndpointMemory:
             return connection.scalar(select(endpoints.c.reason).where(endpoints.c.endpoint == endpoint)) or ""
 
     def _begin(self) -> AbstractContextManager[Connection]:
-        return self._sql.begin(metadata)
+        return self._sql.begin()
 
 
 class SqlLlmRecords(SqlEndpointMemory):
@@ -119,7 +118,7 @@ class SqlLlmRecords(SqlEndpointMemory):
         """
         price, budget, now = nano(price_usd), nano(budget_usd, up=False), self._now()
         prompt, model = source.prompt, source.model
-        with self._sql.begin_alone(metadata, _lock_name(prompt, model)) as connection:
+        with self._sql.begin_alone(_lock_name(prompt, model)) as connection:
             free = _free(connection, prompt, model, list(dict.fromkeys(contents)), now)
             if not free:
                 return None

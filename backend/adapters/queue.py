@@ -6,11 +6,11 @@ idempotent, delays and postpones them, and is all that a webhook waits for. The 
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import LockError, RedisError
@@ -23,7 +23,8 @@ from rq.job import JobStatus, Retry, get_current_job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from backend.errors import ConfigurationError
+from backend.adapters.figures import Figures
+from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Job
 
 DUE = "prelabel:due"
@@ -57,12 +58,33 @@ class JobView:
     error: str
 
 
+class OwnJob(RqJob):
+    """An rq job that can only be ours.
+
+    Jobs are JSON: rq's default, pickle, would make write access to Redis code execution. So would a job's function,
+    which rq finds by the name that stands in Redis, and the functions to call after it.
+    """
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function to call. Raises BadRequest when it isn't the one that all our jobs have."""
+        if self.func_name != RUN or self.instance is not None:
+            raise BadRequest("This job is none of Prelabel's: it is not run. Who else writes to its Redis?")
+        return super().func  # type: ignore[no-any-return]
+
+    def restore(self, raw_data: Any) -> None:
+        """Read a job from Redis, without the functions to call after it: ours have none."""
+        super().restore(raw_data)
+        self._success_callback_name = self._failure_callback_name = self._stopped_callback_name = None
+
+
 class RedisQueue:
     """Requests, locks and rq on one Redis. Opens nothing before its first call."""
 
     def __init__(self, url: str, train_timeout_s: int) -> None:
         self._redis = Redis.from_url(url)
         self._timeout_s = train_timeout_s
+        self.figures = Figures(self._redis)
 
     @property
     def redis(self) -> Redis:
@@ -71,8 +93,8 @@ class RedisQueue:
 
     @property
     def rq(self) -> RqQueue:
-        """The rq queue. Jobs are JSON: with rq's default, pickle, write access to Redis would be code execution."""
-        return RqQueue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer)
+        """The rq queue."""
+        return RqQueue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer, job_class=OwnJob)
 
     def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
         """Ask for a job in `delay_s` seconds; one write.
@@ -166,6 +188,21 @@ class RedisQueue:
         with _named_errors():
             return self.rq.count, StartedJobRegistry(queue=self.rq).count
 
+    def failed(self) -> int:
+        """Number of jobs that failed for good and are still kept."""
+        with _named_errors():
+            return FailedJobRegistry(queue=self.rq).count
+
+    def age_s(self) -> float:
+        """Seconds that the oldest job which is due waits; 0 without any."""
+        with _named_errors():
+            due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, 0, withscores=True))
+            since = [at for _, at in due]
+            ids = self.rq.get_job_ids(0, 1)
+            oldest = RqJob.fetch_many(ids, connection=self._redis, serializer=JSONSerializer)
+            since += [job.enqueued_at.timestamp() for job in oldest if job is not None and job.enqueued_at is not None]
+        return max(0.0, time.time() - min(since)) if since else 0.0
+
     def beat(self) -> None:
         """Leave a sign that the scheduler lives."""
         with _named_errors():
@@ -210,6 +247,12 @@ def report_progress(step: str, done: int, total: int) -> None:
     if job is not None:
         job.meta.update(step=step, done=done, total=total)
         job.save_meta()
+
+
+def job_id() -> str:
+    """Id of the running rq job, for log lines; "" outside a job."""
+    job = get_current_job()
+    return "" if job is None else job.id
 
 
 def without_retries() -> None:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.schema import CreateColumn
 
+from backend.adapters.migrations import bring_up_to_date
 from backend.errors import ConfigurationError
 
 CHUNK = 500
@@ -31,66 +31,82 @@ class Sql:
         """`url` is SQLAlchemy's."""
         self._url = url
         self._engine: Engine | None = None
-        self._made: set[int] = set()
+        self._is_up_to_date = False
         self._opening = threading.Lock()
 
     @contextmanager
-    def begin(self, tables: MetaData) -> Iterator[Connection]:
-        """A transaction on `tables`, which are made if they aren't there.
+    def begin(self) -> Iterator[Connection]:
+        """A transaction. The first one brings the schema up to date before it begins.
 
         Raises:
             ConfigurationError: the database doesn't answer, or refuses; the message has no password.
             IntegrityError: a key is there already.
         """
-        try:
-            with self._open(tables).begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
+        with _named_errors(), self._open().begin() as connection:
+            yield connection
 
     @contextmanager
-    def begin_alone(self, tables: MetaData, name: str) -> Iterator[Connection]:
+    def begin_alone(self, name: str) -> Iterator[Connection]:
         """As `begin`; in it no other transaction of the same name runs, in any process.
 
         What it reads stays true until it ends, as far as others change that under the same name only. On SQLite there
         is one writer at a time anyway, and the write lock is taken at once: a transaction that reads first and wants
         to write later is refused at once ("database is locked") when another has written between.
         """
-        with self.begin(tables) as connection:
+        with self.begin() as connection:
             lock(connection, name)
             yield connection
 
-    def _open(self, tables: MetaData) -> Engine:
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that only reads, and sees nothing of what others write meanwhile."""
+        with _named_errors():
+            engine = self._open()
+            level = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "REPEATABLE READ"
+            with engine.connect().execution_options(isolation_level=level) as connection:
+                if engine.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN")
+                yield connection
+
+    @contextmanager
+    def begin_as_it_is(self) -> Iterator[Connection]:
+        """A transaction in which nobody else brings the schema up to date, on whatever is there. Commit it yourself."""
+        with _named_errors(), self._connect().connect() as connection:
+            lock(connection, "tables")
+            yield connection
+
+    def _open(self) -> Engine:
+        engine = self._connect()
+        with self._opening:
+            if not self._is_up_to_date:
+                # Processes that start together all do this: one after the other, and wholly or not at all.
+                with engine.begin() as connection:
+                    lock(connection, "tables")
+                    bring_up_to_date(connection)
+                self._is_up_to_date = True
+        return engine
+
+    def _connect(self) -> Engine:
         with self._opening:
             if self._engine is None:
                 if self._url.startswith("sqlite:///"):
                     _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
-                engine = create_engine(self._url, pool_pre_ping=True)
+                engine = create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)
                 self._engine = engine
-            if id(tables) not in self._made:
-                # Processes that start together all make the tables: one after the other.
-                with self._engine.begin() as connection:
-                    lock(connection, "tables")
-                    tables.create_all(connection)
-                    _add_columns(connection, tables)
-                self._made.add(id(tables))
             return self._engine
 
 
-def _add_columns(connection: Connection, tables: MetaData) -> None:
-    """Add columns that came with a later release. They must allow NULL: that is what the rows of before have."""
-    for table in tables.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in there:
-                # Names and types are our own: nothing of a user's gets into this statement.
-                described = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {described}")
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        raise ConfigurationError(f"The database (DATABASE_URL) failed: {type(cause).__name__}: {cause}") from error
 
 
 def lock(connection: Connection, name: str) -> None:

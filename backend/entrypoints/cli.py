@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.adapters.logs import redact
+from backend.bootstrap import App, build, rules_in
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
+from backend.entrypoints.cli_backup import backup_command, restore_command
 from backend.entrypoints.cli_check import export as write_suspects
 from backend.entrypoints.cli_check import print_checked, wait_for_check
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
+from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, Job, ProjectRecord, VersionRecord, version_name
 from backend.ports.llm import LlmPolicyName
-from backend.settings import Settings
 from backend.workflows import rules as about_rules
 from backend.workflows.llm.ask import ask_argument
 from backend.workflows.llm.estimate import estimate
@@ -45,6 +46,8 @@ cli.add_typer(
 )
 cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
 cli.command("simulate")(simulate_command)
+cli.command("backup")(backup_command)
+cli.command("restore")(restore_command)
 # Names like "llm:pick:1a2b" are no emoji.
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)
@@ -52,7 +55,7 @@ err = Console(stderr=True, emoji=False)
 
 def say(sentence: str) -> None:
     """Print a sentence as it is: not wrapped, and without taking [brackets] for markup."""
-    out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    out.print(redact(sentence), markup=False, highlight=False, soft_wrap=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
@@ -83,23 +86,8 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> NoReturn:
-    err.print(f"prelabel: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    err.print(redact(f"prelabel: {sentence}"), style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1) from None
-
-
-def read_settings() -> Settings:
-    """Settings of the environment.
-
-    Raises:
-        ConfigurationError: a variable has a value that can't be used; each one is named.
-    """
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))} {item['msg']}".strip() for item in error.errors())
-        raise ConfigurationError(f"Settings can't be used: {problems}") from None
-    configure_logging(settings.log_level)
-    return settings
 
 
 def _app() -> App:
@@ -182,13 +170,13 @@ def doctor(
         findings.append(finding)
         mark = "[green]ok[/]  " if finding.good else "[red]BAD[/] "
         out.print(f"{mark} [bold]{finding.name}[/]: ", end="")
-        out.print(finding.detail, markup=False, highlight=False, soft_wrap=True)
+        say(finding.detail)
         if not finding.good and finding.fix:
-            out.print(f"      -> {finding.fix}", markup=False, highlight=False, soft_wrap=True)
+            say(f"      -> {finding.fix}")
     left = sum(not finding.good for finding in findings)
     if fix:
         for finding, problem in apply_repairs(findings):
-            out.print(f"{finding.name}: {problem or 'repaired'}", markup=False, highlight=False, soft_wrap=True)
+            say(f"{finding.name}: {problem or 'repaired'}")
             left -= not problem
     if left:
         raise typer.Exit(1)
@@ -380,7 +368,7 @@ def jobs(
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step
         started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
-        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
+        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, redact(job.error))
     out.print(table)
 
 

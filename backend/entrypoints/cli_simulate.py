@@ -20,6 +20,7 @@ from backend.domain.priorities import Strategy
 from backend.domain.rules import Rule
 from backend.domain.simulation import SHARES, Band, Cost, Curve, LlmUse, Plan, costs, ratio
 from backend.domain.votes import Faults
+from backend.entrypoints.cli_settings import read_settings
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Progress as Report
 from backend.workflows.simulate import prepare, simulate
@@ -133,8 +134,6 @@ def _rules(folder: Path | None) -> tuple[Rule, ...]:
         return ()
     if not folder.is_dir():
         raise BadRequest(f"--rules {folder} is not a folder.")
-    from backend.entrypoints.cli import read_settings  # noqa: PLC0415 - it imports this module
-
     loaded = rules_in(folder, read_settings()).load()
     for name, reason in loaded.set_aside.items():
         _say(err, f"{name} is set aside: {reason}")

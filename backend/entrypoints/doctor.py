@@ -10,6 +10,7 @@ import httpx
 from backend.adapters.label_studio import same_address
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
+from backend.entrypoints.access import listen_address
 from backend.entrypoints.connect import (
     SAMPLING,
     explain_unreachable,
@@ -45,6 +46,7 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_folder(app)
     yield _examine_rules(app)
     yield _examine_backend(app)
+    yield _examine_address(app)
     yield _examine_block(app)
     yield _examine_llm(app)
     yield _examine_embeddings(app)
@@ -149,10 +151,19 @@ def _examine_rules(app: App) -> Finding:
     return Finding("Labeling functions", True, f"{len(loaded.rules)} rules in {app.settings.lf_rules_dir}")
 
 
+def _examine_address(app: App) -> Finding:
+    host, why = listen_address(app.settings)
+    if why:
+        return Finding("Listening", False, f"on {host} only: no credentials are set", why)
+    locked = "with basic auth" if app.settings.basic_auth_user else "without basic auth, which is fine on one machine"
+    return Finding("Listening", True, f"on {host}, {locked}")
+
+
 def _examine_backend(app: App) -> Finding:
-    url = app.settings.public_url
+    url, settings = app.settings.public_url, app.settings
+    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.health_auth else None
     try:
-        httpx.get(f"{url}/health", timeout=REACH_TIMEOUT_S).raise_for_status()
+        httpx.get(f"{url}/health", auth=auth, timeout=REACH_TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
         return Finding("This backend", False, f"{url} doesn't answer from here ({type(error).__name__})", fix)

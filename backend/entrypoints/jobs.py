@@ -1,13 +1,18 @@
 """What rq workers call. Arguments are short strings and numbers; each job is safe to run twice."""
 
 import functools
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
+from redis.exceptions import RedisError
 
-from backend.adapters.queue import report_progress, without_retries
-from backend.bootstrap import App, build, configure_logging
-from backend.errors import LlmRefused
-from backend.ports import ANSWERED, FORCED, Job
+from backend.adapters.queue import job_id, report_progress, without_retries
+from backend.bootstrap import App, build, start_logging
+from backend.errors import BadRequest, ConfigurationError, LlmRefused
+from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check import check
 from backend.workflows.learn import learn, rollback
@@ -18,6 +23,9 @@ from backend.workflows.try_rules import tried_rules
 BUSY_RETRY_S = 3.0
 """A project that another worker holds is asked about again after so many seconds."""
 
+KEY = r"[0-9]{1,18}\.[0-9]{1,18}-[0-9a-f]{8}"
+"""A project's key is part of a folder's name, so nothing else may pass."""
+
 ALL_PROJECTS = "all"
 """Stands for a project where an event names none: all that we know are looked at."""
 
@@ -27,7 +35,7 @@ log = structlog.get_logger()
 @functools.cache
 def _app() -> App:
     settings = Settings()
-    configure_logging(settings.log_level)
+    start_logging(settings)
     return build(settings)
 
 
@@ -36,6 +44,8 @@ def run(job: str, key: str, argument: int) -> str:
 
     Any error is left to rq: it keeps the job with its traceback (`prelabel jobs` shows it) and tries again a few times.
     """
+    if key != ALL_PROJECTS and not re.fullmatch(KEY, key):
+        raise BadRequest("A job names something else than a project: it is not run. Who else writes to Redis?")
     app = _app()
     if key == ALL_PROJECTS:
         # Also while there is no project yet: the first one is then answered from rules at once.
@@ -43,23 +53,29 @@ def run(job: str, key: str, argument: int) -> str:
         for project in app.database.projects():
             app.queue.request(Job(job), project.key)
         return "asked for each project"
-    with structlog.contextvars.bound_contextvars(job=job, project=key), app.queue.lock(_lock_of(job, key)) as held:
+    ids = {"job": job, "project": key, "job_id": job_id()}
+    with structlog.contextvars.bound_contextvars(**ids), app.queue.lock(_lock_of(job, key)) as held:
         if not held:
             app.queue.request(Job(job), key, delay_s=BUSY_RETRY_S, argument=argument)
             return "the project is busy: asked again"
-        log.info("job started")
-        if job == Job.TRAIN:
-            learn(app.deps, key, report_progress, force=argument in {FORCED, ANSWERED})
-        elif job == Job.RECONCILE:
-            reconcile(app.deps, key, report_progress)
-        elif job == Job.CHECK:
-            check(app.deps, key, report_progress)
-        elif job == Job.ASK:
-            return _ask(app, key, argument)
-        else:
-            rollback(app.deps, key, argument, report_progress)
-        report_progress("done", 1, 1)
-        log.info("job done", version=app.versions.current(key))
+        with counted(app, job, key, is_regular=job == Job.RECONCILE and argument == REGULAR):
+            return _run(app, job, key, argument)
+
+
+def _run(app: App, job: str, key: str, argument: int) -> str:
+    log.info("job started")
+    if job == Job.TRAIN:
+        learn(app.deps, key, report_progress, force=argument in {FORCED, ANSWERED})
+    elif job == Job.RECONCILE:
+        reconcile(app.deps, key, report_progress)
+    elif job == Job.CHECK:
+        check(app.deps, key, report_progress)
+    elif job == Job.ASK:
+        return _ask(app, key, argument)
+    else:
+        rollback(app.deps, key, argument, report_progress)
+    report_progress("done", 1, 1)
+    log.info("job done", version=app.versions.current(key))
     return "done"
 
 
@@ -73,6 +89,30 @@ def _ask(app: App, key: str, argument: int) -> str:
         raise
     log.info("job done", outcome=outcome)
     return outcome
+
+
+@contextmanager
+def counted(app: App, job: str, key: str, *, is_regular: bool) -> Iterator[None]:
+    """Count a job with its outcome and its time; of a regular reconciliation also what no event had told of."""
+    started, outcome = time.monotonic(), "failed"
+    before = app.database.annotations_state(key) if is_regular else (0, "")
+    try:
+        yield
+        outcome = "done"
+    finally:
+        seconds = time.monotonic() - started
+        try:
+            app.queue.figures.count("jobs", job=job, outcome=outcome)
+            app.queue.figures.time("job", seconds, job=job)
+            if job == Job.TRAIN and outcome == "done":
+                app.queue.figures.time("training", seconds, project=key)
+            after = app.database.annotations_state(key) if is_regular and outcome == "done" else before
+            # The first look at a project finds all of it.
+            if before[0] and after != before:
+                app.queue.figures.count("drift", max(1, abs(after[0] - before[0])), project=key)
+        except (RedisError, ConfigurationError) as error:
+            # The job's own outcome counts, not whether it could be counted.
+            log.warning("the job is not counted", error=str(error))
 
 
 def _lock_of(job: str, key: str) -> str:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -213,6 +214,23 @@ def redis_program(settings: Settings) -> Program:
     return Program("Redis", command, os.environ, lambda: _answers(path), lock=lock)
 
 
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Keep `prelabel up` and the demo from starting on this MODEL_DIR.
+
+    Raises:
+        ConfigurationError: one of them runs.
+    """
+    folder = settings.redis_socket.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    held = _lock(folder / "lock")
+    if held is None or _is_listening(settings.redis_socket):
+        raise ConfigurationError(f"Prelabel runs on {settings.model_dir.resolve()}: stop it first.")
+    with held:
+        yield
+
+
 def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list[Program]:
     """The web service, the workers and the scheduler."""
 
@@ -224,17 +242,20 @@ def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list
 
     workers = [f"Worker {number + 1}" if settings.workers > 1 else "Worker" for number in range(settings.workers)]
     return [
-        program("Web service", "web", lambda: answers(f"http://127.0.0.1:{settings.port}/health")),
+        # 401: it runs, and HEALTH_AUTH is set.
+        program(
+            "Web service", "web", lambda: answers(f"http://127.0.0.1:{settings.port}/health", frozenset({200, 401}))
+        ),
         *(program(name, "worker", started) for name in workers),
         program("Scheduler", "scheduler", started),
     ]
 
 
-def answers(url: str) -> bool:
-    """Whether a GET is answered with 200."""
+def answers(url: str, statuses: frozenset[int] = frozenset({200})) -> bool:
+    """Whether a GET is answered with one of these statuses."""
     try:
         # These are our own addresses: a company's proxy, which the environment may name, can't reach them.
-        return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=2.0, trust_env=False).status_code in statuses
     except httpx.HTTPError:
         return False
 

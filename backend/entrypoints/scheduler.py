@@ -9,7 +9,7 @@ import structlog
 from backend.bootstrap import App, build
 from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, ModelMissing
-from backend.ports import Job
+from backend.ports import REGULAR, Job
 from backend.settings import Settings
 
 TICK_S = 0.25
@@ -63,7 +63,7 @@ def request_try_out(app: App) -> None:
 def request_regular_jobs(app: App) -> None:
     """Ask for a reconciliation of each project, and for a check where the last one is too long ago."""
     for project in app.database.projects():
-        app.queue.request(Job.RECONCILE, project.key)
+        app.queue.request(Job.RECONCILE, project.key, argument=REGULAR)
         try:
             trained = app.versions.current(project.key) > 0
         except ModelMissing as error:

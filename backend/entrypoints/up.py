@@ -5,6 +5,7 @@ import os
 from rich.console import Console
 
 from backend.adapters.label_studio import LabelStudioApi
+from backend.entrypoints.access import listen_address
 from backend.entrypoints.processes import (
     Interrupted,
     Supervisor,
@@ -40,6 +41,9 @@ def run_up(settings: Settings) -> None:
             f"Logs: {settings.model_dir.resolve() / 'logs'}. Ctrl-C stops it.",
             highlight=False,
         )
+        _, why = listen_address(settings)
+        if why:
+            console.print(why, highlight=False)
         supervisor.watch()
     except Interrupted:
         console.print("Interrupted.")

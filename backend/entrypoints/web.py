@@ -1,25 +1,28 @@
 """The web service: Label Studio's ML backend protocol, in the shapes that Label Studio 1.23.2 sends and reads."""
 
-import math
 import re
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import structlog
 import uvicorn
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBasic, HTTPBasicCredentials
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
-from backend.bootstrap import App, build, same_secret, webhook_secret
+from backend.adapters.logs import redact
+from backend.bootstrap import App, build, webhook_secret
+from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
 from backend.entrypoints.jobs import ALL_PROJECTS
+from backend.entrypoints.metrics import Metrics
+from backend.entrypoints.probes import add_probes
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
 from backend.ports import FORCED, Job, version_name
 from backend.settings import Settings
@@ -30,6 +33,8 @@ STATUS = {BadRequest: 422, ConfigurationError: 503, LabelStudioError: 502, Model
 """HTTP status of each kind of error; anything else on purpose is 500."""
 UID = r"^[0-9]{1,18}\.[0-9]{1,18}$"
 """A project uid becomes part of a folder's name, so nothing else may pass."""
+REQUEST_ID = r"[A-Za-z0-9_.-]{1,64}"
+"""A caller's own X-Request-ID; any other one is replaced."""
 EVENT_DELAY_S = 1.0
 """Events that follow each other within a second are read together."""
 KNOWN_ACTIONS = {
@@ -50,7 +55,6 @@ KNOWN_ACTIONS = {
 """Annotations, tasks or settings changed; what else Label Studio may send doesn't concern us."""
 
 log = structlog.get_logger()
-basic = HTTPBasic(auto_error=False)
 
 
 class SetupRequest(BaseModel):
@@ -89,28 +93,13 @@ class EventRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
     action: str = "START_TRAINING"
     project: dict[str, Any] | str | None = None
+    annotation: Any = None
 
 
 class JobRequest(BaseModel):
     """A job to ask about."""
 
     job: str
-
-
-class Metrics:
-    """Prometheus figures of one web service, in a registry of its own (tests build several services)."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        names = ["method", "path", "status"]
-        self.requests = Counter("prelabel_requests_total", "HTTP requests.", names, registry=self.registry)
-        self.seconds = Histogram("prelabel_request_seconds", "Time to answer.", ["path"], registry=self.registry)
-        self.events = Counter("prelabel_events_total", "Webhook events.", ["action"], registry=self.registry)
-        self.suggested = Counter("prelabel_suggestions_total", "Suggestions.", ["kind"], registry=self.registry)
-        self.faults = Counter("prelabel_rule_faults_total", "Faults of rules.", ["rule"], registry=self.registry)
-        self.waiting = Gauge("prelabel_jobs_waiting", "Jobs that wait.", registry=self.registry)
-        self.running = Gauge("prelabel_jobs_running", "Jobs that run.", registry=self.registry)
-        self.version = Gauge("prelabel_version", "Current version.", ["project"], registry=self.registry)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -129,10 +118,14 @@ def create_app(settings: Settings) -> FastAPI:
         description="A Label Studio ML backend that learns from every annotation.",
     )
     api.state.app = app
-    api.state.metrics = Metrics()
+    api.state.metrics = Metrics(app)
+    api.state.limits = Limits(settings.max_json_depth, settings.max_text_chars)
+    api.router.route_class = LimitedRoute
+    api.add_middleware(Guard, settings=settings, secret=lambda: str(api.state.secret))
+    # Added last, so it is the outermost: what is refused counts too.
     api.add_middleware(_Measure, metrics=api.state.metrics)
     api.exception_handler(BackendError)(_explain)
-    for route in (_add_probes, _add_protocol, _add_events):
+    for route in (add_probes, _add_protocol, _add_events):
         route(api)
     return api
 
@@ -141,7 +134,10 @@ def run_web(settings: Settings) -> None:
     """Serve until stopped."""
     # A folder that can't be written to is one sentence here, and a traceback later.
     webhook_secret(settings.model_dir)
-    uvicorn.run(create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    host, why = listen_address(settings)
+    if why:
+        log.warning(why)
+    uvicorn.run(create_app(settings), host=host, port=settings.port, log_config=None, access_log=False)
 
 
 def _app(request: Request) -> App:
@@ -154,38 +150,11 @@ def _metrics(request: Request) -> Metrics:
     return found
 
 
-def _credentials_match(settings: Settings, credentials: HTTPBasicCredentials | None) -> bool:
-    if credentials is None:
-        return False
-    user_matches = same_secret(credentials.username, settings.basic_auth_user)
-    return same_secret(credentials.password, settings.basic_auth_pass.get_secret_value()) and user_matches
-
-
-def _require_basic_auth(request: Request, credentials: Annotated[HTTPBasicCredentials | None, Depends(basic)]) -> None:
-    settings = _app(request).settings
-    if settings.basic_auth_user and not _credentials_match(settings, credentials):
-        raise HTTPException(401, "Send BASIC_AUTH_USER and BASIC_AUTH_PASS.", {"WWW-Authenticate": "Basic"})
-
-
-def _require_sender(
-    request: Request,
-    credentials: Annotated[HTTPBasicCredentials | None, Depends(basic)],
-    secret: Annotated[str | None, Header(alias="X-Webhook-Secret")] = None,
-) -> None:
-    """Webhooks carry our secret instead of basic auth; Start Training carries basic auth instead of the secret.
-
-    Without basic auth an event needs neither (a backend connected by hand in Label Studio sends none): all it can cause
-    is that we read the project again. A wrong secret is always refused.
-    """
-    settings = _app(request).settings
-    if secret is not None and not same_secret(secret, request.app.state.secret):
-        raise HTTPException(401, "The webhook's secret is not ours: `prelabel doctor --fix` renews it.")
-    if secret is None and settings.basic_auth_user and not _credentials_match(settings, credentials):
-        raise HTTPException(401, "Send the webhook's secret or basic auth: `prelabel doctor --fix` sets it up.")
-
-
 class _Measure:
-    """Counts and times requests. Plain ASGI: Starlette's own middleware base costs a webhook a tenth of its time."""
+    """Counts and times requests, and gives each an id, for its log lines and its answer.
+
+    Plain ASGI: Starlette's own middleware base costs a webhook a tenth of its time.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -196,15 +165,19 @@ class _Measure:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 500
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if re.fullmatch(REQUEST_ID, given) else uuid.uuid4().hex
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_and_note)
+            with structlog.contextvars.bound_contextvars(request=request_id):
+                await self._app(scope, receive, send_and_note)
         finally:
             # The route's own path, so that unknown addresses can't fill the registry.
             path = getattr(scope.get("route"), "path", "other")
@@ -215,41 +188,11 @@ class _Measure:
 async def _explain(request: Request, error: Exception) -> JSONResponse:
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 500)
     log.warning("request failed", path=request.url.path, status=status, error=str(error))
-    return JSONResponse({"detail": str(error)}, status)
-
-
-def _add_probes(api: FastAPI) -> None:
-    @api.get("/", tags=["probes"])
-    @api.get("/health", tags=["probes"])
-    async def health() -> dict[str, str]:
-        """Label Studio asks this before anything else. No I/O."""
-        return {"status": "UP", "model_class": "Prelabel"}
-
-    @api.get("/metrics", tags=["probes"], dependencies=[Depends(_require_basic_auth)])
-    def prometheus(request: Request) -> Response:
-        """Figures for Prometheus."""
-        app, metrics = _app(request), _metrics(request)
-        waiting, running = app.queue.depth()
-        metrics.waiting.set(waiting)
-        metrics.running.set(running)
-        for project in app.database.projects():
-            metrics.version.labels(project.key).set(_current_or_nan(app, project.key))
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _current_or_nan(app: App, key: str) -> float:
-    """The current version for a figure; Prometheus shows NaN where it can't be read."""
-    try:
-        return app.versions.current(key)
-    except ModelMissing as error:
-        log.error("current version can't be read", project=key, error=str(error))
-        return math.nan
+    return JSONResponse({"detail": redact(str(error))}, status)
 
 
 def _add_protocol(api: FastAPI) -> None:
-    protected = [Depends(_require_basic_auth)]
-
-    @api.post("/setup", tags=["protocol"], dependencies=protected)
+    @api.post("/setup", tags=["protocol"])
     def setup(body: SetupRequest, request: Request, background: BackgroundTasks) -> dict[str, str]:
         """The version that is current, from a local file; what follows from the call is asked for after the answer."""
         app = _app(request)
@@ -265,10 +208,16 @@ def _add_protocol(api: FastAPI) -> None:
         background.add_task(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
         return {"model_version": version_name(app.versions.current(key))}
 
-    @api.post("/predict", tags=["protocol"], dependencies=protected)
+    @api.post("/predict", tags=["protocol"])
     def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
         """One result for each task, in order; an abstention or withheld suggestion is empty, with score 0."""
         app, metrics = _app(request), _metrics(request)
+        most = app.settings.max_tasks_per_request
+        if len(body.tasks) > most:
+            message = (
+                f"{len(body.tasks):,} tasks are too many for one request: select at most {most:,} at a time, or raise "
+            )
+            raise HTTPException(413, f"{message}MAX_TASKS_PER_REQUEST.")
         tasks = [task.data or {} for task in body.tasks]
         open_ids = [None if task.is_labeled else task.id for task in body.tasks]
         deadline_s = app.settings.predict_deadline_s
@@ -292,7 +241,7 @@ def _add_protocol(api: FastAPI) -> None:
         metrics.suggested.labels("answer").inc(len(results) - abstained)
         return {"results": results, "model_version": answers.version}
 
-    @api.get("/versions", tags=["protocol"], dependencies=protected)
+    @api.get("/versions", tags=["protocol"])
     def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
         """Versions of a project. Label Studio names none, which is clear only while there is one project."""
         app = _app(request)
@@ -303,7 +252,7 @@ def _add_protocol(api: FastAPI) -> None:
         records = [record for key in keys for record in app.database.versions(key) if record.status in TRAINED]
         return {"versions": [record.name for record in records]}
 
-    @api.post("/job_status", tags=["protocol"], dependencies=protected)
+    @api.post("/job_status", tags=["protocol"])
     def job_status(body: JobRequest, request: Request) -> dict[str, str]:
         """State of a job: queued, started, finished or failed; 410 when nobody knows it any more."""
         app = _app(request)
@@ -315,12 +264,13 @@ def _add_protocol(api: FastAPI) -> None:
 
 
 def _add_events(api: FastAPI) -> None:
-    @api.post("/webhook", status_code=201, tags=["events"], dependencies=[Depends(_require_sender)])
-    @api.post("/train", status_code=201, tags=["events"], dependencies=[Depends(_require_sender)])
+    @api.post("/webhook", status_code=201, tags=["events"])
+    @api.post("/train", status_code=201, tags=["events"])
     async def webhook(body: EventRequest, request: Request) -> dict[str, str]:
         """Take an event. It is only a hint: the job it asks for reads Label Studio. Answers after one Redis write."""
         app = _app(request)
         _metrics(request).events.labels(body.action if body.action in KNOWN_ACTIONS else "other").inc()
+        _metrics(request).note_lag(body.annotation)
         if body.project is None and body.action in KNOWN_ACTIONS - {"START_TRAINING"}:
             await run_in_threadpool(app.queue.request, Job.RECONCILE, ALL_PROJECTS, delay_s=EVENT_DELAY_S)
             return {"status": "accepted", "job": f"{Job.RECONCILE.value}:{ALL_PROJECTS}"}

@@ -11,6 +11,7 @@ from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
+from backend.ports.queue import REGULAR as REGULAR
 from backend.ports.queue import Job as Job
 from backend.ports.queue import Queue as Queue
 from backend.ports.rules import LoadedRules as LoadedRules

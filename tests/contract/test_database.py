@@ -166,6 +166,7 @@ def test_suspects_of_an_earlier_release_can_be_read(database: SqlDatabase, key: 
     with engine.begin() as connection:
         for column in ("reason", "shown"):
             connection.exec_driver_sql(f"ALTER TABLE suspects DROP COLUMN {column}")
+        connection.exec_driver_sql("DROP TABLE alembic_version")
     engine.dispose()
     upgraded = SqlDatabase(database._sql._url, lambda: 5.0)
     assert upgraded.suspects(key) == [replace(suspect, shown=True)]
@@ -189,6 +190,7 @@ def test_a_database_of_an_earlier_release_gets_the_columns_it_lacks(database: Sq
     with engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE annotations DROP COLUMN origins")
         connection.exec_driver_sql("ALTER TABLE annotations DROP COLUMN lead_time_s")
+        connection.exec_driver_sql("DROP TABLE alembic_version")
     engine.dispose()
     upgraded = SqlDatabase(database._sql._url, lambda: 5.0)
     assert upgraded.tasks(key)[0].annotations == (replace(note, origins={}),)

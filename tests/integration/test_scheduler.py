@@ -41,7 +41,7 @@ def due(redis_url: str) -> set[str]:
 
 def test_a_project_whose_folder_cant_be_read_costs_the_others_nothing(app: App, clean_redis_url: str) -> None:
     request_regular_jobs(app)
-    assert due(clean_redis_url) == {f"reconcile|{GOOD}|0", f"check|{GOOD}|0", f"reconcile|{BROKEN}|0"}
+    assert due(clean_redis_url) == {f"reconcile|{GOOD}|1", f"check|{GOOD}|0", f"reconcile|{BROKEN}|1"}
 
 
 def test_the_scheduler_outlives_an_error_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_image_is_locked_multi_stage_and_not_root(dockerfile: str) -> None:
     final = dockerfile.rsplit("FROM ", maxsplit=1)[-1]
     assert "uv sync" not in final
     assert re.search(r"^USER prelabel$", final, re.MULTILINE)
-    assert "/health" in next(line for line in final.splitlines() if "urlopen" in line)
+    assert "/health" in next(line for line in final.splitlines() if "HTTPConnection" in line)
 
 
 def test_copied_files_exist_and_pass_dockerignore(dockerfile: str) -> None:

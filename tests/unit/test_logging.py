@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import structlog
-from backend.bootstrap import configure_logging
+from backend.adapters.logs import configure_logging
 
 configure_logging("INFO")
 

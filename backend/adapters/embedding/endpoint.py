@@ -58,7 +58,12 @@ class EndpointEmbedder:
         asked = Asked(address, self._model, self._key)
         if self._client is None:
             self._client = openai.OpenAI(
-                api_key=self._key or NO_KEY, base_url=self._base_url, timeout=self._timeout_s, max_retries=self._retries
+                api_key=self._key or NO_KEY,
+                base_url=self._base_url,
+                timeout=self._timeout_s,
+                max_retries=self._retries,
+                # See `open_client`.
+                http_client=openai.DefaultHttpxClient(follow_redirects=False, timeout=self._timeout_s),
             )
         # Exceptions of the SDK carry request and response, so none is raised while one is handled.
         try:

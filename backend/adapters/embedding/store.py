@@ -29,7 +29,7 @@ class SqlVectors:
     def vectors(self, model: str, contents: Collection[str]) -> dict[str, NDArray[np.float32]]:
         """See the port."""
         found: dict[str, NDArray[np.float32]] = {}
-        with self._sql.begin(metadata) as connection:
+        with self._sql.begin() as connection:
             for some in chunks(sorted(contents)):
                 wanted = select(vectors.c.content, vectors.c.vector).where(
                     vectors.c.model == model, vectors.c.content.in_(some)
@@ -44,5 +44,5 @@ class SqlVectors:
             {"model": model, "content": content, "vector": np.asarray(vector).astype(KEPT).tobytes()}
             for content, vector in vectors_by_content.items()
         ]
-        with self._sql.begin(metadata) as connection:
+        with self._sql.begin() as connection:
             save(connection, vectors, rows)

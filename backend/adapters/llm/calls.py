@@ -62,7 +62,7 @@ class Answered:
 def open_client(base_url: str, key: str, timeout_s: float) -> Any:
     """The SDK's client. Raises LlmRefused when address or key can't be used at all."""
     # Imported here: it takes seconds, and most commands never ask an LLM.
-    from openai import AsyncOpenAI, Timeout  # noqa: PLC0415
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout  # noqa: PLC0415
 
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
@@ -73,7 +73,9 @@ def open_client(base_url: str, key: str, timeout_s: float) -> Any:
         # They log addresses, passwords in them and all; before its version 3 the SDK logged whole requests.
         logging.getLogger(name).setLevel(logging.WARNING)
     timeout = Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0)
+    # A redirect would take the request, with all that tasks say, to an address that nobody configured.
+    transport = DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
+    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0, http_client=transport)
 
 
 def address_of(base_url: str) -> str:

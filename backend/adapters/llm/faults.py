@@ -108,6 +108,11 @@ def status_fault(asked: Asked, status: int, body: object, headers: Mapping[str, 
     error = _error(body)
     said = f"The LLM endpoint at {asked.address} answered {_codes(asked, status, error)}"
     code = str(error.get("code") or "")
+    if 300 <= status < 400:
+        return Fault(
+            FaultKind.REFUSED,
+            f"{said}: it sends us to another address, which is not followed. Set OPENAI_BASE_URL to the final address.",
+        )
     text = _text(error)
     if code == "insufficient_quota" or status == 402:
         return Fault(FaultKind.REFUSED, f"{said}: the account of OPENAI_API_KEY has no credit left. Add some.")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from backend.adapters.label_studio import same_address
+from backend.adapters.label_studio import Elsewhere, same_address
 from backend.errors import BadRequest, LabelStudioError
 
 MAX_IMAGE_BYTES = 10_000_000
@@ -74,6 +74,11 @@ class Images:
     def _fetched(self, path: str) -> str:
         try:
             content, content_type = self._fetch(path)
+        except Elsewhere as error:
+            status = error.status
+            if not same_address(_origin(error.target), _origin(self._url)):
+                # A file in a cloud storage, with a signed address that the LLM can read too. We fetch nothing there.
+                return self(error.target)
         except LabelStudioError as error:
             status = error.status
         else:

@@ -3,22 +3,26 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from backend.domain.audit import AUDIT_SHARE
 from backend.domain.priorities import Strategy
-from backend.ports.llm import LlmPolicyName
+from backend.settings.access import AccessSettings
+from backend.settings.llm import LlmSettings
 
-PACKAGED_RULES_DIR = Path(__file__).resolve().parent.parent / "lf_rules"
+PACKAGED_RULES_DIR = Path(__file__).resolve().parents[2] / "lf_rules"
 
 
-class Settings(BaseSettings):
+class Settings(AccessSettings, LlmSettings):
     """What an operator can set. Names are the environment's; Label Studio's own name where it has one."""
 
-    model_config = SettingsConfigDict(env_file=None, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_file=None, env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     label_studio_url: str = Field(
         default="",
@@ -35,12 +39,6 @@ class Settings(BaseSettings):
         validation_alias="BACKEND_URL",
         description="Address of this backend as Label Studio reaches it; default http://localhost:PORT.",
     )
-    basic_auth_user: str = Field(
-        default="", validation_alias="BASIC_AUTH_USER", description="User name that Label Studio must send."
-    )
-    basic_auth_pass: SecretStr = Field(
-        default=SecretStr(""), validation_alias="BASIC_AUTH_PASS", description="Password that Label Studio must send."
-    )
     model_dir: Path = Field(
         default=Path("prelabel-data"),
         validation_alias="MODEL_DIR",
@@ -48,11 +46,13 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         default="",
+        repr=False,
         validation_alias="DATABASE_URL",
         description="SQLAlchemy URL; default: a SQLite file in MODEL_DIR.",
     )
     redis_url: str = Field(
         default="",
+        repr=False,
         validation_alias="REDIS_URL",
         description="Redis or Valkey; default: the embedded Redis on a unix socket in MODEL_DIR.",
     )
@@ -67,12 +67,9 @@ class Settings(BaseSettings):
         description="Databases that rules look values up in, name -> SQLAlchemy URL, as JSON.",
     )
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR.")
-    host: str = Field(
-        default="127.0.0.1",
-        validation_alias="BIND_HOST",
-        description="Address the web service listens on; 0.0.0.0 to be reached from other machines.",
+    log_format: Literal["json", "console"] = Field(
+        default="json", validation_alias="LOG_FORMAT", description="json, for machines, or console, for people."
     )
-    port: int = Field(default=9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web service.")
     workers: int = Field(
         default=1,
         ge=1,
@@ -177,127 +174,6 @@ class Settings(BaseSettings):
         description="Seconds to wait for an answer of Label Studio (bulk requests wait longer).",
     )
 
-    openai_base_url: str = Field(
-        default="https://api.openai.com/v1",
-        validation_alias="OPENAI_BASE_URL",
-        description="Address of the OpenAI-compatible endpoint (OpenAI, Azure, Ollama, vLLM, llama.cpp).",
-    )
-    openai_api_key: SecretStr = Field(
-        default=SecretStr(""),
-        validation_alias="OPENAI_API_KEY",
-        description="Key of that endpoint; local ones need none.",
-    )
-    llm_model: str = Field(
-        default="", validation_alias="LLM_MODEL", description="Model that votes, by the endpoint's name for it."
-    )
-    llm_strong_model: str = Field(
-        default="",
-        validation_alias="LLM_STRONG_MODEL",
-        description="A better, dearer model, asked where LLM_MODEL is unsure.",
-    )
-    llm_policy: LlmPolicyName = Field(
-        default=LlmPolicyName.OFF,
-        validation_alias="LLM_POLICY",
-        description="off, sample, uncertain or all: which tasks the LLM is asked about.",
-    )
-    llm_budget_usd: float = Field(
-        default=1.0,
-        ge=0,
-        allow_inf_nan=False,
-        validation_alias="LLM_BUDGET_USD",
-        description="The most money that LLMs may cost each project, in USD.",
-    )
-    llm_share: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        validation_alias="LLM_SHARE",
-        description="Share of the tasks that `uncertain` asks about.",
-    )
-    llm_sample: int = Field(
-        default=100,
-        ge=50,
-        le=1000,
-        validation_alias="LLM_SAMPLE",
-        description="Tasks of the random sample on which an LLM is compared with people.",
-    )
-    llm_gate_kappa: float = Field(
-        default=0.4,
-        ge=-1,
-        le=1,
-        validation_alias="LLM_GATE_KAPPA",
-        description="Agreement with people (Cohen's kappa) from which an LLM's votes count.",
-    )
-    llm_examples: int = Field(
-        default=4,
-        ge=0,
-        le=50,
-        validation_alias="LLM_EXAMPLES",
-        description="Labeled tasks shown to the LLM with each request.",
-    )
-    llm_samples: int = Field(
-        default=1,
-        ge=1,
-        le=20,
-        validation_alias="LLM_SAMPLES",
-        description="Answers asked for each task; with several, their agreement is the confidence.",
-    )
-    llm_tasks_per_request: int = Field(
-        default=5, ge=1, le=100, validation_alias="LLM_TASKS_PER_REQUEST", description="Tasks in one request."
-    )
-    llm_thinking_tokens: int = Field(
-        default=0,
-        ge=0,
-        le=100_000,
-        validation_alias="LLM_THINKING_TOKENS",
-        description="Room in each reply for what a reasoning model thinks before it answers; it is paid for.",
-    )
-    llm_sure: float = Field(
-        default=0.8,
-        ge=0,
-        le=1,
-        validation_alias="LLM_SURE",
-        description="Calibrated confidence from which LLM_STRONG_MODEL isn't asked.",
-    )
-    llm_concurrency: int = Field(
-        default=8, ge=1, le=256, validation_alias="LLM_CONCURRENCY", description="Requests of a worker at a time."
-    )
-    llm_timeout_s: float = Field(
-        default=60.0, gt=0, validation_alias="LLM_TIMEOUT_S", description="Seconds to wait for an LLM's answer."
-    )
-    llm_prices: Path | None = Field(
-        default=None,
-        validation_alias="LLM_PRICES",
-        description="YAML file with the prices of models, on top of the shipped one.",
-    )
-    llm_prompts_dir: Path | None = Field(
-        default=None,
-        validation_alias="LLM_PROMPTS_DIR",
-        description="Folder of your own prompt templates; default: the shipped ones.",
-    )
-
-    embedding_model: str = Field(
-        default="",
-        validation_alias="EMBEDDING_MODEL",
-        description="Model that embeds tasks: of an OpenAI-compatible endpoint, or `local:` and the name or folder of "
-        "an installed sentence-transformers model.",
-    )
-    embedding_base_url: str = Field(
-        default="",
-        validation_alias="EMBEDDING_BASE_URL",
-        description="Address of the endpoint that embeds; default: OPENAI_BASE_URL, with its key.",
-    )
-    embedding_api_key: SecretStr = Field(
-        default=SecretStr(""),
-        validation_alias="EMBEDDING_API_KEY",
-        description="Key of EMBEDDING_BASE_URL.",
-    )
-    embedding_images: bool = Field(
-        default=False,
-        validation_alias="EMBEDDING_IMAGES",
-        description="The embedding model takes images as well as texts.",
-    )
-
     @field_validator("label_studio_url", "backend_url", "openai_base_url", "embedding_base_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
@@ -332,20 +208,6 @@ class Settings(BaseSettings):
             raise ValueError("it has characters that an HTTP header can't carry; was it copied completely?")
         return value
 
-    @model_validator(mode="after")
-    def _check_basic_auth(self) -> Self:
-        if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
-            raise ValueError("set both BASIC_AUTH_USER and BASIC_AUTH_PASS, or neither: one alone protects nothing")
-        return self
-
-    @model_validator(mode="after")
-    def _check_llm(self) -> Self:
-        if self.llm_strong_model and not self.llm_model:
-            raise ValueError("LLM_STRONG_MODEL is asked where LLM_MODEL is unsure: set LLM_MODEL too")
-        if self.llm_policy is not LlmPolicyName.OFF and not self.llm_model:
-            raise ValueError(f"LLM_POLICY is {self.llm_policy}, but LLM_MODEL doesn't say whom to ask")
-        return self
-
     @field_validator("log_level")
     @classmethod
     def _check_level(cls, value: str) -> str:
@@ -359,14 +221,18 @@ class Settings(BaseSettings):
         return self.backend_url or f"http://localhost:{self.port}"
 
     @property
-    def llm_models(self) -> tuple[str, ...]:
-        """The models to ask, the cheap one first."""
-        return tuple(model for model in (self.llm_model, self.llm_strong_model) if model)
-
-    @property
     def sql_url(self) -> str:
         """SQLAlchemy URL of the database: `DATABASE_URL`, else a SQLite file in `MODEL_DIR`."""
         return _with_driver(self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}")
+
+    def secrets(self) -> list[str]:
+        """All secrets among the settings, and the passwords in addresses."""
+        found = [value for name in type(self).model_fields if isinstance(value := getattr(self, name), SecretStr)]
+        given = [value.get_secret_value() for value in found]
+        urls = [url.get_secret_value() for url in self.lf_databases.values()]
+        urls += [self.database_url, self.redis_url, self.label_studio_url, self.backend_url]
+        urls += [self.openai_base_url, self.embedding_base_url]
+        return [secret for secret in [*given, *(word for url in urls for word in passwords_in(url))] if secret]
 
     @property
     def rule_databases(self) -> dict[str, str]:
@@ -387,3 +253,14 @@ class Settings(BaseSettings):
 def _with_driver(url: str) -> str:
     # The driver we ship is psycopg 3; a plain postgres URL would make SQLAlchemy look for psycopg2.
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+
+def passwords_in(url: str) -> list[str]:
+    """The passwords in an address, as they stand there and as they are meant: before the host, or in the query."""
+    try:
+        parts = urlsplit(url)
+        password, query = parts.password, parse_qs(parts.query)
+    except ValueError:
+        return []
+    given = [password, unquote(password)] if password else []
+    return given + [value for name in ("password", "sslpassword", "api_key") for value in query.get(name, [])]

