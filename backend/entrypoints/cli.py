@@ -13,8 +13,9 @@ from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, configure_logging, rules_in
+from backend.entrypoints.cli_check import as_object, print_checked, wait_for_check
 from backend.entrypoints.cli_check import export as write_suspects
-from backend.entrypoints.cli_check import print_checked, wait_for_check
+from backend.entrypoints.cli_issues import export_issues as write_issues
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
 from backend.entrypoints.cli_simulate import simulate_command
@@ -208,7 +209,11 @@ def check(
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")
     ] = None,
+    export_issues: Annotated[
+        Path | None, typer.Option("--export-issues", metavar="FILE.csv", help="Write data issues to this file.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for wrong labels at once; list those that the last check found."""
     app = _app()
@@ -216,12 +221,17 @@ def check(
     app.queue.request(Job.CHECK, key)
     if wait:
         wait_for_check(app.queue, key, err)
-    else:
+    elif not as_json:
         say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
     found = checked(app.deps, key)
     if export is not None:
         write_suspects(export, found.suspects)
-    print_checked(out, found, top)
+    if export_issues is not None:
+        write_issues(export_issues, found.report)
+    if as_json:
+        say(json.dumps(as_object(found, top), indent=1, ensure_ascii=False))
+    else:
+        print_checked(out, found, top)
 
 
 @cli.command()

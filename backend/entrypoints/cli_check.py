@@ -3,6 +3,7 @@
 import csv
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from backend.adapters.queue import RedisQueue
 from backend.domain.label_errors import Precision
+from backend.entrypoints.cli_issues import print_issues
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job, SuspectRecord, SuspectStatus
 from backend.workflows.suspects import Checked
@@ -67,6 +69,25 @@ def print_checked(out: Console, found: Checked, top: int) -> None:
         out.print(table)
     for sentence in summary(found, top):
         _say(out, sentence)
+    print_issues(out, found.report)
+
+
+def as_object(found: Checked, top: int) -> dict[str, Any]:
+    """All that `prelabel check` says, for JSON: the worst suspects, and the report with the data issues."""
+    listed = [
+        {
+            "task": item.task_id,
+            "question": item.question,
+            "given": item.given,
+            "expected": item.expected,
+            "quality": item.quality,
+            "reason": item.reason,
+            "status": item.status.value,
+        }
+        for item in found.suspects[:top]
+    ]
+    report = {name: about for name, about in found.report.items() if name != "issue_tags"}
+    return {"n_suspects": len(found.suspects), "suspects": listed, "precision": asdict(found.precision)} | report
 
 
 def summary(found: Checked, top: int) -> list[str]:
@@ -116,7 +137,8 @@ def _precision(precision: Precision) -> str:
 
 def _about(name: str, about: Mapping[str, Any]) -> Iterator[str]:
     for item in about["not_yet"]:
-        yield f"{name}: not yet, because of {item['key']}: {item['reason']}."
+        label = item["key"].partition("=")[2]
+        yield f"{name}{f', {label}' if label else ''}: {item['reason']}."
     for key, noise in about["noise"].items():
         yield f"{key}: some {noise['n_errors']} of {noise['n_labels']} labels are wrong by confident learning."
         transition, classes = noise["transition"], noise["classes"]

@@ -184,7 +184,8 @@ class LabelStudio(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """What we remember of a project. `cursor`: the newest `updated_at` seen; `check_tab`/`next_tab`: our tabs' ids."""
+    """What we remember of a project. `cursor`: the newest `updated_at` seen; `check_tab`, `data_tab` and
+    `next_tab`: our tabs' ids."""
 
     key: str
     project_id: int
@@ -195,6 +196,7 @@ class ProjectRecord:
     next_tab: int | None = None
     check_tab: int | None = None
     checked_at: float = 0.0
+    data_tab: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from backend.ports import (
     VerdictRecord,
     version_name,
 )
+from backend.workflows.data_issues import about_data, ensure_data_tab, write_issue_tags
 from backend.workflows.evidence import Searched, search_labels
 from backend.workflows.mirror import open_project
 from backend.workflows.tags import CHECK_KEY, KEEP, ensure_check_tab, write_tags
@@ -66,9 +67,13 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     found = _records(searched, worth, config.questions, items, deps.policy(key).check_budget)
     deps.database.save_suspects(key, _changed(found, known))
     report = _report(searched, len(unsettled) - len(worth)) | {"version": version_name(number), "at": deps.now()}
+    progress("looking for data issues", 0, 1)
+    report |= about_data(deps, key, config, items, searched)
     deps.database.save_check_report(key, report)
     write_tags(deps, record, progress)
+    write_issue_tags(deps, record, progress)
     ensure_check_tab(deps, key)
+    ensure_data_tab(deps, key)
     latest = deps.database.project(key) or record
     deps.database.save_project(replace(latest, checked_at=deps.now()))
 

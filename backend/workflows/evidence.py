@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from backend.domain.label_errors import Evidence, Findings, groups_of, is_unread, search
 from backend.domain.model import gold_of
@@ -12,15 +13,22 @@ from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.tasks import Annotation, user_fields
 from backend.domain.votes import VoteMatrix
+from backend.errors import ModelMissing
 from backend.ports import Deps, LabelConfig, MirroredTask
+from backend.workflows.embed import vectors_of
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What was found in each question that the version knows, and the tasks that were searched."""
+    """What was found in each question that the version knows, and the tasks that were searched.
+
+    features, embedded: (n, d) and (n, m) of all tasks of the project; see `Evidence`.
+    """
 
     task_ids: tuple[int, ...]
     findings: Mapping[str, Findings]
+    features: csr_matrix
+    embedded: csr_matrix | None
 
 
 def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items: Sequence[MirroredTask]) -> Searched:
@@ -41,10 +49,13 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
     teaching = [[entry for entry in item.annotations if entry.teaches] for item in mine]
     gold = gold_of(config.questions, [[entry.answers for entry in entries] for entries in teaching])
     # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
-    features = deps.versions.features(key, [item.task.data for item in items]).matrix
+    data = [item.task.data for item in items]
+    features, embedded = deps.versions.features(key, data).matrix, _embedded(deps, key, number, config, data)
+    searched = [places[task_id] for task_id in ids]
     evidence = Evidence(
         votes=_votes(deps, key, number, config.questions, rows),
-        features=features[[places[task_id] for task_id in ids]],
+        features=features[searched],
+        embedded=None if embedded is None else embedded[searched],
         groups=groups_of([item.task.data for item in mine]),
         annotators=np.array([_annotator(entries) for entries in teaching], dtype=np.int64),
     )
@@ -62,7 +73,19 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
         known = {decision.key: gold[decision.key] for decision in decisions(question)}
         about = replace(evidence, unread=np.array(unread, dtype=np.bool_))
         findings[question.name] = search(question, found, known, about)
-    return Searched(ids, findings)
+    return Searched(ids, findings, features, embedded)
+
+
+def _embedded(
+    deps: Deps, key: str, number: int, config: LabelConfig, data: Sequence[Mapping[str, object]]
+) -> csr_matrix | None:
+    """Embeddings (n, m) in the space of the version, from the vectors that were kept; nothing is asked for."""
+    try:
+        space = deps.versions.model(key, number).space
+    except ModelMissing:
+        # Of another release. Its posteriors can be read all the same.
+        return None
+    return None if space is None else space.transform(vectors_of(deps, key, config, data), len(data))
 
 
 def _posteriors(

@@ -301,7 +301,7 @@ def test_too_few_labels_are_named_and_nothing_is_tagged(house: House) -> None:
     house.learn()
     check(house.deps, house.key, nothing)
     assert tagged(house) == set()
-    assert "sentiment: not yet, because of sentiment: 5 labels; 10 are needed." in printed(house)
+    assert "sentiment: labels can't be judged yet: there are 5 of 10 that are needed." in printed(house)
 
 
 def test_the_command_says_so_before_the_first_check(house: House) -> None:

@@ -99,9 +99,9 @@ def test_how_labels_go_wrong_is_reported() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (np.full(40, -1), "0 labels; 10 are needed"),
-        (np.zeros(40, dtype=np.int64), "all 40 labels are 'Positive'; two labels are needed"),
-        (np.where(np.arange(40) < 4, 1, 0), "Positive 36, Negative 4; two classes with 5 are needed"),
+        (np.full(40, -1), "there are none of 10 that are needed"),
+        (np.zeros(40, dtype=np.int64), "all 40 are 'Positive', and there is nothing to mistake it for"),
+        (np.where(np.arange(40) < 4, 1, 0), "Positive 36, Negative 4, and two classes with 5 are needed"),
     ],
 )
 def test_what_can_not_be_judged_yet_says_why(given: NDArray[np.int64], reason: str) -> None:

@@ -33,6 +33,8 @@ NEAR = 0.13
 """Datalab's: two tasks are near-duplicates within this share of the median distance to the nearest neighbour."""
 CLOSE = 0.5
 """The same after the reduction of dimensions, for pairs worth a closer look."""
+SHARED = 0.4
+"""Of the triples of characters in two near-duplicates, so many are in both."""
 PAIRS = 5_000
 """Compared at a time, which bounds the memory."""
 FAR = 0.37
@@ -106,7 +108,7 @@ def find_data_issues(
         lengths = np.linalg.norm(points, axis=1)
         near = nearest(points / np.maximum(lengths, SMALLEST)[:, None], told, seed=seed)
         if features.shape[1] > DIMENSIONS:
-            _add_near(alike, features, near, told)
+            _add_near(alike, texts, features, near, told)
         found += _outliers(features, near, lengths, told)
     found += _duplicates(alike, labels.reshape(len(texts), -1) if len(texts) else labels)
     order = list(IssueKind)
@@ -114,9 +116,12 @@ def find_data_issues(
 
 
 def rare_classes(labels: NDArray[np.int64], n_classes: int) -> dict[int, float]:
-    """Classes with less than `RARE` of an even share of the labels, and the share they have, the rarest first."""
+    """Classes with less than `RARE` of an even share of the labels, and the share they have, the rarest first.
+
+    None while that would be less than one label: a few labels miss most of many classes.
+    """
     counts = np.bincount(labels[labels >= 0], minlength=n_classes)
-    if not counts.sum() or n_classes < 2:
+    if n_classes < 2 or RARE * counts.sum() < n_classes:
         return {}
     shares = counts / counts.sum()
     rare = [index for index in np.argsort(shares, kind="stable").tolist() if shares[index] < RARE / n_classes]
@@ -138,11 +143,18 @@ def _same(texts: Sequence[str | None], rows: NDArray[np.int64]) -> dict[int, set
     }
 
 
-def _add_near(alike: dict[int, set[int]], features: csr_matrix, near: Neighbours, rows: NDArray[np.int64]) -> None:
+def _add_near(
+    alike: dict[int, set[int]],
+    texts: Sequence[str | None],
+    features: csr_matrix,
+    near: Neighbours,
+    rows: NDArray[np.int64],
+) -> None:
     """The same for rows whose features are nearly the same.
 
     Datalab's rule, with cosine distances before the reduction of dimensions: after it, two texts about the same matter
-    are as close as two copies. Only pairs that are close after it, too, are looked at.
+    are as close as two copies. Only pairs that are close after it, too, are looked at. Features leave out what only one
+    text has, and know other fields: the texts must have characters in common, too.
     """
     distance = 1 - near.similarity[rows]
     radius = NEAR * float(np.median(_distance(features, rows, near.rows[rows, 0])))
@@ -150,8 +162,20 @@ def _add_near(alike: dict[int, set[int]], features: csr_matrix, near: Neighbours
     ones, others = rows[places], near.rows[rows[places], columns]
     for pair in np.flatnonzero(_distance(features, ones, others) <= radius).tolist():
         one, other = int(ones[pair]), int(others[pair])
+        if not _share_characters(texts[one], texts[other]):
+            continue
         alike.setdefault(one, set()).add(other)
         alike.setdefault(other, set()).add(one)
+
+
+def _share_characters(one: str | None, other: str | None) -> bool:
+    """Whether `SHARED` of all triples of characters are in both; True where there is no text."""
+    if one is None or other is None:
+        return True
+    left, right = (
+        {text[at : at + 3] for at in range(max(1, len(text) - 2))} for text in (one.casefold(), other.casefold())
+    )
+    return len(left & right) >= SHARED * len(left | right)
 
 
 def _distance(features: csr_matrix, ones: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:

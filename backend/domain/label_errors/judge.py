@@ -84,7 +84,8 @@ def judge(
     proba = pooled(opinions, weights)
     judged = labeled[is_known(proba)[labeled]]
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
-        return NotYet(decision.key, f"something is known of {judged.size} labeled tasks only; {MIN_LABELS} are needed")
+        known = f"something is known of {judged.size} labeled tasks only, of {MIN_LABELS} that are needed"
+        return NotYet(decision.key, f"labels can't be judged yet: {known}")
     given, some = gold[judged], proba[judged]
     quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
     issues[judged], quality[judged] = _judged(given, some, ordered=ordered)
@@ -95,7 +96,7 @@ def judge(
     if evidence.annotators is not None:
         quality[judged] = _by_annotator(quality[judged], wrong[judged], evidence.annotators[judged])
     names = tuple(decision.classes[index] for index in np.flatnonzero(thin))
-    few = f"fewer than {MIN_OF_CLASS} labels of {', '.join(names)}; theirs are judged from {MIN_OF_CLASS}"
+    few = f"labels of {', '.join(names)} can't be judged yet: there are fewer than {MIN_OF_CLASS}"
     return Judged(
         proba=proba,
         quality=quality,
@@ -145,12 +146,13 @@ def _check(decision: Decision, posterior: NDArray[np.float64], gold: NDArray[np.
 def _too_few(decision: Decision, counts: NDArray[np.int64]) -> str | None:
     """Why there is nothing to compare labels with; None if there is."""
     if counts.sum() < MIN_LABELS:
-        return f"{counts.sum()} labels; {MIN_LABELS} are needed"
+        return f"labels can't be judged yet: there are {counts.sum() or 'none'} of {MIN_LABELS} that are needed"
     if (counts > 0).sum() < 2:
-        return f"all {counts.sum()} labels are {decision.classes[int(counts.argmax())]!r}; two labels are needed"
+        only = decision.classes[int(counts.argmax())]
+        return f"labels can't be judged yet: all {counts.sum()} are {only!r}, and there is nothing to mistake it for"
     if (counts >= MIN_OF_CLASS).sum() < 2:
         few = ", ".join(f"{decision.classes[index]} {counts[index]}" for index in np.flatnonzero(counts))
-        return f"labels per class: {few}; two classes with {MIN_OF_CLASS} are needed"
+        return f"labels can't be judged yet: there are {few}, and two classes with {MIN_OF_CLASS} are needed"
     return None
 
 

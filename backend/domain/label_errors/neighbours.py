@@ -102,8 +102,8 @@ def _largest(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
         return np.asarray(np.argpartition(-values, m - 1, axis=1)[:, :m], dtype=np.int64)
     highest = values[:, : n_blocks * BLOCK].reshape(n, n_blocks, BLOCK).max(axis=2)
     blocks = np.argpartition(-highest, m - 1, axis=1)[:, :m]
-    columns = (blocks[:, :, None] * BLOCK + np.arange(BLOCK)).reshape(n, -1)
-    columns = np.hstack([columns, np.tile(np.arange(n_blocks * BLOCK, c), (n, 1))])
+    inside = (blocks[:, :, None] * BLOCK + np.arange(BLOCK)).reshape(n, -1)
+    columns = np.hstack([inside, np.tile(np.arange(n_blocks * BLOCK, c), (n, 1))])
     best = np.argpartition(-np.take_along_axis(values, columns, axis=1), m - 1, axis=1)[:, :m]
     return np.asarray(np.take_along_axis(columns, best, axis=1), dtype=np.int64)
 
