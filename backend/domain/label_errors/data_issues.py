@@ -33,6 +33,8 @@ NEAR = 0.13
 """Datalab's: two tasks are near-duplicates within this share of the median distance to the nearest neighbour."""
 CLOSE = 0.5
 """The same after the reduction of dimensions, for pairs worth a closer look."""
+MIN_COLUMNS = 20
+"""With fewer features rows are near each other by chance."""
 SHARED = 0.4
 """Of the triples of characters in two near-duplicates, so many are in both."""
 PAIRS = 5_000
@@ -94,7 +96,7 @@ def find_data_issues(
     Args:
         texts: all text of each task, n of them; None for a task that is something else than text.
         features: (n, d); without them there are no near-duplicates other than equal texts, and no outliers. In a table
-            of a few columns rows are near each other by chance: there, too, only equal texts are duplicates.
+            of a few columns (`MIN_COLUMNS`), too, only equal texts are duplicates.
         labels: int64 (n,) or (n, questions), the label people gave, -1 = none.
         seed: draws samples where there are many tasks.
     """
@@ -107,7 +109,7 @@ def find_data_issues(
         points = vectors(features, unit=False, most=SAMPLE, seed=seed)
         lengths = np.linalg.norm(points, axis=1)
         near = nearest(points / np.maximum(lengths, SMALLEST)[:, None], told, seed=seed)
-        if features.shape[1] > DIMENSIONS:
+        if features.shape[1] >= MIN_COLUMNS:
             _add_near(alike, texts, features, near, told)
         found += _outliers(features, near, lengths, told)
     found += _duplicates(alike, labels.reshape(len(texts), -1) if len(texts) else labels)
