@@ -64,7 +64,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     unsettled = _not_settled(searched, items, verdicts, kept)
     worth = _worth_showing(unsettled, verdicts, deps.policy(key))
     known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
-    found = _records(searched, worth, config.questions, items, deps.policy(key).check_budget)
+    found = _records(searched, worth, config.questions, items, deps.policy(key).shown_suspects)
     deps.database.save_suspects(key, _changed(found, known))
     report = _report(searched, len(unsettled) - len(worth)) | {"version": version_name(number), "at": deps.now()}
     progress("looking for data issues", 0, 1)

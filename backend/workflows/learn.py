@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit import is_audit, turn
+from backend.domain.label_errors import WEIGHTS
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities import Round, choose_with_audit
+from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
@@ -46,8 +48,6 @@ from backend.workflows.verdicts import UNDECIDED
 from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"
-SUSPECT_WEIGHT = 0.3
-"""How much a suspect label counts in training: among suspects more are wrong than right, but many are rare cases."""
 
 
 def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> None:
@@ -108,6 +108,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     votes, faults = cast_votes(deps, key, config, rules.of(policy.rules_folder), data, history)
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(config.questions, answers)
+    weights = _weights(deps, key, items)
     features = deps.versions.features(key, data)
     vectors = vectors_of(deps, key, config, data, progress)
     progress("training", 0, 1)
@@ -115,12 +116,12 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         config.questions,
         data,
         votes,
-        gold,
+        _taught(config.questions, gold, weights),
         seed=version.number,
         previous=_previous(deps, key),
         features=features,
         vectors=vectors,
-        weights=_weights(deps, key, items),
+        weights=weights,
         smoothing=policy.label_smoothing,
         choice_s=policy.choice_s,
     )
@@ -198,14 +199,31 @@ def _previous(deps: Deps, key: str) -> ProjectModel | None:
 
 
 def _weights(deps: Deps, key: str, items: Sequence[MirroredTask]) -> dict[str, NDArray[np.float64]]:
-    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled."""
+    """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled.
+
+    See `Action` for how much less.
+    """
+    weight = WEIGHTS[deps.policy(key).check_action]
     rows = {item.task.id: row for row, item in enumerate(items)}
     weights: dict[str, NDArray[np.float64]] = {}
     for suspect in deps.database.suspects(key):
         if suspect.status in UNDECIDED and suspect.task_id in rows:
             of_question = weights.setdefault(suspect.question, np.ones(len(items)))
-            of_question[rows[suspect.task_id]] = SUSPECT_WEIGHT
+            of_question[rows[suspect.task_id]] = weight
     return weights
+
+
+def _taught(
+    questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]], weights: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.int64]]:
+    """Gold without answers that don't count at all: label models and figures, too, are made without them."""
+    return {
+        decision.key: np.where(weights[question.name] > 0, gold[decision.key], -1)
+        if question.name in weights
+        else gold[decision.key]
+        for question in questions
+        for decision in decisions(question)
+    }
 
 
 def _highest(deps: Deps, record: ProjectRecord) -> int:

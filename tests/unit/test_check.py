@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from backend.domain.label_errors import Action
 from backend.domain.label_errors.verdicts import PROBES
 from backend.domain.tasks import Origin
 from backend.entrypoints.cli_check import export, print_checked
@@ -208,6 +209,24 @@ def test_a_suspect_that_waits_leaves_no_trace_in_label_studio(house: House) -> N
     assert not any(key.startswith("prelabel_") for item in house.fake.tasks.values() for key in item.task.data)
     weights = _weights(house.deps, house.key, house.deps.database.tasks(house.key))
     assert (weights["sentiment"] < 1).sum() == len(waiting)
+
+
+def test_suspects_that_are_excluded_are_not_learned_from_and_nobody_is_asked(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    house.check_action = Action.EXCLUDE
+    check(house.deps, house.key, nothing)
+    assert tagged(house) == set()
+    suspects = {item.task_id for item in house.deps.database.suspects(house.key)}
+    assert suspects >= set(flipped)
+    house.learn()
+    metrics = house.deps.versions.metrics(house.key, house.deps.versions.current(house.key))
+    assert metrics["questions"]["sentiment"]["n_labels"] == 60 - len(suspects)
+    check(house.deps, house.key, nothing)
+    assert {item.task_id for item in checked(house.deps, house.key).suspects} >= set(flipped)
+    house.check_action = Action.RELABEL
+    check(house.deps, house.key, nothing)
+    assert tagged(house) >= set(flipped)
 
 
 def test_a_confirmed_label_is_not_flagged_when_the_task_is_imported_again(

@@ -1,5 +1,6 @@
 """Label errors: which human labels are probably wrong, what we would have expected instead, and why."""
 
+from backend.domain.label_errors.action import WEIGHTS, Action
 from backend.domain.label_errors.explain import explain
 from backend.domain.label_errors.held_out import classified, groups_of
 from backend.domain.label_errors.records import Evidence, Findings, Noise, NotYet, Suspect
@@ -16,6 +17,8 @@ from backend.domain.label_errors.verdicts import (
 
 __all__ = [
     "MARGIN",
+    "WEIGHTS",
+    "Action",
     "Evidence",
     "Findings",
     "Noise",
