@@ -36,7 +36,7 @@ def issue_sentences(issues: Mapping[str, Any]) -> Iterator[str]:
     counts = issues.get("counts", {})
     if counts:
         said = ", ".join(f"{kind} {n}" for kind, n in sorted(counts.items(), key=lambda entry: -entry[1]))
-        yield f"Tasks with data issues: {said}. The first ones are in the tab '{DATA_TAB}'."
+        yield f"Tasks with data issues: {said}. The first ones are in the tab '{DATA_TAB.title}'."
     for item in issues.get("rare", []):
         share = f"{100 * item['share']:.1f} % of the labels"
         yield f"{item['question']}: {item['label']} is rare: {item['n_labels']} labels, {share}."

@@ -19,7 +19,13 @@ from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectReco
 from backend.workflows.evidence import Searched
 
 ISSUE_KEY = f"{OWN_PREFIX}issue"
-DATA_TAB = "Prelabel: data"
+DATA_TAB = Tab(
+    title="Prelabel: data",
+    # Every tag has a colon. Label Studio's "is not empty" looks at its first task to know what empty means.
+    filters=((f"data.{ISSUE_KEY}", "contains", "String", ":"),),
+    ordering=(f"tasks:data.{ISSUE_KEY}",),
+    shown_columns=("id", "annotations_results", "annotators"),
+)
 MOST_LISTED = 1_000
 """Issues that a report names; it counts all of them."""
 MOST_OTHERS = 5
@@ -107,15 +113,8 @@ def ensure_data_tab(deps: Deps, key: str) -> None:
     tabs = deps.label_studio.tabs(record.project_id)
     if record.data_tab in {tab.id for tab in tabs}:
         return
-    by_title = [tab.id for tab in tabs if tab.title == DATA_TAB]
-    tab = Tab(
-        title=DATA_TAB,
-        # Every tag has a colon. Label Studio's "is not empty" looks at its first task to know what empty means.
-        filters=((f"data.{ISSUE_KEY}", "contains", "String", ":"),),
-        ordering=(f"tasks:data.{ISSUE_KEY}",),
-        shown_columns=("id", "annotations_results", "annotators"),
-    )
-    tab_id = by_title[0] if by_title else deps.label_studio.create_tab(record.project_id, tab)
+    by_title = [tab.id for tab in tabs if tab.title == DATA_TAB.title]
+    tab_id = by_title[0] if by_title else deps.label_studio.create_tab(record.project_id, DATA_TAB)
     deps.database.save_project(replace(record, data_tab=tab_id))
 
 
