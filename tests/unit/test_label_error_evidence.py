@@ -7,7 +7,9 @@ from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors import Evidence, Findings, classified, groups_of, search
+from backend.domain.label_errors.class_noise import shift_by_class
 from backend.domain.label_errors.held_out import N_FOLDS, folds
+from backend.domain.label_errors.pool import share_of_errors
 from backend.domain.questions import Kind, Question, decisions
 from tests.unit.planted import GENRE, SENTIMENT, matrix, planted_votes, texts_about
 from tests.unit.test_label_errors import flip, posterior_of
@@ -215,3 +217,28 @@ def test_a_classifier_has_not_seen_the_labels_that_it_judges() -> None:
     proba = classified(features, truth, 3, groups=groups_of(data))
     assert (proba.argmax(axis=1) == truth).mean() < 0.7
     assert np.isfinite(proba).all()
+
+
+def test_labels_of_a_class_that_goes_wrong_one_way_are_believed_less() -> None:
+    random = np.random.default_rng(3)
+    truth = random.integers(0, 3, 900)
+    # Who sees a neutral text says Positive in every third case; nobody errs otherwise.
+    wrong = (truth == 2) & (random.random(900) < 1 / 3)
+    given = np.where(wrong, 0, truth)
+    proba = random.dirichlet(np.ones(3), 900) + 0.6 * np.eye(3)[truth]
+    proba /= proba.sum(axis=1, keepdims=True)
+    shift = shift_by_class(given, proba, share_of_errors(proba[np.arange(900), given], 3), np.ones(900, dtype=np.bool_))
+    assert shift[given == 0].mean() < -0.3 < 0 < shift[given == 1].mean()
+    before = average_precision_score(wrong, -proba[np.arange(900), given])
+    quality = search(SENTIMENT, {"sentiment": proba}, {"sentiment": given}).quality
+    assert average_precision_score(wrong, -quality) > before + 0.05
+
+
+def test_errors_that_are_spread_evenly_move_nothing() -> None:
+    random = np.random.default_rng(4)
+    truth = random.integers(0, 3, 600)
+    given = np.where(random.random(600) < 0.1, (truth + random.integers(1, 3, 600)) % 3, truth)
+    proba = random.dirichlet(np.ones(3), 600) + 1.5 * np.eye(3)[truth]
+    proba /= proba.sum(axis=1, keepdims=True)
+    errors = share_of_errors(proba[np.arange(600), given], 3)
+    assert not shift_by_class(given, proba, errors, np.ones(600, dtype=np.bool_)).any()

@@ -8,6 +8,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 
+from backend.domain.label_errors.class_noise import log_odds, shift_by_class, shifted
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
 from backend.domain.label_errors.opinions import opinions_on
@@ -90,7 +91,11 @@ def judge(
     quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
     issues[judged], quality[judged] = _judged(given, some, ordered=ordered)
     of_given = some[np.arange(given.size), given]
-    right = posterior_of_right(of_given, share_of_errors(of_given[~unread[judged]], posterior.shape[1]), some.shape[1])
+    errors = share_of_errors(of_given[~unread[judged]], some.shape[1])
+    right = posterior_of_right(of_given, errors, some.shape[1])
+    if not ordered:
+        shift = shift_by_class(given, some, errors, ~unread[judged])
+        quality[judged], right = shifted(quality[judged], shift), shifted(right, shift)
     # A suggestion that was accepted unread says no more than the evidence that it was made of.
     wrong[judged] = 1 - np.where(unread[judged], of_given, right)
     if evidence.annotators is not None:
@@ -186,12 +191,6 @@ def _by_annotator(
     rates = error_rates(wrong, annotators)
     if len(rates) < 2:
         return quality
-    everybody = _log_odds(np.array([wrong[annotators >= 0].mean()]))[0]
-    shift = {who: _log_odds(np.array([rate]))[0] - everybody for who, rate in rates.items()}
-    shifts = np.array([shift.get(who, 0.0) for who in annotators.tolist()])
-    return np.asarray(1 / (1 + np.exp(shifts - _log_odds(quality))))
-
-
-def _log_odds(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped = np.clip(share, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(clipped / (1 - clipped)))
+    everybody = log_odds(np.array([wrong[annotators >= 0].mean()]))[0]
+    shift = {who: everybody - log_odds(np.array([rate]))[0] for who, rate in rates.items()}
+    return shifted(quality, np.array([shift.get(who, 0.0) for who in annotators.tolist()]))
