@@ -8,7 +8,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 
-from backend.domain.label_errors.class_noise import log_odds, shift_by_class, shifted
+from backend.domain.label_errors.class_noise import by_class
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
 from backend.domain.label_errors.opinions import opinions_on
@@ -33,7 +33,8 @@ PRIOR_OF_ANNOTATOR = 5.0
 class Judged:
     """Labels of one decision.
 
-    proba: float64 (n, k), what all opinions together say; NaN rows where nothing is known.
+    proba: float64 (n, k), what all opinions together say, and for judged labels how labels of that class go wrong; NaN
+        rows where nothing is known.
     quality: float64 (n,), see `Suspect`; NaN where a label was not judged.
     issues: bool (n,), which are suspect.
     wrong: float64 (n,), P(the label is wrong), the label itself counted as evidence; NaN where it was not judged.
@@ -87,15 +88,14 @@ def judge(
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
         known = f"something is known of {judged.size} labeled tasks only, of {MIN_LABELS} that are needed"
         return NotYet(decision.key, f"labels can't be judged yet: {known}")
-    given, some = gold[judged], proba[judged]
+    given, evident = gold[judged], proba[judged]
+    errors = share_of_errors(evident[np.arange(given.size), given][~unread[judged]], proba.shape[1])
+    some = evident if ordered else by_class(given, evident, errors, ~unread[judged])
+    proba[judged] = some
     quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
     issues[judged], quality[judged] = _judged(given, some, ordered=ordered)
     of_given = some[np.arange(given.size), given]
-    errors = share_of_errors(of_given[~unread[judged]], some.shape[1])
     right = posterior_of_right(of_given, errors, some.shape[1])
-    if not ordered:
-        shift = shift_by_class(given, some, errors, ~unread[judged])
-        quality[judged], right = shifted(quality[judged], shift), shifted(right, shift)
     # A suggestion that was accepted unread says no more than the evidence that it was made of.
     wrong[judged] = 1 - np.where(unread[judged], of_given, right)
     if evidence.annotators is not None:
@@ -107,7 +107,7 @@ def judge(
         quality=quality,
         issues=issues,
         wrong=wrong,
-        noise=noise_of(given, some, decision.classes),
+        noise=noise_of(given, evident, decision.classes),
         weights={opinion.name: float(weight) for opinion, weight in zip(opinions, weights, strict=True)},
         not_yet=NotYet(decision.key, few, names) if names else None,
         n_unknown=labeled.size - judged.size,
@@ -191,6 +191,13 @@ def _by_annotator(
     rates = error_rates(wrong, annotators)
     if len(rates) < 2:
         return quality
-    everybody = log_odds(np.array([wrong[annotators >= 0].mean()]))[0]
-    shift = {who: everybody - log_odds(np.array([rate]))[0] for who, rate in rates.items()}
-    return shifted(quality, np.array([shift.get(who, 0.0) for who in annotators.tolist()]))
+    everybody = _log_odds(np.array([wrong[annotators >= 0].mean()]))[0]
+    shift = {who: _log_odds(np.array([rate]))[0] - everybody for who, rate in rates.items()}
+    shifts = np.array([shift.get(who, 0.0) for who in annotators.tolist()])
+    return np.asarray(1 / (1 + np.exp(shifts - _log_odds(quality))))
+
+
+def _log_odds(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Kept from 0 and 1, and yet apart from each other.
+    clipped = np.clip(share, 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(clipped / (1 - clipped)))
