@@ -84,6 +84,7 @@ def build(settings: Settings) -> App:
         label_budget=settings.label_budget,
         check_budget=settings.check_budget,
         check_precision=settings.check_precision,
+        check_action=settings.check_action,
         llm=_llm_policy(settings),
     )
     project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)

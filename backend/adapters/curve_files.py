@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backend.domain.simulation import SHARES, BandPoint, Curve, by_plan, mean_curve
 
-COLUMNS = ("plan", "seed", "n_labels", "n_llm_answers", "usd", "accuracy", "full_accuracy")
+COLUMNS = ("plan", "seed", "n_labels", "n_llm_answers", "usd", "accuracy", "full_accuracy", "n_again")
 
 
 def write_curves_csv(path: Path, curves: Sequence[Curve]) -> None:
@@ -17,7 +17,7 @@ def write_curves_csv(path: Path, curves: Sequence[Curve]) -> None:
         for curve in curves:
             for point in curve.points:
                 figures = (f"{point.usd:.4f}", f"{point.accuracy:.4f}", f"{curve.full:.4f}")
-                writer.writerow([curve.plan, curve.seed, point.n_labels, point.n_answers, *figures])
+                writer.writerow([curve.plan, curve.seed, point.n_labels, point.n_answers, *figures, point.n_again])
 
 
 def draw_curves(path: Path, curves: Sequence[Curve], title: str) -> None:

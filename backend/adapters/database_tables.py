@@ -15,6 +15,7 @@ projects = Table(
     Column("next_tab", Integer),
     Column("check_tab", Integer),
     Column("checked_at", Float, nullable=False, default=0.0),
+    Column("data_tab", Integer),
 )
 tasks = Table(
     "tasks",

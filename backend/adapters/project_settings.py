@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from backend.domain.label_errors import Action
 from backend.domain.llm.content import compile_masks
 from backend.domain.priorities import Strategy
 from backend.errors import BadRequest
@@ -37,6 +38,7 @@ class ProjectParams(BaseModel):
     label_budget: Annotated[int | None, Field(ge=0)] = None
     check_budget: Annotated[int | None, Field(ge=0)] = None
     check_precision: Annotated[float | None, Field(ge=0, le=1)] = None
+    check_action: Annotated[Action | None, Field(strict=False)] = None
     llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
     llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
     llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
@@ -85,6 +87,7 @@ FIELDS = {
     "label_budget": "label_budget",
     "check_budget": "check_budget",
     "check_precision": "check_precision",
+    "check_action": "check_action",
 }
 """Parameter -> field of `Policy`."""
 

@@ -17,6 +17,7 @@ from backend.entrypoints.cli_annotators import checked_json, export_consensus, p
 from backend.entrypoints.cli_backup import backup_command, restore_command
 from backend.entrypoints.cli_check import export as write_suspects
 from backend.entrypoints.cli_check import print_checked, wait_for_check
+from backend.entrypoints.cli_issues import export_issues as write_issues
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
 from backend.entrypoints.cli_settings import read_settings
@@ -201,6 +202,9 @@ def check(
         Path | None, typer.Option("--consensus", metavar="FILE.csv", help="Write what annotators of a task agree on.")
     ] = None,
     annotators: Annotated[bool, typer.Option("--annotators", help="Say how good each annotator is, by name.")] = False,
+    export_issues: Annotated[
+        Path | None, typer.Option("--export-issues", metavar="FILE.csv", help="Write data issues to this file.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -217,6 +221,8 @@ def check(
         write_suspects(export, found.suspects)
     if consensus is not None:
         export_consensus(consensus, found.report)
+    if export_issues is not None:
+        write_issues(export_issues, found.report)
     names = app.label_studio.people() if as_json or annotators else {}
     if as_json:
         say(checked_json(found, top, names))

@@ -46,13 +46,14 @@ def print_annotators(out: Console, report: Mapping[str, Any], names: Mapping[int
 
 
 def checked_json(found: Checked, top: int, names: Mapping[int, str]) -> str:
-    """All that is known after a check, as JSON: the worst suspects, precision, annotators, and figures by question."""
+    """All that is known after a check, as JSON: the worst suspects, precision, annotators, data issues, and figures by
+    question."""
     questions = {
         name: {key: value for key, value in about.items() if key != "annotators"}
         for name, about in found.report.get("questions", {}).items()
     }
-    said = {
-        **{key: found.report.get(key) for key in ("version", "at", "held_back")},
+    rest = {key: about for key, about in found.report.items() if key not in {"questions", "issue_tags"}}
+    said = rest | {
         "n_suspects": len(found.suspects),
         "suspects": [_suspect(item) for item in found.suspects[:top]],
         "precision": asdict(found.precision),

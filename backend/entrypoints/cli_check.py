@@ -14,6 +14,7 @@ from rich.text import Text
 
 from backend.adapters.queue import RedisQueue
 from backend.domain.label_errors import Precision
+from backend.entrypoints.cli_issues import print_issues
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job, SuspectRecord, SuspectStatus
 from backend.workflows.suspects import Checked
@@ -67,6 +68,7 @@ def print_checked(out: Console, found: Checked, top: int) -> None:
         out.print(table)
     for sentence in summary(found, top):
         _say(out, sentence)
+    print_issues(out, found.report)
 
 
 def summary(found: Checked, top: int) -> list[str]:
@@ -116,7 +118,8 @@ def _precision(precision: Precision) -> str:
 
 def _about(name: str, about: Mapping[str, Any]) -> Iterator[str]:
     for item in about["not_yet"]:
-        yield f"{name}: not yet, because of {item['key']}: {item['reason']}."
+        label = item["key"].partition("=")[2]
+        yield f"{name}{f', {label}' if label else ''}: {item['reason']}."
     for key, noise in about["noise"].items():
         yield f"{key}: some {noise['n_errors']} of {noise['n_labels']} labels are wrong by confident learning."
         transition, classes = noise["transition"], noise["classes"]

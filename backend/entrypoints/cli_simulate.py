@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -18,114 +16,117 @@ from backend.adapters.labeled_files import LabeledData, read_labeled, read_llm_a
 from backend.bootstrap import rules_in
 from backend.domain.priorities import Strategy
 from backend.domain.rules import Rule
-from backend.domain.simulation import SHARES, Band, Cost, Curve, LlmUse, Plan, costs, ratio
+from backend.domain.simulation import SHARES, Band, Cost, Curve, costs, finals, ratio
 from backend.domain.votes import Faults
 from backend.entrypoints.cli_settings import read_settings
+from backend.entrypoints.cli_simulate_options import (
+    After,
+    Against,
+    AsJson,
+    Batch,
+    Budget,
+    Config,
+    CostPerLabel,
+    CostPerLlmAnswer,
+    Data,
+    Folder,
+    Growth,
+    How,
+    Label,
+    Llm,
+    LlmShare,
+    MaxLabels,
+    Noise,
+    Options,
+    Rules,
+    Seeds,
+    TestShare,
+)
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Progress as Report
 from backend.workflows.simulate import prepare, simulate
 
-MANUAL = "manual"
-"""To compare with: random order, no rules, no LLMs."""
 out = Console(emoji=False)
 err = Console(stderr=True, emoji=False)
 
 
 def simulate_command(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Labeled tasks: .csv, .tsv, .jsonl, or Label Studio's JSON export.")
-    ],
-    label: Annotated[str, typer.Option("--label", help="Column with the labels; not used with an export.")] = "label",
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="XML", help="Label config; default: the labels that occur.")
-    ] = None,
-    strategy: Annotated[Strategy, typer.Option("--strategy", help="How the next tasks are chosen.")] = Strategy.AUTO,
-    against: Annotated[
-        list[str] | None,
-        typer.Option("--against", help="A strategy to compare with, or `manual`; may be repeated. Random always is."),
-    ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="DIR", help="Folder of labeling functions; default: none.")
-    ] = None,
-    llm: Annotated[
-        Path | None,
-        typer.Option(
-            "--llm", metavar="FILE", help="Recorded answers, a column for each LLM. A simulation never asks one itself."
-        ),
-    ] = None,
-    llm_share: Annotated[
-        float, typer.Option("--llm-share", min=0, max=1, help="Share of the tasks that LLMs are asked about.")
-    ] = 1.0,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs, each with other held-out tasks.")] = 3,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Labels between two trainings, at least.")] = 10,
-    growth: Annotated[
-        float, typer.Option("--growth", min=0, max=1, help="The same as a share of the labels so far.")
-    ] = 0.15,
-    max_labels: Annotated[int | None, typer.Option("--max-labels", min=1, help="End at so many labels.")] = None,
-    budget: Annotated[float | None, typer.Option("--budget", min=0, help="End when so many USD are spent.")] = None,
-    test_share: Annotated[
-        float, typer.Option("--test-share", min=0.05, max=0.95, help="Share of the tasks that is held out.")
-    ] = 0.3,
-    cost_per_label: Annotated[float, typer.Option("--cost-per-label", min=0, help="USD of a human label.")] = 0.30,
-    cost_per_llm_answer: Annotated[
-        float, typer.Option("--cost-per-llm-answer", min=0, help="USD of an LLM's answer.")
-    ] = 0.001,
-    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where curves.png and curves.csv go.")] = Path(
-        "simulation"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    data: Data,
+    label: Label = "label",
+    config: Config = None,
+    strategy: How = Strategy.AUTO,
+    against: Against = None,
+    label_noise: Noise = 0.0,
+    after_finding: After = None,
+    rules: Rules = None,
+    llm: Llm = None,
+    llm_share: LlmShare = 1.0,
+    seeds: Seeds = 3,
+    batch: Batch = 10,
+    growth: Growth = 0.15,
+    max_labels: MaxLabels = None,
+    budget: Budget = None,
+    test_share: TestShare = 0.3,
+    cost_per_label: CostPerLabel = 0.30,
+    cost_per_llm_answer: CostPerLlmAnswer = 0.001,
+    folder: Folder = Path("simulation"),
+    as_json: AsJson = False,
 ) -> None:
     """Replay labeled data: what accuracy costs with rules, LLMs and a strategy, against random order.
 
     Nothing is sent anywhere: LLMs take part with recorded answers (--llm).
     """
-    labeled = read_labeled(data, label, config)
-    answers = {} if llm is None else read_llm_answers(llm, labeled, labeled.questions[0])
-    if llm is not None and len(labeled.questions) > 1:
-        raise BadRequest("--llm works with one question: give a label config (--config) that has one only.")
-    if budget is not None and budget < batch * cost_per_label:
-        raise BadRequest(f"--budget {budget:g} doesn't pay for a first batch of {batch} labels: it costs more.")
-    found = _rules(rules)
-    replayed = prepare(labeled.questions, labeled.data, labeled.answers, found, answers)
-    _warn(found, replayed.faults)
-    uses = [LlmUse(name, cost_per_llm_answer, llm_share) for name in answers]
-    plans = [
-        Plan(
-            name=name,
-            strategy=Strategy.RANDOM if name == MANUAL else Strategy(name),
-            manual=name == MANUAL,
-            batch=batch,
-            growth=growth,
-            usd_per_label=cost_per_label,
-            max_labels=max_labels,
-            budget_usd=budget,
-            llms=uses,
-        )
-        for name in _names(strategy, against or [])
-    ]
-    _check_folder(folder)
-    with _shown() as report:
-        curves = simulate(replayed.tasks, plans, seeds=seeds, test_share=test_share, progress=report)
-    picture, table = folder / "curves.png", folder / "curves.csv"
-    write_curves_csv(table, curves)
-    draw_curves(picture, curves, f"{data.name}: {len(replayed.tasks.data)} tasks, {seeds} seeds")
-    if as_json:
-        _print_json(curves, picture, table)
-    else:
-        _print_tables(labeled, curves, picture, table)
+    options = Options(
+        data=data,
+        label=label,
+        config=config,
+        strategy=strategy,
+        against=against or [],
+        label_noise=label_noise,
+        after_finding=after_finding,
+        rules=rules,
+        llm=llm,
+        llm_share=llm_share,
+        seeds=seeds,
+        batch=batch,
+        growth=growth,
+        max_labels=max_labels,
+        budget=budget,
+        test_share=test_share,
+        cost_per_label=cost_per_label,
+        cost_per_llm_answer=cost_per_llm_answer,
+        folder=folder,
+        as_json=as_json,
+    )
+    options.check()
+    run(options)
 
 
-def _names(strategy: Strategy, against: Sequence[str]) -> list[str]:
-    """What is run, the strategy asked for first.
+def run(options: Options) -> None:
+    """Read the files, replay, and write and print what came out.
 
     Raises:
-        BadRequest: a name that isn't known.
+        BadRequest: a file or its labels can't be used.
+        ConfigurationError: the files can't be written.
     """
-    known = [*map(str, Strategy), MANUAL]
-    unknown = [name for name in against if name not in known]
-    if unknown:
-        raise BadRequest(f"--against {unknown[0]!r} is not known: choose from {', '.join(known)}.")
-    return list(dict.fromkeys([str(strategy), *against, str(Strategy.RANDOM)]))
+    labeled = read_labeled(options.data, options.label, options.config)
+    answers = {} if options.llm is None else read_llm_answers(options.llm, labeled, labeled.questions[0])
+    if options.llm is not None and len(labeled.questions) > 1:
+        raise BadRequest("--llm works with one question: give a label config (--config) that has one only.")
+    found = _rules(options.rules)
+    replayed = prepare(labeled.questions, labeled.data, labeled.answers, found, answers)
+    _warn(found, replayed.faults)
+    _check_folder(options.folder)
+    plans = list(options.plans(list(answers)))
+    with _shown() as report:
+        curves = simulate(replayed.tasks, plans, seeds=options.seeds, test_share=options.test_share, progress=report)
+    picture, table = options.folder / "curves.png", options.folder / "curves.csv"
+    write_curves_csv(table, curves)
+    draw_curves(picture, curves, f"{options.data.name}: {len(replayed.tasks.data)} tasks, {options.seeds} seeds")
+    if options.as_json:
+        _print_json(curves, picture, table)
+    else:
+        _print_tables(labeled, curves, options.baseline, picture, table)
 
 
 def _rules(folder: Path | None) -> tuple[Rule, ...]:
@@ -175,7 +176,7 @@ def _shown() -> Iterator[Report]:
         yield report
 
 
-def _print_tables(labeled: LabeledData, curves: Sequence[Curve], picture: Path, table: Path) -> None:
+def _print_tables(labeled: LabeledData, curves: Sequence[Curve], baseline: str, picture: Path, table: Path) -> None:
     full = [curve.full for curve in curves]
     questions = ", ".join(f"{item.name} ({len(item.labels)} labels)" for item in labeled.questions)
     _say(out, f"Question: {questions}.")
@@ -183,11 +184,11 @@ def _print_tables(labeled: LabeledData, curves: Sequence[Curve], picture: Path, 
         out,
         f"Full accuracy, with all labels: {sum(full) / len(full):.3f} ({min(full):.3f}-{max(full):.3f} over seeds).",
     )
-    shown = Table("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", "random costs")
+    shown = Table("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", f"{baseline} costs")
     found = costs(curves)
-    random = {cost.share: cost for cost in found if cost.plan == Strategy.RANDOM}
+    others = {cost.share: cost for cost in found if cost.plan == baseline}
     for cost in found:
-        times = None if cost.plan == Strategy.RANDOM else ratio(cost.usd, random[cost.share].usd)
+        times = None if cost.plan == baseline else ratio(cost.usd, others[cost.share].usd)
         shown.add_row(
             Text(cost.plan),
             f"{100 * cost.share:.0f} %",
@@ -196,6 +197,10 @@ def _print_tables(labeled: LabeledData, curves: Sequence[Curve], picture: Path, 
             "" if times is None else f"{times:.2f} times as much",
         )
     out.print(shown)
+    for final in finals(curves):
+        again = f", {_cell(final.again, '.0f')} of them given again" if final.again.high else ""
+        labels = f"{_cell(final.labels, '.0f')} labels{again}"
+        _say(out, f"{final.plan} ends at an accuracy of {_cell(final.accuracy, '.3f')} with {labels}.")
     for sentence in never_reached(found):
         _say(out, sentence)
     _say(out, f"Curves: {picture} and {table}.")
@@ -227,6 +232,7 @@ def _print_json(curves: Sequence[Curve], picture: Path, table: Path) -> None:
     found: Mapping[str, object] = {
         "shares": list(SHARES),
         "costs": [asdict(cost) for cost in costs(curves)],
+        "finals": [asdict(final) for final in finals(curves)],
         "curves": [asdict(curve) for curve in curves],
         "files": [str(picture), str(table)],
     }

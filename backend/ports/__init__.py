@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backend.domain.audit import AUDIT_SHARE
+from backend.domain.label_errors import Action
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, Task
 from backend.ports.embeddings import EmbeddingParts
@@ -189,7 +190,8 @@ class LabelStudio(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """What we remember of a project. `cursor`: the newest `updated_at` seen; `check_tab`/`next_tab`: our tabs' ids."""
+    """What we remember of a project. `cursor`: the newest `updated_at` seen; `check_tab`, `data_tab` and
+    `next_tab`: our tabs' ids."""
 
     key: str
     project_id: int
@@ -200,6 +202,7 @@ class ProjectRecord:
     next_tab: int | None = None
     check_tab: int | None = None
     checked_at: float = 0.0
+    data_tab: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +292,7 @@ class Policy:
     rules_folder: the folder whose rules vote; "" for those outside of any folder. label_smoothing: share of a human
     label that is spread over all classes. choice_s: seconds that comparing classifiers may take. label_budget: 0 = none
     is set. check_budget: suspects shown at a time. check_precision: share of wrong labels that is expected of suspects
-    that are shown.
+    that are shown. check_action: what is done with suspects.
     """
 
     train_each_n_updates: int
@@ -303,7 +306,13 @@ class Policy:
     label_budget: int = 0
     check_budget: int = 200
     check_precision: float = 0.2
+    check_action: Action = Action.RELABEL
     llm: LlmPolicy = field(default_factory=LlmPolicy)
+
+    @property
+    def shown_suspects(self) -> int:
+        """Suspects shown at a time: none where nobody is to be asked about them."""
+        return self.check_budget if self.check_action is Action.RELABEL else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from backend.domain.audit import AUDIT_SHARE
+from backend.domain.label_errors import Action
 from backend.domain.priorities import Strategy
 from backend.settings.access import AccessSettings
 from backend.settings.llm import LlmSettings
@@ -160,6 +161,12 @@ class Settings(AccessSettings, LlmSettings):
         le=1,
         validation_alias="CHECK_PRECISION",
         description="From 20 verdicts on, suspects are tagged of which this share is expected to be wrong.",
+    )
+    check_action: Action = Field(
+        default=Action.RELABEL,
+        validation_alias="CHECK_ACTION",
+        description="relabel: suspects are tagged for people, and count less in training until one has ruled; "
+        "exclude: none are tagged, and training leaves them out; downweight: none are tagged, and they count less.",
     )
     train_timeout_s: int = Field(
         default=3600,

@@ -30,6 +30,7 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.annotators import about_crowd
+from backend.workflows.data_issues import about_data, ensure_data_tab, write_issue_tags
 from backend.workflows.evidence import Searched, search_labels
 from backend.workflows.mirror import open_project
 from backend.workflows.tags import CHECK_KEY, KEEP, ensure_check_tab, write_tags
@@ -64,15 +65,19 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     unsettled = _not_settled(searched, items, verdicts, kept)
     worth = _worth_showing(unsettled, verdicts, deps.policy(key))
     known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
-    found = _records(searched, worth, config.questions, items, deps.policy(key).check_budget)
+    found = _records(searched, worth, config.questions, items, deps.policy(key).shown_suspects)
     deps.database.save_suspects(key, _changed(found, known))
     report = _report(searched, config.questions, len(unsettled) - len(worth)) | {
         "version": version_name(number),
         "at": deps.now(),
     }
+    progress("looking for data issues", 0, 1)
+    report |= about_data(deps, key, config, items, searched)
     deps.database.save_check_report(key, report)
     write_tags(deps, record, progress)
+    write_issue_tags(deps, record, progress)
     ensure_check_tab(deps, key)
+    ensure_data_tab(deps, key)
     latest = deps.database.project(key) or record
     deps.database.save_project(replace(latest, checked_at=deps.now()))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from backend.domain.label_errors import (
     MAX_TASKS,
@@ -23,7 +24,9 @@ from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.tasks import Annotation, user_fields
 from backend.domain.votes import VoteMatrix
+from backend.errors import ModelMissing
 from backend.ports import Deps, LabelConfig, MirroredTask
+from backend.workflows.embed import vectors_of
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,15 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Searched:
-    """What was found in each question that the version knows, and the tasks that were searched."""
+    """What was found in each question that the version knows, and the tasks that were searched.
+
+    features, embedded: (n, d) and (n, m) of all tasks of the project; see `Evidence`.
+    """
 
     task_ids: tuple[int, ...]
     findings: Mapping[str, Findings]
+    features: csr_matrix
+    embedded: csr_matrix | None
     crowds: Mapping[str, Crowd] = field(default_factory=dict)
 
 
@@ -65,10 +73,13 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
     teaching = [[entry for entry in item.annotations if entry.teaches] for item in mine]
     gold = gold_of(config.questions, [[entry.answers for entry in entries] for entries in teaching])
     # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
-    features = deps.versions.features(key, [item.task.data for item in items]).matrix
+    data = [item.task.data for item in items]
+    features, embedded = deps.versions.features(key, data).matrix, _embedded(deps, key, number, config, data)
+    searched = [places[task_id] for task_id in ids]
     evidence = Evidence(
         votes=_votes(deps, key, number, config.questions, rows),
-        features=features[[places[task_id] for task_id in ids]],
+        features=features[searched],
+        embedded=None if embedded is None else embedded[searched],
         groups=groups_of([item.task.data for item in mine]),
         annotators=np.array([_annotator(entries) for entries in teaching], dtype=np.int64),
     )
@@ -88,7 +99,19 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
         )
         findings[question.name] = search(question, found, known, about)
         crowds[question.name] = crowd
-    return Searched(ids, findings, crowds)
+    return Searched(ids, findings, features, embedded, crowds)
+
+
+def _embedded(
+    deps: Deps, key: str, number: int, config: LabelConfig, data: Sequence[Mapping[str, object]]
+) -> csr_matrix | None:
+    """Embeddings (n, m) in the space of the version, from the vectors that were kept; nothing is asked for."""
+    try:
+        space = deps.versions.model(key, number).space
+    except ModelMissing:
+        # Of another release. Its posteriors can be read all the same.
+        return None
+    return None if space is None else space.transform(vectors_of(deps, key, config, data), len(data))
 
 
 def crowd_of(

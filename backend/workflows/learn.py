@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit import is_audit, turn
+from backend.domain.label_errors import WEIGHTS
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities import Opinions, Round, choose_with_audit
@@ -49,8 +50,6 @@ from backend.workflows.verdicts import UNDECIDED
 from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"
-SUSPECT_WEIGHT = 0.3
-"""How much a suspect label counts in training: among suspects more are wrong than right, but many are rare cases."""
 
 
 def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> None:
@@ -111,6 +110,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     votes, faults = cast_votes(deps, key, config, rules.of(policy.rules_folder), data, history)
     answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
     gold = gold_of(config.questions, answers)
+    weights = _weights(deps, key, items, config.questions, gold)
     features = deps.versions.features(key, data)
     vectors = vectors_of(deps, key, config, data, progress)
     progress("training", 0, 1)
@@ -118,12 +118,12 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         config.questions,
         data,
         votes,
-        gold,
+        _taught(config.questions, gold, weights),
         seed=version.number,
         previous=_previous(deps, key),
         features=features,
         vectors=vectors,
-        weights=_weights(deps, key, items, config.questions, gold),
+        weights=weights,
         smoothing=policy.label_smoothing,
         choice_s=policy.choice_s,
     )
@@ -220,8 +220,10 @@ def _weights(
 ) -> dict[str, NDArray[np.float64]]:
     """How much each task's human answer counts, by question: less while it is suspect and nobody has ruled.
 
-    An answer that others of the task have outvoted teaches nothing anyway: what the others say counts in full.
+    See `Action` for how much less. An answer that others of the task have outvoted teaches nothing anyway: what the
+    others say counts in full.
     """
+    weight = WEIGHTS[deps.policy(key).check_action]
     rows = {item.task.id: row for row, item in enumerate(items)}
     by_name = {question.name: question for question in questions}
     weights: dict[str, NDArray[np.float64]] = {}
@@ -231,7 +233,7 @@ def _weights(
             continue
         if len(items[row].annotations) > 1 and not _teaches(question, suspect.given, gold, row):
             continue
-        weights.setdefault(suspect.question, np.ones(len(items)))[row] = SUSPECT_WEIGHT
+        weights.setdefault(suspect.question, np.ones(len(items)))[row] = weight
     return weights
 
 
@@ -243,6 +245,19 @@ def _teaches(question: Question, given: Answer, gold: Mapping[str, NDArray[np.in
     else:
         taught = {int(gold[decisions(question)[0].key][row])}
     return chosen == taught
+
+
+def _taught(
+    questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]], weights: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.int64]]:
+    """Gold without answers that don't count at all: label models and figures, too, are made without them."""
+    return {
+        decision.key: np.where(weights[question.name] > 0, gold[decision.key], -1)
+        if question.name in weights
+        else gold[decision.key]
+        for question in questions
+        for decision in decisions(question)
+    }
 
 
 def _highest(deps: Deps, record: ProjectRecord) -> int:

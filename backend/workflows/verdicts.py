@@ -38,7 +38,7 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
             verdicts.append(VerdictRecord(remembered, suspect.question, status, suspect.quality, deps.now()))
     # Verdicts first: a crash in between takes them twice, and the second time changes nothing.
     deps.database.save_verdicts(record.key, verdicts)
-    moved_up = _next_ones(still, deps.policy(record.key).check_budget)
+    moved_up = _next_ones(still, deps.policy(record.key).shown_suspects)
     deps.database.save_suspects(record.key, settled + moved_up)
     if settled or moved_up or untold:
         write_tags(deps, record, lambda *_: None)

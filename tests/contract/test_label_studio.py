@@ -16,6 +16,7 @@ from backend.adapters.llm.images import Images
 from backend.domain.suggestions import Suggestion
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
 from backend.ports import LabelStudio, Prediction, Tab
+from backend.workflows.data_issues import DATA_TAB, ISSUE_KEY
 from tests.conftest import Demo, free_port
 from tests.fakes import FakeLabelStudio
 
@@ -189,6 +190,17 @@ def test_a_tab_is_made_and_listed(subject: Subject) -> None:
     tab = Tab("Prelabel: next", ("tasks:predictions_score",), (("total_annotations", "equal", "Number", 0),))
     number = subject.api.create_tab(subject.project, tab)
     assert (number, "Prelabel: next") in [(found.id, found.title) for found in subject.api.tabs(subject.project)]
+
+
+def test_the_tab_of_data_issues_lists_tasks_that_have_one(demo: Demo) -> None:
+    project, task_ids = demo.new_project(CONFIG, [{"text": f"Text {number}"} for number in range(5)])
+    api = LabelStudioApi(demo.url, demo.state["api_key"])
+    for place, text in ((1, "outlier: unlike all other tasks"), (2, ""), (3, "empty: there is nothing to read")):
+        api.tag(project, ISSUE_KEY, text, [task_ids[place]])
+    number = api.create_tab(project, DATA_TAB)
+    with demo.api as client:
+        found = client.get("/api/tasks", params={"view": number, "project": project}).json()
+    assert [item["id"] for item in found["tasks"]] == [task_ids[3], task_ids[1]]
 
 
 def test_a_webhook_gets_our_secret(subject: Subject) -> None:

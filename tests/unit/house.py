@@ -7,6 +7,7 @@ from backend.adapters.database import SqlDatabase
 from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.rule_loader import FolderRules
 from backend.adapters.versions import VersionFolders
+from backend.domain.label_errors import Action
 from backend.domain.model import TRUSTED_TYPES
 from backend.ports import Deps, Policy
 from backend.ports.llm import LlmPolicy
@@ -69,7 +70,7 @@ class House:
         self.llm_policy = LlmPolicy()
         self.strategy, self.top_tasks = "least_confidence", 5
         self.audit_share, self.label_budget = 0.0, 0
-        self.check_budget, self.check_precision = 200, 0.2
+        self.check_budget, self.check_precision, self.check_action = 200, 0.2, Action.RELABEL
         self.deps = Deps(
             label_studio=self.label_studio,
             database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
@@ -86,6 +87,7 @@ class House:
                 label_budget=self.label_budget,
                 check_budget=self.check_budget,
                 check_precision=self.check_precision,
+                check_action=self.check_action,
                 llm=self.llm_policy,
             ),
             now=lambda: self.clock,

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from backend.adapters.label_studio_json import parse_label_config
+from backend.domain.label_errors import Action
 from backend.domain.label_errors.verdicts import PROBES
 from backend.domain.model import gold_of
 from backend.domain.tasks import Origin
@@ -214,6 +215,24 @@ def test_a_suspect_that_waits_leaves_no_trace_in_label_studio(house: House) -> N
     assert (weights["sentiment"] < 1).sum() == len(waiting)
 
 
+def test_suspects_that_are_excluded_are_not_learned_from_and_nobody_is_asked(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    house.check_action = Action.EXCLUDE
+    check(house.deps, house.key, nothing)
+    assert tagged(house) == set()
+    suspects = {item.task_id for item in house.deps.database.suspects(house.key)}
+    assert suspects >= set(flipped)
+    house.learn()
+    metrics = house.deps.versions.metrics(house.key, house.deps.versions.current(house.key))
+    assert metrics["questions"]["sentiment"]["n_labels"] == 60 - len(suspects)
+    check(house.deps, house.key, nothing)
+    assert {item.task_id for item in checked(house.deps, house.key).suspects} >= set(flipped)
+    house.check_action = Action.RELABEL
+    check(house.deps, house.key, nothing)
+    assert tagged(house) >= set(flipped)
+
+
 def test_a_confirmed_label_is_not_flagged_when_the_task_is_imported_again(
     house: House, flipped: tuple[int, ...]
 ) -> None:
@@ -305,7 +324,7 @@ def test_too_few_labels_are_named_and_nothing_is_tagged(house: House) -> None:
     house.learn()
     check(house.deps, house.key, nothing)
     assert tagged(house) == set()
-    assert "sentiment: not yet, because of sentiment: 5 labels; 10 are needed." in printed(house)
+    assert "sentiment: labels can't be judged yet: there are 5 of 10 that are needed." in printed(house)
 
 
 def test_the_command_says_so_before_the_first_check(house: House) -> None:

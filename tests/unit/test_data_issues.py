@@ -4,6 +4,7 @@ import numpy as np
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
+from backend.domain.label_errors.neighbours import nearest
 
 SUBJECTS = ("the service", "our room", "this film", "the soup", "that actor", "her book", "the train", "a friend")
 VERBS = ("was", "seemed", "looked", "became", "stayed")
@@ -77,3 +78,33 @@ def test_a_class_with_hardly_any_labels_is_rare() -> None:
     assert list(rare_classes(labels, 3)) == [2]
     assert list(rare_classes(labels, 4)) == [3, 2]
     assert rare_classes(np.full(5, -1), 3) == {}
+
+
+def test_a_task_that_is_no_text_is_not_called_empty() -> None:
+    found = find_data_issues([*TEXTS, None], None, np.zeros(len(TEXTS) + 1, dtype=np.int64))
+    assert len(TEXTS) not in {item.row for item in found}
+
+
+def test_texts_about_the_same_matter_are_no_duplicates_and_a_changed_word_is_one() -> None:
+    random = np.random.default_rng(0)
+    words = [f"{start}{end}" for start in ("ka", "lo", "mi", "su", "te", "vo") for end in ("bra", "dil", "fon", "gus")]
+    stories = [" ".join(random.choice(words, 25)) for _ in range(100)]
+    copy = " ".join([*stories[7].split()[:-1], "zebra"])
+    assert rows(issues([*stories, copy]), IssueKind.DUPLICATE) == {7, len(stories)}
+
+
+def test_answers_to_any_question_may_be_at_odds() -> None:
+    labels = np.array([[0, 1], [0, 2], [-1, 1], [0, 1]])
+    found = find_data_issues(["same", "same", "other", "another"], None, labels)
+    assert rows(found, IssueKind.CONFLICTING_DUPLICATE) == {0, 1}
+    unknown = find_data_issues(["same", "same"], None, np.array([[0, -1], [0, 2]]))
+    assert rows(unknown, IssueKind.CONFLICTING_DUPLICATE) == set()
+
+
+def test_neighbours_are_the_nearest_whatever_their_number() -> None:
+    points = np.random.default_rng(1).normal(0, 1, (3_000, 8)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    found = nearest(points, np.arange(3_000))
+    alike = points[:50] @ points.T
+    alike[np.arange(50), np.arange(50)] = -1
+    np.testing.assert_array_equal(found.rows[:50], np.argsort(-alike, axis=1)[:, : found.rows.shape[1]])

@@ -6,16 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.store import SqlVectors
 from backend.adapters.sql import Sql
 from backend.ports.embeddings import EmbeddingParts
+from backend.workflows.check import check
 from backend.workflows.suggest import answer
 from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer
-from tests.unit.house import CONFIG, House
+from tests.unit.house import CONFIG, House, nothing
 
 GLAD = ("lovely", "superb", "moving", "brilliant", "charming", "witty", "gripping", "radiant")
 SAD = ("dreadful", "clumsy", "tedious", "hollow", "grating", "bland", "sloppy", "dismal")
@@ -175,3 +177,35 @@ def test_images_are_learned_from_by_embedding(house: House, server: LlmServer, t
     house.learn()
     assert right(house, others) > 0.9
     assert {"image": f"data:{house.fake.tasks[labeled[0]].task.data['image']}"} in requests(server)[0]["input"]
+
+
+def test_the_search_for_wrong_labels_knows_meanings_and_asks_for_none(embedding: House, server: LlmServer) -> None:
+    labeled, others = add(embedding)
+    wrong = (others[3], others[8])
+    # Of the words of the others only one task each is labeled: what is wrong with it, meaning alone tells.
+    embedding.annotate([*labeled, *others[:4], others[8]], wrong=wrong)
+    embedding.learn()
+    asked = len(requests(server))
+    check(embedding.deps, embedding.key, nothing)
+    tagged = {item.task_id for item in embedding.deps.database.suspects(embedding.key)}
+    assert tagged >= set(wrong)
+    assert len(requests(server)) == asked
+    embedding.deps = replace(embedding.deps, embeddings=None)
+    check(embedding.deps, embedding.key, nothing)
+
+
+def test_images_of_the_same_meaning_are_near_duplicates(house: House, server: LlmServer, tmp_path: Path) -> None:
+    use(house, server, tmp_path, images=True)
+    house.project = house.label_studio.add_project(IMAGES, [])
+    house.key = f"{house.project}.1767225600-aaaaaaaa"
+    rows: list[dict[str, object]] = [{"image": f"{'ab'[number % 2]}{number}.png", "n": number} for number in range(40)]
+    turns = np.random.default_rng(0).normal(0, 1, (40, 200))
+    turns[7] = turns[5]
+    server.embed = lambda text: turns[int(text.removeprefix("data:")[1:-4])].tolist()
+    house.label_studio.add_tasks(house.project, rows)
+    house.annotate(house.task_ids[:30])
+    house.learn()
+    check(house.deps, house.key, nothing)
+    listed = house.deps.database.check_report(house.key)["data_issues"]["listed"]
+    pair = {house.task_ids[5], house.task_ids[7]}
+    assert {item["task"] for item in listed if "duplicate" in item["kind"]} == pair

@@ -22,5 +22,9 @@ def test_a_project_has_its_own_budget_of_suspects(tmp_path: Path) -> None:
     settings.save("1", '{"check_budget": 5, "check_precision": 0.5}')
     assert (settings.policy("1").check_budget, settings.policy("1").check_precision) == (5, 0.5)
     assert settings.policy("2").check_budget == 200
+    settings.save("1", '{"check_action": "exclude"}')
+    assert (settings.policy("1").check_action, settings.policy("2").check_action) == ("exclude", "relabel")
+    with pytest.raises(BadRequest, match="check_action"):
+        settings.save("1", '{"check_action": "delete"}')
     with pytest.raises(BadRequest, match="check_budget"):
         settings.save("1", '{"check_budget": -1}')

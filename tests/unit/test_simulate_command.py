@@ -153,3 +153,24 @@ def test_rules_and_answers_for_another_question_are_refused(tmp_path: Path) -> N
 
 def test_a_budget_without_a_first_batch_is_refused(tmp_path: Path) -> None:
     assert "first batch of 10" in refused(table(tmp_path / "d.csv", rows()), "--label", "topic", "--budget", "1")
+
+
+def test_what_follows_a_search_for_wrong_labels_is_compared(tmp_path: Path) -> None:
+    path = table(tmp_path / "data.csv", rows(120))
+    words = ("simulate", path, "--label", "topic", "--label-noise", "0.2", "--after-finding", "relabel,exclude")
+    short = ("--seeds", "1", "--batch", "40", "--growth", "1", "--out", tmp_path / "out")
+    result = CliRunner().invoke(cli, [*map(str, (*words, *short)), "--json"], catch_exceptions=False)
+    found = json.loads(result.output)
+    assert [final["plan"] for final in found["finals"]] == ["relabel", "exclude", "nothing"]
+    assert {cost["plan"] for cost in found["costs"]} == {"relabel", "exclude", "nothing"}
+    again = {point["plan"]: int(point["n_again"]) for point in csv.DictReader((tmp_path / "out" / "curves.csv").open())}
+    assert again["relabel"] > 0
+    assert again["exclude"] == again["nothing"] == 0
+
+
+def test_what_cant_follow_a_search_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path / "data.csv", rows())
+    known = "'delete' is not known: choose from relabel, exclude, downweight, nothing"
+    assert known in refused(path, "--label", "topic", "--after-finding", "delete")
+    words = ("--label", "topic", "--after-finding", "exclude", "--against", "manual")
+    assert "compare one at a time" in refused(path, *words)

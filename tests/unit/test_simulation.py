@@ -16,6 +16,7 @@ from backend.domain.simulation import (
     Stage,
     band,
     costs,
+    finals,
     full_accuracy,
     mean_curve,
     replay,
@@ -24,6 +25,7 @@ from backend.domain.simulation import (
     stage_of,
 )
 from backend.domain.simulation.curves import reached
+from backend.domain.simulation.review import with_errors
 from backend.domain.votes import VoteMatrix
 
 QUESTION = Question("topic", "text", Kind.CHOICES, ("tea", "rain"))
@@ -148,3 +150,62 @@ def test_the_mean_curve_has_only_what_all_runs_have() -> None:
     points = mean_curve([curve([0.2, 0.6, 0.8]), curve([0.4, 0.8], seed=1)])
     assert [(point.n_labels, point.n_runs) for point in points] == [(0, 2), (10, 2)]
     assert [points[1].low, points[1].accuracy, points[1].high] == pytest.approx([0.6, 0.7, 0.8])
+
+
+def test_runs_with_points_at_other_labels_have_a_mean_curve_all_the_same() -> None:
+    other = Curve("auto", 1, [Point(0, 0, 0.0, 0.4), Point(8, 0, 2.0, 0.6), Point(8, 0, 2.0, 0.8)], 1.0)
+    points = mean_curve([curve([0.2, 0.6]), other])
+    assert [point.n_labels for point in points] == [0, 8]
+    assert points[1].accuracy == pytest.approx((0.2 + 0.8 * 0.4 + 0.8) / 2)
+
+
+def test_annotators_are_wrong_about_the_share_that_was_planted() -> None:
+    truth = {DECISION.key: np.arange(2_000) % 2}
+    given = with_errors([QUESTION], truth, 0.1, np.random.default_rng(0))
+    assert (given[DECISION.key] != truth[DECISION.key]).mean() == pytest.approx(0.1, abs=0.02)
+    genre = Question("genre", "text", Kind.CHOICES, ("a", "b", "c"), multiple=True)
+    sets = {item.key: np.array([int(place < 2)] * 500) for place, item in enumerate(decisions(genre))}
+    found = np.column_stack(list(with_errors([genre], sets, 1.0, np.random.default_rng(0)).values()))
+    assert (found.sum(axis=1) == 2).all()
+    assert (found[:, 2] == 1).all(), "one label was left out and another one chosen"
+
+
+def test_full_accuracy_is_that_of_labels_without_errors() -> None:
+    stage = ready(planted())
+    assert full_accuracy(stage, Plan("nothing", label_noise=0.4), seed=0) == full_accuracy(stage, Plan("x"), seed=0)
+
+
+def test_asking_again_costs_labels_and_removes_errors() -> None:
+    stage = ready(planted())
+    plan = Plan("relabel", "random", batch=60, usd_per_label=0.5, label_noise=0.2, after_finding="relabel")
+    points = list(replay(stage, plan, seed=0))
+    n_pool = len(stage.pool.data)
+    assert points[0].n_again == 0
+    assert points[-1].n_again > 5
+    assert points[-1].n_labels == n_pool + points[-1].n_again
+    assert points[-1].usd == pytest.approx(0.5 * points[-1].n_labels)
+    nothing = list(replay(stage, replace(plan, after_finding="nothing"), seed=0))
+    assert {point.n_again for point in nothing} == {0}
+    assert nothing[-1].n_labels == n_pool
+    assert points[-1].accuracy >= nothing[-1].accuracy
+
+
+def test_labels_given_again_count_among_those_that_may_be_given() -> None:
+    plan = Plan("relabel", "random", batch=60, max_labels=70, label_noise=0.3, after_finding="relabel")
+    points = list(replay(ready(planted()), plan, seed=0))
+    assert points[-1].n_labels <= 70
+    assert points[-1].n_again > 0
+
+
+@pytest.mark.parametrize("action", ["exclude", "downweight"])
+def test_suspects_that_nobody_is_asked_about_cost_nothing(action: str) -> None:
+    stage = ready(planted())
+    plan = Plan(action, "random", batch=60, label_noise=0.2, after_finding=action)
+    points = list(replay(stage, plan, seed=0))
+    nothing = list(replay(stage, replace(plan, after_finding="nothing"), seed=0))
+    assert points[-1].n_labels == nothing[-1].n_labels == len(stage.pool.data)
+    # It is trained once more when the last labels were searched.
+    assert len(points) == len(nothing) + 1
+    assert points[-1].accuracy >= nothing[-1].accuracy - 0.05
+    (final,) = finals([Curve(action, 0, points, 1.0)])
+    assert (final.accuracy.middle, final.again.middle) == (points[-1].accuracy, 0)

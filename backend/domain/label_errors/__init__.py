@@ -1,5 +1,6 @@
 """Label errors: which human labels are probably wrong, what we would have expected instead, and why."""
 
+from backend.domain.label_errors.action import WEIGHTS, Action
 from backend.domain.label_errors.consensus import MAX_TASKS, Consensus, consensus_of
 from backend.domain.label_errors.crowd import Labels
 from backend.domain.label_errors.explain import explain
@@ -21,6 +22,8 @@ __all__ = [
     "MARGIN",
     "MAX_TASKS",
     "NOBODY",
+    "WEIGHTS",
+    "Action",
     "Consensus",
     "Evidence",
     "Findings",

@@ -8,6 +8,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 
+from backend.domain.label_errors.class_noise import by_class
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
 from backend.domain.label_errors.opinions import opinions_on
@@ -32,7 +33,8 @@ PRIOR_OF_ANNOTATOR = 5.0
 class Judged:
     """Labels of one decision.
 
-    proba: float64 (n, k), what all opinions together say; NaN rows where nothing is known.
+    proba: float64 (n, k), what all opinions together say, and for judged labels how labels of that class go wrong; NaN
+        rows where nothing is known.
     quality: float64 (n,), see `Suspect`; NaN where a label was not judged.
     issues: bool (n,), which are suspect.
     wrong: float64 (n,), P(the label is wrong), the label itself counted as evidence; NaN where it was not judged.
@@ -84,24 +86,28 @@ def judge(
     proba = pooled(opinions, weights)
     judged = labeled[is_known(proba)[labeled]]
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
-        return NotYet(decision.key, f"something is known of {judged.size} labeled tasks only; {MIN_LABELS} are needed")
-    given, some = gold[judged], proba[judged]
+        known = f"something is known of {judged.size} labeled tasks only, of {MIN_LABELS} that are needed"
+        return NotYet(decision.key, f"labels can't be judged yet: {known}")
+    given, evident = gold[judged], proba[judged]
+    errors = share_of_errors(evident[np.arange(given.size), given][~unread[judged]], proba.shape[1])
+    some = evident if ordered else by_class(given, evident, errors, ~unread[judged])
+    proba[judged] = some
     quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
     issues[judged], quality[judged] = _judged(given, some, ordered=ordered)
     of_given = some[np.arange(given.size), given]
-    right = posterior_of_right(of_given, share_of_errors(of_given[~unread[judged]], posterior.shape[1]), some.shape[1])
+    right = posterior_of_right(of_given, errors, some.shape[1])
     # A suggestion that was accepted unread says no more than the evidence that it was made of.
     wrong[judged] = 1 - np.where(unread[judged], of_given, right)
     if evidence.annotators is not None:
         quality[judged] = _by_annotator(quality[judged], wrong[judged], evidence.annotators[judged])
     names = tuple(decision.classes[index] for index in np.flatnonzero(thin))
-    few = f"fewer than {MIN_OF_CLASS} labels of {', '.join(names)}; theirs are judged from {MIN_OF_CLASS}"
+    few = f"labels of {', '.join(names)} can't be judged yet: there are fewer than {MIN_OF_CLASS}"
     return Judged(
         proba=proba,
         quality=quality,
         issues=issues,
         wrong=wrong,
-        noise=noise_of(given, some, decision.classes),
+        noise=noise_of(given, evident, decision.classes),
         weights={opinion.name: float(weight) for opinion, weight in zip(opinions, weights, strict=True)},
         not_yet=NotYet(decision.key, few, names) if names else None,
         n_unknown=labeled.size - judged.size,
@@ -145,12 +151,13 @@ def _check(decision: Decision, posterior: NDArray[np.float64], gold: NDArray[np.
 def _too_few(decision: Decision, counts: NDArray[np.int64]) -> str | None:
     """Why there is nothing to compare labels with; None if there is."""
     if counts.sum() < MIN_LABELS:
-        return f"{counts.sum()} labels; {MIN_LABELS} are needed"
+        return f"labels can't be judged yet: there are {counts.sum() or 'none'} of {MIN_LABELS} that are needed"
     if (counts > 0).sum() < 2:
-        return f"all {counts.sum()} labels are {decision.classes[int(counts.argmax())]!r}; two labels are needed"
+        only = decision.classes[int(counts.argmax())]
+        return f"labels can't be judged yet: all {counts.sum()} are {only!r}, and there is nothing to mistake it for"
     if (counts >= MIN_OF_CLASS).sum() < 2:
         few = ", ".join(f"{decision.classes[index]} {counts[index]}" for index in np.flatnonzero(counts))
-        return f"labels per class: {few}; two classes with {MIN_OF_CLASS} are needed"
+        return f"labels can't be judged yet: there are {few}, and two classes with {MIN_OF_CLASS} are needed"
     return None
 
 
@@ -191,5 +198,6 @@ def _by_annotator(
 
 
 def _log_odds(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    clipped = np.clip(share, 1e-6, 1 - 1e-6)
+    # Kept from 0 and 1, and yet apart from each other.
+    clipped = np.clip(share, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(clipped / (1 - clipped)))

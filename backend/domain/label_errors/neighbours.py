@@ -14,6 +14,8 @@ MAX_REFERENCE = 10_000
 """Labeled tasks among which neighbours are looked for, drawn at random where there are more."""
 CHUNK = 1_000
 """Tasks compared with the reference at a time, which bounds the memory."""
+BLOCK = 64
+"""Columns whose maximum is looked at first."""
 SMALLEST = 1e-9
 
 
@@ -40,11 +42,13 @@ class Neighbours:
         return shares
 
 
-def vectors(features: csr_matrix, *, unit: bool = True, seed: int = 0) -> NDArray[np.float32]:
+def vectors(
+    features: csr_matrix, *, unit: bool = True, most: int = MAX_REFERENCE, seed: int = 0
+) -> NDArray[np.float32]:
     """Features as short dense vectors of length 1 (or 0): float32 (n, d'), d' <= `DIMENSIONS`.
 
     `unit`: False to leave a vector as short as the reduction made it, in shares of its length before: a task whose
-    words hardly any other one has comes close to 0.
+    words hardly any other one has comes close to 0. `most`: tasks that the dimensions are found from.
     """
     n, d = features.shape
     if d <= DIMENSIONS:
@@ -52,7 +56,7 @@ def vectors(features: csr_matrix, *, unit: bool = True, seed: int = 0) -> NDArra
     elif n <= 1:
         dense = np.zeros((n, 1), dtype=np.float32)
     else:
-        sample = _sample(np.arange(n), MAX_REFERENCE, seed)
+        sample = _sample(np.arange(n), most, seed)
         reducer = TruncatedSVD(min(DIMENSIONS, sample.size - 1), random_state=seed).fit(features[sample])
         dense = np.asarray(reducer.transform(features), dtype=np.float32)
     length = np.linalg.norm(dense, axis=1, keepdims=True)
@@ -78,12 +82,30 @@ def nearest(points: NDArray[np.float32], labeled: NDArray[np.int64], *, seed: in
         alike = points[start : start + CHUNK] @ points[reference].T
         own = place[start : start + CHUNK]
         alike[np.flatnonzero(own >= 0), own[own >= 0]] = -np.inf
-        best = np.argpartition(-alike, m - 1, axis=1)[:, :m]
+        best = _largest(alike, m)
         values = np.take_along_axis(alike, best, axis=1)
         order = np.argsort(-values, axis=1, kind="stable")
         rows[start : start + CHUNK] = reference[np.take_along_axis(best, order, axis=1)]
         similarity[start : start + CHUNK] = np.maximum(np.take_along_axis(values, order, axis=1), 0.0)
     return Neighbours(rows, similarity)
+
+
+def _largest(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
+    """Columns (n, m) of the m largest values of each row of (n, c), in no order.
+
+    The m blocks of columns with the largest maxima hold them all, and a maximum is found ten times as fast as a
+    partition.
+    """
+    n, c = values.shape
+    n_blocks = c // BLOCK
+    if n_blocks <= 2 * m:
+        return np.asarray(np.argpartition(-values, m - 1, axis=1)[:, :m], dtype=np.int64)
+    highest = values[:, : n_blocks * BLOCK].reshape(n, n_blocks, BLOCK).max(axis=2)
+    blocks = np.argpartition(-highest, m - 1, axis=1)[:, :m]
+    inside = (blocks[:, :, None] * BLOCK + np.arange(BLOCK)).reshape(n, -1)
+    columns = np.hstack([inside, np.tile(np.arange(n_blocks * BLOCK, c), (n, 1))])
+    best = np.argpartition(-np.take_along_axis(values, columns, axis=1), m - 1, axis=1)[:, :m]
+    return np.asarray(np.take_along_axis(columns, best, axis=1), dtype=np.int64)
 
 
 def _sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

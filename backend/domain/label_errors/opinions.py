@@ -38,11 +38,13 @@ def opinions_on(
     k, found = posterior.shape[1], [Opinion(POSTERIOR, posterior, 1.0)]
     groups, unread = evidence.groups, evidence.unread
     taught = gold if unread is None else np.where(unread, -1, gold)
-    if evidence.features is not None and np.unique(taught[taught >= 0]).size > 1:
+    features = evidence.joined
+    if features is not None and np.unique(taught[taught >= 0]).size > 1:
         labeled = gold >= 0
         if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
-            found.append(_opinion(LOGISTIC, classified(evidence.features, gold, k, groups=groups, unread=unread)))
-        if Candidate.BAYES in suitable(evidence.features, is_table=False):
+            found.append(_opinion(LOGISTIC, classified(features, gold, k, groups=groups, unread=unread)))
+        # It counts: embeddings are negative here and there, and no counts.
+        if evidence.features is not None and Candidate.BAYES in suitable(evidence.features, is_table=False):
             bayes = Candidate.BAYES
             found.append(
                 _opinion(BAYES, classified(evidence.features, gold, k, groups=groups, unread=unread, candidate=bayes))

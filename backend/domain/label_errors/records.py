@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from backend.domain.label_errors.consensus import Consensus
 from backend.domain.label_errors.crowd import Labels
@@ -18,12 +19,13 @@ class Evidence:
     """What is known of the tasks besides posteriors and labels; rows in the same order. All of it may be missing.
 
     votes: by `Decision.key`, of rules and language models.
-    features: (n, d), of the same tasks.
+    features: (n, d), of the same tasks' fields.
     groups: int64 (n,), equal for tasks of the same content (see `groups_of`): they share a fold.
     annotators: int64 (n,), who gave the label, -1 = unknown or several people.
     unread: bool (n,), the label is a suggestion that was accepted unread. It is no evidence of anything: it teaches
         neither how good a source is nor what a task like it should be.
     labels, consensus: by `Decision.key`, who said what, and what they agree on; both or none of a decision.
+    embedded: (n, m), embeddings of the same tasks as features; there may be negative numbers in them.
     """
 
     votes: Mapping[str, VoteMatrix] = field(default_factory=dict)
@@ -33,6 +35,13 @@ class Evidence:
     unread: NDArray[np.bool_] | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     consensus: Mapping[str, Consensus] = field(default_factory=dict)
+    embedded: csr_matrix | None = None
+
+    @cached_property
+    def joined(self) -> csr_matrix | None:
+        """Features of fields and embeddings side by side; None without any."""
+        known = [part for part in (self.features, self.embedded) if part is not None]
+        return csr_matrix(hstack(known, format="csr")) if len(known) > 1 else known[0] if known else None
 
 
 @dataclass(frozen=True)

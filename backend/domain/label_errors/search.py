@@ -87,12 +87,13 @@ def search(
 
 
 def _neighbours(asked: list[Decision], gold: Mapping[str, NDArray[np.int64]], evidence: Evidence) -> Neighbours | None:
-    if evidence.features is None:
+    features = evidence.joined
+    if features is None:
         return None
     labeled = np.any([gold[decision.key] >= 0 for decision in asked], axis=0)
     if evidence.unread is not None:
         labeled &= ~evidence.unread
-    return nearest(vectors(evidence.features), np.flatnonzero(labeled))
+    return nearest(vectors(features), np.flatnonzero(labeled))
 
 
 def _suspects(

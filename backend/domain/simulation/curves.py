@@ -44,6 +44,26 @@ class Cost:
     usd: Band
 
 
+@dataclass(frozen=True, slots=True)
+class Final:
+    """Where a plan ended: accuracy, labels given by people, and how many of these were about suspects."""
+
+    plan: str
+    accuracy: Band
+    labels: Band
+    again: Band
+
+
+def finals(curves: Sequence[Curve]) -> list[Final]:
+    """The last point of each plan, over seeds."""
+    found = []
+    for plan, runs in by_plan(curves).items():
+        last = [curve.points[-1] for curve in runs]
+        accuracies, labels = [point.accuracy for point in last], [float(point.n_labels) for point in last]
+        found.append(Final(plan, band(accuracies), band(labels), band([float(point.n_again) for point in last])))
+    return found
+
+
 def reached(points: Sequence[Point], accuracy: float) -> Point | None:
     """The first point with an accuracy that holds: the next point has it, too, or there is none.
 
@@ -70,7 +90,7 @@ def costs(curves: Sequence[Curve], shares: Sequence[float] = SHARES) -> list[Cos
     return found
 
 
-def band(values: Sequence[float | None]) -> Band:
+def band(values: Sequence[float | None] | Sequence[float]) -> Band:
     """Median, lowest and highest, where None is above all others."""
     known = sorted(value for value in values if value is not None)
     n = len(values)
@@ -86,20 +106,24 @@ def ratio(mine: Band, other: Band) -> float | None:
 
 
 def mean_curve(curves: Sequence[Curve]) -> list[BandPoint]:
-    """One plan's curves over seeds as one, at each number of labels that all runs have."""
-    by_labels: dict[int, list[Point]] = {}
-    for curve in curves:
-        for point in curve.points:
-            by_labels.setdefault(point.n_labels, []).append(point)
+    """One plan's curves over seeds as one, at each number of labels that all runs have got to.
+
+    Runs in which people labeled suspects again have points at other numbers of labels: between its points, a run is
+    taken to be a straight line. Of two points with as many labels, the later one counts.
+    """
+    runs = [{point.n_labels: point for point in curve.points} for curve in curves]
+    end = min(max(run) for run in runs)
     found = []
-    for n_labels, points in sorted(by_labels.items()):
-        if len(points) == len(curves):
-            accuracies = [point.accuracy for point in points]
-            usd = float(np.mean([point.usd for point in points]))
-            found.append(
-                BandPoint(n_labels, usd, float(np.mean(accuracies)), min(accuracies), max(accuracies), len(points))
-            )
+    for n_labels in sorted({n_labels for run in runs for n_labels in run if n_labels <= end}):
+        accuracies = [_at(run, n_labels, [point.accuracy for point in run.values()]) for run in runs]
+        usd = [_at(run, n_labels, [point.usd for point in run.values()]) for run in runs]
+        mean = float(np.mean(accuracies))
+        found.append(BandPoint(n_labels, float(np.mean(usd)), mean, min(accuracies), max(accuracies), len(runs)))
     return found
+
+
+def _at(run: Mapping[int, Point], n_labels: int, values: Sequence[float]) -> float:
+    return float(np.interp(n_labels, list(run), values))
 
 
 def by_plan(curves: Sequence[Curve]) -> Mapping[str, list[Curve]]:

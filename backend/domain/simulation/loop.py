@@ -16,7 +16,8 @@ from backend.domain.priorities import Evidence, Strategy, choose_next
 from backend.domain.priorities.geometry import coordinates
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.llms import Desk, contradiction
-from backend.domain.simulation.records import Gold, LabeledTasks, Plan, Point
+from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan, Point
+from backend.domain.simulation.review import Review
 from backend.domain.suggestions import Posteriors, confidences
 from backend.domain.votes import VoteMatrix
 
@@ -70,11 +71,11 @@ def split(tasks: LabeledTasks, test_share: float, seed: int) -> tuple[LabeledTas
 
 
 def rounds(plan: Plan, n_tasks: int) -> int:
-    """Points of a learning curve that ends with labels or tasks; money may end it earlier."""
+    """Points of a learning curve that ends with labels or tasks; money, or labels given again, may end it earlier."""
     n_labels, count = 0, 1
-    while n := _next_batch(plan, n_labels, n_tasks, 0.0 if plan.budget_usd is None else n_labels * plan.usd_per_label):
+    while n := _next_batch(plan, n_labels, n_tasks - n_labels, n_labels * plan.usd_per_label):
         n_labels, count = n_labels + n, count + 1
-    return count
+    return count + (plan.after_finding != NOTHING)
 
 
 def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
@@ -83,42 +84,54 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
     With LLMs, tasks are random until these are validated: on tasks that a strategy chose they would look worse than
     they are. Ends when the next batch would go beyond the labels or the money of the plan, or when all tasks are
     labeled. The same seed gives the same points.
+
+    Where something is done with wrong labels, they are looked for after some of the trainings, and a last time when no
+    more labels come; then it trains once more.
     """
     stage = stage.without_votes() if plan.manual else stage
     pool = stage.pool
     random = np.random.default_rng(seed)
     desk = Desk(pool, stage.test, () if plan.manual else plan.llms, plan.gate_kappa)
     is_labeled = np.zeros(len(pool.data), dtype=np.bool_)
+    review = Review(pool, plan, seed=seed)
     previous: ProjectModel | None = None
     while True:
-        n_labels = int(is_labeled.sum())
-        gold = {key: np.where(is_labeled, said, -1) for key, said in pool.given.items()}
+        gold = review.gold(is_labeled)
         votes, test_votes = desk.votes()
-        trained = _train(stage, votes, gold, previous, int(random.integers(2**31)))
-        previous = trained.model
+        trained = _train(stage, votes, gold, previous, int(random.integers(2**31)), review.weights())
+        previous, n_labels = trained.model, int(is_labeled.sum()) + review.n_again
         known = trained.model.posteriors_of(stage.test_features, test_votes)
         usd = n_labels * plan.usd_per_label + desk.usd
-        yield Point(n_labels, desk.n_answers, usd, accuracy(pool.questions, known, stage.test.truth))
-        n = _next_batch(plan, n_labels, len(pool.data), usd)
+        yield Point(n_labels, desk.n_answers, usd, accuracy(pool.questions, known, stage.test.truth), review.n_again)
+        n_open = int((~is_labeled).sum())
+        n = _next_batch(plan, n_labels, n_open, usd)
+        if review.is_due(int(is_labeled.sum()), is_last=not n):
+            review.look(trained, votes, is_labeled, _affordable(plan, n_labels, usd))
+            spent = int(is_labeled.sum()) + review.n_again - n_labels
+            n = _next_batch(plan, n_labels + spent, n_open, usd + spent * plan.usd_per_label)
+            if not n:
+                # What was found changes what is learned.
+                continue
         if not n:
             return
         posteriors = trained.model.posteriors_of(stage.features.matrix, votes)
         strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
         chosen = _choose(stage, strategy, trained.model, posteriors, votes, gold, ~is_labeled, n, random)
         is_labeled[chosen] = True
-        gold = {key: np.where(is_labeled, said, -1) for key, said in pool.given.items()}
+        gold = {key: np.where(is_labeled, said, -1) for key, said in review.given.items()}
         if desk.validate(gold):
             doubt = (1 - confidence(pool.questions, posteriors), 1 - confidence(pool.questions, known))
             desk.buy(gold, doubt, (contradiction(votes, posteriors), contradiction(test_votes, known)))
 
 
 def full_accuracy(stage: Stage, plan: Plan, *, seed: int) -> float:
-    """Accuracy (0..1) on the held-out tasks with all labels of the pool, and all answers of the plan's LLMs."""
+    """Accuracy (0..1) on the held-out tasks with all labels of the pool, none of them wrong, and all answers of the
+    plan's LLMs."""
     stage = stage.without_votes() if plan.manual else stage
     desk = Desk(stage.pool, stage.test, () if plan.manual else plan.llms, plan.gate_kappa)
     desk.buy_all()
     votes, test_votes = desk.votes()
-    trained = _train(stage, votes, stage.pool.given, None, seed)
+    trained = _train(stage, votes, stage.pool.truth, None, seed)
     known = trained.model.posteriors_of(stage.test_features, test_votes)
     return accuracy(stage.pool.questions, known, stage.test.truth)
 
@@ -144,7 +157,12 @@ def confidence(questions: Sequence[Question], posteriors: Posteriors) -> NDArray
 
 
 def _train(
-    stage: Stage, votes: Mapping[str, VoteMatrix], gold: Gold, previous: ProjectModel | None, seed: int
+    stage: Stage,
+    votes: Mapping[str, VoteMatrix],
+    gold: Gold,
+    previous: ProjectModel | None,
+    seed: int,
+    weights: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Trained:
     return train(
         stage.pool.questions,
@@ -154,6 +172,7 @@ def _train(
         seed=seed,
         previous=previous,
         features=stage.features,
+        weights=weights,
         choice_s=CHOICE_S,
     )
 
@@ -177,11 +196,14 @@ def _choose(
     return queue.order[:n]
 
 
-def _next_batch(plan: Plan, n_labels: int, n_tasks: int, usd: float) -> int:
-    """How many are labeled next; 0 when labels, money or tasks are at their end."""
-    n = max(plan.batch, int(plan.growth * n_labels))
-    if plan.max_labels is not None:
-        n = min(n, plan.max_labels - n_labels)
+def _next_batch(plan: Plan, n_labels: int, n_open: int, usd: float) -> int:
+    """How many of the open tasks are labeled next; 0 when labels, money or tasks are at their end."""
+    return min(max(plan.batch, int(plan.growth * n_labels)), n_open, _affordable(plan, n_labels, usd))
+
+
+def _affordable(plan: Plan, n_labels: int, usd: float) -> int:
+    """How many more labels the plan allows, 0 or more."""
+    n = 2**62 if plan.max_labels is None else plan.max_labels - n_labels
     if plan.budget_usd is not None and plan.usd_per_label > 0:
         n = min(n, int((plan.budget_usd - usd) / plan.usd_per_label + 1e-9))
-    return max(0, min(n, n_tasks - n_labels))
+    return max(0, n)

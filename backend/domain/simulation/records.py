@@ -10,6 +10,8 @@ from backend.domain.priorities import Strategy
 from backend.domain.questions import Question
 from backend.domain.votes import VoteMatrix
 
+NOTHING = "nothing"
+"""What may be done with labels that are probably wrong, besides `Action`: they are not even looked for."""
 Gold = Mapping[str, NDArray[np.int64]]
 """int64 (n,) by `Decision.key`, class index or -1 = unknown."""
 
@@ -67,6 +69,7 @@ class Plan:
     the first training, and the fewest between two; growth: share of the labels so far that is labeled between two, if
     that is more. usd_per_label: what people cost. max_labels, budget_usd: where it ends; None = when all are labeled.
     llms: who is asked, in this order. gate_kappa: Cohen's kappa with people from which an LLM's votes count.
+    label_noise: share of the tasks (0..1) about which annotators are wrong. after_finding: an `Action`, or `NOTHING`.
     """
 
     name: str
@@ -79,16 +82,22 @@ class Plan:
     budget_usd: float | None = None
     llms: Sequence[LlmUse] = field(default=())
     gate_kappa: float = 0.4
+    label_noise: float = 0.0
+    after_finding: str = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point of a learning curve: what was spent, and the accuracy on the held-out tasks, 0..1."""
+    """A point of a learning curve: what was spent, and the accuracy on the held-out tasks, 0..1.
+
+    n_labels: given by people, those about suspects included, `n_again` of them.
+    """
 
     n_labels: int
     n_answers: int
     usd: float
     accuracy: float
+    n_again: int = 0
 
 
 @dataclass(frozen=True, slots=True)

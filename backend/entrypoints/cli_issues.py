@@ -1,0 +1,58 @@
+"""The part of `prelabel check` on data issues: near-duplicates, outliers, odd texts, rare classes."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backend.errors import ConfigurationError
+from backend.workflows.data_issues import DATA_TAB, tag_of
+
+COLUMNS = ("task", "issue", "like", "score")
+SHOWN = 10
+"""Issues in the table; a file has all that the report names."""
+
+
+def print_issues(out: Console, report: Mapping[str, Any]) -> None:
+    """How many tasks have which issue, those worth looking at first, and rare classes. `report`: of a check."""
+    issues = report.get("data_issues", {})
+    listed = issues.get("listed", [])
+    if listed:
+        table = Table("task", "data issue", box=box.SIMPLE_HEAD)
+        for item in listed[:SHOWN]:
+            table.add_row(str(item["task"]), Text(tag_of(item)))
+        out.print(table)
+    for sentence in issue_sentences(issues):
+        out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def issue_sentences(issues: Mapping[str, Any]) -> Iterator[str]:
+    """What the table doesn't say; nothing for reports of before data issues were looked for."""
+    counts = issues.get("counts", {})
+    if counts:
+        said = ", ".join(f"{kind} {n}" for kind, n in sorted(counts.items(), key=lambda entry: -entry[1]))
+        yield f"Tasks with data issues: {said}. The first ones are in the tab '{DATA_TAB.title}'."
+    for item in issues.get("rare", []):
+        share = f"{100 * item['share']:.1f} % of the labels"
+        yield f"{item['question']}: {item['label']} is rare: {item['n_labels']} labels, {share}."
+
+
+def export_issues(path: Path, report: Mapping[str, Any]) -> None:
+    """Write the issues that the report names as CSV, those worth looking at first in front.
+
+    Raises:
+        ConfigurationError: the file can't be written.
+    """
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for item in report.get("data_issues", {}).get("listed", []):
+                writer.writerow([item["task"], item["kind"], " ".join(map(str, item["others"])), item["score"]])
+    except OSError as error:
+        raise ConfigurationError(f"--export-issues {path} can't be written: {error.strerror}.") from error
