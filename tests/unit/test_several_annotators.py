@@ -171,3 +171,19 @@ def test_nobody_is_no_crowd(n: int) -> None:
     labels, people = labels_of(CHOICE, [[annotation(1, 5, "good")]] * n)
     assert len(people) == n
     assert consensus_of(labels["mood"]).annotator_quality.shape == (n,)
+
+
+def test_who_is_often_wrong_on_shared_tasks_is_doubted_sooner_where_nobody_else_answered() -> None:
+    gold = np.array([0, 1] * 30)
+    proba = np.where(gold[:, None] == np.arange(2), 0.9, 0.1)
+    tasks: list[list[Annotation]] = []
+    for row, right in enumerate(gold.tolist()):
+        poor = 1 - right if row % 2 == row // 2 % 2 else right
+        tasks.append([annotation(1, 1, CHOICE.labels[right]), annotation(2, 3, CHOICE.labels[poor])])
+    # Two tasks that one of them labeled alone, with the same evidence against the label.
+    for row, who in ((58, 1), (59, 3)):
+        tasks[row] = [annotation(1, who, CHOICE.labels[gold[row]])]
+        proba[row] = np.where(np.arange(2) == gold[row], 0.35, 0.65)
+    found = {item.row for item in search(CHOICE, {"mood": proba}, {"mood": gold}, evidence(CHOICE, tasks)).suspects}
+    assert 59 in found
+    assert 58 not in found
