@@ -2,9 +2,8 @@
 
 import json
 import os
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -23,8 +22,9 @@ from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, prin
 from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
+from backend.entrypoints.cli_versions import print_versions, versions_json
 from backend.errors import BackendError, ConfigurationError
-from backend.ports import FORCED, Job, ProjectRecord, VersionRecord, version_name
+from backend.ports import FORCED, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.workflows import rules as about_rules
 from backend.workflows.llm.ask import ask_argument
@@ -237,20 +237,10 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
     """List a project's versions with their out-of-fold figures."""
     app = _app()
     key = _key(app, project)
-    current = app.versions.current(key)
     if as_json:
-        say(json.dumps([_described(app, record, current) for record in app.database.versions(key)], indent=1))
+        say(versions_json(app, key))
         return
-    table = Table("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
-    for record in app.database.versions(key):
-        mark = " <- current" if record.number == current else ""
-        when = datetime.fromtimestamp(record.created_at).strftime("%Y-%m-%d %H:%M:%S")
-        rows = _figures(app, key, record.number)
-        for question, accuracy, f1 in rows:
-            table.add_row(
-                record.name + mark, record.status.value, when, str(record.n_labels), question, accuracy, f1, record.note
-            )
-    out.print(table)
+    print_versions(out, app, key)
 
 
 @cli.command()
@@ -376,32 +366,6 @@ def jobs(
         started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
         table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, redact(job.error))
     out.print(table)
-
-
-def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
-    """A version for scripts, with its metrics.json ({} while it is in training)."""
-    try:
-        metrics = app.versions.metrics(record.key, record.number)
-    except BackendError:
-        # As in `_figures`.
-        metrics = {}
-    fields = {name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")}
-    return fields | {"current": record.number == current, "metrics": metrics}
-
-
-def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
-    """(question, accuracy with interval, macro-F1) of a version; dashes where nothing could be measured."""
-    try:
-        questions = app.versions.metrics(key, number).get("questions", {})
-    except BackendError:
-        # Still in training, or its folder is gone: the record itself is shown all the same.
-        questions = {}
-    rows = []
-    for name, figures in questions.items():
-        accuracy, interval, f1 = (figures.get(field) for field in ("accuracy", "accuracy_interval", "macro_f1"))
-        text = "-" if accuracy is None else f"{accuracy:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
-        rows.append((name, text, "-" if f1 is None else f"{f1:.3f}"))
-    return rows or [("-", "-", "-")]
 
 
 if __name__ == "__main__":

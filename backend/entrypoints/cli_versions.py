@@ -1,0 +1,58 @@
+"""`prelabel versions`: what was trained, and how good it was."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from backend.bootstrap import App
+from backend.errors import BackendError
+from backend.ports import VersionRecord
+
+
+def print_versions(out: Console, app: App, key: str) -> None:
+    """A row for each question of each version."""
+    current = app.versions.current(key)
+    table = Table("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
+    for record in app.database.versions(key):
+        mark = " <- current" if record.number == current else ""
+        when = datetime.fromtimestamp(record.created_at).strftime("%Y-%m-%d %H:%M:%S")
+        for question, accuracy, f1 in _figures(app, key, record.number):
+            table.add_row(
+                record.name + mark, record.status.value, when, str(record.n_labels), question, accuracy, f1, record.note
+            )
+    out.print(table)
+
+
+def versions_json(app: App, key: str) -> str:
+    """The same and all of their metrics, as JSON."""
+    current = app.versions.current(key)
+    return json.dumps([_described(app, record, current) for record in app.database.versions(key)], indent=1)
+
+
+def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
+    """A version for scripts, with its metrics.json ({} while it is in training)."""
+    try:
+        metrics = app.versions.metrics(record.key, record.number)
+    except BackendError:
+        # As in `_figures`.
+        metrics = {}
+    fields = {name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")}
+    return fields | {"current": record.number == current, "metrics": metrics}
+
+
+def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
+    """(question, accuracy with interval, macro-F1) of a version; dashes where nothing could be measured."""
+    try:
+        questions = app.versions.metrics(key, number).get("questions", {})
+    except BackendError:
+        # Still in training, or its folder is gone: the record itself is shown all the same.
+        questions = {}
+    rows = []
+    for name, figures in questions.items():
+        accuracy, interval, f1 = (figures.get(field) for field in ("accuracy", "accuracy_interval", "macro_f1"))
+        text = "-" if accuracy is None else f"{accuracy:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
+        rows.append((name, text, "-" if f1 is None else f"{f1:.3f}"))
+    return rows or [("-", "-", "-")]
