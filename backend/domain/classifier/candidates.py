@@ -60,7 +60,7 @@ class BoostedTrees:
 
 
 Scores = LinearScores | BoostedTrees
-DEFAULT_SHARPNESS = {Candidate.LOGISTIC: 1.0, Candidate.SVM: 2.0, Candidate.BAYES: 8.0, Candidate.BOOSTING: 1.0}
+DEFAULT_SHARPNESS = {Candidate.LOGISTIC: 1.0, Candidate.SVM: 2.0, Candidate.BAYES: 2.0, Candidate.BOOSTING: 1.0}
 """What scores are multiplied by to be log-probabilities, as long as no human labels say better."""
 
 
@@ -137,8 +137,8 @@ def _fit_linear(
 
 
 def _bayes(features: csr_matrix, classes: NDArray[np.int64], weights: NDArray[np.float64], _seed: int) -> LinearScores:
-    # Its statistics of the other classes are balanced as they are.
-    model = ComplementNB(alpha=ALPHA).fit(features, classes, sample_weight=weights)
+    balanced = weights * class_weights(classes, weights)[classes]
+    model = ComplementNB(alpha=ALPHA).fit(features, classes, sample_weight=balanced)
     logs = model.feature_log_prob_.T
     # The mean of a column moves all classes' scores alike, and the rest keeps more digits without it.
     centred = logs - logs.mean(axis=1, keepdims=True)
