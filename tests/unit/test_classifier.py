@@ -138,12 +138,46 @@ def test_smoothed_labels_give_less_certain_answers() -> None:
     assert smooth.predict_proba(FEATURES).max(axis=1).mean() < certain
 
 
-def chosen(features: csr_matrix, weak: NDArray[np.float64], *, is_table: bool = False) -> RecipeChoice:
-    gold = only_first(TRUTH, 150)
+def chosen(
+    features: csr_matrix,
+    weak: NDArray[np.float64],
+    *,
+    is_table: bool = False,
+    n_labels: int = 150,
+    budget_s: float = 20.0,
+) -> RecipeChoice:
+    gold = only_first(TRUTH, n_labels)
     tasks = [bytes([row % 251]) for row in range(600)]
     parts = folds(tasks, gold)
-    options = {"is_table": is_table, "smoothing": 0.0, "budget_s": 20.0, "seed": 0}
+    options = {"is_table": is_table, "smoothing": 0.0, "budget_s": budget_s, "seed": 0}
     return choose_recipe(features, gold, [weak] * 5, parts, 3, weights=None, **options)  # type: ignore[arg-type]
+
+
+def test_few_labels_and_votes_call_for_naive_bayes() -> None:
+    assert chosen(FEATURES, weak_labels(TRUTH), n_labels=20).recipe.candidate is Candidate.BAYES
+    assert chosen(FEATURES, NOTHING, n_labels=20).recipe.candidate is Candidate.LOGISTIC
+    # It needs counts, and embeddings are none.
+    assert chosen(-1 * FEATURES, weak_labels(TRUTH), n_labels=20).recipe.candidate is Candidate.LOGISTIC
+
+
+def test_naive_bayes_bears_votes_that_are_wrong_in_the_same_way() -> None:
+    # A source takes each third task of one class for another one.
+    said = np.where((TRUTH == 0) & (np.arange(600) % 3 == 0), 1, TRUTH)
+    weak = weak_labels(said)
+    bayes = train_classifier(FEATURES, UNLABELED, weak, 3, seed=0, recipe=Recipe(Candidate.BAYES))
+    linear = train_classifier(FEATURES, UNLABELED, weak, 3, seed=0, recipe=Recipe(Candidate.LOGISTIC))
+    assert bayes is not None
+    assert linear is not None
+    assert accuracy(bayes) >= accuracy(linear)
+    assert accuracy(bayes) > 0.9
+
+
+def test_what_leads_with_few_labels_is_not_chosen_for_many() -> None:
+    losses = chosen(FEATURES, NOTHING, n_labels=600).losses
+    assert str(Candidate.BAYES) in losses
+    some = chosen(FEATURES, NOTHING, n_labels=600, budget_s=0.1)
+    assert 50 <= int(some.reason.split()[3]) < 300
+    assert set(some.losses) == set(losses) - {str(Candidate.BAYES)}
 
 
 def test_weak_labels_that_are_wrong_get_no_weight() -> None:

@@ -31,6 +31,9 @@ BETTER, BETTER_TRUST = 1.0, 4.0
 while labels are few, and each change of it changes many posteriors."""
 MAX_LABELS, MAX_COMPARED_WEAK = 1_000, 500
 """Tasks that candidates are compared on: more would cost more and hardly change the choice."""
+COMPARABLE = 0.5
+"""Share of the labels that naive Bayes has to be compared on: with few it beats linear models that are better with all
+(Ng & Jordan 2002). (moviereviews8, 1,400 labels, compared on 88: chosen, and .842 instead of .878.)"""
 CALIBRATED_ON = 400
 """Labels of each fold that calibration is measured on at most."""
 TRUST_BY = Candidate.SVM
@@ -148,17 +151,21 @@ def choose_recipe(
             gives the same model; fewer tasks are compared on when they would not do.
         seed: makes the result reproducible.
     """
-    default = Recipe(_default_candidate(features, weak), smoothing=smoothing)
+    default = Recipe(smoothing=smoothing)
     labeled = np.flatnonzero(gold >= 0)
     n, n_tasks = labeled.size, gold.size
     if n < CHOOSE_FROM or np.unique(gold[labeled]).size < 2:
-        return default_choice(n, n_tasks, default, f"{n} human labels are too few to compare classifiers on.")
+        of_few = replace(default, candidate=_best_of_few(features, weak))
+        return default_choice(n, n_tasks, of_few, f"{n} human labels are too few to compare classifiers on.")
     rows, each_weak = _sample(features, gold, weak, budget_s, seed)
     if (gold[rows] >= 0).sum() < CHOOSE_FROM:
         return default_choice(n, n_tasks, default, f"Comparing classifiers would take more than {budget_s:g} s.")
     of_part = [item[rows] for item in weak]
     trial = _Trial(features[rows], gold[rows], of_part, parts, rows, each_weak, n_classes, weights, seed)
+    n_compared = int((gold[rows] >= 0).sum())
     candidates = suitable(trial.features, is_table=is_table)
+    if n_compared < n * COMPARABLE and Candidate.BAYES in candidates:
+        candidates.remove(Candidate.BAYES)
     trials = [trial.losses(Recipe(item, 1.0, smoothing)) for item in candidates]
     best, trusts = _best([losses for losses, _ in trials], BETTER), [0] * (1 + N_FOLDS)
     found = {str(item): losses for item, (losses, _) in zip(candidates, trials, strict=True)}
@@ -169,7 +176,6 @@ def choose_recipe(
     recipe, *of_folds = (
         Recipe(candidates[one], TRUSTS[other], smoothing) for one, other in zip(best, trusts, strict=True)
     )
-    n_compared = max(int((gold[rows] >= 0).sum()), 1)
     return RecipeChoice(
         recipe=recipe,
         of_folds=tuple(of_folds),
@@ -181,7 +187,7 @@ def choose_recipe(
     )
 
 
-def _default_candidate(features: csr_matrix, weak: Sequence[NDArray[np.float64]]) -> Candidate:
+def _best_of_few(features: csr_matrix, weak: Sequence[NDArray[np.float64]]) -> Candidate:
     """What learns best from few human labels: naive Bayes where there are weak labels, which it bears best.
 
     Of weak labels that are wrong in the same way it takes the shares of words and no more, where a linear model learns
