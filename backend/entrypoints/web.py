@@ -211,35 +211,7 @@ def _add_protocol(api: FastAPI) -> None:
     @api.post("/predict", tags=["protocol"])
     def predict(body: PredictRequest, request: Request) -> dict[str, Any]:
         """One result for each task, in order; an abstention or withheld suggestion is empty, with score 0."""
-        app, metrics = _app(request), _metrics(request)
-        most = app.settings.max_tasks_per_request
-        if len(body.tasks) > most:
-            message = (
-                f"{len(body.tasks):,} tasks are too many for one request: select at most {most:,} at a time, or raise "
-            )
-            raise HTTPException(413, f"{message}MAX_TASKS_PER_REQUEST.")
-        tasks = [task.data or {} for task in body.tasks]
-        open_ids = [None if task.is_labeled else task.id for task in body.tasks]
-        deadline_s = app.settings.predict_deadline_s
-        answers = answer(app.deps, app.key(body.project), body.label_config, tasks, deadline_s, open_ids)
-        for rule, count in answers.faults.counts.items():
-            metrics.faults.labels(rule).inc(count)
-        if answers.problem:
-            log.error("answered from the rules alone", project=body.project, error=answers.problem)
-        if answers.late:
-            log.warning("deadline reached", project=body.project, tasks=len(tasks), without_answer=answers.late)
-        results = [
-            {
-                "result": format_result(suggestion, answers.questions),
-                "score": round(suggestion.score, 6),
-                "model_version": answers.version,
-            }
-            for suggestion in answers.suggestions
-        ]
-        abstained = sum(not item["result"] for item in results)
-        metrics.suggested.labels("abstention").inc(abstained)
-        metrics.suggested.labels("answer").inc(len(results) - abstained)
-        return {"results": results, "model_version": answers.version}
+        return _suggest(_app(request), _metrics(request), body)
 
     @api.get("/versions", tags=["protocol"])
     def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
@@ -261,6 +233,38 @@ def _add_protocol(api: FastAPI) -> None:
         if status is None:
             raise HTTPException(410, "This job is not known any more.")
         return {"job_status": "queued" if status in {"scheduled", "deferred"} else status}
+
+
+def _suggest(app: App, metrics: Metrics, body: PredictRequest) -> dict[str, Any]:
+    """The answer to `/predict`, counted in the metrics and with a line in the log where something was amiss."""
+    most = app.settings.max_tasks_per_request
+    if len(body.tasks) > most:
+        message = (
+            f"{len(body.tasks):,} tasks are too many for one request: select at most {most:,} at a time, or raise "
+        )
+        raise HTTPException(413, f"{message}MAX_TASKS_PER_REQUEST.")
+    tasks = [task.data or {} for task in body.tasks]
+    open_ids = [None if task.is_labeled else task.id for task in body.tasks]
+    deadline_s = app.settings.predict_deadline_s
+    answers = answer(app.deps, app.key(body.project), body.label_config, tasks, deadline_s, open_ids)
+    for rule, count in answers.faults.counts.items():
+        metrics.faults.labels(rule).inc(count)
+    if answers.problem:
+        log.error("answered from the rules alone", project=body.project, error=answers.problem)
+    if answers.late:
+        log.warning("deadline reached", project=body.project, tasks=len(tasks), without_answer=answers.late)
+    results = [
+        {
+            "result": format_result(suggestion, answers.questions),
+            "score": round(suggestion.score, 6),
+            "model_version": answers.version,
+        }
+        for suggestion in answers.suggestions
+    ]
+    abstained = sum(not item["result"] for item in results)
+    metrics.suggested.labels("abstention").inc(abstained)
+    metrics.suggested.labels("answer").inc(len(results) - abstained)
+    return {"results": results, "model_version": answers.version}
 
 
 def _add_events(api: FastAPI) -> None:

@@ -16,7 +16,7 @@ from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities import Opinions, Round, choose_with_audit
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import suggest
-from backend.domain.tasks import Answer
+from backend.domain.tasks import Annotation, Answer
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -31,6 +31,7 @@ from backend.ports import (
     ProjectInfo,
     ProjectRecord,
     Tab,
+    VersionRecord,
     VersionStatus,
     version_name,
 )
@@ -155,6 +156,12 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
     deps.versions.write(key, version.number, built)
+    _save_built(deps, version, teaching)
+    return version.number
+
+
+def _save_built(deps: Deps, version: VersionRecord, teaching: Sequence[Annotation]) -> None:
+    """Remember that a version's folder is complete, and what it was trained on."""
     deps.database.save_version(
         replace(
             version,
@@ -162,10 +169,9 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
             created_at=deps.now(),
             seen_until=max((entry.updated_at for entry in teaching), default=""),
             n_labels=len(teaching),
-            rules=basis_of(deps, key),
+            rules=basis_of(deps, version.key),
         )
     )
-    return version.number
 
 
 def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, progress: Progress) -> None:

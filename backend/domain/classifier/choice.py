@@ -163,9 +163,7 @@ def choose_recipe(
     of_part = [item[rows] for item in weak]
     trial = _Trial(features[rows], gold[rows], of_part, parts, rows, each_weak, n_classes, weights, seed)
     n_compared = int((gold[rows] >= 0).sum())
-    candidates = suitable(trial.features, is_table=is_table)
-    if n_compared < min(n / 2, ENOUGH_COMPARED) and Candidate.BAYES in candidates:
-        candidates.remove(Candidate.BAYES)
+    candidates = _taking_part(trial.features, n, n_compared, is_table=is_table)
     trials = [trial.losses(Recipe(item, 1.0, smoothing)) for item in candidates]
     best, trusts = _best([losses for losses, _ in trials], BETTER), [0] * (1 + N_FOLDS)
     found = {str(item): losses for item, (losses, _) in zip(candidates, trials, strict=True)}
@@ -185,6 +183,12 @@ def choose_recipe(
         losses={name: float(losses[0] / n_compared) for name, losses in found.items()},
         reason=f"Least log-loss on {n_compared} of {n} human labels.",
     )
+
+
+def _taking_part(features: csr_matrix, n_labels: int, n_compared: int, *, is_table: bool) -> list[Candidate]:
+    """Candidates that can be compared on so many of the labels, see `ENOUGH_COMPARED`."""
+    is_enough = n_compared >= min(n_labels / 2, ENOUGH_COMPARED)
+    return [item for item in suitable(features, is_table=is_table) if is_enough or item is not Candidate.BAYES]
 
 
 def _best_of_few(features: csr_matrix, weak: Sequence[NDArray[np.float64]]) -> Candidate:

@@ -122,10 +122,9 @@ def train(
             shared = models[key].choice if question.multiple else None
     models = {decision.key: models[decision.key] for question in questions for decision in decisions(question)}
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
-    figures = {item.name: evaluate(item, held_out, gold, votes, accuracies, seed=seed) for item in questions}
     metrics = {
         "n_tasks": len(data),
-        "questions": figures,
+        "questions": {item.name: evaluate(item, held_out, gold, votes, accuracies, seed=seed) for item in questions},
         "label_models": {key: choices[key].to_dict() for key in models},
         "classifiers": {key: _about_classifier(model) for key, model in models.items()},
     }
