@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,14 @@ class Demo:
         """What `prelabel jobs` shows, without starting a process each time."""
         return RedisQueue(f"unix://{self.state['model_dir']}/redis/redis.sock", 60).jobs()
 
+    def account(self, lines: int = 60) -> str:
+        """Its jobs, and the last lines of its logs that tell more than that a page was asked for."""
+        told = [f"{job.key} {job.job} {job.status} {job.ended_at} {job.error}" for job in self.jobs()]
+        for log in sorted((self.folder / "logs").glob("*.log")):
+            said = [line for line in log.read_text(errors="replace").splitlines() if '"GET ' not in line]
+            told += ["", log.name, *(line[:300] for line in said[-lines:])]
+        return "\n".join(told)
+
     def new_project(self, label_config: str, tasks: Sequence[dict[str, object]]) -> tuple[int, list[int]]:
         """A project that nothing is connected to; returns its id and the ids of its tasks."""
         with self.api as api:
@@ -102,6 +110,16 @@ class Demo:
             path = f"/api/projects/{project}/import?return_task_ids=true"
             answer = api.post(path, json=[{"data": data} for data in tasks]).raise_for_status()
         return project, answer.json()["task_ids"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test on the demo is reported with what the demo's processes have said."""
+    report = yield
+    demo = getattr(item, "funcargs", {}).get("demo")
+    if report.failed and isinstance(demo, Demo):
+        report.sections.append(("the demo", demo.account()))
+    return report
 
 
 @pytest.fixture(scope="session")
