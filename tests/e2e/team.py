@@ -10,6 +10,9 @@ from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from tests.conftest import Demo, wait_for
 
+VERSION_S = 420
+"""How long a version may take: a job that a busy Label Studio made fail twice begins again two minutes later."""
+
 
 class Team:
     """A project, and the people who work in it."""
@@ -101,6 +104,10 @@ class Team:
         assert not failed, failed
         return not any(job.status in busy for job in mine)
 
+    def reaches(self, version: str) -> None:
+        """Wait until Label Studio shows suggestions of a version."""
+        wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"version {version} of {self.project}")
+
     def settle(self) -> None:
         """Wait until everything that follows from what was done has happened."""
         quiet_since = 0.0
@@ -113,7 +120,7 @@ class Team:
                 quiet_since = time.monotonic()
             return bool(quiet_since) and time.monotonic() - quiet_since > 3
 
-        wait_for(quiet, 180, "a quiet project")
+        wait_for(quiet, VERSION_S, "a quiet project")
 
 
 def result(label: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.conftest import Demo, wait_for
+from tests.conftest import Demo
 from tests.e2e.team import Team, another_annotator
 
 N_TASKS = 473
@@ -72,7 +72,7 @@ def team(demo: Demo) -> Team:
 def connect(team: Team) -> list[httpx.Client]:
     annotators = [team.demo.api, another_annotator(team.demo), another_annotator(team.demo)]
     team.demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 180, "the first version")
+    team.reaches("v1")
     team.settle()
     return annotators
 

@@ -104,7 +104,7 @@ def planted(demo: Demo, annotators: list[httpx.Client]) -> Planted:
         api.patch(f"/api/projects/{team.project}/", json=overlap).raise_for_status()
     labeled = label_with_errors(team, annotators)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 180, "the first version")
+    team.reaches("v1")
     team.settle()
     # Verdicts are annotations too: without this, each few of them would bring a new version and another check.
     set_parameters(team, {"check_budget": BUDGET, "training_quiet_s": 3600, "start_training_each_n_updates": 1000})
@@ -162,7 +162,7 @@ def test_planted_errors_are_found_settled_and_not_asked_about_again(demo: Demo, 
 
     # A second search, by a new version, asks about none of the confirmed labels.
     demo.prelabel("retrain", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v2", 180, "the second version")
+    team.reaches("v2")
     again = planted.check()
     assert again["version"] == "v2"
     assert not confirmed & {(item["task"], item["given"][0]) for item in again["suspects"]}
@@ -222,7 +222,7 @@ def test_tasks_that_lack_annotations_are_offered_by_what_another_one_teaches(
     for task_id in done:
         team.annotate(task_id, team.gold[task_id], annotators[2])
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 180, "the first version")
+    team.reaches("v1")
     team.settle()
 
     # In the tab: tasks on which people disagree before those on which they agree, tasks without labels among them.

@@ -15,7 +15,7 @@ from tests.llm_server import LlmServer
 def test_an_llm_votes_once_people_agree_with_it(demo: Demo, llm_server: LlmServer) -> None:
     team = Team.with_reviews(demo, 80)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     llm_server.answer = read_gold
     for task_id in team.task_ids[:55]:

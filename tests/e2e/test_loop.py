@@ -76,7 +76,7 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     team = Team.with_reviews(demo, 200)
     assert team.info()["model_version"] == ""
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     assert team.versions() == {"v1": 200}
     first = team.predictions("v1")
@@ -178,14 +178,14 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
 def test_an_audit_task_is_served_in_turn_with_an_empty_form(demo: Demo, page: Page) -> None:
     team = Team.with_reviews(demo, 60)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     with demo.api as api:
         (backend,) = api.get("/api/ml/", params={"project": team.project}).json()
         changed = {"project": team.project, "url": backend["url"], "extra_params": {"audit_share": 0.5}}
         api.patch(f"/api/ml/{backend['id']}", json=changed).raise_for_status()
     demo.prelabel("retrain", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v2", 120, "the second version")
+    team.reaches("v2")
     team.settle()
     stored = team.predictions("v2")
     key = next(job.key for job in demo.jobs() if job.key.startswith(f"{team.project}."))
@@ -257,7 +257,7 @@ def test_doctor_finds_nothing_to_do_in_the_demo(demo: Demo) -> None:
 def test_doctor_repairs_what_someone_broke(demo: Demo) -> None:
     team = Team.with_reviews(demo, 20)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     with demo.api as api:
         changes = {"sampling": "Sequential sampling", "show_collab_predictions": False}
@@ -280,17 +280,17 @@ def test_a_project_connected_by_hand_is_served_too(demo: Demo) -> None:
     with demo.api as api:
         body = {"project": team.project, "url": demo.backend_url, "title": "By hand"}
         api.post("/api/ml/", json=body).raise_for_status()
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
 
 
 def test_start_training_trains_at_once(demo: Demo) -> None:
     team = Team.with_reviews(demo, 20)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     with demo.api as api:
         backend = api.get("/api/ml/", params={"project": team.project}).json()[0]["id"]
         api.post(f"/api/ml/{backend}/train", json={}).raise_for_status()
-    wait_for(lambda: team.info()["model_version"] == "v2", 60, "the version that was asked for")
+    team.reaches("v2")
     with demo.api as api:
         assert api.get(f"/api/ml/{backend}/versions").json()["versions"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from backend.entrypoints.sample import load_reviews
-from tests.conftest import Demo, wait_for
+from tests.conftest import Demo
 from tests.e2e.team import Team, another_annotator
 
 MIXED = """<View>
@@ -49,7 +49,7 @@ def test_every_kind_of_question_is_learned_and_pushed(demo: Demo) -> None:
     project, task_ids = demo.new_project(MIXED, tasks)
     team = Team(demo, project, task_ids)
     demo.prelabel("connect", str(project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     with demo.api as api:
         for number in range(1, 31):
@@ -77,12 +77,12 @@ def test_every_kind_of_question_is_learned_and_pushed(demo: Demo) -> None:
 def test_a_changed_label_config_is_learned_anew(demo: Demo) -> None:
     team = Team.with_reviews(demo, 40)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     config = team.info()["label_config"].replace('value="Neutral"', 'value="Undecided"')
     with demo.api as api:
         api.patch(f"/api/projects/{team.project}/", json={"label_config": config}).raise_for_status()
-    wait_for(lambda: team.info()["model_version"] == "v2", 120, "a version for the new labels")
+    team.reaches("v2")
     team.settle()
     labels = {item["value"]["choices"][0] for entry in team.predictions("v2").values() for item in entry["result"]}
     assert "Neutral" not in labels
@@ -93,7 +93,7 @@ def test_a_changed_label_config_is_learned_anew(demo: Demo) -> None:
 def test_deleted_and_new_tasks_and_annotations_are_followed(demo: Demo) -> None:
     team = Team.with_reviews(demo, 30)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     annotation = team.annotate(team.task_ids[0], "Positive")
     with demo.api as api:
@@ -111,14 +111,14 @@ def test_deleted_and_new_tasks_and_annotations_are_followed(demo: Demo) -> None:
 def test_what_an_admin_types_as_extra_parameters_counts_for_the_project(demo: Demo) -> None:
     team = Team.with_reviews(demo, 20)
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     with demo.api as api:
         (backend,) = api.get("/api/ml/", params={"project": team.project}).json()
         changed = {"project": team.project, "url": backend["url"], "extra_params": {"top_tasks": 3}}
         api.patch(f"/api/ml/{backend['id']}", json=changed).raise_for_status()
     demo.prelabel("retrain", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v2", 120, "the second version")
+    team.reaches("v2")
     team.settle()
     assert sum(bool(item["chosen_by"]) for item in team.queue("v2")) == 3
 
@@ -129,7 +129,7 @@ def test_a_task_that_needs_two_annotations_stays_in_the_tab_until_it_has_them(de
     with demo.api as api:
         api.patch(f"/api/projects/{team.project}/", json={"maximum_annotations": 2}).raise_for_status()
     demo.prelabel("connect", str(team.project))
-    wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+    team.reaches("v1")
     team.settle()
     half_done, done = team.task_ids[:2]
     second = another_annotator(demo)

@@ -120,7 +120,7 @@ def test_a_project_is_trained_on_a_read_only_file_system(built: Path, tmp_path: 
         team = Team.with_reviews(demo, 20)
         connect = [f"{built}/.venv/bin/prelabel", "connect", str(team.project)]
         subprocess.run(connect, env=variables, cwd=tmp_path, check=True, capture_output=True)
-        wait_for(lambda: team.info()["model_version"] == "v1", 120, "the first version")
+        team.reaches("v1")
     finally:
         server.terminate()
         server.wait()
