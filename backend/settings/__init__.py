@@ -72,11 +72,12 @@ class Settings(AccessSettings, LlmSettings):
         default="json", validation_alias="LOG_FORMAT", description="json, for machines, or console, for people."
     )
     workers: int = Field(
-        default=1,
+        default=2,
         ge=1,
         le=64,
         validation_alias="WORKERS",
-        description="Number of rq workers that `prelabel up` starts.",
+        description="Number of rq workers that `prelabel up` starts. A project takes one at most: with two, no project "
+        "waits for a long training of another one.",
     )
     start_training_each_n_updates: int = Field(
         default=10,

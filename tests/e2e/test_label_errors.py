@@ -16,6 +16,8 @@ from tests.e2e.team import Team, another_annotator
 
 LABELS = ("Positive", "Negative", "Neutral")
 N_TASKS = 120
+N_OPEN = 10
+"""Tasks that nobody labels: Label Studio refuses to show a version of which it has no prediction."""
 ERROR_RATES = (0.02, 0.1, 0.35)
 SHARED_PERCENT = 60
 """Tasks that two people label each; all others are labeled once."""
@@ -53,7 +55,7 @@ class Planted:
 
 
 def label_with_errors(team: Team, annotators: list[httpx.Client]) -> Planted:
-    """Three people label all tasks at the same time, each with errors at a rate of his or her own."""
+    """Three people label the first tasks at the same time, each with errors at a rate of his or her own."""
     emails = [person.get("/api/current-user/whoami").raise_for_status().json()["email"] for person in annotators]
     planted = Planted(team, emails)
     draw = random.Random(3)
@@ -98,7 +100,7 @@ def annotators(demo: Demo) -> Iterator[list[httpx.Client]]:
 
 @pytest.fixture
 def planted(demo: Demo, annotators: list[httpx.Client]) -> Planted:
-    team = Team.with_reviews(demo, N_TASKS)
+    team = Team.with_reviews(demo, N_TASKS + N_OPEN)
     with demo.api as api:
         overlap = {"maximum_annotations": 2, "overlap_cohort_percentage": SHARED_PERCENT}
         api.patch(f"/api/projects/{team.project}/", json=overlap).raise_for_status()

@@ -243,7 +243,7 @@ def test_demo_json_is_complete_and_private(demo: Demo) -> None:
     path = demo.folder / "demo.json"
     assert path.stat().st_mode & 0o777 == 0o600
     state = json.loads(path.read_text())
-    assert {"Label Studio", "Redis", "Web service", "Worker", "Scheduler"} == set(state["pids"])
+    assert {"Label Studio", "Redis", "Web service", "Worker 1", "Worker 2", "Scheduler"} == set(state["pids"])
     assert (demo.folder / "gold.jsonl").read_text().count("\n") == len(load_reviews())
     assert (demo.folder / "prelabel" / "redis").stat().st_mode & 0o777 == 0o700
 

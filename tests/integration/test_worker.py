@@ -15,15 +15,18 @@ from redis import Redis
 from backend.adapters import queue as queue_module
 from backend.adapters.queue import RedisQueue
 from backend.adapters.tried_rules import TriedRules
+from backend.entrypoints import jobs
 from backend.ports import Job
+from backend.settings import Settings
 from tests.conftest import wait_for
 
 KEY = "1.1767225600-abcdef01"
+OTHER = "2.1767225600-abcdef01"
 WORKER = """
 import sys
 from pathlib import Path
 from backend.adapters import queue
-queue.RUN = "tests.integration.test_worker.slow_job"
+queue.RUN = "tests.integration.test_worker.{runs}"
 from backend.entrypoints.cli import main
 sys.argv = ["prelabel", "{command}"]
 main()
@@ -38,6 +41,21 @@ def slow_job(job: str, key: str, argument: int) -> None:
     queue_module.report_progress("working", 1, 2)
     if marks.read_text().count("begun") == 1:
         time.sleep(600)
+
+
+def long_training(job: str, key: str, argument: int) -> str:
+    """Runs a job as always, but that it leaves a mark instead of its work, and that one project's training is long."""
+
+    def work(_: object, job: str, key: str, __: int) -> str:
+        with (Path(os.environ["MODEL_DIR"]) / "marks").open("a") as file:
+            file.write(f"{key} {job}\n")
+        if (key, job) == (KEY, Job.TRAIN):
+            time.sleep(600)
+        return "done"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "_run", work)
+        return jobs.run(job, key, argument)
 
 
 @pytest.fixture
@@ -65,8 +83,8 @@ def _family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
         return []
 
 
-def start(command: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-c", WORKER.format(command=command)], env=environment)
+def start(command: str, environment: dict[str, str], runs: str = "slow_job") -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-c", WORKER.format(command=command, runs=runs)], env=environment)
 
 
 @pytest.mark.parametrize("victims", ["the worker with its job", "the job alone"])
@@ -108,6 +126,34 @@ def test_a_request_is_carried_out_within_a_second_or_two(
     queue.request(Job.CHECK, KEY)
     wait_for(lambda: "finished" in [view.status for view in queue.jobs()], 30, "the job is done")
     assert Redis.from_url(clean_redis_url).zcard(queue_module.DUE) == 0
+
+
+def test_a_long_training_of_one_project_delays_no_other(
+    environment: dict[str, str],
+    processes: list["subprocess.Popen[bytes]"],
+    clean_redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue_module, "RUN", "tests.integration.test_worker.long_training")
+    # As many as are started without being told, so that this holds without settings.
+    n_workers = Settings.model_fields["workers"].default
+    processes += [start("worker", environment, "long_training") for _ in range(n_workers)]
+    processes.append(start("scheduler", environment, "long_training"))
+    queue, marks = RedisQueue(clean_redis_url, 300), tmp_path / "marks"
+    queue.request(Job.TRAIN, KEY)
+    wait_for(marks.exists, 120, "the long training begins")
+    # Its own other jobs wait for it, without a worker that waits with them.
+    for kind in (Job.RECONCILE, Job.CHECK):
+        queue.request(kind, KEY)
+    for kind in (Job.RECONCILE, Job.TRAIN, Job.CHECK):
+        queue.request(kind, OTHER)
+
+    def done() -> set[str]:
+        return set(marks.read_text().splitlines())
+
+    wait_for(lambda: len(done()) == 4, 120, "the other project's jobs")
+    assert done() == {f"{KEY} train", f"{OTHER} reconcile", f"{OTHER} train", f"{OTHER} check"}
 
 
 def test_an_edited_rule_is_noticed_tried_out_and_used_by_all(
