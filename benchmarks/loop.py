@@ -6,6 +6,7 @@ peer: label-studio-ml leaves training, pushing and switching to its users. Also 
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -35,15 +36,15 @@ def main() -> None:
     settings = Settings.model_validate(demo_settings(arguments.demo))
     with client(state) as api:
         project = make_project(api)
-    worker = psutil.Process(state["pids"]["Worker"])
+    workers = [psutil.Process(pid) for name, pid in state["pids"].items() if name.startswith("Worker")]
     started = time.monotonic()
     connect_project(settings, project)
-    first = wait(state, project, "v1", worker)
+    first = wait(state, project, "v1", workers)
     rows = [Row(NAME, OURS, "connect to v1 s", first[0], time.monotonic() - started)]
     with client(state) as api:
         backend = api.get("/api/ml/", params={"project": project}).json()[0]["id"]
         api.post(f"/api/ml/{backend}/train", json={}).raise_for_status()
-    switched, complete, peak = wait(state, project, "v2", worker)
+    switched, complete, peak = wait(state, project, "v2", workers)
     rows += [
         Row(NAME, OURS, "train to switch s", switched, switched),
         Row(NAME, OURS, "train to complete s", complete, complete),
@@ -71,13 +72,14 @@ def make_project(api: httpx.Client) -> int:
     return project
 
 
-def wait(state: dict[str, object], project: int, version: str, worker: psutil.Process) -> tuple[float, float, float]:
-    """Seconds until the project shows a version, until all its predictions are there, and the worker's peak in MiB."""
+def wait(
+    state: dict[str, object], project: int, version: str, workers: list[psutil.Process]
+) -> tuple[float, float, float]:
+    """Seconds until the project shows a version, until all its predictions are there, and a worker's peak in MiB."""
     started, switched, peak = time.monotonic(), 0.0, 0.0
     with client(state) as api:
         while True:
-            # With copy-on-write pages counted once: the job is a fork of the worker.
-            peak = max(peak, sum(process.memory_full_info().pss for process in family(worker)) / 2**20)
+            peak = max(peak, *(memory_mib(worker) for worker in workers))
             if not switched:
                 shown = api.get(f"/api/projects/{project}/").raise_for_status().json()["model_version"]
                 switched = time.monotonic() - started if shown == version else 0.0
@@ -88,9 +90,14 @@ def wait(state: dict[str, object], project: int, version: str, worker: psutil.Pr
             time.sleep(0.2)
 
 
-def family(worker: psutil.Process) -> list[psutil.Process]:
-    """The worker and the process of its job."""
-    return [worker, *(child for child in worker.children(recursive=True) if child.is_running())]
+def memory_mib(worker: psutil.Process) -> float:
+    """Memory of a worker with the process of its job, which is a fork of it: pages of both count once."""
+    found = 0.0
+    for process in [worker, *worker.children(recursive=True)]:
+        # A job may end while it is looked at.
+        with suppress(psutil.NoSuchProcess):
+            found += process.memory_full_info().pss / 2**20
+    return found
 
 
 def client(state: dict[str, object]) -> httpx.Client:
