@@ -91,6 +91,27 @@ def test_keyword_is_not_found(text: str, keyword: str) -> None:
     assert not finds(text, keyword)
 
 
+@pytest.mark.parametrize(
+    ("text", "keyword", "found"),
+    [
+        ("abcbd", "a*bd", True),
+        ("abcbd", "a*b*d", True),
+        ("ab", "a*b*b", False),
+        ("axbxb", "a*b*b", True),
+        ("axxb", "a**b", True),
+        ("xaxbx", "*a*b*", True),
+        ("xbxax", "*a*b*", False),
+    ],
+)
+def test_several_stars_stand_for_any_letters_each(text: str, keyword: str, found: bool) -> None:
+    assert finds(text, keyword) is found
+
+
+@pytest.mark.timeout(60)
+def test_many_stars_and_one_long_word_take_no_years() -> None:
+    assert not finds("a" * 2000, "a*" * 20 + "b")
+
+
 def test_case_counts_when_asked_for() -> None:
     assert finds("made in the US", "US", ignore_case=False)
     assert not finds("tell us", "US", ignore_case=False)
