@@ -1,7 +1,7 @@
 """Every route of the OpenAPI page, asked for what it takes, for what it doesn't take, and for what no page describes.
 
-schemathesis makes the requests from the page; each is sent as it is, and three times with something done to its bytes: what
-a page can't say (half characters, NaN, bodies of another route, cut bodies, made up methods) is found only so. The
+schemathesis makes the requests from the page; each is sent as it is, and three times with something done to its bytes:
+what a page can't say (half characters, NaN, bodies of another route, cut bodies, made up methods) is found only so. The
 service is a process of its own, as operators run it: it can be told whether it hangs, and its memory is its own.
 """
 
