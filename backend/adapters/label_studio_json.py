@@ -1,15 +1,14 @@
 """Label Studio's JSON and XML, translated to and from our records. No I/O."""
 
 import html
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
+from backend.adapters.xml_text import read_xml
 from backend.domain.questions import Kind, Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Answer, Origin, Task
@@ -53,39 +52,52 @@ HIDDEN_COLUMNS = (
 """Columns that a tab of ours shows only if it says so: without this list the Data Manager shows them all."""
 MAX_LABELS = 100_000
 """Classification codes of medicine are 70,000; more is rather a mistake."""
+MAX_OTHER_TAGS = 10_000
+"""Tags of a label config besides those of labels."""
+MAX_LABEL_CHARS = 20_000_000
+"""Of all labels of a control together. A taxonomy's are whole paths: a long name counts once for each path it is in."""
+MAX_EXCLUSIVE = 32_767
+"""Labels of a control that takes one answer: a vote is a 16-bit number."""
 
 
 def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
     """Find the questions of a label config: every Choices, Rating and Taxonomy whose labels it lists.
 
     Raises:
-        BadRequest: the XML can't be parsed, or has more than `max_labels` labels.
+        BadRequest: the XML can't be parsed, is nested too deeply, or has more than `max_labels` labels.
     """
     try:
-        root: Element = fromstring(xml)
-    except (ParseError, DefusedXmlException) as error:
-        raise BadRequest(
-            f"The label config is not valid XML ({error}). Correct it in the project's settings."
-        ) from error
+        root = read_xml(xml, max_labels + MAX_OTHER_TAGS)
+    except BadRequest as error:
+        raise BadRequest(f"The label config can't be used: {error}. Correct it in the project's settings.") from error
     questions: list[Question] = []
     unsupported: dict[str, str] = {}
     meanings: dict[str, dict[str, str]] = {}
-    for element in root.iter():
-        name, to_name = element.get("name"), element.get("toName")
-        if not name or not to_name:
-            continue
+    n_labels = 0
+    for name, to_name, element in _controls(root, unsupported):
         reason = _why_unsupported(element)
         if reason:
             unsupported[name] = reason
-        else:
-            questions.append(_question(element, name, to_name.split(",")[0].strip()))
-            meanings[name] = _meanings(element)
-    n_labels = sum(len(question.labels) for question in questions)
-    if n_labels > max_labels:
-        raise BadRequest(
-            f"The label config has {n_labels:,} labels, {max_labels:,} are the most. List fewer, or raise MAX_LABELS."
-        )
+            continue
+        questions.append(_question(element, name, to_name))
+        meanings[name] = _meanings(element)
+        n_labels += len(questions[-1].labels)
+        if n_labels > max_labels:
+            raise BadRequest(f"The label config has more than {max_labels:,} labels. List fewer, or raise MAX_LABELS.")
     return LabelConfig(tuple(questions), unsupported, _shown(root), meanings)
+
+
+def _controls(root: Element, unsupported: dict[str, str]) -> list[tuple[str, str, Element]]:
+    """Name, object and tag of each control; of several with one name none, as an answer could be of any of them."""
+    found: dict[str, list[tuple[str, str, Element]]] = {}
+    for element in root.iter():
+        name, to_name = element.get("name"), element.get("toName")
+        if name and to_name:
+            found.setdefault(name, []).append((name, to_name.split(",")[0].strip(), element))
+    for name, several in found.items():
+        if len(several) > 1:
+            unsupported[name] = "several controls have this name: rename all but one"
+    return [one for of_name in found.values() if len(of_name) == 1 for one in of_name]
 
 
 def _shown(root: Element) -> Shown:
@@ -135,11 +147,20 @@ def _why_unsupported(element: Element) -> str:
         return "labels that come from a URL can't be suggested yet"
     if element.tag == "Rating" and not _max_rating(element):
         return f"maxRating {element.get('maxRating')!r} is not a number from 1"
-    labels = _leaves(element)
-    if element.tag != "Rating" and not labels:
+    return "" if element.tag == "Rating" else _why_unsuitable(element)
+
+
+def _why_unsuitable(element: Element) -> str:
+    """Why the labels that a control lists can't be suggested; "" when they can."""
+    paths = _paths(element)
+    if not paths:
         return "it has no labels"
-    if element.tag == "Choices" and len(set(labels)) < len(labels):
+    if sum(len(part) for path in paths for part in path) > MAX_LABEL_CHARS:
+        return f"its labels have more than {MAX_LABEL_CHARS:,} characters together"
+    if len({PATH_SEPARATOR.join(path) for path in paths}) < len(paths):
         return "several of its labels have the same name, so an answer could mean any of them"
+    if not _is_multiple(element) and len(paths) > MAX_EXCLUSIVE:
+        return f"it has more than {MAX_EXCLUSIVE:,} labels, and a person can choose only one of them"
     return ""
 
 
@@ -153,13 +174,24 @@ def _question(element: Element, name: str, to_name: str) -> Question:
     if element.tag == "Rating":
         stars = range(1, _max_rating(element) + 1)
         return Question(name, to_name, Kind.RATING, tuple(str(value) for value in stars))
+    paths = _paths(element)
+    labels = tuple(PATH_SEPARATOR.join(path) for path in paths)
     if element.tag == "Taxonomy":
-        leaf_only = element.get("leafsOnly", "").lower() == "true"
-        paths = tuple(dict.fromkeys(_taxonomy_paths(element, (), leaf_only)))
-        labels = tuple(PATH_SEPARATOR.join(path) for path in paths)
-        return Question(name, to_name, Kind.TAXONOMY, labels, element.get("maxUsages") != "1", paths)
-    multiple = element.get("choice", "single") == "multiple"
-    return Question(name, to_name, Kind.CHOICES, tuple(_leaves(element)), multiple)
+        return Question(name, to_name, Kind.TAXONOMY, labels, _is_multiple(element), tuple(paths))
+    return Question(name, to_name, Kind.CHOICES, labels, _is_multiple(element))
+
+
+def _is_multiple(element: Element) -> bool:
+    if element.tag == "Taxonomy":
+        return element.get("maxUsages") != "1"
+    return element.get("choice", "single") == "multiple"
+
+
+def _paths(element: Element) -> list[tuple[str, ...]]:
+    """The labels of a control, in the order of the config: a taxonomy's with those above them, each once."""
+    if element.tag == "Taxonomy":
+        return list(dict.fromkeys(_taxonomy_paths(element, (), element.get("leafsOnly", "").lower() == "true")))
+    return [(label,) for label in _leaves(element)]
 
 
 def _leaves(element: Element) -> list[str]:
@@ -187,7 +219,7 @@ def _taxonomy_paths(element: Element, above: tuple[str, ...], leaf_only: bool) -
 def parse_answers(result: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
     """Answers of an annotation's `result`, by control name, whatever the label config says today."""
     answers: dict[str, Answer] = {}
-    for item in result:
+    for item in _regions(result):
         name, value = item.get("from_name"), item.get("value")
         if not isinstance(name, str) or not isinstance(value, Mapping):
             continue
@@ -203,7 +235,7 @@ def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
     Label Studio keeps this when it deletes the prediction, unlike `parent_prediction`.
     """
     said: dict[str, set[str]] = {}
-    for item in result:
+    for item in _regions(result):
         if isinstance(item.get("from_name"), str):
             said.setdefault(item["from_name"], set()).add(str(item.get("origin")))
     return {
@@ -213,13 +245,19 @@ def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
     }
 
 
+def _regions(result: object) -> list[Mapping[str, Any]]:
+    """The parts of a `result` that are what they should be: whoever writes by the API may send any JSON."""
+    return [item for item in result if isinstance(item, Mapping)] if isinstance(result, Sequence) else []
+
+
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(value.get("choices"), list):
         return tuple(str(label[-1] if isinstance(label, list) and label else label) for label in value["choices"])
     if isinstance(value.get("taxonomy"), list):
         return tuple(PATH_SEPARATOR.join(map(str, path)) for path in value["taxonomy"] if isinstance(path, list))
-    if isinstance(value.get("rating"), int | float):
-        return (str(int(value["rating"])),)
+    rating = value.get("rating")
+    if isinstance(rating, int | float) and math.isfinite(rating):
+        return (str(int(rating)),)
     return ()
 
 
@@ -305,8 +343,8 @@ def project_uid(project: Mapping[str, Any]) -> str:
     try:
         created = datetime.fromisoformat(str(project["created_at"]))
         return f"{int(project['id'])}.{int(created.timestamp())}"
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadRequest(f"project has no usable id and created_at ({error})") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise BadRequest("project has no usable id and created_at: give both as Label Studio has them.") from error
 
 
 def parse_project(item: Mapping[str, Any]) -> ProjectInfo:
@@ -329,7 +367,7 @@ def parse_project(item: Mapping[str, Any]) -> ProjectInfo:
 
 def _plain(text: str) -> str:
     """Instructions without their HTML: Label Studio shows them as a page, others read them."""
-    return html.unescape(re.sub(r"<[^>]*>", " ", text)).strip() if "<" in text else text.strip()
+    return html.unescape(re.sub(r"<[^<>]*>", " ", text)).strip() if "<" in text else text.strip()
 
 
 def format_tab(project_id: int, tab: Tab) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def configure_logging(level: str, form: str = "json") -> None:
     render: Processor = (
         structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
-    stream = open(2, "w", closefd=False)  # noqa: SIM115 - standard error
+    # Half characters (lone surrogates) can't be written as they are, and must not stop what is logged about.
+    stream = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115 - standard error
     structlog.configure(
         processors=[*shared, render, _without_secrets],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),

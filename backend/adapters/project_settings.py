@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticSerializationError
 
 from backend.domain.label_errors import Action
 from backend.domain.llm.content import compile_masks
@@ -25,7 +26,7 @@ from backend.ports.llm import LlmPolicyName
 class ProjectParams(BaseModel):
     """What can be set for a project. Names are those of the settings, in small letters."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     rules: Annotated[str | None, Field(pattern=r"^\w[\w .-]*$", max_length=100)] = None
     """Name of the folder below `LF_RULES_DIR` whose rules vote, instead of those that lie in `LF_RULES_DIR` itself."""
@@ -127,7 +128,10 @@ class ProjectSettings:
             problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
             known = ", ".join(ProjectParams.model_fields)
             raise BadRequest(f"extra parameters can't be used: {problems}. Known: {known}.") from error
-        text = params.model_dump_json(exclude_none=True)
+        try:
+            text = params.model_dump_json(exclude_none=True)
+        except PydanticSerializationError as error:
+            raise BadRequest("extra parameters have half a character (a lone surrogate) in a text.") from error
         path = self._path(key)
         if (path.read_text() if path.exists() else "{}") == text:
             return
@@ -146,8 +150,8 @@ def _as_object(extra_params: object) -> Mapping[str, Any]:
     if isinstance(extra_params, str):
         try:
             extra_params = json.loads(extra_params)
-        except ValueError as error:
-            raise BadRequest(f"extra parameters are not JSON ({error}).") from error
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"extra parameters are not JSON that can be read ({error}).") from error
     if not isinstance(extra_params, Mapping):
         raise BadRequest('extra parameters must be a JSON object, for example {"rules": "movies"}.')
     return extra_params

@@ -154,7 +154,8 @@ class RedisQueue:
         with _named_errors():
             try:
                 return str(RqJob.fetch(job_id, self._redis, serializer=JSONSerializer).get_status().value)
-            except NoSuchJobError:
+            except (NoSuchJobError, ValueError):
+                # ValueError: rq gives no job an id like this.
                 return None
 
     def request_status(self, job: Job, key: str) -> str | None:

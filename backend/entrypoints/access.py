@@ -19,6 +19,7 @@ from backend.settings import Settings
 PROBES = frozenset({"/", "/health", "/ready"})
 EVENTS = frozenset({"/webhook", "/train"})
 MEGABYTE = 1_000_000
+MAX_DIGITS = 18
 
 
 def listen_address(settings: Settings) -> tuple[str, str]:
@@ -72,7 +73,8 @@ class Guard:
             await refusal(scope, receive, send)
             return
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > self._max_bytes:
+        # int() takes no superscripts, which isdigit() does, and no thousands of digits.
+        if length.isdecimal() and (len(length) > MAX_DIGITS or int(length) > self._max_bytes):
             await JSONResponse({"detail": self._too_large()}, 413)(scope, receive, send)
             return
         received = 0

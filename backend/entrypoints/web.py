@@ -10,10 +10,12 @@ from typing import Annotated, Any
 import structlog
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
@@ -23,6 +25,7 @@ from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_addre
 from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.entrypoints.metrics import Metrics
 from backend.entrypoints.probes import add_probes
+from backend.entrypoints.refusals import explain_address, explain_body
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
 from backend.ports import FORCED, Job, version_name
 from backend.settings import Settings
@@ -35,6 +38,9 @@ UID = r"^[0-9]{1,18}\.[0-9]{1,18}$"
 """A project uid becomes part of a folder's name, so nothing else may pass."""
 REQUEST_ID = r"[A-Za-z0-9_.-]{1,64}"
 """A caller's own X-Request-ID; any other one is replaced."""
+JOB = r"[A-Za-z0-9_.:-]{1,200}"
+"""All that we or rq call a job; what is called otherwise is none, and Redis need not be asked."""
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 EVENT_DELAY_S = 1.0
 """Events that follow each other within a second are read together."""
 KNOWN_ACTIONS = {
@@ -125,6 +131,8 @@ def create_app(settings: Settings) -> FastAPI:
     # Added last, so it is the outermost: what is refused counts too.
     api.add_middleware(_Measure, metrics=api.state.metrics)
     api.exception_handler(BackendError)(_explain)
+    api.exception_handler(RequestValidationError)(explain_body)
+    api.exception_handler(StarletteHTTPException)(explain_address)
     for route in (add_probes, _add_protocol, _add_events):
         route(api)
     return api
@@ -179,9 +187,10 @@ class _Measure:
             with structlog.contextvars.bound_contextvars(request=request_id):
                 await self._app(scope, receive, send_and_note)
         finally:
-            # The route's own path, so that unknown addresses can't fill the registry.
+            # The route's own path and known methods, so that unknown ones can't fill the registry.
             path = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(scope["method"], path, str(status)).inc()
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._metrics.requests.labels(method, path, str(status)).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - started)
 
 
@@ -227,9 +236,11 @@ def _add_protocol(api: FastAPI) -> None:
     @api.post("/job_status", tags=["protocol"])
     def job_status(body: JobRequest, request: Request) -> dict[str, str]:
         """State of a job: queued, started, finished or failed; 410 when nobody knows it any more."""
-        app = _app(request)
+        queue = _app(request).queue
         kind, _, key = body.job.partition(":")
-        status = app.queue.request_status(Job(kind), key) if kind in set(Job) else app.queue.status(body.job)
+        status = None
+        if re.fullmatch(JOB, body.job):
+            status = queue.request_status(Job(kind), key) if kind in set(Job) else queue.status(body.job)
         if status is None:
             raise HTTPException(410, "This job is not known any more.")
         return {"job_status": "queued" if status in {"scheduled", "deferred"} else status}

@@ -187,3 +187,106 @@ def test_how_long_a_form_was_open_is_read_if_it_is_said(sent: object, read: floa
     assert parse_task(item).annotations[0].lead_time_s == read
     del item["annotations"][0]["lead_time"]  # type: ignore[index]
     assert parse_task(item).annotations[0].lead_time_s is None
+
+
+def nested(depth: int, tag: str = '<Choice value="a">') -> str:
+    return f'<View><Taxonomy name="kind" toName="t">{tag * depth}{"</Choice>" * depth}</Taxonomy></View>'
+
+
+@pytest.mark.parametrize("depth", [60, 3000, 200_000])
+def test_a_label_config_that_is_nested_too_deeply_is_refused(depth: int) -> None:
+    with pytest.raises(BadRequest, match="nested more than 50 deep"):
+        parse_label_config(nested(depth))
+
+
+def test_a_taxonomy_of_forty_levels_is_read() -> None:
+    (question,) = parse_label_config(nested(40)).questions
+    assert len(question.labels) == 40
+
+
+def test_a_label_config_with_too_many_tags_is_refused_before_it_fills_the_memory() -> None:
+    with pytest.raises(BadRequest, match="more than 10,010 tags"):
+        parse_label_config("<View>" + "<a/>" * 1_000_000 + "</View>", max_labels=10)
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        '<!DOCTYPE v [<!ENTITY a "tortoise">]><View>&a;</View>',
+        '<!DOCTYPE v [<!ENTITY a "tortoise"><!ENTITY b "&a;&a;&a;">]><View>&b;</View>',
+        '<!DOCTYPE v [<!ENTITY % a SYSTEM "file:///tortoise">%a;]><View/>',
+        '<!DOCTYPE v SYSTEM "http://tortoise/x"><View>&a;</View>',
+        "<View>&a;</View>",
+        "<View>\ud800</View>",
+        "<View>\x00</View>",
+        '<View a="1" a="2"/>',
+        "",
+        "\ufeff",
+        '<?xml version="1.0" encoding="utf-7',
+    ],
+)
+def test_a_label_config_that_is_no_plain_xml_is_refused_without_its_declarations(xml: str) -> None:
+    with pytest.raises(BadRequest, match="The label config can't be used") as refused:
+        parse_label_config(xml)
+    assert "tortoise" not in str(refused.value)
+
+
+def test_controls_with_one_name_are_left_empty() -> None:
+    choices = '<Choices name="a" toName="t"><Choice value="x"/><Choice value="y"/></Choices>'
+    config = parse_label_config(f'<View>{choices}<Rating name="a" toName="t"/><Rating name="b" toName="t"/></View>')
+    assert [question.name for question in config.questions] == ["b"]
+    assert "rename" in config.unsupported["a"]
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        '<Choice value="A / B"/><Choice value="A"><Choice value="B"/></Choice>',
+        '<Choice value="A"><Choice value="B / C"/></Choice><Choice value="A / B"><Choice value="C"/></Choice>',
+    ],
+)
+def test_a_taxonomy_in_which_two_paths_read_alike_is_left_empty(choices: str) -> None:
+    config = parse_label_config(f'<View><Taxonomy name="kind" toName="t">{choices}</Taxonomy></View>')
+    assert "same name" in config.unsupported["kind"]
+
+
+@pytest.mark.parametrize("choices", ['<View><Choice value="A"/></View>', '<Choice><Choice value="A"/></Choice>'])
+def test_a_taxonomy_whose_labels_have_no_path_is_left_empty(choices: str) -> None:
+    config = parse_label_config(f'<View><Taxonomy name="kind" toName="t">{choices}</Taxonomy></View>')
+    assert config.unsupported == {"kind": "it has no labels"}
+
+
+def test_more_exclusive_labels_than_a_vote_can_name_are_left_empty() -> None:
+    choices = "".join(f'<Choice value="{number}"/>' for number in range(32_768))
+    for attributes, known in (('choice="multiple"', True), ("", False)):
+        config = parse_label_config(f'<View><Choices name="code" toName="t" {attributes}>{choices}</Choices></View>')
+        assert bool(config.questions) is known
+    assert "32,767" in config.unsupported["code"]
+
+
+def test_a_long_name_above_many_labels_is_not_copied_for_each_of_them() -> None:
+    leaves = "".join(f'<Choice value="{number}"/>' for number in range(1000))
+    above = f'<Choice value="{"x" * 1_000_000}">{leaves}</Choice>'
+    config = parse_label_config(f'<View><Taxonomy name="kind" toName="t">{above}</Taxonomy></View>')
+    assert "characters" in config.unsupported["kind"]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        ["x", 1, None, []],
+        {"from_name": "a"},
+        "text",
+        [{"from_name": "a", "value": {"rating": float("inf")}}],
+        [{"from_name": "a", "value": {"rating": float("nan")}}],
+        [{"from_name": ["a"], "value": {"choices": ["x"]}, "origin": "prediction"}],
+    ],
+)
+def test_an_annotation_that_is_none_of_ours_says_nothing_and_stops_nothing(result: Any) -> None:
+    assert parse_answers(result) == {}
+    assert parse_origins(result) == {}
+
+
+def test_instructions_with_many_open_brackets_are_read_at_once() -> None:
+    item = {"id": 1, "created_at": "2026-01-01T00:00:00Z", "expert_instruction": "<" * 300_000}
+    assert parse_project(item).instructions

@@ -26,3 +26,14 @@ def test_a_traceback_in_the_log_shows_where_and_not_with_what() -> None:
     assert '"work"' in done.stderr
     assert "what a task says" not in done.stderr
     assert "sk-verysecret" not in done.stderr
+
+
+def test_half_a_character_is_logged_and_stops_nothing() -> None:
+    for form in ("json", "console"):
+        code = (
+            "from backend.adapters.logs import configure_logging; import structlog;"
+            f"configure_logging('INFO', '{form}'); structlog.get_logger().info('seen', word='a' + chr(0xD800))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+        assert "seen" in done.stderr
+        assert "ud800" in done.stderr

@@ -91,6 +91,27 @@ def test_keyword_is_not_found(text: str, keyword: str) -> None:
     assert not finds(text, keyword)
 
 
+@pytest.mark.parametrize(
+    ("text", "keyword", "found"),
+    [
+        ("abcbd", "a*bd", True),
+        ("abcbd", "a*b*d", True),
+        ("ab", "a*b*b", False),
+        ("axbxb", "a*b*b", True),
+        ("axxb", "a**b", True),
+        ("xaxbx", "*a*b*", True),
+        ("xbxax", "*a*b*", False),
+    ],
+)
+def test_several_stars_stand_for_any_letters_each(text: str, keyword: str, found: bool) -> None:
+    assert finds(text, keyword) is found
+
+
+@pytest.mark.timeout(60)
+def test_many_stars_and_one_long_word_take_no_years() -> None:
+    assert not finds("a" * 2000, "a*" * 20 + "b")
+
+
 def test_case_counts_when_asked_for() -> None:
     assert finds("made in the US", "US", ignore_case=False)
     assert not finds("tell us", "US", ignore_case=False)
@@ -171,6 +192,68 @@ def test_few_keywords_and_many_find_the_same(negations: list[str], texts: list[s
 def test_regex_finds_what_python_finds(ignore_case: bool, text: str, pattern: str) -> None:
     rule = regex_rule("rule", field="text", pattern=pattern, vote="Positive", ignore_case=ignore_case)
     found = re.search(pattern, text, re.IGNORECASE if ignore_case else 0)
+    assert rule.function(TaskFields({"text": text})) == ("Positive" if found else None)
+
+
+ENDLESS = [("(a|aa)+$", "a" * 80 + "b"), (r"\s+$", " " * 1_000_000 + "b")]
+"""A regular expression, and a text that it would be done with in years, or hours."""
+
+
+@pytest.mark.parametrize(("pattern", "text"), ENDLESS)
+@pytest.mark.timeout(120)
+def test_a_regex_that_would_not_end_is_a_fault_of_that_text_and_nothing_else_waits(pattern: str, text: str) -> None:
+    rule = regex_rule("rule", field="text", pattern=pattern, vote="Positive")
+    done = threading.Event()
+    ticks: list[int] = []
+
+    def tick() -> None:
+        while not done.wait(0.01):
+            ticks.append(1)
+
+    beside = threading.Thread(target=tick)
+    beside.start()
+    try:
+        matrices, faults = apply_rules([rule], [{"text": "a "}, {"text": text}, {"text": "a "}], [SENTIMENT])
+    finally:
+        done.set()
+        beside.join()
+    assert faults.counts == {"rule": 1}
+    assert "takes more than 1 s" in faults.reasons["rule"]
+    others = [0] if pattern.startswith(r"\s") else [-1]
+    assert matrices["sentiment"].votes.tolist() == [others, [-1], others]
+    # Python's own `re` lets no other thread run while it searches.
+    assert len(ticks) > 2
+
+
+@pytest.mark.timeout(120)
+def test_a_regex_that_was_late_a_few_times_is_not_tried_on_the_rest() -> None:
+    pattern, text = ENDLESS[0]
+    rule = regex_rule("rule", field="text", pattern=pattern, vote="Positive", negated_by=["not"])
+    _, faults = apply_rules([rule], [{"text": text}] * 1000, [SENTIMENT])
+    assert faults.counts == {"rule": 1000}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("(a+)+$", "a" * 60 + "b"),
+        (r"(\w+\s?)*;", "many words " * 20),
+        ("(?:a?){30}a{30}", "a" * 29),
+        ("(x+x+)+y", "x" * 60),
+    ],
+)
+@pytest.mark.timeout(120)
+def test_other_regexes_that_python_would_not_end_are_done_with(pattern: str, text: str) -> None:
+    rule = regex_rule("rule", field="text", pattern=pattern, vote="Positive")
+    assert rule.function(TaskFields({"text": text})) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [("(a{e})+", "a{e}" * 99, True), ("(a{e})+b", "ab" * 99, False), (r"(\N{DIGIT ONE}|x)+", "1" * 99, True)],
+)
+def test_a_brace_that_repeats_nothing_is_a_brace(pattern: str, text: str, found: bool) -> None:
+    rule = regex_rule("rule", field="text", pattern=pattern, vote="Positive")
     assert rule.function(TaskFields({"text": text})) == ("Positive" if found else None)
 
 

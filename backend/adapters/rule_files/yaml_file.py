@@ -2,16 +2,19 @@
 
 import difflib
 import json
+import math
 import re
 import reprlib
+import sys
 from collections.abc import Hashable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, TypeChecker
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from backend.errors import RuleError
 
@@ -98,8 +101,18 @@ def _validator(part: str) -> Draft202012Validator:
     if part == "file":
         # Each rule is checked on its own: a broken one doesn't take the others with it.
         listed = {"type": "array"}
-        return Draft202012Validator({**whole, "properties": {**whole["properties"], "rules": listed}})
-    return Draft202012Validator({"$defs": whole["$defs"], "$ref": f"#/$defs/{part}"})
+        return _Validator({**whole, "properties": {**whole["properties"], "rules": listed}})
+    return _Validator({"$defs": whole["$defs"], "$ref": f"#/$defs/{part}"})
+
+
+def _is_integer(_: TypeChecker, value: object) -> bool:
+    """JSON Schema takes 3.0 for a whole number, and Python counts with 3 only."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator: type[Draft202012Validator] = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+)
 
 
 def _explain(error: ValidationError) -> str:
@@ -150,15 +163,19 @@ def _first_line(error: object) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain values, in which `no` and `yes` are words and `1:30` is text; no aliases, no doubled keys."""
+    """YAML 1.2's plain values, in which `no` and `yes` are words and `1:30` is text; no aliases, tags, doubled keys."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - the base class has it so
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         # A few lines of aliases to aliases can stand for billions of entries.
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
             raise yaml.constructor.ConstructorError(None, None, "aliases (*name) aren't allowed", mark)
+        # A tag makes something else of a value than what it looks like, and most of these no rule could use.
+        if getattr(event, "tag", None) not in {None, "!"}:
+            raise yaml.constructor.ConstructorError(None, None, "tags (!!name) aren't allowed", mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
@@ -173,6 +190,19 @@ class _Loader(yaml.SafeLoader):
         return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
 
 
+def _number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    """A number that comparisons and counts can be made with."""
+    value: int | float
+    try:
+        value = loader.construct_yaml_int(node) if node.tag.endswith(":int") else loader.construct_yaml_float(node)
+    except ValueError:
+        # More digits than Python reads.
+        value = math.inf
+    if not abs(value) <= sys.float_info.max or (isinstance(value, int) and abs(value) > sys.maxsize):
+        raise yaml.constructor.ConstructorError(None, None, "this number is too large", node.start_mark)
+    return value
+
+
 _PLAIN = {
     "null": (r"~|null|", ["~", "n", ""]),
     "bool": (r"true|false", ["t", "f"]),
@@ -181,3 +211,5 @@ _PLAIN = {
 }
 for _tag, (_pattern, _first) in _PLAIN.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)

@@ -90,7 +90,7 @@ def content_of(
         if name in image_fields:
             images += _addresses(own[name])
         else:
-            sent[name] = _clean(own[name], masks, max_characters)
+            sent[_unicode(name)] = _clean(own[name], masks, max_characters)
     shown = tuple(image for image in images if image.startswith("data:") or not _spans(image, masks))
     return Content(sent, shown, len(images) - len(shown), _hash(sent, shown))
 

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.rules.fields import When
-from backend.domain.rules.interface import Rule, Vote, vote_where
+from backend.domain.rules.interface import Rule, Vote, batch_rule, labels_in, vote_where
+from backend.domain.rules.patterns import Pattern
 from backend.domain.rules.tasks import Tasks
 from backend.domain.rules.tokens import Phrase, Tokens, normal, phrase
 from backend.errors import RuleError
 
 NEGATIONS: Final = ("not", "no", "never", "n't")
+MAX_LATE = 3
+"""Texts of one batch that may take a regular expression's whole time."""
 REACH = 300
 """Characters before a match of a regular expression in which a negation is looked for."""
 
@@ -64,38 +67,46 @@ def regex_rule(
 ) -> Rule:
     """Vote where a regular expression (Python's `re`) matches a text.
 
-    With `whole_words` a match may not begin or end inside of a word. Negations are those of `keyword_rule`.
+    With `whole_words` a match may not begin or end inside of a word. Negations are those of `keyword_rule`. A text that
+    takes longer than `patterns.TIME_LIMIT_S` is a fault, and after `MAX_LATE` of them so are all texts that follow.
 
     Raises:
         RuleError: the pattern isn't a regular expression.
     """
     try:
-        bounded = rf"(?<!\w)(?:{pattern})(?!\w)" if whole_words else pattern
-        compiled = re.compile(bounded, re.IGNORECASE if ignore_case else 0)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise RuleError(f"{name}: {pattern!r} is not a regular expression: {error}") from error
+        compiled = Pattern(rf"(?<!\w)(?:{pattern})(?!\w)" if whole_words else pattern, ignore_case=ignore_case)
+    except RuleError as error:
+        raise RuleError(f"{name}: {error}") from error
     negations = _phrases(name, "negation", negated_by, ignore_case)
 
     needed = _needed(pattern).lower() if ignore_case else _needed(pattern)
 
     def holds(text: str) -> bool:
         if not negations:
-            return compiled.search(text) is not None
+            return compiled.is_in(text)
         return any(
-            not _ends_negated(text[max(0, found.start() - REACH) : found.start()], negations, window, ignore_case)
-            for found in compiled.finditer(text)
+            not _ends_negated(text[max(0, start - REACH) : start], negations, window, ignore_case)
+            for start in compiled.starts(text)
         )
 
-    def find(tasks: Tasks) -> NDArray[np.bool_]:
+    def batch(tasks: Tasks) -> list[Vote | RuleError]:
         texts = tasks.texts(field)
-        if not needed:
-            return np.fromiter(map(holds, texts), dtype=np.bool_, count=len(texts))
         # Looking for a plain string first is much faster.
-        lower = tasks.column(("lower", field), lambda: list(map(_lower, texts))) if ignore_case else texts
-        pairs = zip(texts, lower, strict=True)
-        return np.array([needed in plain and holds(text) for text, plain in pairs], dtype=np.bool_)
+        lower = tasks.column(("lower", field), lambda: list(map(_lower, texts))) if needed and ignore_case else texts
+        votes: list[Vote | RuleError] = []
+        late: list[RuleError] = []
+        for text, plain in zip(texts, lower, strict=True):
+            if len(late) >= MAX_LATE:
+                votes.append(late[0])
+                continue
+            try:
+                votes.append(vote if needed in plain and holds(text) else None)
+            except RuleError as error:
+                late.append(error)
+                votes.append(error)
+        return votes
 
-    return vote_where(name, find, vote, question, description)
+    return batch_rule(name, batch, question=question, labels=labels_in(vote), description=description)
 
 
 def heuristic_rule(
