@@ -69,15 +69,28 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> N
     for version in deps.database.versions(key):
         if version.status is VersionStatus.BUILT:
             publish(deps, record, info, version.number, progress)
-            deps.queue.request(Job.CHECK, key)
+            _follow(deps, key)
     if not force and not has_news(deps, record):
+        if is_unchecked(deps, record):
+            # Its worker was killed after it had published, and before it asked for what follows.
+            _follow(deps, key)
         return
     number = build(deps, record, info, progress)
     publish(deps, record, info, number, progress)
+    _follow(deps, key)
+
+
+def _follow(deps: Deps, key: str) -> None:
     deps.queue.request(Job.CHECK, key)
     # What is uncertain now is worth an LLM's vote; without an LLM that is no job.
     if not why_idle(deps, key):
         deps.queue.request(Job.ASK, key)
+
+
+def is_unchecked(deps: Deps, record: ProjectRecord) -> bool:
+    """Whether labels were not looked at since the newest version was trained."""
+    trained = [item for item in deps.database.versions(record.key) if item.status in TRAINED]
+    return bool(trained) and record.checked_at < trained[-1].created_at
 
 
 def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:

@@ -26,6 +26,7 @@ from backend.ports import (
     ProjectRecord,
     VersionRecord,
     VersionStatus,
+    version_name,
 )
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
@@ -73,14 +74,15 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     missing = deps.database.not_suggested(record.key, number)
     if not missing:
         return
-    push = Push(deps, record, info, number, config.questions)
-    predictions = push.fitting(_suggestions_for(deps, record, missing, number, config, progress))
+    # What a killed worker sent, or what was answered with an error although it was stored, is not sent twice.
+    present = deps.label_studio.predicted_tasks(record.project_id, version_name(number), missing)
+    push = Push(deps, record, info, number, config.questions, stored=present)
+    unsent = missing - present
+    predictions = push.fitting(_suggestions_for(deps, record, unsent, number, config, progress)) if unsent else []
     step = "suggesting for new tasks"
     if len(predictions) > ONE_BY_ONE_MAX:
         progress(step, 0, len(predictions))
-        # A worker killed after this request, but before it could remember it, would otherwise send all of them twice.
-        present = deps.label_studio.predicted_tasks(record.project_id, push.name)
-        push.together([item for item in predictions if item.task_id not in present])
+        push.together(predictions)
     else:
         push.singly(predictions, partial(progress, step))
     # Also what was dropped again: the next version brings it a new chance.
