@@ -16,7 +16,7 @@ import structlog
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, RedisError, ResponseError
 from redis.lock import Lock
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue as RqQueue
@@ -385,6 +385,13 @@ def _rq_on(connection: Redis) -> RqQueue:
 def _named_errors() -> Iterator[None]:
     try:
         yield
+    except ResponseError as error:
+        # It answers, and refuses: it keeps nothing that it can't write to its file.
+        if "MISCONF" in str(error):
+            raise ConfigurationError(
+                "Redis can't write its file: is its disk full (MODEL_DIR, or REDIS_URL's)?"
+            ) from error
+        raise ConfigurationError(f"Redis (REDIS_URL) refuses: {error}") from error
     except RedisError as error:
         raise ConfigurationError(
             f"Redis doesn't answer ({type(error).__name__}). Is it running, and is REDIS_URL right?"
