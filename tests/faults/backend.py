@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -44,7 +45,7 @@ cli.main()
 """
 BATCH = 12
 """Labels after which a version is trained."""
-SETTLED_S = 240
+SETTLED_S = STAGE_S = 240
 STEPS = {"training": 1, "choosing what to label next": 2, "tagging suspects": 4, "tagging data issues": 4}
 """Step of a job -> how far the work is: 1 training, 2 scoring, 3 pushing, 4 looking for wrong labels and tagging."""
 
@@ -118,12 +119,12 @@ class Backend:
         self.outbound.__exit__(None, None, None)
         self.inbound.__exit__(None, None, None)
 
-    @property
+    @cached_property
     def app(self) -> App:
         """The application as the command line builds it: with connections of its own."""
         return build(self.settings)
 
-    @property
+    @cached_property
     def redis(self) -> Redis:
         return Redis.from_url(self.settings.queue_url)
 
@@ -140,42 +141,58 @@ class Backend:
 
     def kill(self, name: str) -> None:
         """kill -9 of a program with all its children at one moment."""
-        pid = self.supervisor.pids()[name]
+        self.kill_family(self.supervisor.pids()[name])
+
+    def kill_family(self, pid: int) -> None:
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for process in family(pid):
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
 
-    def working(self) -> str:
-        """Name of the worker that runs a job; "" when none does."""
-        workers = {name: pid for name, pid in self.supervisor.pids().items() if name.startswith("Worker")}
-        return next((name for name, pid in workers.items() if len(family(pid)) > 1), "")
-
-    def pause(self, step: str, team: Team) -> list[psutil.Process]:
-        """Stand still the processes of the worker that is at a step; go on with `resume`."""
-        while True:
-            self.wait_for_stage(STEPS[step], team, 120)
-            if name := self.working():
-                stopped = family(self.supervisor.pids()[name])
-                for process in stopped:
-                    process.suspend()
-                return stopped
+    def pause(self, stage: int, team: Team) -> list[psutil.Process]:
+        """Stand still the processes of the worker whose job is at a stage; go on with `resume`."""
+        pid, _ = self.wait_for_stage(stage, team)
+        stopped = family(pid)
+        for process in stopped:
+            process.suspend()
+        return stopped
 
     def kill_at(self, stage: int, delay_s: float, team: Team) -> int:
         """kill -9 of the worker, with its job, a moment after a stage was reached; returns the stage that it was in."""
-        self.wait_for_stage(stage, team, 120)
-        time.sleep(delay_s)
-        name = self.working()
-        if not name:
-            return 0
-        at = max((stage_of(job) for job in self.jobs(team)), default=0)
-        self.kill(name)
-        return at
+        while True:
+            pid, _ = self.wait_for_stage(stage, team)
+            time.sleep(delay_s)
+            stopped = family(pid)
+            for process in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    process.suspend()
+            found = self.busy(team)
+            if found and found[0] == pid:
+                self.kill_family(pid)
+                return found[1]
+            # Its job ended in that moment.
+            resume(stopped)
+            delay_s /= 2
 
-    def wait_for_stage(self, stage: int, team: Team, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        while max((stage_of(job) for job in self.jobs(team)), default=0) < stage or not self.working():
-            assert time.monotonic() < deadline, f"stage {stage} was not reached: {self.unsettled(team)}"
+    def busy(self, team: Team) -> tuple[int, int] | None:
+        """Process and stage of the worker whose job in a project is the furthest; None when there is no job."""
+        found = []
+        for job in self.jobs(team):
+            name = self.redis.hget(f"rq:job:{job.id}", "worker_name")
+            pid = self.redis.hget(f"rq:worker:{bytes(name).decode()}", "pid") if isinstance(name, bytes) else None
+            # A killed worker's job is shown as running until that is noticed.
+            if isinstance(pid, bytes) and len(family(int(pid))) > 1:
+                found.append((int(pid), stage_of(job)))
+        return max(found, key=lambda item: item[1], default=None)
+
+    def wait_for_stage(self, stage: int, team: Team) -> tuple[int, int]:
+        """The worker that has reached a stage, and the stage."""
+        deadline = time.monotonic() + STAGE_S
+        while True:
+            found = self.busy(team)
+            if found and found[1] >= stage:
+                return found
+            assert time.monotonic() < deadline, f"stage {stage} was not reached: {self.account()}"
             time.sleep(0.01)
 
     # What is there

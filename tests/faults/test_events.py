@@ -65,7 +65,7 @@ def test_what_is_deleted_or_renamed_during_a_training_is_followed(demo: Demo, ba
     # Tasks.
     for task_id in team.task_ids[:BATCH]:
         team.annotate(task_id, team.gold[task_id])
-    stopped = backend.pause("training", team)
+    stopped = backend.pause(1, team)
     with demo.api as api:
         for task_id in [*team.task_ids[:2], *team.task_ids[-3:]]:
             api.delete(f"/api/tasks/{task_id}/").raise_for_status()
@@ -77,7 +77,7 @@ def test_what_is_deleted_or_renamed_during_a_training_is_followed(demo: Demo, ba
     # A label: its annotations were made under the old name, and nobody answers "Positive" any more.
     for task_id in team.task_ids[BATCH : 2 * BATCH]:
         team.annotate(task_id, team.gold[task_id])
-    stopped = backend.pause("training", team)
+    stopped = backend.pause(1, team)
     renamed = team.info()["label_config"].replace('"Positive"', '"Great"')
     with demo.api as api:
         api.patch(f"/api/projects/{team.project}/", json={"label_config": renamed}).raise_for_status()
@@ -92,7 +92,7 @@ def test_what_is_deleted_or_renamed_during_a_training_is_followed(demo: Demo, ba
     # The project.
     key = backend.key(team)
     backend.app.queue.request(Job.TRAIN, key, argument=FORCED)
-    stopped = backend.pause("training", team)
+    stopped = backend.pause(1, team)
     with demo.api as api:
         api.delete(f"/api/projects/{team.project}/").raise_for_status()
     resume(stopped)

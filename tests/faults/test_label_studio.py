@@ -105,7 +105,7 @@ def test_a_revoked_token_is_named_and_a_new_one_finds_all_that_was_labeled(backe
 def test_a_label_studio_that_is_killed_and_started_again_loses_no_label(backend: Backend, team: Team) -> None:
     labeled = len(backend.outcome(team).annotations)
     backend.app.queue.request(Job.TRAIN, backend.key(team), argument=FORCED)
-    backend.wait_for_stage(3, team, 120)
+    backend.wait_for_stage(3, team)
     state = json.loads((team.demo.folder / "demo.json").read_text())
     kill_session(state["pids"]["Label Studio"])
     assert backend.web("/health").status_code == 200

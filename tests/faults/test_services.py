@@ -60,7 +60,7 @@ def test_a_killed_redis_loses_no_label_and_no_training(backend: Backend, team: T
     assert before is not None
     labeled = len(backend.outcome(team).annotations)
     label(backend, team, BATCH)
-    backend.wait_for_stage(1, team, 120)
+    backend.wait_for_stage(1, team)
     if not with_its_file:
         shutil.rmtree(backend.settings.redis_socket.parent / "appendonlydir", ignore_errors=True)
         (backend.settings.redis_socket.parent / "appendonly.aof").unlink(missing_ok=True)
