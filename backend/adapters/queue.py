@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
 import structlog
@@ -29,6 +27,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry
 
 from backend.adapters.figures import Figures
+from backend.adapters.job_views import JobView, newest_last, view_of_job, view_of_request
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Job
 
@@ -54,22 +53,6 @@ KILLED = "killed"
 """Outcome of a job whose process or worker was killed; it is tried again."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job as a person sees it."""
-
-    id: str
-    job: str
-    key: str
-    status: str
-    step: str
-    done: int
-    total: int
-    started_at: datetime | None
-    ended_at: datetime | None
-    error: str
 
 
 class OwnJob(RqJob):
@@ -234,7 +217,7 @@ class RedisQueue:
         queue = self.rq
         with _named_errors():
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, -1, withscores=True))
-            views = [_requested(member, at) for member, at in due]
+            views = [view_of_request(member, at) for member, at in due]
             ids: Sequence[str] = [
                 *FinishedJobRegistry(queue=queue).get_job_ids(),
                 *FailedJobRegistry(queue=queue).get_job_ids(),
@@ -244,8 +227,8 @@ class RedisQueue:
                 *queue.get_job_ids(),
             ]
             found = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
-            views += [_view(job) for job in found if job is not None]
-        return sorted(views, key=_newest_last)
+            views += [view_of_job(job) for job in found if job is not None]
+        return sorted(views, key=newest_last)
 
     def depth(self) -> tuple[int, int]:
         """Numbers of jobs that wait and that run."""
@@ -408,31 +391,3 @@ def _release(lock: Lock) -> None:
 
 def _waiting_key(job: str, key: str) -> str:
     return f"prelabel:waiting:{job}:{key}"
-
-
-def _newest_last(view: JobView) -> tuple[bool, float]:
-    """Sort key: what ended or runs by the time of its start, then what still waits."""
-    return (view.started_at is None, view.started_at.timestamp() if view.started_at else 0.0)
-
-
-def _requested(member: bytes, due: float) -> JobView:
-    job, key, _ = member.decode().split("|")
-    return JobView("", job, key, "requested", "", 0, 0, datetime.fromtimestamp(due), None, "")
-
-
-def _view(job: RqJob) -> JobView:
-    args = [str(arg) for arg in job.args or ("", "")]
-    result = job.latest_result() if job.is_failed or job.is_scheduled else None
-    last_line = (result.exc_string if result and result.exc_string else "").strip().rsplit("\n", 1)[-1]
-    return JobView(
-        id=job.id,
-        job=args[0],
-        key=args[1],
-        status=str(job.get_status(refresh=False).value),
-        step=str(job.meta.get("step", "")),
-        done=int(job.meta.get("done", 0)),
-        total=int(job.meta.get("total", 0)),
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        error=last_line,
-    )

@@ -20,7 +20,8 @@ import psutil
 from redis import Redis
 
 from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.queue import DUE, JobView
+from backend.adapters.job_views import JobView
+from backend.adapters.queue import DUE
 from backend.bootstrap import App, build, project_key
 from backend.domain.tasks import Annotation
 from backend.entrypoints import processes
@@ -46,7 +47,13 @@ cli.main()
 BATCH = 12
 """Labels after which a version is trained."""
 SETTLED_S = STAGE_S = 240
-STEPS = {"training": 1, "choosing what to label next": 2, "tagging suspects": 4, "tagging data issues": 4}
+STEPS = {
+    "collecting votes": 1,
+    "training": 1,
+    "choosing what to label next": 2,
+    "tagging suspects": 4,
+    "tagging data issues": 4,
+}
 """Step of a job -> how far the work is: 1 training, 2 scoring, 3 pushing, 4 looking for wrong labels and tagging."""
 
 
@@ -88,7 +95,8 @@ class Backend:
             "START_TRAINING_EACH_N_UPDATES": str(BATCH),
             "TRAINING_QUIET_S": "600",
             "RECONCILE_EACH_S": "10",
-            "CLASSIFIER_CHOICE_S": "0",
+            # However slow the machine is, all classifiers are compared: trainings can be repeated.
+            "CLASSIFIER_CHOICE_S": "600",
             **environment,
         }
         self.settings = Settings.model_validate(self.environment)

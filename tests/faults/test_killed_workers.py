@@ -63,7 +63,7 @@ def test_a_worker_killed_at_20_moments_costs_nothing(demo: Demo, backend: Backen
 
     def kill(round_number: int) -> None:
         for stage in KILLS[round_number]:
-            hit[backend.kill_at(stage, moments.uniform(0, 0.7 if stage > 2 else 0.2), team)] += 1
+            hit[backend.kill_at(stage, moments.uniform(0, 0.7 if stage > 2 else 0.05), team)] += 1
 
     killed = label_all(backend, team, kill)
     assert sum(hit.values()) == 20
