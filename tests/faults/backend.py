@@ -19,8 +19,8 @@ import httpx
 import psutil
 from redis import Redis
 
-from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.job_views import JobView
+from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.queue import DUE
 from backend.bootstrap import App, build, project_key
 from backend.domain.tasks import Annotation

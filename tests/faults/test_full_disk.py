@@ -8,11 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.entrypoints.connect import connect_project
-from backend.settings import Settings
 from tests.conftest import Demo, free_port, wait_for
 from tests.e2e.team import Team
 
+ROOT = Path(__file__).parents[2]
 SMALL_DISK = """
 set -e
 mount --make-rprivate /
@@ -59,9 +58,12 @@ def test_a_full_disk_is_said_and_nothing_is_lost(demo: Demo, tmp_path: Path) -> 
     try:
         wait_for(lambda: not missing(), 240, "the web service")
         team = Team.with_reviews(demo, 20)
-        (tmp_path / "m" / "webhook-secret").write_text((disk / "webhook-secret").read_text())
-        settings = Settings.model_validate(environment)
-        connect_project(settings, team.project)
+        inside = ["nsenter", "--target", str(running.pid), "--user", "--mount", "--", sys.executable]
+        connect = [*inside, "-m", "backend.entrypoints.cli", "connect", str(team.project)]
+        connected = subprocess.run(
+            connect, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert connected.returncode == 0, connected.stdout + connected.stderr
         wait_for(lambda: team.info()["model_version"] == "v1", 240, "the first version")
         fill(disk / "filler")
         for task_id in team.task_ids[:12]:
