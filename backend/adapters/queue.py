@@ -44,7 +44,7 @@ SCHEDULER_ALIVE = "prelabel:scheduler"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
 """A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
-ANSWER_S = 2.0
+ANSWER_S = 5.0
 """A Redis that doesn't answer within so many seconds is away: `/ready` and webhooks must not hang with it."""
 BETWEEN_S = 20.0
 """A worker that took a job off the queue begins with it long before so many seconds have passed."""
