@@ -4,6 +4,7 @@ A request is one member of a sorted set, scored with the time at which it is due
 idempotent, delays and postpones them, and is all that a webhook waits for. The scheduler moves what is due into rq.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -350,6 +351,12 @@ def job_id() -> str:
     """Id of the running rq job, for log lines; "" outside a job."""
     job = get_current_job()
     return "" if job is None else job.id
+
+
+def job_asked_at() -> float:
+    """When the running rq job was asked for, in seconds since the epoch; infinity outside a job."""
+    job = get_current_job()
+    return math.inf if job is None or job.created_at is None else job.created_at.timestamp()
 
 
 def without_retries() -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from backend.adapters.queue import job_id, without_retries
+from backend.adapters.queue import job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
@@ -65,7 +65,7 @@ def run(job: str, key: str, argument: int) -> str:
 def _run(app: App, job: str, key: str, argument: int) -> str:
     log.info("job started")
     if job == Job.TRAIN:
-        learn(app.deps, key, app.queue.progress, force=argument in {FORCED, ANSWERED})
+        learn(app.deps, key, app.queue.progress, force=argument in {FORCED, ANSWERED}, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
         reconcile(app.deps, key, app.queue.progress)
     elif job == Job.CHECK:

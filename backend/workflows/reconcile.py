@@ -122,7 +122,7 @@ def _suggestions_for(
 
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
     """Ask for training now when questions or sources changed or enough labels are new, later when some are."""
-    trained = _trained(deps, record)
+    trained = trained_versions(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
         deps.queue.request(Job.TRAIN, record.key)
@@ -137,7 +137,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
 
 def has_news(deps: Deps, record: ProjectRecord) -> bool:
     """Whether training now would learn anything that the newest version doesn't know."""
-    trained = _trained(deps, record)
+    trained = trained_versions(deps, record)
     if not trained or _has_other_basis(deps, record, trained[-1]):
         return True
     return new_labels(deps.database.tasks(record.key), trained[-1]) > 0
@@ -150,7 +150,8 @@ def new_labels(tasks: Sequence[MirroredTask], version: VersionRecord) -> int:
     return newer + max(0, version.n_labels - (len(teaching) - newer))
 
 
-def _trained(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
+def trained_versions(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
+    """Versions whose folder is complete, by number."""
     return [item for item in deps.database.versions(record.key) if item.status in TRAINED]
 
 
