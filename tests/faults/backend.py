@@ -21,7 +21,6 @@ from redis import Redis
 
 from backend.adapters.job_views import JobView
 from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.queue import DUE
 from backend.bootstrap import App, build, project_key
 from backend.domain.tasks import Annotation
 from backend.entrypoints import processes
@@ -94,7 +93,7 @@ class Backend:
             "AUDIT_SHARE": "0",
             "START_TRAINING_EACH_N_UPDATES": str(BATCH),
             "TRAINING_QUIET_S": "600",
-            "RECONCILE_EACH_S": "10",
+            "RECONCILE_EACH_S": "15",
             # However slow the machine is, all classifiers are compared: trainings can be repeated.
             "CLASSIFIER_CHOICE_S": "600",
             **environment,
@@ -203,6 +202,11 @@ class Backend:
             assert time.monotonic() < deadline, f"stage {stage} was not reached: {self.account()}"
             time.sleep(0.01)
 
+    def forget(self, team: Team) -> None:
+        """Delete a project that no test needs any more, so that the others have the machine."""
+        with self.demo.api as api:
+            api.delete(f"/api/projects/{team.project}/").raise_for_status()
+
     # What is there
 
     def connect(self, team: Team) -> None:
@@ -226,10 +230,9 @@ class Backend:
     def unsettled(self, team: Team) -> str:
         """Why things are not as they should be in the end; "" when they are."""
         app, key = self.app, self.key(team)
-        waiting, running = app.queue.depth()
-        soon = int(self.redis.zcount(DUE, 0, time.time() + 5))
-        if waiting or running or soon:
-            return f"{waiting} jobs wait, {running} run, {soon} are due: {app.queue.jobs()[-4:]}"
+        busy = [job for job in app.queue.jobs() if job.key == key and is_busy(job)]
+        if busy:
+            return f"jobs wait or run: {busy}"
         record = app.database.project(key)
         theirs = [item for page in self.label_studio.tasks(team.project) for item in page]
         if record is None or given(theirs) != given(app.database.tasks(key)):
@@ -297,6 +300,13 @@ def quick(program: Program) -> Program:
     """The program with shorter durations."""
     *_, name = program.command
     return replace(program, command=[sys.executable, "-c", QUICK, name])
+
+
+def is_busy(job: JobView) -> bool:
+    if job.status == "requested":
+        # `started_at` is when it is due: a training on few labels may wait for long.
+        return job.started_at is not None and job.started_at.timestamp() < time.time() + 5
+    return job.status in {"queued", "started", "scheduled"}
 
 
 def stage_of(job: JobView) -> int:

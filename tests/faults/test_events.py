@@ -54,6 +54,7 @@ def test_webhooks_that_are_lost_doubled_or_reordered_change_nothing(demo: Demo, 
     backend.settle(team)
     assert set(backend.outcome(team).annotations) == {*range(BATCH), 23}
     backend.assert_nothing_double(team)
+    backend.forget(team)
 
 
 @pytest.mark.timeout(900)
@@ -100,6 +101,7 @@ def test_what_is_deleted_or_renamed_during_a_training_is_followed(demo: Demo, ba
     other = Team.with_reviews(demo, 20)
     backend.connect(other)
     backend.settle(other)
+    backend.forget(other)
 
 
 def chosen(item: dict[str, Any]) -> list[str]:

@@ -49,7 +49,9 @@ def wrong(team: Team, task_id: int) -> str:
 
 @pytest.mark.timeout(1800)
 def test_a_worker_killed_at_20_moments_costs_nothing(demo: Demo, backend: Backend) -> None:
-    left_alone = label_all(backend, Team.with_reviews(demo, 60), lambda _: None)
+    first = Team.with_reviews(demo, 60)
+    left_alone = label_all(backend, first, lambda _: None)
+    backend.forget(first)
 
     team = Team.with_reviews(demo, 60)
     moments = random.Random(20)
@@ -84,3 +86,4 @@ def test_a_worker_killed_at_20_moments_costs_nothing(demo: Demo, backend: Backen
         assert killed.predictions[place][1] == pytest.approx(score, abs=0.01)
     backend.assert_nothing_double(team)
     assert backend.figure("prelabel_jobs_total", 'outcome="killed"') >= 15
+    backend.forget(team)

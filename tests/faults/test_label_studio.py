@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,11 +17,12 @@ from tests.proxy import Trouble
 
 
 @pytest.fixture(scope="module")
-def team(demo: Demo, running: Backend) -> Team:
+def team(demo: Demo, running: Backend) -> Iterator[Team]:
     made = Team.with_reviews(demo, 40)
     running.connect(made)
     running.settle(made)
-    return made
+    yield made
+    running.forget(made)
 
 
 def once_each(trouble: Callable[[str], Trouble | None]) -> Callable[[str, str], Trouble | None]:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -19,11 +20,12 @@ AWAY_S = 20.0
 
 
 @pytest.fixture(scope="module")
-def team(demo: Demo, running: Backend) -> Team:
+def team(demo: Demo, running: Backend) -> Iterator[Team]:
     made = Team.with_reviews(demo, 60)
     running.connect(made)
     running.settle(made)
-    return made
+    yield made
+    running.forget(made)
 
 
 def label(backend: Backend, team: Team, n: int) -> None:
