@@ -26,6 +26,7 @@ from backend.domain.tasks import Annotation
 from backend.entrypoints import processes
 from backend.entrypoints.connect import connect_project
 from backend.entrypoints.processes import Program, Supervisor, backend_programs, redis_program
+from backend.errors import BackendError
 from backend.ports import MirroredTask, VersionRecord, VersionStatus
 from backend.settings import Settings
 from backend.workflows.reconcile import new_labels
@@ -255,7 +256,7 @@ class Backend:
         times = 0
         while times < 2:
             why = "it can't be asked"
-            with suppress(httpx.HTTPError, psutil.Error):
+            with suppress(httpx.HTTPError, psutil.Error, BackendError):
                 why = self.unsettled(team)
             times = 0 if why else times + 1
             assert time.monotonic() < deadline, f"not within {SETTLED_S} s: {why}\n{self.account()}"
