@@ -19,7 +19,8 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from threadpoolctl import threadpool_limits
 
-from backend.adapters.queue import JobView, RedisQueue
+from backend.adapters.job_views import JobView
+from backend.adapters.queue import RedisQueue
 from tests.llm_server import LlmServer
 
 DEMO_TIMEOUT_S = 900

@@ -3,7 +3,7 @@
 import copy
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -188,9 +188,10 @@ class FakeLabelStudio:
             )
         ]
 
-    def predicted_tasks(self, project_id: int, version: str) -> set[int]:
+    def predicted_tasks(self, project_id: int, version: str, among: Collection[int] | None = None) -> set[int]:
         found = self._fake(project_id).predictions
-        return {task_id for task_id, stored in found.items() if any(item.version == version for item in stored)}
+        of_version = {task_id for task_id, stored in found.items() if any(item.version == version for item in stored)}
+        return of_version if among is None else of_version & set(among)
 
     def versions(self, project_id: int) -> dict[str, int]:
         counts: dict[str, int] = {}

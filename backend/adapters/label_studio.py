@@ -5,7 +5,7 @@ are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 wa
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -103,16 +103,21 @@ class LabelStudioApi:
         """Ids of all tasks."""
         return {int(item["id"]) for page in self._task_pages(project_id, "id", [], []) for item in page}
 
-    def predicted_tasks(self, project_id: int, version: str) -> set[int]:
-        """Ids of the tasks that have a prediction of a version."""
+    def predicted_tasks(self, project_id: int, version: str, among: Collection[int] | None = None) -> set[int]:
+        """Ids of the tasks that have a prediction of a version; with `among`, of these tasks only."""
+        if among is not None and not among:
+            return set()
         # `contains` compares substrings: v1 finds v10 too, so the exact version is compared here.
         items = [_filter("predictions_model_versions", "contains", "List", [version])]
+        if among:
+            # New tasks have ids that follow each other: the range keeps all others out.
+            items.append(_filter("id", "in", "Number", {"min": min(among), "max": max(among)}))
         found: set[int] = set()
         for page in self._task_pages(project_id, "id,predictions", items, []):
             for item in page:
                 if any(entry.get("model_version") == version for entry in item.get("predictions") or []):
                     found.add(int(item["id"]))
-        return found
+        return found if among is None else found & set(among)
 
     def push_one(self, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
         """Store one prediction."""

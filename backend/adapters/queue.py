@@ -4,17 +4,20 @@ A request is one member of a sorted set, scored with the time at which it is due
 idempotent, delays and postpones them, and is all that a webhook waits for. The scheduler moves what is due into rq.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
+import structlog
 from redis import Redis
-from redis.exceptions import LockError, RedisError
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import LockError, RedisError, ResponseError
 from redis.lock import Lock
+from redis.retry import Retry as ConnectionRetry
 from rq import Queue as RqQueue
 from rq import Worker
 from rq.exceptions import NoSuchJobError
@@ -22,8 +25,10 @@ from rq.job import Job as RqJob
 from rq.job import JobStatus, Retry, get_current_job
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import clean_worker_registry
 
 from backend.adapters.figures import Figures
+from backend.adapters.job_views import JobView, newest_last, view_of_job, view_of_request
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Job
 
@@ -39,23 +44,16 @@ FAILURE_TTL_S = 7 * 24 * 3600
 SCHEDULER_ALIVE = "prelabel:scheduler"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
-"""A dead worker's lock goes after so many seconds; a living one renews it."""
+"""A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
+ANSWER_S = 5.0
+"""A Redis that doesn't answer within so many seconds is away: `/ready` and webhooks must not hang with it."""
+BETWEEN_S = 20.0
+"""A worker that took a job off the queue begins with it long before so many seconds have passed."""
+SHIFTED_ONCE_S = 10
+KILLED = "killed"
+"""Outcome of a job whose process or worker was killed; it is tried again."""
 
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job as a person sees it."""
-
-    id: str
-    job: str
-    key: str
-    status: str
-    step: str
-    done: int
-    total: int
-    started_at: datetime | None
-    ended_at: datetime | None
-    error: str
+log = structlog.get_logger()
 
 
 class OwnJob(RqJob):
@@ -82,19 +80,29 @@ class RedisQueue:
     """Requests, locks and rq on one Redis. Opens nothing before its first call."""
 
     def __init__(self, url: str, train_timeout_s: int) -> None:
-        self._redis = Redis.from_url(url)
+        self._url = url
+        # One that refuses connections is being restarted, which takes a second; one that is silent isn't asked again.
+        retry = ConnectionRetry(ExponentialBackoff(cap=0.5, base=0.05), 5, (RedisConnectionError,))
+        self._redis = Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=retry)
         self._timeout_s = train_timeout_s
+        self._between: dict[str, float] = {}
+        self._lock_lost = False
         self.figures = Figures(self._redis)
 
     @property
     def redis(self) -> Redis:
-        """The connection pool, for the worker."""
+        """The connection pool."""
         return self._redis
 
     @property
     def rq(self) -> RqQueue:
         """The rq queue."""
-        return RqQueue(QUEUE_NAME, connection=self._redis, serializer=JSONSerializer, job_class=OwnJob)
+        return _rq_on(self._redis)
+
+    def for_worker(self) -> tuple[Redis, RqQueue]:
+        """A connection that waits for jobs as long as rq likes, and the rq queue on it."""
+        connection = Redis.from_url(self._url)
+        return connection, _rq_on(connection)
 
     def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
         """Ask for a job in `delay_s` seconds; one write.
@@ -113,6 +121,7 @@ class RedisQueue:
         """
         moved = 0
         with _named_errors():
+            self._move_retries()
             members = cast("list[bytes]", self._redis.zrangebyscore(DUE, 0, time.time()))
             for member in members:
                 job, key, argument = member.decode().split("|")
@@ -126,13 +135,40 @@ class RedisQueue:
         return moved
 
     def recover_abandoned(self) -> None:
-        """Give the jobs of killed workers back to rq (retried while they have retries left). For the scheduler."""
+        """Give the jobs of killed workers back to rq (retried while they have retries left), count them, and forget
+        those workers. For the scheduler.
+        """
         with _named_errors():
-            StartedJobRegistry(queue=self.rq).cleanup()
+            StartedJobRegistry(queue=self.rq).cleanup(exception_handlers=[lambda job, *_: self.count_killed(job)])
+            self._recover_between()
+            clean_worker_registry(self.rq)
+            for registry in (FinishedJobRegistry, FailedJobRegistry):
+                registry(queue=self.rq).cleanup()
+
+    def count_killed(self, job: RqJob) -> None:
+        """Count a job whose process was killed: it could not do that itself."""
+        name = (job.description or "").partition(" ")[0]
+        name = name if name in set(Job) else "?"
+        log.warning("job was killed", job=name, job_id=job.id, retries_left=job.retries_left)
+        self.figures.count("jobs", job=name, outcome=KILLED)
+
+    def shift(self, seconds: float) -> None:
+        """Move what waits for its time, after the clock was set by so many seconds: it stays as far away as it was."""
+        with _named_errors():
+            if not self._redis.set("prelabel:shifted", 1, nx=True, ex=SHIFTED_ONCE_S):
+                # Another scheduler saw it too.
+                return
+            for name in (DUE, ScheduledJobRegistry(queue=self.rq).key):
+                for member in cast("list[bytes]", self._redis.zrange(name, 0, -1)):
+                    self._redis.zadd(name, {member: seconds}, xx=True, incr=True)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:
-        """Hold a project; gives False at once when someone else holds it. Renewed while it is held."""
+        """Hold a project; gives False at once when someone else holds it. Renewed while it is held.
+
+        A Redis that lost its data forgot the lock: it is taken again, or `progress` ends the job when somebody else has
+        it by then.
+        """
         lock = self._redis.lock(f"prelabel:lock:{key}", timeout=LOCK_TTL_S, thread_local=False)
         with _named_errors():
             held = lock.acquire(blocking=False)
@@ -140,7 +176,8 @@ class RedisQueue:
             yield False
             return
         released = threading.Event()
-        renewing = threading.Thread(target=_renew, args=(lock, released), daemon=True)
+        self._lock_lost = False
+        renewing = threading.Thread(target=self._renew, args=(lock, released), daemon=True)
         renewing.start()
         try:
             yield True
@@ -148,6 +185,16 @@ class RedisQueue:
             released.set()
             renewing.join()
             _release(lock)
+
+    def progress(self, step: str, done: int, total: int) -> None:
+        """Report the progress of the running job.
+
+        Raises:
+            ConfigurationError: another worker holds what this one locked.
+        """
+        if self._lock_lost:
+            raise ConfigurationError("Redis lost its data, and another worker took this project: this one leaves it.")
+        report_progress(step, done, total)
 
     def status(self, job_id: str) -> str | None:
         """rq's status of a job; None when it is gone."""
@@ -172,22 +219,23 @@ class RedisQueue:
         queue = self.rq
         with _named_errors():
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, -1, withscores=True))
-            views = [_requested(member, at) for member, at in due]
+            views = [view_of_request(member, at) for member, at in due]
             ids: Sequence[str] = [
                 *FinishedJobRegistry(queue=queue).get_job_ids(),
                 *FailedJobRegistry(queue=queue).get_job_ids(),
                 *ScheduledJobRegistry(queue=queue).get_job_ids(),
-                *StartedJobRegistry(queue=queue).get_job_ids(),
+                # Only the scheduler cleans up: it counts what was killed.
+                *StartedJobRegistry(queue=queue).get_job_ids(cleanup=False),
                 *queue.get_job_ids(),
             ]
             found = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
-            views += [_view(job) for job in found if job is not None]
-        return sorted(views, key=_newest_last)
+            views += [view_of_job(job) for job in found if job is not None]
+        return sorted(views, key=newest_last)
 
     def depth(self) -> tuple[int, int]:
         """Numbers of jobs that wait and that run."""
         with _named_errors():
-            return self.rq.count, StartedJobRegistry(queue=self.rq).count
+            return self.rq.count, StartedJobRegistry(queue=self.rq).get_job_count(cleanup=False)
 
     def failed(self) -> int:
         """Number of jobs that failed for good and are still kept."""
@@ -230,6 +278,52 @@ class RedisQueue:
             JobStatus.SCHEDULED.value,
         }
 
+    def _move_retries(self) -> None:
+        """Put retries that are due into the queue.
+
+        Not left to rq's own scheduler: that one lives in a worker, and for ten minutes after this worker was killed no
+        other one takes its place.
+        """
+        registry = ScheduledJobRegistry(queue=self.rq)
+        for job_id in registry.get_jobs_to_schedule():
+            job = self.rq.fetch_job(job_id)
+            with self._redis.pipeline() as pipeline:
+                if job is not None:
+                    self.rq.enqueue_job(job, pipeline=pipeline)
+                registry.remove(job_id, pipeline=pipeline)
+                pipeline.execute()
+
+    def _recover_between(self) -> None:
+        """Give back the jobs that workers took off the queue and never began with, being killed just then.
+
+        rq does so too, but only after ten minutes and more, in which no other job of this kind may begin.
+        """
+        between = self.rq.intermediate_queue
+        ids = between.get_job_ids()
+        self._between = {job_id: self._between.get(job_id, time.monotonic()) for job_id in ids}
+        for job_id, since in self._between.items():
+            if time.monotonic() - since < BETWEEN_S:
+                continue
+            # A job that was begun with, or given back already, has left only its name here.
+            if self.status(job_id) == JobStatus.QUEUED.value and job_id not in self.rq.get_job_ids():
+                log.warning("job was taken but never begun", job_id=job_id)
+                self.rq.push_job_id(job_id, at_front=True)
+            between.remove(job_id)
+
+    def _renew(self, lock: Lock, released: threading.Event) -> None:
+        while not released.wait(LOCK_TTL_S / 30):
+            try:
+                lock.reacquire()
+            except LockError:
+                # Redis restarted without its file, or we stood still for long.
+                self._lock_lost = not lock.do_acquire(lock.local.token)
+                if self._lock_lost:
+                    log.error("another worker took the lock")
+                    return
+            except RedisError:
+                # It is away: so is the lock, for everybody.
+                continue
+
     def _enqueue(self, job: str, key: str, argument: int) -> RqJob:
         return self.rq.enqueue_call(
             RUN,
@@ -247,13 +341,23 @@ def report_progress(step: str, done: int, total: int) -> None:
     job = get_current_job()
     if job is not None:
         job.meta.update(step=step, done=done, total=total)
-        job.save_meta()
+        try:
+            job.save_meta()
+        except RedisError as error:
+            # Nobody sees how far the job is; that is no reason to begin anew.
+            log.warning("progress is not shown", error=str(error))
 
 
 def job_id() -> str:
     """Id of the running rq job, for log lines; "" outside a job."""
     job = get_current_job()
     return "" if job is None else job.id
+
+
+def job_asked_at() -> float:
+    """When the running rq job was asked for, in seconds since the epoch; infinity outside a job."""
+    job = get_current_job()
+    return math.inf if job is None or job.created_at is None else job.created_at.timestamp()
 
 
 def without_retries() -> None:
@@ -264,24 +368,25 @@ def without_retries() -> None:
         job.save()
 
 
+def _rq_on(connection: Redis) -> RqQueue:
+    return RqQueue(QUEUE_NAME, connection=connection, serializer=JSONSerializer, job_class=OwnJob)
+
+
 @contextmanager
 def _named_errors() -> Iterator[None]:
     try:
         yield
+    except ResponseError as error:
+        # It answers, and refuses: it keeps nothing that it can't write to its file.
+        if "MISCONF" in str(error):
+            raise ConfigurationError(
+                "Redis can't write its file: is its disk full (MODEL_DIR, or REDIS_URL's)?"
+            ) from error
+        raise ConfigurationError(f"Redis (REDIS_URL) refuses: {error}") from error
     except RedisError as error:
         raise ConfigurationError(
             f"Redis doesn't answer ({type(error).__name__}). Is it running, and is REDIS_URL right?"
         ) from error
-
-
-def _renew(lock: Lock, released: threading.Event) -> None:
-    while not released.wait(LOCK_TTL_S / 3):
-        try:
-            lock.reacquire()
-        except (LockError, RedisError):
-            # Lost (Redis restarted without its file, or a long stall): the database numbers versions and folders
-            # appear whole, so a second worker does harmless extra work.
-            return
 
 
 def _release(lock: Lock) -> None:
@@ -294,31 +399,3 @@ def _release(lock: Lock) -> None:
 
 def _waiting_key(job: str, key: str) -> str:
     return f"prelabel:waiting:{job}:{key}"
-
-
-def _newest_last(view: JobView) -> tuple[bool, float]:
-    """Sort key: what ended or runs by the time of its start, then what still waits."""
-    return (view.started_at is None, view.started_at.timestamp() if view.started_at else 0.0)
-
-
-def _requested(member: bytes, due: float) -> JobView:
-    job, key, _ = member.decode().split("|")
-    return JobView("", job, key, "requested", "", 0, 0, datetime.fromtimestamp(due), None, "")
-
-
-def _view(job: RqJob) -> JobView:
-    args = [str(arg) for arg in job.args or ("", "")]
-    result = job.latest_result() if job.is_failed or job.is_scheduled else None
-    last_line = (result.exc_string if result and result.exc_string else "").strip().rsplit("\n", 1)[-1]
-    return JobView(
-        id=job.id,
-        job=args[0],
-        key=args[1],
-        status=str(job.get_status(refresh=False).value),
-        step=str(job.meta.get("step", "")),
-        done=int(job.meta.get("done", 0)),
-        total=int(job.meta.get("total", 0)),
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        error=last_line,
-    )

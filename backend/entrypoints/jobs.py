@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from backend.adapters.queue import job_id, report_progress, without_retries
+from backend.adapters.queue import job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
@@ -65,16 +65,16 @@ def run(job: str, key: str, argument: int) -> str:
 def _run(app: App, job: str, key: str, argument: int) -> str:
     log.info("job started")
     if job == Job.TRAIN:
-        learn(app.deps, key, report_progress, force=argument in {FORCED, ANSWERED})
+        learn(app.deps, key, app.queue.progress, force=argument in {FORCED, ANSWERED}, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
-        reconcile(app.deps, key, report_progress)
+        reconcile(app.deps, key, app.queue.progress)
     elif job == Job.CHECK:
-        check(app.deps, key, report_progress)
+        check(app.deps, key, app.queue.progress)
     elif job == Job.ASK:
         return _ask(app, key, argument)
     else:
-        rollback(app.deps, key, argument, report_progress)
-    report_progress("done", 1, 1)
+        rollback(app.deps, key, argument, app.queue.progress)
+    app.queue.progress("done", 1, 1)
     log.info("job done", version=app.versions.current(key))
     return "done"
 
@@ -82,7 +82,7 @@ def _run(app: App, job: str, key: str, argument: int) -> str:
 def _ask(app: App, key: str, argument: int) -> str:
     policy, bulk = from_argument(argument)
     try:
-        outcome = ask(app.deps, key, report_progress, policy=policy, bulk=bulk)
+        outcome = ask(app.deps, key, app.queue.progress, policy=policy, bulk=bulk)
     except LlmRefused:
         # Only a person can change that.
         without_retries()

@@ -11,11 +11,16 @@ from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, ModelMissing
 from backend.ports import REGULAR, Job
 from backend.settings import Settings
+from backend.workflows.learn import is_unchecked
 
 TICK_S = 0.25
 RECOVER_EACH_S = 5.0
 AFTER_ERROR_S = 2.0
 RULES_EACH_S = 1.0
+CLOCK_SET_S = 5.0
+"""A clock that is so far from where it should be was set; less is drift."""
+CLOCK_SETTLES_S = 30.0
+"""After the clock was set, signs of life of before look old, or too new, for a moment."""
 
 log = structlog.get_logger()
 
@@ -31,9 +36,14 @@ def run_scheduler(settings: Settings) -> None:
 def schedule(app: App, stop: threading.Event) -> None:
     """Tick until told to stop. Redis or the database being away is logged, and tried again."""
     regular_at = recover_at = rules_at = 0.0
+    ahead = _ahead()
     while not stop.wait(TICK_S):
         try:
             app.queue.beat()
+            if abs(_ahead() - ahead) > CLOCK_SET_S:
+                log.warning("the clock was set", seconds=round(_ahead() - ahead))
+                app.queue.shift(_ahead() - ahead)
+                ahead, recover_at = _ahead(), time.monotonic() + CLOCK_SETTLES_S
             app.queue.move_due()
             if time.monotonic() >= recover_at:
                 app.queue.recover_abandoned()
@@ -69,5 +79,12 @@ def request_regular_jobs(app: App) -> None:
         except ModelMissing as error:
             log.error("no check asked for", project=project.key, error=str(error))
             continue
-        if trained and time.time() - project.checked_at > app.settings.check_each_s:
+        is_late = time.time() - project.checked_at > app.settings.check_each_s
+        # Also after a training whose worker was killed before it asked for this.
+        if trained and (is_late or is_unchecked(app.deps, project)):
             app.queue.request(Job.CHECK, project.key)
+
+
+def _ahead() -> float:
+    """Seconds that the clock is ahead of the one that nobody sets."""
+    return time.time() - time.monotonic()

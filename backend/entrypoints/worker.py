@@ -1,28 +1,50 @@
 """The rq worker: runs one job at a time, in a process of its own."""
 
+from typing import TYPE_CHECKING
+
 from rq import Queue, Worker
 from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.worker_registration import register
 
 from backend.adapters.logs import redact
-from backend.adapters.queue import OwnJob
+from backend.adapters.queue import OwnJob, RedisQueue
 from backend.bootstrap import build
 from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
 
 HEARTBEAT_EACH_S = 5
 MISSING_AFTER_S = 20
 """A worker that gave no sign for so long is dead, and its job goes to another one."""
+IDLE_SIGN_EACH_S = 15
+"""An idle worker's signs; `prelabel_workers` counts it for a minute longer."""
 
 
 class PromptWorker(Worker):
     """An rq worker whose death is noticed after seconds (rq's own: after 90 s), and that runs our jobs only."""
 
     job_class = OwnJob
+    outcomes: RedisQueue
+    """Counts what was killed."""
 
     def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002 - rq's signature
         """Seconds that a sign of life counts for."""
         return MISSING_AFTER_S
+
+    def heartbeat(self, timeout: int | None = None, pipeline: "Pipeline | None" = None) -> None:
+        """Give a sign of life, also to a Redis that lost its data and doesn't know us any more."""
+        super().heartbeat(timeout, pipeline)
+        register(self, pipeline)
+
+    def run_maintenance_tasks(self) -> None:
+        """Nothing: our scheduler does it, sooner."""
+
+    def handle_work_horse_killed(self, job: Job, *_: object) -> None:
+        """Count a job whose process was killed, for example because memory was short."""
+        self.outcomes.count_killed(job)
 
     def handle_job_failure(
         self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry | None = None, exc_string: str = ""
@@ -37,7 +59,15 @@ def run_worker(settings: Settings) -> None:
     import backend.entrypoints.jobs  # noqa: F401, PLC0415
 
     queue = build(settings).queue
+    connection, rq_queue = queue.for_worker()
     worker = PromptWorker(
-        [queue.rq], connection=queue.redis, serializer=JSONSerializer, job_monitoring_interval=HEARTBEAT_EACH_S
+        [rq_queue],
+        connection=connection,
+        serializer=JSONSerializer,
+        job_monitoring_interval=HEARTBEAT_EACH_S,
+        # rq waits for a job 15 seconds less than this, and then gives a sign.
+        worker_ttl=IDLE_SIGN_EACH_S + 15,
     )
-    worker.work(with_scheduler=True, logging_level=settings.log_level)
+    worker.outcomes = queue
+    # Retries are moved by our scheduler.
+    worker.work(with_scheduler=False, logging_level=settings.log_level)

@@ -1,5 +1,6 @@
 """Learn: train a version, push its suggestions, switch the project to it. Every step is safe to run twice."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,7 +43,7 @@ from backend.workflows.mirror import open_project
 from backend.workflows.opinions import opinions_on
 from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
-from backend.workflows.reconcile import TRAINED, basis_of, has_news
+from backend.workflows.reconcile import TRAINED, basis_of, has_news, trained_versions
 from backend.workflows.suggest import history_of
 from backend.workflows.tags import ensure_check_tab
 from backend.workflows.taught import what_taught
@@ -53,11 +54,12 @@ from backend.workflows.votes import cast_votes
 NEXT_TAB = "Prelabel: next"
 
 
-def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> None:
+def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False, asked_at: float = math.inf) -> None:
     """Sync, train a new version, publish it.
 
     A version that was built but not completely published (its worker was killed) is published first. A new one is then
-    trained only if there is something new to learn, or with `force` because a person asked for it.
+    trained only if there is something new to learn, or with `force` because a person asked for it. What was built since
+    `asked_at` is what was asked for: a job that failed later, and is tried again, trains once.
 
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
@@ -69,15 +71,29 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False) -> N
     for version in deps.database.versions(key):
         if version.status is VersionStatus.BUILT:
             publish(deps, record, info, version.number, progress)
-            deps.queue.request(Job.CHECK, key)
+            _follow(deps, key)
+    force = force and not any(item.created_at >= asked_at for item in trained_versions(deps, record))
     if not force and not has_news(deps, record):
+        if is_unchecked(deps, record):
+            # Its worker was killed after it had published, and before it asked for what follows.
+            _follow(deps, key)
         return
     number = build(deps, record, info, progress)
     publish(deps, record, info, number, progress)
+    _follow(deps, key)
+
+
+def _follow(deps: Deps, key: str) -> None:
     deps.queue.request(Job.CHECK, key)
     # What is uncertain now is worth an LLM's vote; without an LLM that is no job.
     if not why_idle(deps, key):
         deps.queue.request(Job.ASK, key)
+
+
+def is_unchecked(deps: Deps, record: ProjectRecord) -> bool:
+    """Whether labels were not looked at since the newest version was trained."""
+    trained = trained_versions(deps, record)
+    return bool(trained) and record.checked_at < trained[-1].created_at
 
 
 def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:
@@ -180,7 +196,9 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     The most useful tasks go one by one, then the project is switched, then all the rest in one request; what Label
     Studio has already is not sent again. Last, versions before the previous one are removed.
     """
-    name, before = version_name(number), deps.versions.current(record.key)
+    name, known = version_name(number), deps.database.versions(record.key)
+    # Not the pointer: a worker that was killed on the way had moved it already.
+    before = {item.name for item in known if item.status is VersionStatus.LIVE}
     stored = deps.label_studio.versions(record.project_id)
     present = deps.label_studio.predicted_tasks(record.project_id, name) if name in stored else set()
     is_open = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open}
@@ -197,15 +215,16 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     progress("pushing all other tasks", 0, len(rest))
     push.together(rest)
     push.show()
+    # From here on nobody takes this up again when we are killed: only the removal may still be missing.
+    ensure_next_tab(deps, record.key)
+    ensure_check_tab(deps, record.key)
     _set_live(deps, record.key, number, push.note)
     progress("removing old versions", 0, 1)
     # A version that isn't in our records is somebody else's, whatever its name.
-    ours = {item.name for item in deps.database.versions(record.key)}
+    ours = {item.name for item in known}
     for old in stored:
-        if old in ours and old not in {name, version_name(before)}:
+        if old in ours and old not in {name, *before}:
             deps.label_studio.remove_version(record.project_id, old)
-    ensure_next_tab(deps, record.key)
-    ensure_check_tab(deps, record.key)
 
 
 def _previous(deps: Deps, key: str) -> ProjectModel | None:

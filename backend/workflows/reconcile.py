@@ -26,6 +26,7 @@ from backend.ports import (
     ProjectRecord,
     VersionRecord,
     VersionStatus,
+    version_name,
 )
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
@@ -73,14 +74,15 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     missing = deps.database.not_suggested(record.key, number)
     if not missing:
         return
-    push = Push(deps, record, info, number, config.questions)
-    predictions = push.fitting(_suggestions_for(deps, record, missing, number, config, progress))
+    # What a killed worker sent, or what was answered with an error although it was stored, is not sent twice.
+    present = deps.label_studio.predicted_tasks(record.project_id, version_name(number), missing)
+    push = Push(deps, record, info, number, config.questions, stored=present)
+    unsent = missing - present
+    predictions = push.fitting(_suggestions_for(deps, record, unsent, number, config, progress)) if unsent else []
     step = "suggesting for new tasks"
     if len(predictions) > ONE_BY_ONE_MAX:
         progress(step, 0, len(predictions))
-        # A worker killed after this request, but before it could remember it, would otherwise send all of them twice.
-        present = deps.label_studio.predicted_tasks(record.project_id, push.name)
-        push.together([item for item in predictions if item.task_id not in present])
+        push.together(predictions)
     else:
         push.singly(predictions, partial(progress, step))
     # Also what was dropped again: the next version brings it a new chance.
@@ -120,7 +122,7 @@ def _suggestions_for(
 
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
     """Ask for training now when questions or sources changed or enough labels are new, later when some are."""
-    trained = _trained(deps, record)
+    trained = trained_versions(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
         deps.queue.request(Job.TRAIN, record.key)
@@ -135,7 +137,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
 
 def has_news(deps: Deps, record: ProjectRecord) -> bool:
     """Whether training now would learn anything that the newest version doesn't know."""
-    trained = _trained(deps, record)
+    trained = trained_versions(deps, record)
     if not trained or _has_other_basis(deps, record, trained[-1]):
         return True
     return new_labels(deps.database.tasks(record.key), trained[-1]) > 0
@@ -148,7 +150,8 @@ def new_labels(tasks: Sequence[MirroredTask], version: VersionRecord) -> int:
     return newer + max(0, version.n_labels - (len(teaching) - newer))
 
 
-def _trained(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
+def trained_versions(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
+    """Versions whose folder is complete, by number."""
     return [item for item in deps.database.versions(record.key) if item.status in TRAINED]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy import text as sql_text
 
 from backend.adapters.database import SqlDatabase
 from backend.domain.tasks import Annotation, Origin, Task
@@ -200,3 +201,13 @@ def test_a_database_of_an_earlier_release_gets_the_columns_it_lacks(database: Sq
     upgraded.save_tasks(key, [task(2, annotations=(note,))])
     assert upgraded.project(key) == ProjectRecord(key, 1, full_sync_at=9.0)
     assert upgraded.tasks(key)[0].annotations == (note,)
+
+
+def test_a_database_server_that_was_away_is_used_again(postgres: str) -> None:
+    database = SqlDatabase(postgres, lambda: 0.0)
+    database.save_project(ProjectRecord("away", 1))
+    with create_engine(postgres).begin() as connection:
+        # As a restart of the server does.
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname"
+        assert connection.execute(sql_text(f"{others} = current_database()")).rowcount > 0
+    assert database.project("away") is not None

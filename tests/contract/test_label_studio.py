@@ -129,6 +129,8 @@ def test_predictions_are_counted_and_found_by_their_exact_version(subject: Subje
     assert subject.api.versions(subject.project) == {"v1": 1, "v10": 3}
     assert subject.api.predicted_tasks(subject.project, "v1") == {ids[0]}
     assert subject.api.predicted_tasks(subject.project, "v10") == set(ids[1:4])
+    assert subject.api.predicted_tasks(subject.project, "v10", {ids[0], ids[1], ids[3]}) == {ids[1], ids[3]}
+    assert subject.api.predicted_tasks(subject.project, "v10", set()) == set()
 
 
 def test_what_doesnt_fit_the_config_is_sorted_out_before_label_studio_drops_it(subject: Subject) -> None:

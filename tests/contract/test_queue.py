@@ -1,13 +1,17 @@
 """The Queue port, fake and real, and what the real one promises besides."""
 
+import socket
 import threading
 import time
 import zlib
+from pathlib import Path
 from typing import cast
 
 import pytest
 from redis import Redis
 from rq import SimpleWorker
+from rq.executions import Execution
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from backend.adapters import queue as queue_module
@@ -161,3 +165,101 @@ def test_a_request_is_one_write(real: RedisQueue) -> None:
 def test_a_redis_that_is_away_is_named(tmp_path: object) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         RedisQueue(f"unix://{tmp_path}/none.sock", 60).request(Job.TRAIN, KEY)
+
+
+def test_a_job_that_a_killed_worker_took_and_never_began_is_given_back(
+    real: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real.request(Job.TRAIN, KEY)
+    real.move_due()
+    # As rq's worker does, a moment before it begins.
+    real.redis.lmove(real.rq.key, real.rq.intermediate_queue_key)
+    real.recover_abandoned()
+    assert real.rq.count == 0, "its worker may be about to begin"
+    monkeypatch.setattr(queue_module, "BETWEEN_S", 0.0)
+    real.recover_abandoned()
+    assert real.rq.count == 1
+    real.recover_abandoned()
+    assert real.rq.count == 1
+    assert real.rq.intermediate_queue.get_job_ids() == []
+
+
+def test_a_retry_needs_no_worker_to_come_back_to_the_queue(real: RedisQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "RUN", "tests.contract.test_queue.broken_job")
+    monkeypatch.setattr(queue_module, "RETRIES_S", [1])
+    real.request(Job.CHECK, KEY)
+    real.move_due()
+    worker = SimpleWorker([real.rq], connection=real.redis, serializer=JSONSerializer)
+    worker.work(burst=True, logging_level="CRITICAL")
+    assert [job.status for job in real.jobs()] == ["scheduled"]
+    deadline = time.monotonic() + 20
+    while real.rq.count == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        real.move_due()
+    assert [job.status for job in real.jobs()] == ["queued"]
+
+
+def test_a_killed_worker_s_job_is_counted_and_queued_again(real: RedisQueue) -> None:
+    real.request(Job.TRAIN, KEY)
+    real.move_due()
+    job = real.rq.fetch_job(real.rq.get_job_ids()[0])
+    assert job is not None
+    with real.redis.pipeline() as pipeline:
+        # As a worker leaves it that gave its last sign long ago.
+        Execution.create(job, ttl=60, pipeline=pipeline)
+        pipeline.lrem(real.rq.key, 1, job.id)
+        pipeline.execute()
+    started = StartedJobRegistry(queue=real.rq).key
+    real.redis.zadd(started, dict.fromkeys(cast("list[bytes]", real.redis.zrange(started, 0, -1)), 1.0))
+    assert real.depth() == (0, 1), "looking gives nothing back"
+    real.recover_abandoned()
+    assert real.depth() == (1, 0)
+    assert real.figures.read()["jobs"] == {(("job", "train"), ("outcome", "killed")): 1.0}
+
+
+def test_requests_stay_as_far_away_as_they_were_when_the_clock_is_set(real: RedisQueue) -> None:
+    real.request(Job.TRAIN, KEY, delay_s=60)
+    real.shift(-3600)
+    real.shift(-3600)
+    assert due(real)["train"] == pytest.approx(60 - 3600, abs=2), "two schedulers see it, and it counts once"
+
+
+def test_a_lock_that_redis_lost_is_taken_again(real: RedisQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "LOCK_TTL_S", 6)
+    with real.lock(KEY):
+        real.redis.flushall()
+        deadline = time.monotonic() + 20
+        while not real.redis.exists(f"prelabel:lock:{KEY}"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        real.progress("working", 1, 2)
+    with real.lock(KEY) as again:
+        assert again
+
+
+def test_a_job_ends_when_another_worker_took_the_lock_that_redis_lost(
+    real: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "LOCK_TTL_S", 6)
+    with real.lock(KEY):
+        real.redis.set(f"prelabel:lock:{KEY}", "another worker's")
+        with pytest.raises(ConfigurationError, match="another worker took this project"):
+            work_on(real, 20)
+    assert real.redis.get(f"prelabel:lock:{KEY}") == b"another worker's"
+
+
+def work_on(real: RedisQueue, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        real.progress("working", 1, 2)
+        time.sleep(0.05)
+
+
+def test_a_redis_that_says_nothing_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "ANSWER_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "redis.sock"))
+        silent.listen()
+        with pytest.raises(ConfigurationError, match="REDIS_URL"):
+            RedisQueue(f"unix://{tmp_path}/redis.sock", 60).request(Job.TRAIN, KEY)

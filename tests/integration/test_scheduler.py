@@ -14,6 +14,7 @@ from backend.entrypoints import jobs
 from backend.entrypoints.scheduler import request_regular_jobs, schedule
 from backend.ports import Job, ProjectRecord
 from backend.settings import Settings
+from tests.conftest import wait_for
 
 GOOD, BROKEN = "1.1767225600-abcdef01", "2.1767225600-abcdef01"
 
@@ -63,6 +64,43 @@ def test_the_scheduler_outlives_an_error_nobody_thought_of(app: App, monkeypatch
     stop.set()
     running.join()
     assert len(calls) >= 3
+
+
+class Clock:
+    """A clock that somebody sets; the one that nobody sets goes on."""
+
+    def __init__(self) -> None:
+        self.set_by_s = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.set_by_s
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@pytest.mark.parametrize("set_by_s", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_neither_holds_up_requests_nor_hurries_them(
+    app: App, clean_redis_url: str, monkeypatch: pytest.MonkeyPatch, set_by_s: float
+) -> None:
+    clock, redis = Clock(), Redis.from_url(clean_redis_url)
+    for module in ("backend.adapters.queue", "backend.entrypoints.scheduler"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    later = f"train|{GOOD}|2"
+    app.queue.request(Job.TRAIN, GOOD, delay_s=1000, argument=2)
+    stop = threading.Event()
+    running = threading.Thread(target=schedule, args=(app, stop))
+    running.start()
+    try:
+        wait_for(lambda: f"check|{GOOD}|0" not in due(clean_redis_url) and app.queue.rq.count > 0, 60, "the first jobs")
+        app.queue.request(Job.ROLLBACK, GOOD, delay_s=3)
+        clock.set_by_s = set_by_s
+        wait_for(lambda: f"rollback|{GOOD}|0" not in due(clean_redis_url), 60, "what was due in 3 seconds")
+        at = cast("float", redis.zscore(DUE, later))
+        assert at - clock.time() == pytest.approx(1000, abs=100)
+    finally:
+        stop.set()
+        running.join()
 
 
 def test_a_look_at_all_projects_asks_for_each(

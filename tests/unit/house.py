@@ -136,7 +136,7 @@ def prediction(task_id: int):  # type: ignore[no-untyped-def]
 
 
 def raising(error: Exception) -> Callable[..., None]:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     return fail

@@ -82,6 +82,31 @@ def test_a_killed_worker_s_version_is_completed_without_duplicates(house: House)
     assert all(len(house.fake.predictions[task_id]) == 1 for task_id in house.task_ids)
 
 
+def test_what_follows_a_training_is_asked_for_although_its_worker_was_killed_before_that(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.queue, "request", raising(RuntimeError("killed")))
+    with pytest.raises(RuntimeError):
+        house.learn()
+    monkeypatch.undo()
+    assert house.queue.take() == []
+    learn(house.deps, house.key, nothing)
+    assert house.queue.take() == [Job.CHECK]
+    assert house.label_studio.versions(house.project) == {"v1": 40}
+
+
+def test_a_forced_training_that_failed_after_it_had_built_is_not_repeated(house: House) -> None:
+    house.learn()
+    house.clock = 2000.0
+    house.label_studio.fail_next["push_all"] = RuntimeError("killed")
+    with pytest.raises(RuntimeError):
+        learn(house.deps, house.key, nothing, force=True, asked_at=1999.0)
+    learn(house.deps, house.key, nothing, force=True, asked_at=1999.0)
+    assert house.label_studio.versions(house.project) == {"v1": 40, "v2": 40}
+    learn(house.deps, house.key, nothing, force=True, asked_at=2001.0)
+    assert house.fake.info.model_version == "v3"
+
+
 def test_a_worker_killed_while_it_trains_leaves_no_version_behind(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,22 @@ def test_a_worker_killed_after_pushing_new_tasks_leaves_no_duplicates(
     assert house.label_studio.versions(house.project) == {"v1": 190}
 
 
+def test_a_worker_killed_after_it_pushed_a_few_new_tasks_leaves_no_duplicates(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.learn()
+    house.label_studio.add_tasks(house.project, reviews(3))
+    monkeypatch.setattr(house.deps.database, "mark_suggested", raising(RuntimeError("killed")))
+    with pytest.raises(RuntimeError):
+        house.reconcile()
+    monkeypatch.undo()
+    house.reconcile()
+    assert house.label_studio.versions(house.project) == {"v1": 43}
+    house.label_studio.calls.clear()
+    house.reconcile()
+    assert "push_one" not in house.label_studio.calls
+
+
 def test_deleted_tasks_leave_the_mirror(house: House) -> None:
     house.learn()
     for task_id in house.task_ids[:3]:
