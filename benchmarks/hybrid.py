@@ -70,8 +70,8 @@ LLMS = (LlmUse("gpt_3_5@0s", 0.0002), LlmUse("gpt_4@0s", 0.0065, share=0.2))
 sent and 10 received at 0.5 and 1.5 USD (gpt-3.5-turbo), 30 and 60 USD (gpt-4) per million, rounded up."""
 PLANS = (
     Plan("manual", Strategy.RANDOM, manual=True, usd_per_label=USD_PER_LABEL),
-    Plan("hybrid", Strategy.AUTO, usd_per_label=USD_PER_LABEL, llms=LLMS, after_finding=Action.RELABEL),
-    Plan("random + votes", Strategy.RANDOM, usd_per_label=USD_PER_LABEL, llms=LLMS, after_finding=Action.RELABEL),
+    Plan("hybrid", Strategy.AUTO, usd_per_label=USD_PER_LABEL, llms=LLMS, after_finding=Action.EXCLUDE),
+    Plan("random + votes", Strategy.RANDOM, usd_per_label=USD_PER_LABEL, llms=LLMS, after_finding=Action.EXCLUDE),
 )
 
 
