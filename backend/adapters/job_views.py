@@ -5,6 +5,8 @@ from datetime import datetime
 
 from rq.job import Job as RqJob
 
+ERROR = "error"
+
 
 @dataclass(frozen=True, slots=True)
 class JobView:
@@ -20,6 +22,7 @@ class JobView:
     started_at: datetime | None
     ended_at: datetime | None
     error: str
+    """Of its last failure, until it is done."""
 
 
 def newest_last(view: JobView) -> tuple[bool, float]:
@@ -36,8 +39,6 @@ def view_of_request(member: bytes, due: float) -> JobView:
 def view_of_job(job: RqJob) -> JobView:
     """A job in rq."""
     args = [str(arg) for arg in job.args or ("", "")]
-    result = job.latest_result() if job.is_failed or job.is_scheduled else None
-    last_line = (result.exc_string if result and result.exc_string else "").strip().rsplit("\n", 1)[-1]
     return JobView(
         id=job.id,
         job=args[0],
@@ -48,5 +49,22 @@ def view_of_job(job: RqJob) -> JobView:
         total=int(job.meta.get("total", 0)),
         started_at=job.started_at,
         ended_at=job.ended_at,
-        error=last_line,
+        error=_error(job),
     )
+
+
+def keep_error(job: RqJob, traceback: str) -> None:
+    """Keep what a job failed of while it waits to be tried again: rq itself keeps that of the last failure only."""
+    job.meta[ERROR] = _last_line(traceback)
+    job.save_meta()
+
+
+def _error(job: RqJob) -> str:
+    result = job.latest_result() if job.is_failed else None
+    if result is not None and result.exc_string:
+        return _last_line(result.exc_string)
+    return "" if job.is_finished else str(job.meta.get(ERROR, ""))
+
+
+def _last_line(traceback: str) -> str:
+    return traceback.strip().rsplit("\n", 1)[-1]

@@ -41,6 +41,8 @@ RETRIES_S = [0, 30, 120, 300]
 for Label Studio to restart."""
 RESULT_TTL_S = 24 * 3600
 FAILURE_TTL_S = 7 * 24 * 3600
+BOUNCED_TTL_S = 5
+"""A job that met a busy project is asked for again every few seconds: nobody wants to read of each time."""
 SCHEDULER_ALIVE = "prelabel:scheduler"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
@@ -358,6 +360,13 @@ def job_asked_at() -> float:
     """When the running rq job was asked for, in seconds since the epoch; infinity outside a job."""
     job = get_current_job()
     return math.inf if job is None or job.created_at is None else job.created_at.timestamp()
+
+
+def forget_soon() -> None:
+    """Keep the running rq job for seconds only once it is done: it did nothing; outside a job nothing happens."""
+    job = get_current_job()
+    if job is not None:
+        job.result_ttl = BOUNCED_TTL_S
 
 
 def without_retries() -> None:

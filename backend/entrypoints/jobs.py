@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from backend.adapters.queue import job_asked_at, job_id, without_retries
+from backend.adapters.queue import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
@@ -57,6 +57,7 @@ def run(job: str, key: str, argument: int) -> str:
     with structlog.contextvars.bound_contextvars(**ids), app.queue.lock(_lock_of(job, key)) as held:
         if not held:
             app.queue.request(Job(job), key, delay_s=BUSY_RETRY_S, argument=argument)
+            forget_soon()
             return "the project is busy: asked again"
         with counted(app, job, key, is_regular=job == Job.RECONCILE and argument == REGULAR):
             return _run(app, job, key, argument)

@@ -8,6 +8,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_registration import register
 
+from backend.adapters.job_views import keep_error
 from backend.adapters.logs import redact
 from backend.adapters.queue import OwnJob, RedisQueue
 from backend.bootstrap import build
@@ -50,7 +51,9 @@ class PromptWorker(Worker):
         self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry | None = None, exc_string: str = ""
     ) -> None:
         """Keep a failure in Redis, without secrets: whoever may look into the queue need not know them."""
-        super().handle_job_failure(job, queue, started_job_registry, redact(exc_string))
+        said = redact(exc_string)
+        keep_error(job, said)
+        super().handle_job_failure(job, queue, started_job_registry, said)
 
 
 def run_worker(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer
 
 from backend.adapters import queue as queue_module
 from backend.adapters.queue import DUE, RedisQueue
+from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.ports import Job, Queue
 from tests.fakes import FakeQueue
@@ -122,6 +123,35 @@ def test_status_follows_a_request_from_asking_to_failure(real: RedisQueue, monke
     view = next(job for job in real.jobs() if job.status == "failed")
     assert view.error == "ValueError: broken on purpose"
     assert (view.step, view.done, view.total) == ("breaking", 1, 2)
+
+
+def test_a_job_that_will_be_tried_again_says_what_it_failed_of(
+    real: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "RUN", "tests.contract.test_queue.broken_job")
+    monkeypatch.setattr(queue_module, "RETRIES_S", [600])
+    real.request(Job.CHECK, KEY)
+    real.move_due()
+    connection, rq_queue = real.for_worker()
+    worker = PromptWorker([rq_queue], connection=connection, serializer=JSONSerializer)
+    worker.work(burst=True, logging_level="CRITICAL")
+    (view,) = real.jobs()
+    assert (view.status, view.error) == ("scheduled", "ValueError: broken on purpose")
+
+
+def test_a_job_that_met_a_busy_project_is_not_listed_for_long(
+    real: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "RUN", "tests.contract.test_queue.bounced_job")
+    monkeypatch.setattr(queue_module, "BOUNCED_TTL_S", 0)
+    real.request(Job.CHECK, KEY)
+    real.move_due()
+    SimpleWorker([real.rq], connection=real.redis, serializer=JSONSerializer).work(burst=True)
+    assert real.jobs() == []
+
+
+def bounced_job(job: str, key: str, argument: int) -> None:
+    queue_module.forget_soon()
 
 
 def broken_job(job: str, key: str, argument: int) -> None:
