@@ -41,6 +41,7 @@ N_PROJECTS = 4
 FIRST_VERSION_S = 1_800
 DRAINED_S = 1_800
 SAMPLE_EACH_S = 2.0
+CONNECTIONS = 32
 BUSY = {"requested", "queued", "started", "scheduled"}
 
 
@@ -88,12 +89,15 @@ def watch(state: dict[str, Any], seen: Seen, stopped: threading.Event) -> None:
 async def send(url: str, targets: list[Target], rates: dict[str, float], seconds: float, seen: Seen) -> None:
     """Send on schedule; takes as long as the slowest answer."""
     draw = random.Random(0)
-    limits = httpx.Limits(max_keepalive_connections=50)
+    # Requests that wait for a connection inside of httpx slow it down by their number.
+    gate = asyncio.Semaphore(CONNECTIONS)
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
     async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as api:
 
         async def one(route: str, body: dict[str, Any], at: float) -> None:
             try:
-                answer = await api.post(route, json=body)
+                async with gate:
+                    answer = await api.post(route, json=body)
             except httpx.HTTPError:
                 seen.statuses[0] += 1
                 return
