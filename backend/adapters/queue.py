@@ -4,7 +4,6 @@ A request is one member of a sorted set, scored with the time at which it is due
 idempotent, delays and postpones them, and is all that a webhook waits for. The scheduler moves what is due into rq.
 """
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +21,14 @@ from rq import Queue as RqQueue
 from rq import Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job as RqJob
-from rq.job import JobStatus, Retry, get_current_job
+from rq.job import JobStatus, Retry
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry
 
 from backend.adapters.figures import Figures
 from backend.adapters.job_views import JobView, newest_last, view_of_job, view_of_request
+from backend.adapters.running_job import report_progress
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Job
 
@@ -41,8 +41,6 @@ RETRIES_S = [0, 30, 120, 300]
 for Label Studio to restart."""
 RESULT_TTL_S = 24 * 3600
 FAILURE_TTL_S = 7 * 24 * 3600
-BOUNCED_TTL_S = 5
-"""A job that met a busy project is asked for again every few seconds: nobody wants to read of each time."""
 SCHEDULER_ALIVE = "prelabel:scheduler"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
@@ -336,45 +334,6 @@ class RedisQueue:
             description=f"{job} {key}",
             retry=Retry(max=len(RETRIES_S), interval=RETRIES_S),
         )
-
-
-def report_progress(step: str, done: int, total: int) -> None:
-    """Write the progress of the running rq job into its meta; outside a job nothing happens."""
-    job = get_current_job()
-    if job is not None:
-        job.meta.update(step=step, done=done, total=total)
-        try:
-            job.save_meta()
-        except RedisError as error:
-            # Nobody sees how far the job is; that is no reason to begin anew.
-            log.warning("progress is not shown", error=str(error))
-
-
-def job_id() -> str:
-    """Id of the running rq job, for log lines; "" outside a job."""
-    job = get_current_job()
-    return "" if job is None else job.id
-
-
-def job_asked_at() -> float:
-    """When the running rq job was asked for, in seconds since the epoch; infinity outside a job."""
-    job = get_current_job()
-    return math.inf if job is None or job.created_at is None else job.created_at.timestamp()
-
-
-def forget_soon() -> None:
-    """Keep the running rq job for seconds only once it is done: it did nothing; outside a job nothing happens."""
-    job = get_current_job()
-    if job is not None:
-        job.result_ttl = BOUNCED_TTL_S
-
-
-def without_retries() -> None:
-    """Make the running rq job's failure its last one; outside a job nothing happens."""
-    job = get_current_job()
-    if job is not None:
-        job.retries_left = 0
-        job.save()
 
 
 def _rq_on(connection: Redis) -> RqQueue:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from backend.adapters.queue import forget_soon, job_asked_at, job_id, without_retries
+from backend.adapters.running_job import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports import ANSWERED, FORCED, REGULAR, Job

@@ -15,6 +15,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from backend.adapters import queue as queue_module
+from backend.adapters import running_job
 from backend.adapters.queue import DUE, RedisQueue
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
@@ -143,7 +144,7 @@ def test_a_job_that_met_a_busy_project_is_not_listed_for_long(
     real: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_module, "RUN", "tests.contract.test_queue.bounced_job")
-    monkeypatch.setattr(queue_module, "BOUNCED_TTL_S", 0)
+    monkeypatch.setattr(running_job, "BOUNCED_TTL_S", 0)
     real.request(Job.CHECK, KEY)
     real.move_due()
     SimpleWorker([real.rq], connection=real.redis, serializer=JSONSerializer).work(burst=True)
@@ -151,11 +152,11 @@ def test_a_job_that_met_a_busy_project_is_not_listed_for_long(
 
 
 def bounced_job(job: str, key: str, argument: int) -> None:
-    queue_module.forget_soon()
+    running_job.forget_soon()
 
 
 def broken_job(job: str, key: str, argument: int) -> None:
-    queue_module.report_progress("breaking", 1, 2)
+    running_job.report_progress("breaking", 1, 2)
     raise ValueError("broken on purpose")
 
 

@@ -11,6 +11,7 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
 from backend.adapters import queue as queue_module
+from backend.adapters import running_job
 from backend.adapters.queue import RedisQueue
 from backend.entrypoints.cli_check import wait_for_check
 from backend.errors import BackendError, ConfigurationError
@@ -43,7 +44,7 @@ def follow(redis_url: str) -> None:
 
 def watched_job(job: str, key: str, redis_url: str) -> None:
     """A check that goes on until the one who waits has seen it, and then fails if its progress is never shown."""
-    queue_module.report_progress("looking for wrong labels", 1, 2)
+    running_job.report_progress("looking for wrong labels", 1, 2)
     waiting.append(threading.Thread(target=follow, args=(redis_url,)))
     waiting[0].start()
     deadline = time.monotonic() + PATIENCE_S
@@ -54,7 +55,7 @@ def watched_job(job: str, key: str, redis_url: str) -> None:
 
 def failing_job(job: str, key: str, argument: int) -> None:
     """A check that can't be done, and won't be tried again."""
-    queue_module.without_retries()
+    running_job.without_retries()
     raise BackendError("Label Studio is away")
 
 

@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 
 from backend.adapters import queue as queue_module
+from backend.adapters import running_job
 from backend.adapters.queue import RedisQueue
 from backend.adapters.tried_rules import TriedRules
 from backend.entrypoints import jobs
@@ -38,7 +39,7 @@ def slow_job(job: str, key: str, argument: int) -> None:
     marks = Path(os.environ["MODEL_DIR"]) / "marks"
     with marks.open("a") as file:
         file.write("begun\n")
-    queue_module.report_progress("working", 1, 2)
+    running_job.report_progress("working", 1, 2)
     if marks.read_text().count("begun") == 1:
         time.sleep(600)
 
