@@ -16,6 +16,7 @@ from backend.adapters.database import SqlDatabase
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LOCAL, LocalEmbedder
 from backend.adapters.embedding.store import SqlVectors
+from backend.adapters.event_requests import EventRequests
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.llm.endpoint import OpenAiEndpoint
@@ -48,6 +49,7 @@ class App:
     database: SqlDatabase
     versions: VersionFolders
     queue: RedisQueue
+    events: EventRequests
     rules: TriedRules
     project_settings: ProjectSettings
 
@@ -100,7 +102,8 @@ def build(settings: Settings) -> App:
         llm=_llm_parts(settings, sql, label_studio) if settings.llm_model else None,
         embeddings=_embedding_parts(settings, sql, label_studio) if settings.embedding_model else None,
     )
-    return App(settings, deps, label_studio, database, versions, queue, rules, project_settings)
+    events = EventRequests(settings.queue_url)
+    return App(settings, deps, label_studio, database, versions, queue, events, rules, project_settings)
 
 
 def _llm_policy(settings: Settings) -> LlmPolicy:

@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
 
 from tests.llm_faults import NO_MODEL, Fault, error, unsupported
+from tests.quiet_server import QuietServer
 
 ID = re.compile(r"\bid[\"']?\s*[:=]\s*[\"']?([\w.\-]+)")
 
@@ -287,16 +288,10 @@ def _choice(index: int, said: Said, wants_logprobs: bool) -> dict[str, Any]:
     return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": said.finish_reason}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
+class _Server(QuietServer):
     def __init__(self, address: tuple[str, int], llm: LlmServer) -> None:
         self.llm = llm
         super().__init__(address, _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):

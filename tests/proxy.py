@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 
 import httpx
+
+from tests.quiet_server import QuietServer
 
 HOP = {"connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length", "content-encoding"}
 """Headers that concern one connection, or a body as it was packed on the way."""
@@ -82,16 +84,10 @@ class Proxy:
         return self._client.request(method, path, headers=headers, content=body)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
+class _Server(QuietServer):
     def __init__(self, address: tuple[str, int], proxy: Proxy) -> None:
         self.proxy = proxy
         super().__init__(address, _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A caller that hung up, or whose process was killed, is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -110,25 +110,29 @@ class SqlDatabase:
                 connection.execute(delete(annotations).where(where))
         return len(gone)
 
-    def tasks(self, key: str) -> list[MirroredTask]:
-        """All mirrored tasks, by id; annotations by id."""
+    def tasks(self, key: str, among: Collection[int] | None = None) -> list[MirroredTask]:
+        """All mirrored tasks, or those of some ids, by id; annotations by id."""
+        of_key = select(tasks).where(tasks.c.key == key)
+        queries = [of_key] if among is None else [of_key.where(tasks.c.id.in_(ids)) for ids in chunks(sorted(among))]
         with self._begin() as connection:
-            task_rows = (
-                connection.execute(select(tasks).where(tasks.c.key == key).order_by(tasks.c.id)).mappings().all()
-            )
-            query = select(annotations).where(annotations.c.key == key).order_by(annotations.c.id)
-            annotation_rows = connection.execute(query).mappings().all()
+            rows = [row for query in queries for row in connection.execute(query.order_by(tasks.c.id)).mappings()]
+            # In the same transaction: a sync may replace a task with its annotations meanwhile.
+            given = _annotations(connection, key)
         of_task: dict[int, list[Annotation]] = {}
-        for row in annotation_rows:
-            annotation = _annotation(row)
+        for annotation in given:
             of_task.setdefault(annotation.task_id, []).append(annotation)
         return [
             MirroredTask(
                 Task(id=row["id"], data=row["data"], is_open=row["is_open"], updated_at=row["updated_at"]),
                 tuple(of_task.get(row["id"], ())),
             )
-            for row in task_rows
+            for row in rows
         ]
+
+    def annotations(self, key: str) -> list[Annotation]:
+        """All mirrored annotations, by id."""
+        with self._begin() as connection:
+            return _annotations(connection, key)
 
     def count_tasks(self, key: str) -> int:
         """Number of mirrored tasks."""
@@ -270,6 +274,11 @@ def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[s
         "updated_at": task.updated_at,
         "suggested": suggested.get(task.id, 0),
     }
+
+
+def _annotations(connection: Connection, key: str) -> list[Annotation]:
+    query = select(annotations).where(annotations.c.key == key).order_by(annotations.c.id)
+    return [_annotation(row) for row in connection.execute(query).mappings()]
 
 
 def _annotation(row: Any) -> Annotation:

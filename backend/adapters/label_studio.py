@@ -2,23 +2,26 @@
 
 The SDK signs the requests (legacy tokens and personal access tokens, refreshed when they expire). Requests and answers
 are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 was seen to be fastest with.
+The SDK's client is imported when it is first used: it takes 20 MiB, and the web service hardly ever calls Label Studio.
 """
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from label_studio_sdk import LabelStudio as SdkClient
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
-from label_studio_sdk.label_interface.interface import LabelInterface
 
+from backend.adapters.addresses import origin_without_user, same_address
 from backend.adapters.label_studio_json import format_prediction, format_tab, parse_project, parse_task
 from backend.domain.questions import Question
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError, ProjectMissing
 from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, Webhook
+
+if TYPE_CHECKING:
+    from label_studio_sdk import LabelStudio as SdkClient
 
 PAGE_SIZE = 1000
 """1,000 tasks take Label Studio about 1 s; larger pages cost it memory and save no time."""
@@ -30,11 +33,15 @@ NO_PROJECT = "No Project matches"
 """What Label Studio says of a project that was deleted, in the 404 that a misrouted proxy may send as well."""
 CONNECT_TRIES = 3
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
-
-
 NOT_FOLLOWED = (
     "which is not followed: our key is for LABEL_STUDIO_URL only. If Label Studio moved there, correct that setting."
 )
+
+
+def preload() -> None:
+    """Import the SDK's parts now, for the processes that are forked from this one: it takes more than a second."""
+    import label_studio_sdk.client  # noqa: PLC0415
+    import label_studio_sdk.label_interface.interface  # noqa: F401, PLC0415
 
 
 class Elsewhere(LabelStudioError):
@@ -140,6 +147,8 @@ class LabelStudioApi:
         self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
     ) -> list[Prediction]:
         """The predictions that fit a label config: Label Studio drops all others without a word."""
+        from label_studio_sdk.label_interface.interface import LabelInterface  # noqa: PLC0415 - see the top
+
         interface = LabelInterface(label_config)
         bodies = [format_prediction(prediction, "v0", questions) for prediction in predictions]
         return [
@@ -334,13 +343,17 @@ class LabelStudioApi:
         if response.has_redirect_location:
             target = urljoin(str(response.request.url), response.headers["location"])
             raise Elsewhere(
-                f"Label Studio at {self._url} sends us to {_host(target)}, {NOT_FOLLOWED}", response.status_code, target
+                f"Label Studio at {self._url} sends us to {origin_without_user(target)}, {NOT_FOLLOWED}",
+                response.status_code,
+                target,
             )
         if response.status_code >= 300:
             raise self._refused(response.status_code, response.text)
         return response
 
-    def _client(self) -> SdkClient:
+    def _client(self) -> "SdkClient":
+        from label_studio_sdk import LabelStudio as SdkClient  # noqa: PLC0415 - see the top
+
         if self._sdk is None:
             if not self._url:
                 raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
@@ -378,17 +391,6 @@ def _said(text: str) -> str:
         return str(body)[:300]
     problems = body.get("validation_errors")
     return f"{body.get('detail', '')} {problems if problems else ''}".strip()[:500] or str(body)[:300]
-
-
-def same_address(left: str, right: str) -> bool:
-    """Whether two URLs name the same host, port and path."""
-    one, two = urlsplit(left.rstrip("/")), urlsplit(right.rstrip("/"))
-    return (one.scheme, one.netloc, one.path) == (two.scheme, two.netloc, two.path)
-
-
-def _host(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _filter(column: str, operator: str, kind: str, value: object) -> dict[str, object]:

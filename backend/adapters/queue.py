@@ -45,6 +45,7 @@ SCHEDULER_ALIVE = "prelabel:scheduler"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
 """A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
+BACKOFF, TRIES = ExponentialBackoff(cap=0.5, base=0.05), 5
 ANSWER_S = 5.0
 """A Redis that doesn't answer within so many seconds is away: `/ready` and webhooks must not hang with it."""
 BETWEEN_S = 20.0
@@ -82,7 +83,7 @@ class RedisQueue:
     def __init__(self, url: str, train_timeout_s: int) -> None:
         self._url = url
         # One that refuses connections is being restarted, which takes a second; one that is silent isn't asked again.
-        retry = ConnectionRetry(ExponentialBackoff(cap=0.5, base=0.05), 5, (RedisConnectionError,))
+        retry = ConnectionRetry(BACKOFF, TRIES, (RedisConnectionError,))
         self._redis = Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=retry)
         self._timeout_s = train_timeout_s
         self._between: dict[str, float] = {}
@@ -109,36 +110,41 @@ class RedisQueue:
 
         A request that waits already runs at the earlier of both times; with `postpone` at the new time.
         """
-        due = {f"{job.value}|{key}|{argument}": time.time() + delay_s}
-        with _named_errors():
+        due = {request_member(job, key, argument): time.time() + delay_s}
+        with named_errors():
             self._redis.zadd(DUE, due, lt=not postpone)
 
     def move_due(self) -> int:
         """Move the requests that are due into rq; returns how many. For the scheduler.
 
-        A request whose predecessor still waits in rq goes there only after that one has started: it may see things that
-        came too late for it otherwise, and more than one waiting would do the same work twice.
+        A request whose predecessor still waits in rq or runs goes there only after that one has ended: it may see what
+        came too late for that one, and two at a time would do the same work twice.
         """
         moved = 0
-        with _named_errors():
+        with named_errors():
             self._move_retries()
             members = cast("list[bytes]", self._redis.zrangebyscore(DUE, 0, time.time()))
             for member in members:
                 job, key, argument = member.decode().split("|")
-                if self._waits(job, key):
+                if self._is_under_way(job, key) or self._redis.exists(_resting_key(job, key)):
                     continue
                 # Enqueued before it is forgotten: a crash in between gives one job too many, never one too few.
                 enqueued = self._enqueue(job, key, int(argument))
-                self._redis.set(_waiting_key(job, key), enqueued.id)
+                self._redis.set(_newest_key(job, key), enqueued.id)
                 self._redis.zrem(DUE, member)
                 moved += 1
         return moved
+
+    def rest(self, job: Job, key: str, seconds: float) -> None:
+        """Begin no job of a kind in a project for so many seconds: what is asked for meanwhile is done after that."""
+        with named_errors():
+            self._redis.set(_resting_key(job.value, key), 1, px=max(1, round(seconds * 1000)))
 
     def recover_abandoned(self) -> None:
         """Give the jobs of killed workers back to rq (retried while they have retries left), count them, and forget
         those workers. For the scheduler.
         """
-        with _named_errors():
+        with named_errors():
             StartedJobRegistry(queue=self.rq).cleanup(exception_handlers=[lambda job, *_: self.count_killed(job)])
             self._recover_between()
             clean_worker_registry(self.rq)
@@ -154,7 +160,7 @@ class RedisQueue:
 
     def shift(self, seconds: float) -> None:
         """Move what waits for its time, after the clock was set by so many seconds: it stays as far away as it was."""
-        with _named_errors():
+        with named_errors():
             if not self._redis.set("prelabel:shifted", 1, nx=True, ex=SHIFTED_ONCE_S):
                 # Another scheduler saw it too.
                 return
@@ -170,7 +176,7 @@ class RedisQueue:
         it by then.
         """
         lock = self._redis.lock(f"prelabel:lock:{key}", timeout=LOCK_TTL_S, thread_local=False)
-        with _named_errors():
+        with named_errors():
             held = lock.acquire(blocking=False)
         if not held:
             yield False
@@ -198,7 +204,7 @@ class RedisQueue:
 
     def status(self, job_id: str) -> str | None:
         """rq's status of a job; None when it is gone."""
-        with _named_errors():
+        with named_errors():
             try:
                 return str(RqJob.fetch(job_id, self._redis, serializer=JSONSerializer).get_status().value)
             except (NoSuchJobError, ValueError):
@@ -207,17 +213,17 @@ class RedisQueue:
 
     def request_status(self, job: Job, key: str) -> str | None:
         """What became of the newest request of a kind: queued, or rq's status of its job; None when it is forgotten."""
-        with _named_errors():
+        with named_errors():
             due = cast("list[bytes]", self._redis.zrange(DUE, 0, -1))
             if any(member.startswith(f"{job.value}|{key}|".encode()) for member in due):
                 return JobStatus.QUEUED.value
-            found = cast("bytes | None", self._redis.get(_waiting_key(job.value, key)))
+            found = cast("bytes | None", self._redis.get(_newest_key(job.value, key)))
         return self.status(found.decode()) if found else None
 
     def jobs(self) -> list[JobView]:
         """Requests, waiting, running, finished and failed jobs, newest last."""
         queue = self.rq
-        with _named_errors():
+        with named_errors():
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, -1, withscores=True))
             views = [view_of_request(member, at) for member, at in due]
             ids: Sequence[str] = [
@@ -234,17 +240,17 @@ class RedisQueue:
 
     def depth(self) -> tuple[int, int]:
         """Numbers of jobs that wait and that run."""
-        with _named_errors():
+        with named_errors():
             return self.rq.count, StartedJobRegistry(queue=self.rq).get_job_count(cleanup=False)
 
     def failed(self) -> int:
         """Number of jobs that failed for good and are still kept."""
-        with _named_errors():
+        with named_errors():
             return FailedJobRegistry(queue=self.rq).count
 
     def age_s(self) -> float:
         """Seconds that the oldest job which is due waits; 0 without any."""
-        with _named_errors():
+        with named_errors():
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, 0, withscores=True))
             since = [at for _, at in due]
             ids = self.rq.get_job_ids(0, 1)
@@ -254,12 +260,12 @@ class RedisQueue:
 
     def beat(self) -> None:
         """Leave a sign that the scheduler lives."""
-        with _named_errors():
+        with named_errors():
             self._redis.set(SCHEDULER_ALIVE, 1, ex=SCHEDULER_TTL_S)
 
     def alive(self) -> tuple[int, bool]:
         """Number of living workers, and whether a scheduler lives."""
-        with _named_errors():
+        with named_errors():
             return Worker.count(queue=self.rq), bool(self._redis.exists(SCHEDULER_ALIVE))
 
     def ping(self) -> str:
@@ -268,15 +274,18 @@ class RedisQueue:
         Raises:
             ConfigurationError: it doesn't answer.
         """
-        with _named_errors():
+        with named_errors():
             return str(self._redis.info("server").get("redis_version", "?"))
 
-    def _waits(self, job: str, key: str) -> bool:
-        waiting = cast("bytes | None", self._redis.get(_waiting_key(job, key)))
-        return waiting is not None and self.status(waiting.decode()) in {
-            JobStatus.QUEUED.value,
-            JobStatus.SCHEDULED.value,
-        }
+    def _is_under_way(self, job: str, key: str) -> bool:
+        newest = cast("bytes | None", self._redis.get(_newest_key(job, key)))
+        if newest is None:
+            return False
+        status = self.status(newest.decode())
+        if status == JobStatus.STARTED.value:
+            # One that nobody watches over any more would never end, and nothing of its kind would begin again.
+            return newest.decode() in StartedJobRegistry(queue=self.rq).get_job_ids(cleanup=False)
+        return status in {JobStatus.QUEUED.value, JobStatus.SCHEDULED.value}
 
     def _move_retries(self) -> None:
         """Put retries that are due into the queue.
@@ -336,12 +345,18 @@ class RedisQueue:
         )
 
 
+def request_member(job: Job, key: str, argument: int) -> str:
+    """A request as it stands in the sorted set."""
+    return f"{job.value}|{key}|{argument}"
+
+
 def _rq_on(connection: Redis) -> RqQueue:
     return RqQueue(QUEUE_NAME, connection=connection, serializer=JSONSerializer, job_class=OwnJob)
 
 
 @contextmanager
-def _named_errors() -> Iterator[None]:
+def named_errors() -> Iterator[None]:
+    """Turn what Redis says into a ConfigurationError that says what to do."""
     try:
         yield
     except ResponseError as error:
@@ -365,5 +380,9 @@ def _release(lock: Lock) -> None:
         return
 
 
-def _waiting_key(job: str, key: str) -> str:
-    return f"prelabel:waiting:{job}:{key}"
+def _newest_key(job: str, key: str) -> str:
+    return f"prelabel:newest:{job}:{key}"
+
+
+def _resting_key(job: str, key: str) -> str:
+    return f"prelabel:resting:{job}:{key}"

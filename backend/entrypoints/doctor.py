@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from backend.adapters.label_studio import same_address
+from backend.adapters.addresses import same_address
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.access import listen_address

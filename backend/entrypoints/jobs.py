@@ -23,6 +23,11 @@ from backend.workflows.try_rules import tried_rules
 BUSY_RETRY_S = 3.0
 """A project that another worker holds is asked about again after so many seconds."""
 
+RESTS = 9.0
+"""After a reconciliation, a project rests so many times as long as it took: a stream of events can't keep a worker and
+Label Studio busy with reading the same project again and again."""
+LONGEST_REST_S = 10.0
+
 KEY = r"[0-9]{1,18}\.[0-9]{1,18}-[0-9a-f]{8}"
 """A project's key is part of a folder's name, so nothing else may pass."""
 
@@ -68,7 +73,10 @@ def _run(app: App, job: str, key: str, argument: int) -> str:
     if job == Job.TRAIN:
         learn(app.deps, key, app.queue.progress, force=argument in {FORCED, ANSWERED}, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
+        started = time.monotonic()
         reconcile(app.deps, key, app.queue.progress)
+        rest_s = min(LONGEST_REST_S, RESTS * (time.monotonic() - started))
+        app.queue.rest(Job.RECONCILE, key, rest_s)
     elif job == Job.CHECK:
         check(app.deps, key, app.queue.progress)
     elif job == Job.ASK:

@@ -1,6 +1,8 @@
 """The web service: Label Studio's ML backend protocol, in the shapes that Label Studio 1.23.2 sends and reads."""
 
+import gc
 import re
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -13,7 +15,6 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,6 +42,8 @@ REQUEST_ID = r"[A-Za-z0-9_.-]{1,64}"
 JOB = r"[A-Za-z0-9_.:-]{1,200}"
 """All that we or rq call a job; what is called otherwise is none, and Redis need not be asked."""
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+SWITCH_S = 0.0005
+"""A webhook needs the interpreter for several moments, and need not wait 5 ms for each while predictions compute."""
 EVENT_DELAY_S = 1.0
 """Events that follow each other within a second are read together."""
 KNOWN_ACTIONS = {
@@ -145,7 +148,17 @@ def run_web(settings: Settings) -> None:
     host, why = listen_address(settings)
     if why:
         log.warning(why)
-    uvicorn.run(create_app(settings), host=host, port=settings.port, log_config=None, access_log=False)
+    api = create_app(settings)
+    _stay_prompt()
+    uvicorn.run(api, host=host, port=settings.port, log_config=None, access_log=False)
+
+
+def _stay_prompt() -> None:
+    """Keep this process from making requests wait."""
+    sys.setswitchinterval(SWITCH_S)
+    # Looking for garbage among all that was imported takes a quarter of a second, in which nothing else runs.
+    gc.collect()
+    gc.freeze()
 
 
 def _app(request: Request) -> App:
@@ -287,15 +300,15 @@ def _add_events(api: FastAPI) -> None:
         _metrics(request).events.labels(body.action if body.action in KNOWN_ACTIONS else "other").inc()
         _metrics(request).note_lag(body.annotation)
         if body.project is None and body.action in KNOWN_ACTIONS - {"START_TRAINING"}:
-            await run_in_threadpool(app.queue.request, Job.RECONCILE, ALL_PROJECTS, delay_s=EVENT_DELAY_S)
+            await app.events.request(Job.RECONCILE, ALL_PROJECTS, delay_s=EVENT_DELAY_S)
             return {"status": "accepted", "job": f"{Job.RECONCILE.value}:{ALL_PROJECTS}"}
         uid = body.project if isinstance(body.project, str) else project_uid(body.project or {})
         key = app.key(_checked_uid(uid))
         if body.action == "START_TRAINING":
-            await run_in_threadpool(app.queue.request, Job.TRAIN, key, argument=FORCED)
+            await app.events.request(Job.TRAIN, key, argument=FORCED)
             return {"status": "accepted", "job": f"{Job.TRAIN.value}:{key}"}
         if body.action in KNOWN_ACTIONS:
-            await run_in_threadpool(app.queue.request, Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
+            await app.events.request(Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
             return {"status": "accepted", "job": f"{Job.RECONCILE.value}:{key}"}
         return {"status": "ignored"}
 

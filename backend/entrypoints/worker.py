@@ -1,5 +1,6 @@
 """The rq worker: runs one job at a time, in a process of its own."""
 
+import os
 from typing import TYPE_CHECKING
 
 from rq import Queue, Worker
@@ -9,6 +10,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import register
 
 from backend.adapters.job_views import keep_error
+from backend.adapters.label_studio import preload
 from backend.adapters.logs import redact
 from backend.adapters.queue import OwnJob, RedisQueue
 from backend.bootstrap import build
@@ -22,6 +24,8 @@ MISSING_AFTER_S = 20
 """A worker that gave no sign for so long is dead, and its job goes to another one."""
 IDLE_SIGN_EACH_S = 15
 """An idle worker's signs; `prelabel_workers` counts it for a minute longer."""
+NICENESS = 5
+"""A third of the processor time that the web service gets when both want it."""
 
 
 class PromptWorker(Worker):
@@ -60,6 +64,10 @@ def run_worker(settings: Settings) -> None:
     """Work until stopped. A running job is finished first on SIGTERM."""
     # Loaded once here instead of in each job's process, which is forked from this one.
     import backend.entrypoints.jobs  # noqa: F401, PLC0415
+
+    preload()
+    # Annotators wait for the web service, nobody waits for a job: on a busy machine, jobs stand back.
+    os.nice(NICENESS)
 
     queue = build(settings).queue
     connection, rq_queue = queue.for_worker()

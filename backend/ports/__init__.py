@@ -239,8 +239,11 @@ class Database(Protocol):
     def keep_tasks(self, key: str, task_ids: set[int]) -> int:
         """Forget all tasks but these; returns how many went."""
 
-    def tasks(self, key: str) -> list[MirroredTask]:
-        """All mirrored tasks, by id."""
+    def tasks(self, key: str, among: Collection[int] | None = None) -> list[MirroredTask]:
+        """All mirrored tasks, or those of some ids, by id."""
+
+    def annotations(self, key: str) -> list[Annotation]:
+        """All mirrored annotations, by id."""
 
     def count_tasks(self, key: str) -> int:
         """Number of mirrored tasks."""

@@ -14,12 +14,12 @@ import numpy as np
 from backend.domain.audit import is_audit, turn
 from backend.domain.priorities import scores_of_new
 from backend.domain.suggestions import suggest
+from backend.domain.tasks import Annotation
 from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
     Job,
     LabelConfig,
-    MirroredTask,
     Prediction,
     Progress,
     ProjectInfo,
@@ -127,7 +127,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
         deps.queue.request(Job.TRAIN, record.key)
         return
-    new = new_labels(deps.database.tasks(record.key), trained[-1])
+    new = new_labels(deps.database.annotations(record.key), trained[-1])
     policy = deps.policy(record.key)
     if new >= policy.train_each_n_updates:
         deps.queue.request(Job.TRAIN, record.key)
@@ -140,12 +140,12 @@ def has_news(deps: Deps, record: ProjectRecord) -> bool:
     trained = trained_versions(deps, record)
     if not trained or _has_other_basis(deps, record, trained[-1]):
         return True
-    return new_labels(deps.database.tasks(record.key), trained[-1]) > 0
+    return new_labels(deps.database.annotations(record.key), trained[-1]) > 0
 
 
-def new_labels(tasks: Sequence[MirroredTask], version: VersionRecord) -> int:
+def new_labels(annotations: Sequence[Annotation], version: VersionRecord) -> int:
     """Annotations that are new, changed or gone since a version was trained. Skipped and empty ones don't count."""
-    teaching = [entry for item in tasks for entry in item.annotations if entry.teaches]
+    teaching = [entry for entry in annotations if entry.teaches]
     newer = sum(entry.updated_at > version.seen_until for entry in teaching)
     return newer + max(0, version.n_labels - (len(teaching) - newer))
 

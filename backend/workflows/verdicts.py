@@ -23,7 +23,8 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
     untold = any(not item.tagged for item in every)
     if not undecided and not untold:
         return
-    by_id = {item.task.id: item for item in deps.database.tasks(record.key)}
+    suspected = {item.task_id for item in undecided}
+    by_id = {item.task.id: item for item in deps.database.tasks(record.key, suspected)}
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP) if undecided else set()
     settled, verdicts, still = [], [], []
     for suspect in undecided:

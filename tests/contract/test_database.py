@@ -37,6 +37,9 @@ def test_gives_back_the_tasks_it_was_given(database: SqlDatabase, key: str) -> N
     items = [task(1, text="żółw 🐢"), task(2, is_open=False, annotations=(note,))]
     database.save_tasks(key, items)
     assert database.tasks(key) == items
+    assert database.tasks(key, {2, 99}) == items[1:]
+    assert database.tasks(key, ()) == []
+    assert database.annotations(key) == [note]
     assert database.count_tasks(key) == 2
 
 

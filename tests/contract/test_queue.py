@@ -1,5 +1,6 @@
 """The Queue port, fake and real, and what the real one promises besides."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -11,11 +12,13 @@ import pytest
 from redis import Redis
 from rq import SimpleWorker
 from rq.executions import Execution
+from rq.job import JobStatus
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
+from backend.adapters import event_requests, running_job
 from backend.adapters import queue as queue_module
-from backend.adapters import running_job
+from backend.adapters.event_requests import EventRequests
 from backend.adapters.queue import DUE, RedisQueue
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
@@ -90,7 +93,46 @@ def test_one_job_waits_while_further_requests_come(real: RedisQueue) -> None:
         real.request(Job.TRAIN, KEY)
         real.move_due()
     assert real.rq.count == 1
-    assert set(due(real)) == {"train"}, "the later request is kept until the waiting job has started"
+    assert set(due(real)) == {"train"}, "the later request is kept until the waiting job has ended"
+
+
+def test_no_second_job_begins_while_one_runs(real: RedisQueue) -> None:
+    real.request(Job.TRAIN, KEY)
+    real.move_due()
+    job = real.rq.jobs[0]
+    job.set_status(JobStatus.STARTED)
+    with real.redis.pipeline() as pipeline:
+        # As a worker begins it.
+        running = Execution.create(job, ttl=60, pipeline=pipeline)
+        pipeline.execute()
+    real.request(Job.TRAIN, KEY)
+    assert real.move_due() == 0
+    with real.redis.pipeline() as pipeline:
+        # It is called started still, but nobody watches over it: this must not hold up the project for ever.
+        running.delete(job, pipeline)
+        pipeline.execute()
+    assert real.move_due() == 1
+
+
+def test_a_project_that_was_just_read_rests(real: RedisQueue) -> None:
+    real.rest(Job.RECONCILE, KEY, 0.3)
+    for job in (Job.RECONCILE, Job.TRAIN):
+        real.request(job, KEY)
+    real.request(Job.RECONCILE, KEY.replace("1.", "2.", 1))
+    assert real.move_due() == 2, "neither another job nor another project waits for it"
+    assert set(due(real)) == {"reconcile"}
+    time.sleep(0.4)
+    assert real.move_due() == 1
+
+
+def test_a_request_from_an_event_loop_is_the_same_request(real: RedisQueue, clean_redis_url: str) -> None:
+    events = EventRequests(clean_redis_url)
+    real.request(Job.RECONCILE, KEY, delay_s=60)
+    asyncio.run(events.request(Job.RECONCILE, KEY, delay_s=5))
+    # Another loop, as in tests of the web service.
+    asyncio.run(events.request(Job.RECONCILE, KEY, delay_s=90))
+    assert due(real) == {"reconcile": pytest.approx(5, abs=2)}
+    assert len(cast("list[bytes]", real.redis.zrange(DUE, 0, -1))) == 1
 
 
 def test_a_lost_job_doesnt_block_later_requests(real: RedisQueue) -> None:
@@ -196,6 +238,8 @@ def test_a_request_is_one_write(real: RedisQueue) -> None:
 def test_a_redis_that_is_away_is_named(tmp_path: object) -> None:
     with pytest.raises(ConfigurationError, match="REDIS_URL"):
         RedisQueue(f"unix://{tmp_path}/none.sock", 60).request(Job.TRAIN, KEY)
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        asyncio.run(EventRequests(f"unix://{tmp_path}/none.sock").request(Job.TRAIN, KEY))
 
 
 def test_a_job_that_a_killed_worker_took_and_never_began_is_given_back(
@@ -288,9 +332,12 @@ def work_on(real: RedisQueue, seconds: float) -> None:
 
 
 def test_a_redis_that_says_nothing_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "ANSWER_S", 0.2)
+    for module in (queue_module, event_requests):
+        monkeypatch.setattr(module, "ANSWER_S", 0.2)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "redis.sock"))
         silent.listen()
         with pytest.raises(ConfigurationError, match="REDIS_URL"):
             RedisQueue(f"unix://{tmp_path}/redis.sock", 60).request(Job.TRAIN, KEY)
+        with pytest.raises(ConfigurationError, match="REDIS_URL"):
+            asyncio.run(EventRequests(f"unix://{tmp_path}/redis.sock").request(Job.TRAIN, KEY))

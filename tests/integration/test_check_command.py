@@ -64,7 +64,7 @@ def work(queue: RedisQueue, function: str, argument: object) -> None:
     Worker([queue.rq], connection=queue.redis, serializer=JSONSerializer, name="other").register_birth()
     queue.beat()
     queue.rq.enqueue_call(function, args=(Job.CHECK.value, KEY, argument), job_id="one")
-    queue.redis.set(queue_module._waiting_key(Job.CHECK.value, KEY), "one")
+    queue.redis.set(queue_module._newest_key(Job.CHECK.value, KEY), "one")
     SimpleWorker([queue.rq], connection=queue.redis, serializer=JSONSerializer).work(burst=True, logging_level="ERROR")
 
 

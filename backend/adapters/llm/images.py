@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
-from backend.adapters.label_studio import Elsewhere, same_address
+from backend.adapters.addresses import same_address
+from backend.adapters.label_studio import Elsewhere
 from backend.errors import BadRequest, LabelStudioError
 
 MAX_IMAGE_BYTES = 10_000_000
