@@ -29,20 +29,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import skops.io
 from numpy.typing import NDArray
 
 from backend.adapters.feature_cache import FeatureCache
-from backend.domain.model import CLASSIFIER, Features, ProjectModel, from_parts, to_parts
-from backend.domain.suggestions import Suggestion
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.model import Features, ProjectModel, from_parts, to_parts
+from backend.domain.votes import Votes
 from backend.errors import ModelMissing
 from backend.ports import Built, Prediction, version_name
 
-COLUMN_SEPARATOR = "\t"
-"""Between decision and source (or class) in a Parquet column's name: no label contains a tab."""
 CACHED_MODELS = 8
 
 
@@ -92,43 +87,28 @@ class VersionFolders:
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""
-        rows = self._read_parquet(key, number, "predictions.parquet").to_pylist()
-        return [
-            Prediction(
-                row["task_id"],
-                _suggestion(json.loads(row["suggestion"])),
-                row["score"],
-                # Versions before these were recorded have none.
-                row.get("chosen_by", ""),
-                row.get("reason", ""),
-                row.get("withheld", False),
-            )
-            for row in rows
-        ]
+        from backend.adapters.version_tables import read_predictions  # noqa: PLC0415 - pyarrow takes 40 MiB
+
+        return read_predictions(self.folder(key, number))
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
-        return _posteriors(self._read_parquet(key, number, "held_out.parquet"))
+        from backend.adapters.version_tables import read_posteriors  # noqa: PLC0415 - pyarrow takes 40 MiB
+
+        return read_posteriors(self.folder(key, number) / "held_out.parquet")
 
     def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said; {} for versions of before this was kept."""
-        if not (self.folder(key, number) / "classifier.parquet").exists():
-            return {}
-        return _posteriors(self._read_parquet(key, number, "classifier.parquet"))[1]
+        from backend.adapters.version_tables import read_posteriors  # noqa: PLC0415 - pyarrow takes 40 MiB
+
+        path = self.folder(key, number) / "classifier.parquet"
+        return read_posteriors(path)[1] if path.exists() else {}
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
         """Sources and votes by decision key; -1 = abstain."""
-        table = self._read_parquet(key, number, "votes.parquet")
-        columns: dict[str, dict[str, Votes]] = {}
-        for name in table.column_names[1:]:
-            # A source's name may have no tab either, so the last one is ours.
-            decision, source = name.rsplit(COLUMN_SEPARATOR, 1)
-            values = table[name].fill_null(ABSTAIN).to_numpy().astype(np.int16)
-            columns.setdefault(decision, {})[source] = values
-        return {
-            decision: (tuple(sources), np.stack(list(sources.values()), axis=1))
-            for decision, sources in columns.items()
-        }
+        from backend.adapters.version_tables import read_votes  # noqa: PLC0415 - pyarrow takes 40 MiB
+
+        return read_votes(self.folder(key, number))
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""
@@ -178,13 +158,6 @@ class VersionFolders:
         except (OSError, ValueError) as error:
             raise ModelMissing(f"{path} can't be read ({error}). Train anew.") from error
 
-    def _read_parquet(self, key: str, number: int, name: str) -> pa.Table:
-        path = self.folder(key, number) / name
-        try:
-            return pq.read_table(path)
-        except (OSError, pa.ArrowException) as error:
-            raise ModelMissing(f"{path} can't be read ({error}). Train anew.") from error
-
 
 def _write_files(folder: Path, built: Built) -> None:
     sklearn_parts, json_parts = to_parts(built.trained.model)
@@ -193,63 +166,9 @@ def _write_files(folder: Path, built: Built) -> None:
     _write_json(folder / "labels.json", [asdict(question) for question in built.trained.model.questions])
     _write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
     _write_json(folder / "metrics.json", dict(built.metrics))
-    pq.write_table(_votes_table(built.task_ids, built.votes), folder / "votes.parquet")
-    pq.write_table(_posteriors_table(built.task_ids, built.held_out), folder / "held_out.parquet")
-    of_classifier = built.trained.members[CLASSIFIER]
-    pq.write_table(_posteriors_table(built.task_ids, of_classifier), folder / "classifier.parquet")
-    rows = [
-        {
-            "task_id": item.task_id,
-            "score": item.score,
-            "suggestion": json.dumps(asdict(item.suggestion), ensure_ascii=False),
-            "chosen_by": item.chosen_by,
-            "reason": item.reason,
-            "withheld": item.withheld,
-        }
-        for item in built.predictions
-    ]
-    schema = pa.schema(
-        [
-            ("task_id", pa.int64()),
-            ("score", pa.float64()),
-            ("suggestion", pa.string()),
-            ("chosen_by", pa.string()),
-            ("reason", pa.string()),
-            ("withheld", pa.bool_()),
-        ]
-    )
-    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "predictions.parquet")
+    from backend.adapters.version_tables import write_tables  # noqa: PLC0415 - pyarrow takes 40 MiB
 
-
-def _votes_table(task_ids: NDArray[np.int64], votes: Mapping[str, VoteMatrix]) -> pa.Table:
-    columns: dict[str, Any] = {"task_id": task_ids}
-    for decision, matrix in votes.items():
-        for column, source in enumerate(matrix.sources):
-            values = matrix.votes[:, column]
-            columns[f"{decision}{COLUMN_SEPARATOR}{source}"] = pa.array(values, mask=values == ABSTAIN)
-    return pa.table(columns)
-
-
-def _posteriors(table: pa.Table) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    columns: dict[str, list[NDArray[np.float64]]] = {}
-    for name in table.column_names[1:]:
-        decision = name.rsplit(COLUMN_SEPARATOR, 1)[0]
-        columns.setdefault(decision, []).append(table[name].to_numpy())
-    ids = table["task_id"].to_numpy().astype(np.int64)
-    return ids, {decision: np.stack(values, axis=1) for decision, values in columns.items()}
-
-
-def _posteriors_table(task_ids: NDArray[np.int64], posteriors: Mapping[str, NDArray[np.float64]]) -> pa.Table:
-    columns: dict[str, Any] = {"task_id": task_ids}
-    for decision, posterior in posteriors.items():
-        for index in range(posterior.shape[1]):
-            columns[f"{decision}{COLUMN_SEPARATOR}{index}"] = posterior[:, index]
-    return pa.table(columns)
-
-
-def _suggestion(fields: Mapping[str, Any]) -> Suggestion:
-    answers = {name: tuple(labels) for name, labels in fields["answers"].items()}
-    return Suggestion(**{**fields, "answers": answers})
+    write_tables(folder, built)
 
 
 def _write_json(path: Path, value: object) -> None:

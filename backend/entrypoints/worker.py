@@ -1,5 +1,6 @@
 """The rq worker: runs one job at a time, in a process of its own."""
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,14 @@ MISSING_AFTER_S = 20
 """A worker that gave no sign for so long is dead, and its job goes to another one."""
 IDLE_SIGN_EACH_S = 15
 """An idle worker's signs; `prelabel_workers` counts it for a minute longer."""
+PRELOADED = (
+    "backend.entrypoints.jobs",
+    "backend.adapters.version_tables",
+    "cleanlab.multiannotator",
+    "cleanlab.outlier",
+    "modAL.disagreement",
+)
+"""Loaded once in the worker instead of in each job's process, which is forked from it."""
 NICENESS = 5
 """A third of the processor time that the web service gets when both want it."""
 
@@ -62,9 +71,8 @@ class PromptWorker(Worker):
 
 def run_worker(settings: Settings) -> None:
     """Work until stopped. A running job is finished first on SIGTERM."""
-    # Loaded once here instead of in each job's process, which is forked from this one.
-    import backend.entrypoints.jobs  # noqa: F401, PLC0415
-
+    for name in PRELOADED:
+        importlib.import_module(name)
     preload()
     # Annotators wait for the web service, nobody waits for a job: on a busy machine, jobs stand back.
     os.nice(NICENESS)

@@ -4,7 +4,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from cleanlab.multiannotator import get_active_learning_scores, get_label_quality_multiannotator
 from numpy.typing import NDArray
 
 from backend.domain.label_errors.crowd import Aggregate, Labels, aggregate
@@ -108,6 +107,8 @@ def _crowdlab(
     classified: NDArray[np.float64],
     accuracies: NDArray[np.float64],
 ) -> Consensus:
+    from cleanlab.multiannotator import get_label_quality_multiannotator  # noqa: PLC0415 - see backend/__init__.py
+
     rows, people, table = _table(labels, labeled)
     with warnings.catch_warnings():
         # cleanlab warns of classes that nobody chose, and of annotators who never met another one.
@@ -173,6 +174,8 @@ def _another_opinion(labels: Labels, plain: Aggregate) -> NDArray[np.float64]:
 
 
 def _active_lab(labels: Labels, labeled: NDArray[np.int64], classified: NDArray[np.float64]) -> NDArray[np.float64]:
+    from cleanlab.multiannotator import get_active_learning_scores  # noqa: PLC0415 - see backend/__init__.py
+
     scores = np.full(labels.n_tasks, np.nan)
     rows, _, table = _table(labels, labeled)
     open_rows = np.flatnonzero((labeled == 0) & is_known(classified))

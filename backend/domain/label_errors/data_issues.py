@@ -15,7 +15,6 @@ from enum import StrEnum
 from functools import cache
 
 import numpy as np
-from cleanlab.outlier import OutOfDistribution
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
@@ -211,6 +210,8 @@ def _outliers(
     reduction left of each row's length.
     """
     if features.shape[1] <= DIMENSIONS:
+        from cleanlab.outlier import OutOfDistribution  # noqa: PLC0415 - see backend/__init__.py
+
         points = features[rows].toarray()
         knn = NearestNeighbors(n_neighbors=N_NEIGHBOURS, metric="euclidean").fit(points)
         with warnings.catch_warnings():

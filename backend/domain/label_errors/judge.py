@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 
 from backend.domain.label_errors.class_noise import by_class
@@ -169,6 +167,9 @@ def _judged(
     On a scale, neighbouring steps are mistaken for each other all the time: there confident learning counts only where
     the median of the posterior is two steps away or more.
     """
+    from cleanlab.filter import find_label_issues  # noqa: PLC0415 - see backend/__init__.py
+    from cleanlab.rank import get_label_quality_scores  # noqa: PLC0415 - see backend/__init__.py
+
     # On simulated sets of 40 to 500 labels `low_self_confidence` was right most often of cleanlab's seven filters.
     _, labels, some = present(given, proba)
     issues = find_label_issues(labels, some, filter_by="low_self_confidence", n_jobs=1)

@@ -1,7 +1,6 @@
 """Confident learning: how many labels are wrong, and how, through cleanlab."""
 
 import numpy as np
-from cleanlab.count import compute_confident_joint, estimate_joint, estimate_latent, get_confident_thresholds
 from numpy.typing import NDArray
 
 from backend.domain.label_errors.records import Noise
@@ -27,10 +26,12 @@ def noise_of(given: NDArray[np.int64], proba: NDArray[np.float64], names: tuple[
         proba: (n, k), finite.
         names: of all k classes.
     """
+    from cleanlab import count  # noqa: PLC0415 - see backend/__init__.py
+
     classes, labels, some = present(given, proba)
-    counts = compute_confident_joint(labels, some, calibrate=True)
-    joint = np.asarray(estimate_joint(labels, some, confident_joint=counts), dtype=np.float64)
-    transition = np.array(estimate_latent(counts, labels)[1], dtype=np.float64)
+    counts = count.compute_confident_joint(labels, some, calibrate=True)
+    joint = np.asarray(count.estimate_joint(labels, some, confident_joint=counts), dtype=np.float64)
+    transition = np.array(count.estimate_latent(counts, labels)[1], dtype=np.float64)
     # A true class that nothing was confidently counted into says nothing of its labels: they are taken for right.
     lost = ~np.isfinite(transition).all(axis=0) | (transition.sum(axis=0) <= 0)
     transition[:, lost] = np.eye(classes.size)[:, lost]
@@ -39,7 +40,7 @@ def noise_of(given: NDArray[np.int64], proba: NDArray[np.float64], names: tuple[
         classes=tuple(names[index] for index in classes),
         n_labels=given.size,
         n_errors=round(given.size * (1 - float(np.trace(joint)))),
-        thresholds=np.asarray(get_confident_thresholds(labels, some), dtype=np.float64),
+        thresholds=np.asarray(count.get_confident_thresholds(labels, some), dtype=np.float64),
         joint=joint,
         transition=transition,
     )

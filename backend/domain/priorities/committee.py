@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from modAL.disagreement import KL_max_disagreement, consensus_entropy
 from numpy.typing import NDArray
 from scipy.stats import entropy
 
@@ -65,6 +64,8 @@ def disagreement(members: Sequence[NDArray[np.float64]], strategy: str) -> NDArr
         members: (n, k) each, NaN rows where one says nothing.
         strategy: `CONSENSUS_ENTROPY` or `DISAGREEMENT`.
     """
+    from modAL.disagreement import KL_max_disagreement, consensus_entropy  # noqa: PLC0415 - see backend/__init__.py
+
     n_tasks, n_classes = members[0].shape
     result = np.zeros(n_tasks)
     known = np.column_stack([is_known(member) for member in members])

@@ -1,7 +1,6 @@
 """Strategies that look at the pool as a whole: information density, expected error reduction."""
 
 import numpy as np
-from modAL.density import information_density
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import euclidean_distances
@@ -21,6 +20,8 @@ def density(where: NDArray[np.float32], *, seed: int) -> NDArray[np.float64]:
         where: see `places`.
         seed: draws that part.
     """
+    from modAL.density import information_density  # noqa: PLC0415 - see backend/__init__.py
+
     n = len(where)
     if n == 0:
         return np.zeros(0)

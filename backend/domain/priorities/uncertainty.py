@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from modAL.uncertainty import classifier_entropy, classifier_margin, classifier_uncertainty
 from numpy.typing import NDArray
 
 from backend.domain.posterior import is_known
@@ -50,6 +49,8 @@ def uncertainty(posteriors: NDArray[np.float64], strategy: str = Strategy.LEAST_
     Raises:
         ValueError: it is none of them.
     """
+    from modAL.uncertainty import classifier_entropy, classifier_margin, classifier_uncertainty  # noqa: PLC0415 - see backend/__init__.py
+
     if strategy not in MEASURES:
         raise ValueError(f"{strategy!r} doesn't measure uncertainty: {', '.join(MEASURES)} do")
     known = is_known(posteriors)
