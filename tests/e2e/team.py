@@ -129,6 +129,11 @@ def result(label: str) -> list[dict[str, Any]]:
 
 def another_annotator(demo: Demo) -> httpx.Client:
     """Someone else who works in the demo's organization."""
+    return demo.client(another_token(demo))
+
+
+def another_token(demo: Demo) -> str:
+    """The personal access token of someone else."""
     account = Account(f"annotator{time.time_ns()}@example.com", "a-long-password-2")
     with demo.api as api:
         link = api.get("/api/invite").raise_for_status().json()["invite_url"]
@@ -140,4 +145,4 @@ def another_annotator(demo: Demo) -> httpx.Client:
             "csrfmiddlewaretoken": visitor.cookies["csrftoken"],
         }
         visitor.post(link, data=form, headers={"Referer": demo.url}).raise_for_status()
-    return demo.client(make_token(demo.url, account))
+    return make_token(demo.url, account)

@@ -105,7 +105,6 @@ class Backend:
         self.supervisor = Supervisor(folder / "logs", self.said.append, self.stop)
         self.label_studio = LabelStudioApi(demo.url, str(demo.state["api_key"]))
         """Past the proxy."""
-        self._watching = threading.Thread(target=self.supervisor.watch, daemon=True)
         self._settled_after_s = processes.SETTLED_AFTER_S
 
     def __enter__(self) -> "Backend":
@@ -113,19 +112,36 @@ class Backend:
         self.inbound.__enter__()
         # Each kill is one that the supervisor has not seen before: it restarts without a pause.
         processes.SETTLED_AFTER_S = 0.0
-        self.supervisor.start(redis_program(self.settings))
-        for program in backend_programs(self.settings, os.environ | self.environment):
-            self.supervisor.start(quick(program))
-        self._watching.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         processes.SETTLED_AFTER_S = self._settled_after_s
+        self.end()
+        self.outbound.__exit__(None, None, None)
+        self.inbound.__exit__(None, None, None)
+
+    def start(self) -> None:
+        """Start all programs."""
+        self.stop.clear()
+        self.supervisor.start(redis_program(self.settings))
+        for program in backend_programs(self.settings, os.environ | self.environment):
+            self.supervisor.start(quick(program))
+        self._watching = threading.Thread(target=self.supervisor.watch, daemon=True)
+        self._watching.start()
+
+    def end(self) -> None:
+        """Stop all programs."""
         self.stop.set()
         self._watching.join(60)
         self.supervisor.stop()
-        self.outbound.__exit__(None, None, None)
-        self.inbound.__exit__(None, None, None)
+
+    def restart(self, **environment: str) -> None:
+        """Stop all programs and start them with other settings."""
+        self.end()
+        self.environment |= environment
+        self.settings = Settings.model_validate(self.environment)
+        self.start()
 
     @cached_property
     def app(self) -> App:

@@ -1,6 +1,6 @@
 """One backend for all faults, beside the demo's own, on the demo's Label Studio.
 
-They take half an hour, most of it spent in waiting for what was killed to be missed: only with `FAULTS=1`.
+They take 40 minutes, most of it spent in waiting for what was killed to be missed: only with `FAULTS=1`.
 """
 
 import os
@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if "faults" in item.path.parts:
-            item.add_marker(pytest.mark.skip(reason="takes half an hour: FAULTS=1 runs it"))
+            item.add_marker(pytest.mark.skip(reason="takes 40 minutes: FAULTS=1 runs it"))
 
 
 @pytest.fixture(scope="session")

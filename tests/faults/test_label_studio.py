@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from backend.entrypoints.processes import kill_session
 from backend.ports import FORCED, Job
 from tests.conftest import Demo, wait_for
-from tests.e2e.team import Team
+from tests.e2e.team import Team, another_token
 from tests.faults.backend import BATCH, Backend
 from tests.proxy import Trouble
 
@@ -86,21 +87,30 @@ def test_new_tasks_get_one_suggestion_although_the_answer_was_lost(backend: Back
 
 
 @pytest.mark.timeout(900)
-def test_a_revoked_token_is_named_and_a_new_one_finds_all_that_was_labeled(backend: Backend, team: Team) -> None:
-    backend.outbound.trouble = lambda *_: Trouble(401)
-    for task_id in team.task_ids[:BATCH]:
-        team.annotate(task_id, team.gold[task_id])
+def test_a_revoked_token_is_named_and_a_new_one_finds_all_that_was_labeled(demo: Demo, tmp_path: Path) -> None:
+    team = Team.with_reviews(demo, 40)
+    token = another_token(demo)
+    with Backend(demo, tmp_path, LABEL_STUDIO_API_KEY=token) as backend:
+        backend.connect(team)
+        backend.settle(team)
+        with demo.client(token) as owner:
+            # Label Studio gives another one, and refuses this one from now on.
+            new = owner.post("/api/token/rotate/", json={"refresh": token}).raise_for_status().json()["refresh"]
+        for task_id in team.task_ids[:BATCH]:
+            team.annotate(task_id, team.gold[task_id])
 
-    def errors() -> set[str]:
-        return {job.error for job in backend.app.queue.jobs() if job.status in {"failed", "scheduled"}}
+        def errors() -> set[str]:
+            return {job.error for job in backend.app.queue.jobs() if job.status in {"failed", "scheduled"}}
 
-    wait_for(lambda: any("LABEL_STUDIO_API_KEY" in error for error in errors()), 120, "a sentence for the operator")
-    (error, *_) = [error for error in errors() if "LABEL_STUDIO_API_KEY" in error]
-    assert "Make a new personal access token" in error
-    assert backend.figure("prelabel_jobs_total", 'outcome="failed"') > 0
-    backend.outbound.heal()
-    backend.settle(team)
-    assert len(backend.outcome(team).annotations) == BATCH
+        wait_for(lambda: any("LABEL_STUDIO_API_KEY" in error for error in errors()), 120, "a sentence for the operator")
+        (error, *_) = [error for error in errors() if "LABEL_STUDIO_API_KEY" in error]
+        assert "Make a new personal access token" in error
+        assert token not in backend.account(lines=10_000)
+        assert backend.figure("prelabel_jobs_total", 'outcome="failed"') > 0
+        backend.restart(LABEL_STUDIO_API_KEY=new)
+        backend.settle(team)
+        assert len(backend.outcome(team).annotations) == BATCH
+        backend.forget(team)
 
 
 @pytest.mark.timeout(900)

@@ -16,7 +16,7 @@ from tests.conftest import Demo, wait_for
 from tests.e2e.team import Team
 from tests.faults.backend import BATCH, Backend, quick
 
-AWAY_S = 12.0
+AWAY_S = 60.0
 
 
 @pytest.fixture(scope="module")
