@@ -231,7 +231,108 @@ def test_the_page_on_operations_explains_every_alert_and_every_figure(web: TestC
     assert {name for name in families if f"`{name}" not in page} == set()
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+REQUESTS = 'prelabel_requests_total{method="POST",path="/predict",status="%s"}'
+SHOWN = 'prelabel_shown_suggestions{project="p",question="q",outcome="%s"}'
+ALERTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "PrelabelDown": ({'up{job="prelabel"}': "0x200"}, {'up{job="prelabel"}': "1x200"}),
+    "PrelabelPartAway": ({'prelabel_up{part="redis"}': "0x200"}, {'prelabel_up{part="redis"}': "1x200"}),
+    "PrelabelNoWorker": (
+        {"prelabel_workers": "2x200", "prelabel_schedulers": "0x200"},
+        {"prelabel_workers": "2x200", "prelabel_schedulers": "1x200"},
+    ),
+    "PrelabelServerErrors": ({REQUESTS % 503: "0+6x200"}, {REQUESTS % 200: "0+600x200", REQUESTS % 503: "0+1x200"}),
+    "PrelabelRefusals": ({REQUESTS % 401: "0+20x200"}, {REQUESTS % 401: "0+1x200"}),
+    "PrelabelPredictSlow": (
+        {
+            'prelabel_request_seconds_bucket{path="/predict",le="5"}': "0+9x200",
+            'prelabel_request_seconds_bucket{path="/predict",le="10"}': "0+10x200",
+            'prelabel_request_seconds_bucket{path="/predict",le="+Inf"}': "0+10x200",
+        },
+        {
+            'prelabel_request_seconds_bucket{path="/predict",le="5"}': "0+10x200",
+            'prelabel_request_seconds_bucket{path="/predict",le="+Inf"}': "0+10x200",
+        },
+    ),
+    "PrelabelQueueStuck": ({"prelabel_queue_age_seconds": "0+60x200"}, {"prelabel_queue_age_seconds": "90x200"}),
+    "PrelabelJobsFail": (
+        {'prelabel_jobs_total{job="train",outcome="failed"}': "0+1x200"},
+        {'prelabel_jobs_total{job="train",outcome="finished"}': "0+9x200"},
+    ),
+    "PrelabelTrainingSlow": (
+        {'prelabel_training_seconds{project="p"}': "2000x200"},
+        {'prelabel_training_seconds{project="p"}': "60x200"},
+    ),
+    "PrelabelVersionUnreadable": (
+        {'prelabel_version{project="p"}': "NaN " * 200},
+        {'prelabel_version{project="p"}': "3x200"},
+    ),
+    "PrelabelWebhooksLate": (
+        {
+            'prelabel_webhook_lag_seconds_bucket{le="60"}': "0+1x200",
+            'prelabel_webhook_lag_seconds_bucket{le="600"}': "0+10x200",
+            'prelabel_webhook_lag_seconds_bucket{le="+Inf"}': "0+10x200",
+        },
+        {
+            'prelabel_webhook_lag_seconds_bucket{le="60"}': "0+10x200",
+            'prelabel_webhook_lag_seconds_bucket{le="+Inf"}': "0+10x200",
+        },
+    ),
+    "PrelabelWebhooksLost": (
+        {'prelabel_reconcile_drift_total{project="p"}': "0+1x200"},
+        {'prelabel_reconcile_drift_total{project="p"}': "7x200"},
+    ),
+    "PrelabelSuggestionsRejected": (
+        {SHOWN % "accepted": "50x200", SHOWN % "changed": "150x200"},
+        {SHOWN % "accepted": "5x200", SHOWN % "changed": "15x200"},
+    ),
+    "PrelabelRuleFaults": (
+        {'prelabel_rule_faults_total{rule="r"}': "0+10x200"},
+        {'prelabel_rule_faults_total{rule="r"}': "0+1x200"},
+    ),
+    "PrelabelRulesSetAside": ({"prelabel_rules_set_aside": "1x200"}, {"prelabel_rules_set_aside": "0x200"}),
+    "PrelabelBudgetNearlySpent": (
+        {'prelabel_llm_spent_usd{project="p"}': "0+1x200", 'prelabel_llm_budget_usd{project="p"}': "100x200"},
+        {'prelabel_llm_spent_usd{project="p"}': "0+1x200", 'prelabel_llm_budget_usd{project="p"}': "0x200"},
+    ),
+}
+"""Figures minute by minute under which an alert fires after three hours, and figures under which it doesn't."""
+
+
+@needs_promtool
 def test_promtool_accepts_the_alerts() -> None:
-    done = subprocess.run(["promtool", "check", "rules", str(DOCS / "monitoring" / "alerts.yaml")], check=False)
-    assert done.returncode == 0
+    subprocess.run([str(PROMTOOL), "check", "rules", str(DOCS / "monitoring" / "alerts.yaml")], check=True)
+
+
+@needs_promtool
+def test_each_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
+    rules = DOCS / "monitoring" / "alerts.yaml"
+    assert ALERTS.keys() == {rule["alert"] for rule in yaml.safe_load(rules.read_text())["groups"][0]["rules"]}
+    tests = [
+        {
+            "name": f"{alert}: {'fires' if fires else 'does not fire'}",
+            "interval": "1m",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})',
+                    "eval_time": "3h",
+                    "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                }
+            ],
+        }
+        for alert, both in ALERTS.items()
+        for series, fires in zip(both, (True, False), strict=True)
+    ]
+    file = tmp_path / "tests.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests}))
+    done = subprocess.run([str(PROMTOOL), "test", "rules", str(file)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_promtool_reads_the_figures(web: TestClient) -> None:
+    text = web.get("/metrics").text
+    done = subprocess.run([str(PROMTOOL), "check", "metrics"], check=False, capture_output=True, text=True, input=text)
+    assert done.returncode == 0, done.stderr
