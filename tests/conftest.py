@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from rq.serializers import JSONSerializer
 from threadpoolctl import threadpool_limits
 
 from backend.adapters.job_views import JobView
+from backend.adapters.logs import SIGNED_TOKEN
 from backend.adapters.queue import RedisQueue
+from backend.ports import Job
 from tests.llm_server import LlmServer
 
 DEMO_TIMEOUT_S = 900
@@ -189,6 +192,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer) -> Ite
     # After all tests that ran on it: whatever was done, no secret got out.
     assert any(name.endswith("worker-1.log") for name in told), sorted(told)
     assert [name for secret in demo.secrets for name, text in told.items() if secret in text] == []
+    # Nor any of the short-lived tokens that Label Studio's client gets for ours.
+    assert [name for name, text in told.items() if SIGNED_TOKEN.search(text)] == []
+    assert_log_lines_can_be_followed(told)
+
+
+def assert_log_lines_can_be_followed(told: dict[str, str]) -> None:
+    """Each line is JSON with a time, and each job's last one says of which project, job and version it is about."""
+    logs = {name: text for name, text in told.items() if re.search(r"(worker-\d|web-service|scheduler)\.log$", name)}
+    assert len(logs) >= 4, sorted(told)
+    lines = [json.loads(line) for text in logs.values() for line in text.splitlines() if line.strip()]
+    assert [line for line in lines if not {"event", "level", "timestamp"} <= line.keys()] == []
+    trained = [line for line in lines if line["event"] == "job done" and line["job"] == Job.TRAIN]
+    assert trained, "nothing was trained"
+    assert [line for line in trained if not {"project", "job_id"} <= line.keys()] == []
+    assert [line for line in trained if not {"version", "outcome"} & line.keys()] == []
 
 
 def kept_in(redis_url: str) -> str:

@@ -113,11 +113,15 @@ class SqlDatabase:
     def tasks(self, key: str, among: Collection[int] | None = None) -> list[MirroredTask]:
         """All mirrored tasks, or those of some ids, by id; annotations by id."""
         of_key = select(tasks).where(tasks.c.key == key)
-        queries = [of_key] if among is None else [of_key.where(tasks.c.id.in_(ids)) for ids in chunks(sorted(among))]
-        with self._begin() as connection:
-            rows = [row for query in queries for row in connection.execute(query.order_by(tasks.c.id)).mappings()]
-            # In the same transaction: a sync may replace a task with its annotations meanwhile.
-            given = _annotations(connection, key)
+        parts = [None] if among is None else list(chunks(sorted(among)))
+        rows: list[Any] = []
+        given: list[Annotation] = []
+        # A sync may replace a task with its annotations meanwhile.
+        with self._sql.snapshot() as connection:
+            for ids in parts:
+                some = of_key if ids is None else of_key.where(tasks.c.id.in_(ids))
+                rows += connection.execute(some.order_by(tasks.c.id)).mappings()
+                given += _annotations(connection, key, ids)
         of_task: dict[int, list[Annotation]] = {}
         for annotation in given:
             of_task.setdefault(annotation.task_id, []).append(annotation)
@@ -276,8 +280,10 @@ def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[s
     }
 
 
-def _annotations(connection: Connection, key: str) -> list[Annotation]:
+def _annotations(connection: Connection, key: str, of_tasks: Sequence[int] | None = None) -> list[Annotation]:
     query = select(annotations).where(annotations.c.key == key).order_by(annotations.c.id)
+    if of_tasks is not None:
+        query = query.where(annotations.c.task_id.in_(of_tasks))
     return [_annotation(row) for row in connection.execute(query).mappings()]
 
 

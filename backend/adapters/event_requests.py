@@ -7,12 +7,15 @@ processor time, and let it wait behind predictions that compute.
 import asyncio
 import time
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from backend.adapters.queue import ANSWER_S, BACKOFF, DUE, TRIES, named_errors, request_member
 from backend.ports import Job
+
+CONNECTIONS = 16
+"""Events beyond these wait for one: in the second that a Redis takes to restart, hundreds may come."""
 
 
 class EventRequests:
@@ -39,8 +42,14 @@ class EventRequests:
         loop = asyncio.get_running_loop()
         if self._redis is None or self._loop is not loop:
             retry = Retry(BACKOFF, TRIES, (RedisConnectionError,))
-            self._redis = Redis.from_url(
-                self._url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=retry
+            pool = BlockingConnectionPool.from_url(
+                self._url,
+                max_connections=CONNECTIONS,
+                timeout=ANSWER_S,
+                socket_timeout=ANSWER_S,
+                socket_connect_timeout=ANSWER_S,
+                retry=retry,
             )
+            self._redis = Redis(connection_pool=pool)
             self._loop = loop
         return self._redis

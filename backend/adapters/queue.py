@@ -30,7 +30,7 @@ from backend.adapters.figures import Figures
 from backend.adapters.job_views import JobView, newest_last, view_of_job, view_of_request
 from backend.adapters.running_job import report_progress
 from backend.errors import BadRequest, ConfigurationError
-from backend.ports import Job
+from backend.ports import REGULAR, Job
 
 DUE = "prelabel:due"
 QUEUE_NAME = "prelabel"
@@ -118,7 +118,8 @@ class RedisQueue:
         """Move the requests that are due into rq; returns how many. For the scheduler.
 
         A request whose predecessor still waits in rq or runs goes there only after that one has ended: it may see what
-        came too late for that one, and two at a time would do the same work twice.
+        came too late for that one, and two at a time would do the same work twice. A regular reconciliation beside one
+        that an event asked for is left to that one: what the event told of was not missed.
         """
         moved = 0
         with named_errors():
@@ -126,6 +127,10 @@ class RedisQueue:
             members = cast("list[bytes]", self._redis.zrangebyscore(DUE, 0, time.time()))
             for member in members:
                 job, key, argument = member.decode().split("|")
+                event = request_member(Job.RECONCILE, key, 0)
+                if member == request_member(Job.RECONCILE, key, REGULAR).encode() and self._asked(event):
+                    self._redis.zrem(DUE, member)
+                    continue
                 if self._is_under_way(job, key) or self._redis.exists(_resting_key(job, key)):
                     continue
                 # Enqueued before it is forgotten: a crash in between gives one job too many, never one too few.
@@ -134,6 +139,9 @@ class RedisQueue:
                 self._redis.zrem(DUE, member)
                 moved += 1
         return moved
+
+    def _asked(self, member: str) -> bool:
+        return self._redis.zscore(DUE, member) is not None
 
     def rest(self, job: Job, key: str, seconds: float) -> None:
         """Begin no job of a kind in a project for so many seconds: what is asked for meanwhile is done after that."""

@@ -23,10 +23,11 @@ from backend.workflows.try_rules import tried_rules
 BUSY_RETRY_S = 3.0
 """A project that another worker holds is asked about again after so many seconds."""
 
-RESTS = 9.0
-"""After a reconciliation, a project rests so many times as long as it took: a stream of events can't keep a worker and
-Label Studio busy with reading the same project again and again."""
+REST_FACTOR = 9.0
+"""After a reconciliation, a project rests so many times as long as it took: a stream of events takes a tenth of a
+worker's and of Label Studio's time."""
 LONGEST_REST_S = 10.0
+"""New tasks must not wait long for their suggestions. So a project that takes long to read is read most of the time."""
 
 KEY = r"[0-9]{1,18}\.[0-9]{1,18}-[0-9a-f]{8}"
 """A project's key is part of a folder's name, so nothing else may pass."""
@@ -75,7 +76,7 @@ def _run(app: App, job: str, key: str, argument: int) -> str:
     elif job == Job.RECONCILE:
         started = time.monotonic()
         reconcile(app.deps, key, app.queue.progress)
-        rest_s = min(LONGEST_REST_S, RESTS * (time.monotonic() - started))
+        rest_s = min(LONGEST_REST_S, REST_FACTOR * (time.monotonic() - started))
         app.queue.rest(Job.RECONCILE, key, rest_s)
     elif job == Job.CHECK:
         check(app.deps, key, app.queue.progress)

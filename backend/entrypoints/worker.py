@@ -34,7 +34,8 @@ PRELOADED = (
 )
 """Loaded once in the worker instead of in each job's process, which is forked from it."""
 NICENESS = 5
-"""A third of the processor time that the web service gets when both want it."""
+"""A third of the processor time that the web service gets when both want it: in one service's control group. In a login
+session Linux shares the time between sessions, and each of our processes has its own."""
 
 
 class PromptWorker(Worker):

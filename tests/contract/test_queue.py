@@ -22,7 +22,7 @@ from backend.adapters.event_requests import EventRequests
 from backend.adapters.queue import DUE, RedisQueue
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
-from backend.ports import Job, Queue
+from backend.ports import REGULAR, Job, Queue
 from tests.fakes import FakeQueue
 
 KEY = "1.1767225600-abcdef01"
@@ -115,14 +115,38 @@ def test_no_second_job_begins_while_one_runs(real: RedisQueue) -> None:
 
 
 def test_a_project_that_was_just_read_rests(real: RedisQueue) -> None:
-    real.rest(Job.RECONCILE, KEY, 0.3)
+    real.rest(Job.RECONCILE, KEY, 60)
     for job in (Job.RECONCILE, Job.TRAIN):
         real.request(job, KEY)
     real.request(Job.RECONCILE, KEY.replace("1.", "2.", 1))
     assert real.move_due() == 2, "neither another job nor another project waits for it"
     assert set(due(real)) == {"reconcile"}
+    real.rest(Job.RECONCILE, KEY, 0.001)
+    time.sleep(0.1)
+    assert real.move_due() == 1
+
+
+def test_a_regular_look_is_not_taken_before_one_that_an_event_asked_for(real: RedisQueue) -> None:
+    # What the first one finds counts as missed: no event had told of it.
+    real.request(Job.RECONCILE, KEY, argument=REGULAR)
+    real.request(Job.RECONCILE, KEY, delay_s=0.3)
+    assert real.move_due() == 0
     time.sleep(0.4)
     assert real.move_due() == 1
+    assert list(real.rq.jobs[0].args) == ["reconcile", KEY, 0]
+    assert due(real) == {}
+
+
+def test_a_crowd_of_events_waits_for_a_slow_redis(real: RedisQueue, clean_redis_url: str) -> None:
+    events = EventRequests(clean_redis_url)
+
+    async def crowd() -> None:
+        await asyncio.gather(*(events.request(Job.RECONCILE, KEY, delay_s=60) for _ in range(500)))
+
+    # It answers nobody for a moment, as while it forks.
+    real.redis.client_pause(500)
+    asyncio.run(crowd())
+    assert set(due(real)) == {"reconcile"}
 
 
 def test_a_request_from_an_event_loop_is_the_same_request(real: RedisQueue, clean_redis_url: str) -> None:

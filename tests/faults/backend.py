@@ -74,6 +74,7 @@ class Backend:
     """A context manager: Redis, web service, two workers and a scheduler, restarted when they die."""
 
     def __init__(self, demo: Demo, folder: Path, **environment: str) -> None:
+        """`environment`: settings besides, and what else its processes find in their environment, Redis too."""
         self.demo = demo
         self.folder = folder
         port = free_port()
@@ -124,7 +125,8 @@ class Backend:
     def start(self) -> None:
         """Start all programs."""
         self.stop.clear()
-        self.supervisor.start(redis_program(self.settings))
+        redis = redis_program(self.settings)
+        self.supervisor.start(replace(redis, environment=os.environ | self.environment))
         for program in backend_programs(self.settings, os.environ | self.environment):
             self.supervisor.start(quick(program))
         self._watching = threading.Thread(target=self.supervisor.watch, daemon=True)
@@ -155,6 +157,13 @@ class Backend:
     def web(self, path: str) -> httpx.Response:
         """What the web service answers, which must be soon."""
         return httpx.get(f"http://127.0.0.1:{self.settings.port}{path}", timeout=60, trust_env=False)
+
+    def is_ready(self) -> bool:
+        """Whether all parts that the web service needs are there, and it is itself."""
+        try:
+            return self.web("/ready").status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def figure(self, name: str, *words: str) -> float:
         """Sum of the figures in `/metrics` of a name whose labels hold all of some words."""

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Demo
-from tests.faults.backend import Backend
+from tests.e2e.team import Team
+from tests.faults.backend import Backend, Outcome
+from tests.faults.story import label_all
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def running(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     with Backend(demo, tmp_path_factory.mktemp("faults")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def left_alone(demo: Demo, running: Backend) -> Outcome:
+    """What is there after people did their work in a project to which nothing happened."""
+    team = Team.with_reviews(demo, 60)
+    found = label_all(running, team, lambda _: None)
+    running.forget(team)
+    return found
 
 
 @pytest.fixture

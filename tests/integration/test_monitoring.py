@@ -258,7 +258,7 @@ ALERTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "PrelabelQueueStuck": ({"prelabel_queue_age_seconds": "0+60x200"}, {"prelabel_queue_age_seconds": "90x200"}),
     "PrelabelJobsFail": (
         {'prelabel_jobs_total{job="train",outcome="failed"}': "0+1x200"},
-        {'prelabel_jobs_total{job="train",outcome="finished"}': "0+9x200"},
+        {'prelabel_jobs_total{job="train",outcome="done"}': "0+9x200"},
     ),
     "PrelabelTrainingSlow": (
         {'prelabel_training_seconds{project="p"}': "2000x200"},
@@ -294,7 +294,12 @@ ALERTS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "PrelabelRulesSetAside": ({"prelabel_rules_set_aside": "1x200"}, {"prelabel_rules_set_aside": "0x200"}),
     "PrelabelBudgetNearlySpent": (
         {'prelabel_llm_spent_usd{project="p"}': "0+1x200", 'prelabel_llm_budget_usd{project="p"}': "100x200"},
-        {'prelabel_llm_spent_usd{project="p"}': "0+1x200", 'prelabel_llm_budget_usd{project="p"}': "0x200"},
+        {
+            'prelabel_llm_spent_usd{project="p"}': "80x200",
+            'prelabel_llm_budget_usd{project="p"}': "100x200",
+            'prelabel_llm_spent_usd{project="without a budget"}': "80x200",
+            'prelabel_llm_budget_usd{project="without a budget"}': "0x200",
+        },
     ),
 }
 """Figures minute by minute under which an alert fires after three hours, and figures under which it doesn't."""
