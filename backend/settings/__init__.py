@@ -76,8 +76,8 @@ class Settings(AccessSettings, LlmSettings):
         ge=1,
         le=64,
         validation_alias="WORKERS",
-        description="Number of rq workers that `prelabel up` starts. A project takes one at most, and another one while "
-        "an LLM is asked: with two, no project waits for a long training of another one.",
+        description="Number of rq workers that `prelabel up` starts. A project takes one at most, and another one "
+        "while an LLM is asked: with two, no project waits for a long training of another one.",
     )
     start_training_each_n_updates: int = Field(
         default=10,
