@@ -6,11 +6,13 @@ other (`Sql.begin_alone`), so what they read of answers and claims is true when 
 order, first the prompt and model, then the project's money, and no more than one of each: no deadlock.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from backend.adapters.llm_tables import (
@@ -34,7 +36,13 @@ from backend.adapters.llm_tables import (
 from backend.adapters.llm_tables import answers as answers_table
 from backend.adapters.sql import Sql, chunks, lock, save
 from backend.domain.llm.records import LlmAnswer, LlmSource
+from backend.errors import ConfigurationError
 from backend.ports.llm import BulkRecord, Claim, EndpointState, SourceRecord, Spending
+
+PATIENCE_S, AGAIN_AFTER_S = 600.0, 2.0
+"""How long answers wait for a database that is away, less than a claim lasts, and how often they try."""
+
+log = structlog.get_logger()
 
 
 class SqlEndpointMemory:
@@ -149,9 +157,22 @@ class SqlLlmRecords(SqlEndpointMemory):
         of the claim without an answer are free again.
 
         Paid answers count although the claim has expired. Where another worker has answered meanwhile, its answer
-        stays. A claim that was settled before costs nothing again.
+        stays. A claim that was settled before costs nothing again. While the database is away, it waits: what was paid
+        for is nowhere else. Raises ConfigurationError after `PATIENCE_S` seconds.
         """
-        price = nano(price_usd)
+        give_up_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._settle(claim, answers, nano(price_usd))
+            except ConfigurationError as error:
+                if time.monotonic() > give_up_at:
+                    raise
+                log.warning("answers wait for the database", answers=len(answers), error=str(error))
+                time.sleep(AGAIN_AFTER_S)
+            else:
+                return
+
+    def _settle(self, claim: Claim, answers: Sequence[LlmAnswer], price: int) -> None:
         with self._begin() as connection:
             row = _lock_claim(connection, claim)
             if row is None:

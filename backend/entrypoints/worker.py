@@ -2,8 +2,13 @@
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue, Worker
 from rq.job import Job
 from rq.registry import StartedJobRegistry
@@ -19,6 +24,8 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from redis.client import Pipeline
+
+log = structlog.get_logger()
 
 HEARTBEAT_EACH_S = 5
 MISSING_AFTER_S = 20
@@ -54,6 +61,16 @@ class PromptWorker(Worker):
         super().heartbeat(timeout, pipeline)
         register(self, pipeline)
 
+    def set_current_job_working_time(self, current_job_working_time: float, pipeline: "Pipeline | None" = None) -> None:
+        """Say how long the job has run."""
+        with _not_ended_by_redis():
+            super().set_current_job_working_time(current_job_working_time, pipeline)
+
+    def maintain_heartbeats(self, job: Job) -> None:
+        """Give a sign of life, for the job as well."""
+        with _not_ended_by_redis():
+            super().maintain_heartbeats(job)
+
     def run_maintenance_tasks(self) -> None:
         """Nothing: our scheduler does it, sooner."""
 
@@ -68,6 +85,15 @@ class PromptWorker(Worker):
         said = redact(exc_string)
         keep_error(job, said)
         super().handle_job_failure(job, queue, started_job_registry, said)
+
+
+@contextmanager
+def _not_ended_by_redis() -> Iterator[None]:
+    """Let a job go on while Redis is away: answers that it waits for are paid for. The next sign comes in seconds."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        log.warning("Redis is away: the job goes on", error=str(error))
 
 
 def run_worker(settings: Settings) -> None:

@@ -1,14 +1,18 @@
 """The LlmRecords port on SQLite and on a real Postgres."""
 
 import math
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from backend.adapters import llm_records
+from backend.adapters import sql as sql_module
 from backend.adapters.database import SqlDatabase
 from backend.adapters.llm_records import SqlLlmRecords
 from backend.adapters.sql import Sql
@@ -370,6 +374,25 @@ def test_what_was_written_is_there_when_the_database_is_opened_again(
     again.settle(Claim(claim.id, ()), [answer(source, "a", "A")], 0.03)
     assert records.spending(key) == Spending(spent=0.03)
     assert claimed(records, key, source, "a", "b").contents == ("b",)
+
+
+def test_what_was_paid_for_waits_for_a_database_that_is_locked(
+    tmp_path: Path, key: str, source: LlmSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_module, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(llm_records, "AGAIN_AFTER_S", 0.1)
+    records = SqlLlmRecords(f"sqlite:///{tmp_path}/a.sqlite3", lambda: 1000.0)
+    claim, other = claimed(records, key, source, "a"), claimed(records, key, source, "b")
+    lock = sqlite3.connect(tmp_path / "a.sqlite3", isolation_level=None, check_same_thread=False)
+    lock.execute("BEGIN IMMEDIATE")
+    threading.Timer(1.0, lambda: lock.execute("ROLLBACK")).start()
+    records.settle(claim, [answer(source, "a", "A")], 0.03)
+    assert records.spending(key).spent == 0.03
+    lock.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(llm_records, "PATIENCE_S", 0.3)
+    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+        records.settle(other, [], 0.0)
+    lock.close()
 
 
 def test_an_unreachable_database_is_named_without_its_password() -> None:

@@ -294,12 +294,15 @@ def settle_reply(
         # An endpoint that doesn't count: by length.
         counted = sum(estimated_tokens(sample.text) for sample in reply.samples)
         reply = replace(reply, input_tokens=estimated_tokens(request.system + request.user), output_tokens=counted)
-    if view.is_trusted(request.source):
-        # Before they are saved: what a killed worker saved is learned from too.
-        tally.learn()
     answered_at = view.deps.now()
     answers = read_reply(request, reply, question, price, answered_at=answered_at) if reply.samples else []
-    view.parts.records.settle(claim, answers, cost_of(request, reply, price))
+    try:
+        if view.is_trusted(request.source):
+            # Before they are saved: what a killed worker saved is learned from too.
+            tally.learn()
+    finally:
+        # They are paid for, also where a training can't be asked for.
+        view.parts.records.settle(claim, answers, cost_of(request, reply, price))
     tally.add(answers)
     return answers
 
