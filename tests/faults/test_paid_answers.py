@@ -63,9 +63,10 @@ def test_no_answer_is_paid_for_twice(demo: Demo, tmp_path: Path, fault: str) -> 
             backend.connect(team)
             wait_for(lambda: len(llm.chats) >= N_TASKS // 3, 240, "a third of the answers")
             break_something(backend)
-            wait_for(lambda: len(asked(llm)) == N_TASKS, 240, "all tasks are asked about")
+            # What a killed process had taken may be asked about by others later only: its claim lasts a quarter of an hour.
+            wait_for(lambda: len(asked(llm)) >= N_TASKS - may_cost, 240, "all tasks are asked about")
             backend.settle(team)
-            again = sum(asked(llm).values()) - N_TASKS
+            again = sum(asked(llm).values()) - len(asked(llm))
             assert again <= may_cost
             assert n_answers(backend) >= N_TASKS - may_cost
             parts = backend.app.deps.llm
@@ -73,7 +74,7 @@ def test_no_answer_is_paid_for_twice(demo: Demo, tmp_path: Path, fault: str) -> 
             paid = sum(PRICE.of(*usage(body)) for body in llm.chats)
             spending = parts.records.spending(backend.key(team))
             # What a killed process had reserved counts as spent, because it may have been charged.
-            assert spending.spent == pytest.approx(paid * n_answers(backend) / (N_TASKS + again), rel=0.02)
+            assert spending.spent == pytest.approx(paid * n_answers(backend) / len(llm.chats), rel=0.02)
             assert spending.total >= paid * 0.98
             backend.forget(team)
 
