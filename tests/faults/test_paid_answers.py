@@ -63,7 +63,7 @@ def test_no_answer_is_paid_for_twice(demo: Demo, tmp_path: Path, fault: str) -> 
             backend.connect(team)
             wait_for(lambda: len(llm.chats) >= N_TASKS // 3, 240, "a third of the answers")
             break_something(backend)
-            # What a killed process had taken may be asked about by others later only: its claim lasts a quarter of an hour.
+            # What a killed process had taken, others may ask about when its claim ends: in a quarter of an hour.
             wait_for(lambda: len(asked(llm)) >= N_TASKS - may_cost, 240, "all tasks are asked about")
             backend.settle(team)
             again = sum(asked(llm).values()) - len(asked(llm))
