@@ -213,6 +213,10 @@ class Backend:
         for job in self.jobs(team):
             name = self.redis.hget(f"rq:job:{job.id}", "worker_name")
             pid = self.redis.hget(f"rq:worker:{bytes(name).decode()}", "pid") if isinstance(name, bytes) else None
+            if pid is None:
+                # A Redis that lost its data knows no worker's process.
+                workers = [number for part, number in self.supervisor.pids().items() if part.startswith("Worker")]
+                pid = next((str(number).encode() for number in workers if len(family(number)) > 1), None)
             # A killed worker's job is shown as running until that is noticed.
             if isinstance(pid, bytes) and len(family(int(pid))) > 1:
                 found.append((int(pid), stage_of(job)))
