@@ -39,8 +39,10 @@ from numpy.typing import NDArray
 
 from backend.domain.classifier import Classifier, train_classifier
 from backend.domain.label_model import choose
+from backend.domain.next_tasks import doubted
 from backend.domain.posterior import Pool
 from backend.domain.priorities import Evidence, Strategy, choose_next
+from backend.domain.priorities.classes import is_cold
 from backend.domain.suggestions import confidences
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report
@@ -148,8 +150,11 @@ def modal_ranked(state: State) -> NDArray[np.int64]:
     return np.asarray(open_rows[places])
 
 
-def ours(strategy: str = Strategy.AUTO, *, rules: bool = True) -> Choose:
-    """`choose_next`, as the product calls it, with the classifier of the run in place of its own."""
+def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = False) -> Choose:
+    """`choose_next`, as the product calls it, with the classifier of the run in place of its own.
+
+    `rules`: they vote. `teach`: the classifier learns from them, too.
+    """
 
     def choose_rows(state: State) -> NDArray[np.int64]:
         item, gold = state.item, state.gold
@@ -160,6 +165,8 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True) -> Choose:
             for key, known, one in zip(keys, gold, state.proba, strict=True)
         }
         posteriors = {key: Pool().combine(voted[key], classifier[key]) for key in keys}
+        if not teach and not is_cold([item.question], dict(zip(keys, gold, strict=True))):
+            posteriors = {key: doubted(classifier[key], posteriors[key]) for key in keys}
         evidence = Evidence(
             questions=[item.question],
             posteriors=posteriors,
@@ -286,7 +293,7 @@ def methods(names: Sequence[str], item: TextSet, peer: SmallText | None) -> dict
     multiple = item.question.multiple
     found: dict[str, Choose] = {RANDOM: choose_random, OURS: ours()}
     if next(iter(item.votes.values())).votes.shape[1]:
-        found |= {NO_RULES: ours(rules=False), WHOLE: ours()}
+        found |= {NO_RULES: ours(rules=False), WHOLE: ours(teach=True)}
     if multiple:
         found[UNCERTAINTY] = modal(avg_confidence)
     else:

@@ -1,5 +1,6 @@
 """Which tasks Label Studio gets to serve next, by whom they were chosen, and what that taught."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from backend.domain.audit import is_audit
+from backend.domain.classifier import Recipe
+from backend.domain.classifier.choice import default_choice
+from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities import Opinions, Strategy
+from backend.domain.votes import VoteMatrix
 from backend.ports import Prediction
 from backend.settings import Settings
 from tests.unit.house import House, reviews
@@ -159,3 +164,22 @@ def test_turns_are_shared_as_active_lab_says_and_a_begun_task_is_no_surer_than_u
     assert (sure[1], sure[5]) == (0.8, 0.2)
     only_begun = opinions.as_sure(confidence, rows[begun])
     assert only_begun[begun].tolist() == [0.1, 0.9, 0.2]
+
+
+@pytest.mark.parametrize("trust", [0.0, 1.0])
+def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(house: House, trust: float) -> None:
+    house.annotate(house.task_ids[:8])
+    house.learn()
+    model = house.deps.versions.model(house.key, 1)
+    ((key, part),) = model.decisions.items()
+    choice = default_choice(8, 40, Recipe(trust=trust), "")
+    model = replace(model, decisions={key: replace(part, choice=choice)})
+    data = [house.fake.tasks[task_id].task.data for task_id in house.task_ids]
+    votes = VoteMatrix(part.decision, part.sources, np.ones((len(data), len(part.sources)), dtype=np.int16))
+    features = model.extractor.transform(data)
+    together = model.posteriors_of(features, {key: votes})
+    gold = np.full(len(data), -1, dtype=np.int64)
+    evidence = evidence_of(model, together, {key: votes}, {key: gold}, gold < 0, features)
+    assert not np.allclose(evidence.classifier[key], together[key])
+    wanted = together if trust else evidence.classifier
+    np.testing.assert_array_equal(evidence.posteriors[key], wanted[key])
