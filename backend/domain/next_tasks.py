@@ -62,8 +62,8 @@ def _learns_from_people_alone(part: DecisionModel) -> bool:
 def doubted(classified: NDArray[np.float64], posterior: NDArray[np.float64]) -> NDArray[np.float64]:
     """What says how much a task's label would teach a classifier that learns from people alone: its own posterior.
 
-    That rules are sure of a task says nothing of that. (Six text sets with rules, five seeds: chosen by what rules and
-    classifier say together, 8 % more labels are needed to reach 95 % of full accuracy.)
+    That rules are sure of a task says nothing of that. (Six text sets with rules, five seeds: chosen by the posterior
+    of rules and classifier together, a fifth more labels are needed to reach 95 % of full accuracy.)
 
     Args:
         classified: float64 (n, k), NaN rows where the classifier knows nothing.
