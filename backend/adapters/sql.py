@@ -2,9 +2,11 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import OperationalError as SqliteError
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
@@ -149,6 +151,15 @@ def _make_folder(folder: Path) -> None:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    # WAL lets the web service read while a worker writes.
-    cursor.execute("PRAGMA journal_mode=WAL")
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            # WAL lets the web service read while a worker writes.
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except SqliteError:
+            # Of processes that open a new database together one changes this, and SQLite doesn't let the others wait.
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.05)
     cursor.close()

@@ -1,7 +1,10 @@
 """The Database port on SQLite and on a real Postgres."""
 
+import sqlite3
 import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
@@ -214,3 +217,13 @@ def test_a_database_server_that_was_away_is_used_again(postgres: str) -> None:
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname"
         assert connection.execute(sql_text(f"{others} = current_database()")).rowcount > 0
     assert database.project("away") is not None
+
+
+def test_a_new_database_that_another_process_writes_to_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "new.sqlite3", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE theirs (a)")
+    other.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, lambda: other.execute("ROLLBACK")).start()
+    database = SqlDatabase(f"sqlite:///{tmp_path}/new.sqlite3", time.time)
+    assert database.projects() == []
+    other.close()
