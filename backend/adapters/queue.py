@@ -42,6 +42,7 @@ for Label Studio to restart."""
 RESULT_TTL_S = 24 * 3600
 FAILURE_TTL_S = 7 * 24 * 3600
 SCHEDULER_ALIVE = "prelabel:scheduler"
+SHIFTED = "prelabel:shifted"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
 """A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
@@ -169,12 +170,18 @@ class RedisQueue:
     def shift(self, seconds: float) -> None:
         """Move what waits for its time, after the clock was set by so many seconds: it stays as far away as it was."""
         with named_errors():
-            if not self._redis.set("prelabel:shifted", 1, nx=True, ex=SHIFTED_ONCE_S):
-                # Another scheduler saw it too.
-                return
+            if not self._redis.set(SHIFTED, 1, nx=True, ex=SHIFTED_ONCE_S):
+                if self._redis.pttl(SHIFTED) <= 1000 * SHIFTED_ONCE_S:
+                    # Another scheduler saw it too.
+                    return
+                # It was noted before a clock went back, and would stay for hours.
+                self._redis.set(SHIFTED, 1, ex=SHIFTED_ONCE_S)
             for name in (DUE, ScheduledJobRegistry(queue=self.rq).key):
                 for member in cast("list[bytes]", self._redis.zrange(name, 0, -1)):
                     self._redis.zadd(name, {member: seconds}, xx=True, incr=True)
+            # Redis ends a rest at a time of its clock, which may have become hours away.
+            for resting in self._redis.scan_iter(_resting_key("*", "*")):
+                self._redis.delete(resting)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:

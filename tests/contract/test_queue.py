@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from backend.adapters import event_requests, running_job
 from backend.adapters import queue as queue_module
 from backend.adapters.event_requests import EventRequests
-from backend.adapters.queue import DUE, RedisQueue
+from backend.adapters.queue import DUE, SHIFTED, RedisQueue
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.ports import REGULAR, Job, Queue
@@ -123,6 +123,16 @@ def test_a_project_that_was_just_read_rests(real: RedisQueue) -> None:
     assert set(due(real)) == {"reconcile"}
     real.rest(Job.RECONCILE, KEY, 0.001)
     time.sleep(0.1)
+    assert real.move_due() == 1
+
+
+def test_nobody_rests_for_longer_after_the_clock_was_set(real: RedisQueue) -> None:
+    real.rest(Job.RECONCILE, KEY, 7200)
+    real.request(Job.RECONCILE, KEY)
+    assert real.move_due() == 0
+    # Noted an hour ahead, just before the clock went back.
+    real.redis.set(SHIFTED, 1, ex=3600)
+    real.shift(-7200)
     assert real.move_due() == 1
 
 
