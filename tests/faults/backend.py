@@ -101,6 +101,8 @@ class Backend:
             **environment,
         }
         self.settings = Settings.model_validate(self.environment)
+        self.ahead_s = 0.0
+        """By how much its clock is ahead of ours."""
         self.said: list[str] = []
         self.stop = threading.Event()
         self.supervisor = Supervisor(folder / "logs", self.said.append, self.stop)
@@ -260,7 +262,8 @@ class Backend:
     def unsettled(self, team: Team) -> str:
         """Why things are not as they should be in the end; "" when they are."""
         app, key = self.app, self.key(team)
-        busy = [job for job in app.queue.jobs() if job.key == key and is_busy(job)]
+        now = time.time() + self.ahead_s
+        busy = [job for job in app.queue.jobs() if job.key == key and is_busy(job, now)]
         if busy:
             return f"jobs wait or run: {busy}"
         record = app.database.project(key)
@@ -332,10 +335,10 @@ def quick(program: Program) -> Program:
     return replace(program, command=[sys.executable, "-c", QUICK, name])
 
 
-def is_busy(job: JobView) -> bool:
+def is_busy(job: JobView, now: float) -> bool:
     if job.status == "requested":
         # `started_at` is when it is due: a training on few labels may wait for long.
-        return job.started_at is not None and job.started_at.timestamp() < time.time() + 5
+        return job.started_at is not None and job.started_at.timestamp() < now + 5
     return job.status in {"queued", "started", "scheduled"}
 
 

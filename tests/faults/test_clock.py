@@ -10,7 +10,7 @@ from tests.faults.backend import Backend, Outcome
 from tests.faults.story import assert_same, label_all
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
-SET_TO = ["+1h", "-1h", "+1d", "-1d"]
+SET_TO_S = [3600, -3600, 86400, -86400]
 """From the real time, when each version is due."""
 
 
@@ -32,7 +32,8 @@ def test_a_clock_that_is_set_changes_nothing_that_people_see(demo: Demo, tmp_pat
         def disturb(batch: int) -> None:
             if batch:
                 backend.wait_for_stage(1, team)
-            clock.write_text(SET_TO[batch])
+            clock.write_text(f"{SET_TO_S[batch]:+d}s")
+            backend.ahead_s = SET_TO_S[batch]
 
         assert_same(label_all(backend, team, disturb), left_alone)
         backend.assert_nothing_double(team)
