@@ -79,7 +79,9 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     ensure_check_tab(deps, key)
     ensure_data_tab(deps, key)
     latest = deps.database.project(key) or record
-    deps.database.save_project(replace(latest, checked_at=deps.now()))
+    # Where the clock went back meanwhile, the version is newer than now.
+    made = max((item.created_at for item in deps.database.versions(key) if item.number == number), default=0.0)
+    deps.database.save_project(replace(latest, checked_at=max(deps.now(), made)))
 
 
 def _not_settled(
