@@ -11,7 +11,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from backend.adapters.queue import ANSWER_S, BACKOFF, DUE, TRIES, named_errors, request_member
+from backend.adapters.queue import DUE, request_member
+from backend.adapters.redis_access import ANSWER_S, BACKOFF, TRIES, named_errors
 from backend.ports import Job
 
 CONNECTIONS = 16

@@ -38,12 +38,6 @@ NOT_FOLLOWED = (
 )
 
 
-def preload() -> None:
-    """Import the SDK's parts now, for the processes that are forked from this one: it takes more than a second."""
-    import label_studio_sdk.client  # noqa: PLC0415
-    import label_studio_sdk.label_interface.interface  # noqa: F401, PLC0415
-
-
 class Elsewhere(LabelStudioError):
     """Label Studio answered with another address instead of an answer. `target` may be signed: it is not for logs."""
 

@@ -12,9 +12,8 @@ from typing import Any, cast
 
 import structlog
 from redis import Redis
-from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import LockError, RedisError, ResponseError
+from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue as RqQueue
@@ -28,6 +27,7 @@ from rq.worker_registration import clean_worker_registry
 
 from backend.adapters.figures import Figures
 from backend.adapters.job_views import JobView, newest_last, view_of_job, view_of_request
+from backend.adapters.redis_access import ANSWER_S, BACKOFF, TRIES, named_errors
 from backend.adapters.running_job import report_progress
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import REGULAR, Job
@@ -46,9 +46,6 @@ SHIFTED = "prelabel:shifted"
 SCHEDULER_TTL_S = 15
 LOCK_TTL_S = 30
 """A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
-BACKOFF, TRIES = ExponentialBackoff(cap=0.5, base=0.05), 5
-ANSWER_S = 5.0
-"""A Redis that doesn't answer within so many seconds is away: `/ready` and webhooks must not hang with it."""
 BETWEEN_S = 20.0
 """A worker that took a job off the queue begins with it long before so many seconds have passed."""
 SHIFTED_ONCE_S = 10
@@ -367,24 +364,6 @@ def request_member(job: Job, key: str, argument: int) -> str:
 
 def _rq_on(connection: Redis) -> RqQueue:
     return RqQueue(QUEUE_NAME, connection=connection, serializer=JSONSerializer, job_class=OwnJob)
-
-
-@contextmanager
-def named_errors() -> Iterator[None]:
-    """Turn what Redis says into a ConfigurationError that says what to do."""
-    try:
-        yield
-    except ResponseError as error:
-        # It answers, and refuses: it keeps nothing that it can't write to its file.
-        if "MISCONF" in str(error):
-            raise ConfigurationError(
-                "Redis can't write its file: is its disk full (MODEL_DIR, or REDIS_URL's)?"
-            ) from error
-        raise ConfigurationError(f"Redis (REDIS_URL) refuses: {error}") from error
-    except RedisError as error:
-        raise ConfigurationError(
-            f"Redis doesn't answer ({type(error).__name__}). Is it running, and is REDIS_URL right?"
-        ) from error
 
 
 def _release(lock: Lock) -> None:

@@ -16,7 +16,6 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import register
 
 from backend.adapters.job_views import keep_error
-from backend.adapters.label_studio import preload
 from backend.adapters.logs import redact
 from backend.adapters.queue import OwnJob, RedisQueue
 from backend.bootstrap import build
@@ -38,6 +37,8 @@ PRELOADED = (
     "cleanlab.multiannotator",
     "cleanlab.outlier",
     "modAL.disagreement",
+    "label_studio_sdk.client",
+    "label_studio_sdk.label_interface.interface",
 )
 """Loaded once in the worker instead of in each job's process, which is forked from it."""
 NICENESS = 5
@@ -100,7 +101,6 @@ def run_worker(settings: Settings) -> None:
     """Work until stopped. A running job is finished first on SIGTERM."""
     for name in PRELOADED:
         importlib.import_module(name)
-    preload()
     # Annotators wait for the web service, nobody waits for a job: on a busy machine, jobs stand back.
     os.nice(NICENESS)
 
