@@ -201,8 +201,8 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     before = {item.name for item in known if item.status is VersionStatus.LIVE}
     stored = deps.label_studio.versions(record.project_id)
     present = deps.label_studio.predicted_tasks(record.project_id, name) if name in stored else set()
-    is_open = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open}
-    wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in is_open - present]
+    missing = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open} - present
+    wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
     questions = deps.versions.model(record.key, number).questions
     push = Push(deps, record, info, number, questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)

@@ -36,6 +36,8 @@ def gold_of(
 
 
 def _majority(picks: Sequence[int]) -> int:
-    counts = np.bincount(picks) if picks else np.zeros(1, dtype=np.int64)
+    if not picks:
+        return -1
+    counts = np.bincount(picks)
     best = np.flatnonzero(counts == counts.max())
-    return int(best[0]) if picks and best.size == 1 else -1
+    return int(best[0]) if best.size == 1 else -1
