@@ -227,7 +227,7 @@ def _advise_on(progress: Progress) -> Advice:
 def _about_recent(recent: Gain | None) -> tuple[bool | None, str]:
     """Whether this speaks for stopping (None: neither way), and what it says."""
     if recent is None:
-        return None, "too few labels to see what the last third of them brought"
+        return None, "too few labels, or no version before their last third, to see what that brought"
     said = f"the last third of the labels brought {points(recent)}"
     if recent.interval[0] > 0:
         return False, said
@@ -236,7 +236,7 @@ def _about_recent(recent: Gain | None) -> tuple[bool | None, str]:
 
 def _about_expected(expected: Gain | None) -> tuple[bool | None, str]:
     if expected is None:
-        return None, f"too few labels to foretell the next {HORIZON}"
+        return None, f"too few labels or versions to foretell the next {HORIZON}"
     said = f"the next {HORIZON} labels are expected to bring {points(expected)}"
     if expected.gain >= SMALL and expected.interval[0] > 0:
         return False, said
