@@ -120,7 +120,7 @@ class _SignedIn(httpx.Auth):
 
     def __init__(self, url: str, refresh: str) -> None:
         self._request = httpx.Request("POST", f"{url}/api/token/refresh/", json={"refresh": refresh})
-        self._access = ""
+        self._access = "none yet"
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send the request; with a new token once more when it was refused."""
