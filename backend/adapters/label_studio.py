@@ -334,6 +334,12 @@ class LabelStudioApi:
                 f"Label Studio at {self._url} doesn't answer ({type(error).__name__}). Is it running, and is "
                 "LABEL_STUDIO_URL its address as seen from here?"
             ) from error
+        except ValueError as error:
+            # The SDK takes whatever answers its request for an access token for JSON, also the page of a proxy.
+            raise LabelStudioError(
+                f"Label Studio at {self._url} didn't answer with an access token when it got LABEL_STUDIO_API_KEY. Is "
+                "it just starting, or failing (see its log), and is LABEL_STUDIO_URL its own address?"
+            ) from error
         if response.has_redirect_location:
             target = urljoin(str(response.request.url), response.headers["location"])
             raise Elsewhere(
@@ -364,7 +370,7 @@ class LabelStudioApi:
         return self._sdk
 
     def _refused(self, status: int, text: str) -> LabelStudioError:
-        detail = _said(text).replace(self._api_key or "\0", "***")
+        detail = _said(text).replace(self._api_key or "\0", "***") or "it gives no reason; its own log may."
         if status in {401, 403} and BLOCKED not in detail:
             return LabelStudioAuthError(
                 f"Label Studio at {self._url} refused LABEL_STUDIO_API_KEY ({status}): {detail} Make a new personal "

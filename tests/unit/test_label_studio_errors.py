@@ -13,6 +13,11 @@ from backend.entrypoints.connect import explain_unreachable
 from backend.errors import LabelStudioAuthError, LabelStudioError
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
+PERSONAL = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0b2tlbl90eXBlIjoicmVmcmVzaCIsImV4cCI6NDA3MDkwODgwMH0."
+    "c2lnbmF0dXJlLW9mLWEtdGVzdC10b2tlbi1vbmx5LWhlcmU"
+)
+"""A personal access token: before anything else, it is sent in for an access token."""
 BLOCKED = {
     "id": "8484",
     "status_code": 403,
@@ -23,7 +28,7 @@ BLOCKED = {
 
 
 @contextmanager
-def label_studio(status: int, body: str) -> Iterator[LabelStudioApi]:
+def label_studio(status: int, body: str, key: str = KEY) -> Iterator[LabelStudioApi]:
     """A server that gives every request the same answer, as recorded from a real one."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -43,7 +48,7 @@ def label_studio(status: int, body: str) -> Iterator[LabelStudioApi]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY)
+    yield LabelStudioApi(f"http://127.0.0.1:{server.server_port}", key)
     server.shutdown()
 
 
@@ -75,6 +80,22 @@ def test_a_page_of_html_is_not_poured_out() -> None:
         with pytest.raises(LabelStudioError, match="answered 404") as caught:
             api.whoami()
     assert "<" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(500, "<html>Server Error</html>"), (502, ""), (200, "<html></html>"), (200, "{}")]
+)
+def test_an_access_token_that_nobody_hands_out_is_explained(status: int, body: str) -> None:
+    with label_studio(status, body, PERSONAL) as api, pytest.raises(LabelStudioError, match="access token") as caught:
+        api.whoami()
+    assert "<" not in str(caught.value)
+    assert PERSONAL not in str(caught.value)
+
+
+def test_an_error_without_a_reason_says_where_to_look() -> None:
+    with label_studio(500, "<html>Server Error</html>") as api, pytest.raises(LabelStudioError) as caught:
+        api.whoami()
+    assert "answered 500: it gives no reason; its own log may." in str(caught.value)
 
 
 def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
