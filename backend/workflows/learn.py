@@ -200,7 +200,11 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     # Not the pointer: a worker that was killed on the way had moved it already.
     before = {item.name for item in known if item.status is VersionStatus.LIVE}
     stored = deps.label_studio.versions(record.project_id)
-    present = deps.label_studio.predicted_tasks(record.project_id, name) if name in stored else set()
+    present = set[int]()
+    if name in stored:
+        # Somebody was killed or refused on the way. In a large project this takes minutes.
+        progress("looking up which tasks have a suggestion", 0, 1)
+        present = deps.label_studio.predicted_tasks(record.project_id, name)
     missing = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open} - present
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
     questions = deps.versions.model(record.key, number).questions
