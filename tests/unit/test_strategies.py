@@ -309,6 +309,13 @@ def test_a_class_with_few_labels_is_asked_for_by_name() -> None:
     assert queue.chosen_by.count(RARE_CLASS) == len(asked)
 
 
+def test_an_easy_class_that_doubts_seldom_choose_is_not_rare() -> None:
+    truth = np.arange(120) % 3
+    gold = np.where((np.arange(120) < 60) & ((truth < 2) | (np.arange(120) < 18)), truth, -1)
+    assert np.bincount(gold[gold >= 0]).tolist() == [20, 20, 6]
+    assert RARE_CLASS not in chosen(evidence(texts_about(truth, seed=0), sure(truth), gold), n=20).chosen_by
+
+
 def test_some_tasks_are_always_random() -> None:
     for gold in (labeled(0), labeled(60)):
         posterior = sure() if (gold >= 0).any() else NOTHING
