@@ -35,7 +35,6 @@ PRELOADED = (
     "backend.entrypoints.jobs",
     "backend.adapters.version_tables",
     "cleanlab.multiannotator",
-    "cleanlab.outlier",
     "modAL.disagreement",
     "label_studio_sdk.client",
     "label_studio_sdk.label_interface.interface",

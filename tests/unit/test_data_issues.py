@@ -1,10 +1,15 @@
 """What is wrong with tasks besides their labels."""
 
+import warnings
+
 import numpy as np
+import pytest
+from cleanlab.outlier import OutOfDistribution
+from sklearn.neighbors import NearestNeighbors
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
-from backend.domain.label_errors.neighbours import nearest
+from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, nearness, rare_classes
+from backend.domain.label_errors.neighbours import MAX_REFERENCE, nearest
 
 SUBJECTS = ("the service", "our room", "this film", "the soup", "that actor", "her book", "the train", "a friend")
 VERBS = ("was", "seemed", "looked", "became", "stayed")
@@ -60,6 +65,21 @@ def test_a_task_unlike_all_others_is_an_outlier() -> None:
     features = FeatureExtractor().fit(data).transform(data)
     found = find_data_issues([f"row {i}" for i in range(201)], features, np.zeros(201, dtype=np.int64))
     assert next(item.row for item in found if item.kind is IssueKind.OUTLIER) == 200
+
+
+def test_nearness_is_cleanlab_s_score_also_of_rows_beside_a_sample() -> None:
+    points = np.random.default_rng(0).normal(size=(400, 8))
+    neighbours = NearestNeighbors(n_neighbors=10).fit(points)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = OutOfDistribution({"k": 10, "knn": neighbours}).fit_score(features=points, verbose=False)
+    assert nearness(points, 0) == pytest.approx(theirs, abs=1e-9)
+    # Each of these has a twin in the sample or beside it.
+    many = np.tile(np.random.default_rng(1).normal(size=(MAX_REFERENCE, 2)), (2, 1))
+    many[7] = 50.0
+    scores = nearness(many, 0)
+    assert int(scores.argmin()) == 7
+    assert scores[7] < 0.01
 
 
 def test_a_text_of_words_that_no_other_text_has_is_an_outlier() -> None:
