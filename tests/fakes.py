@@ -140,12 +140,24 @@ class FakeLabelStudio:
 
     def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
         self._call("tasks" if since is None else "tasks since")
-        found = [
-            item for item in self._fake(project_id).tasks.values() if since is None or item.task.updated_at > since
-        ]
-        found.sort(key=lambda item: item.task.updated_at)
-        for start in range(0, len(found), PAGE_SIZE):
-            yield copy.deepcopy(found[start : start + PAGE_SIZE])
+        start = 0
+        # Each page is cut out of what there is when it is asked for.
+        while found := self._since(project_id, since)[start : start + PAGE_SIZE]:
+            yield copy.deepcopy(found)
+            start += PAGE_SIZE
+
+    def _since(self, project_id: int, since: str | None) -> list[MirroredTask]:
+        known = self._fake(project_id).tasks.values()
+        if since is None:
+            return sorted(known, key=lambda item: item.task.id)
+        return sorted(
+            (item for item in known if item.task.updated_at > since),
+            key=lambda item: (item.task.updated_at, item.task.id),
+        )
+
+    def newest_change(self, project_id: int) -> str:
+        self._call("newest_change")
+        return max((item.task.updated_at for item in self._fake(project_id).tasks.values()), default="")
 
     def task_ids(self, project_id: int) -> set[int]:
         self._call("task_ids")

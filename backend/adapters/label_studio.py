@@ -15,7 +15,8 @@ from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
 
 from backend.adapters.addresses import origin_without_user, same_address
-from backend.adapters.label_studio_json import format_prediction, format_tab, parse_project, parse_task
+from backend.adapters.label_studio_json import format_prediction, format_tab, normal_time, parse_project, parse_task
+from backend.adapters.label_studio_query import condition, task_query
 from backend.domain.questions import Question
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError, ProjectMissing
 from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, Webhook
@@ -96,9 +97,16 @@ class LabelStudioApi:
         """All tasks in pages; with `since`, those that changed after it."""
         # `include` filters nested objects too, so the fields of annotations are named with those of tasks.
         fields = "id,annotations,data,updated_at,is_labeled,result,was_cancelled,completed_by,lead_time"
-        items = [] if since is None else [_filter("updated_at", "greater", "Datetime", since)]
+        items = [] if since is None else [condition("updated_at", "greater", "Datetime", since)]
         for page in self._task_pages(project_id, fields, items, ["tasks:updated_at"] if since else []):
             yield [parse_task(item) for item in page]
+
+    def newest_change(self, project_id: int) -> str:
+        """When a task changed last, as its `updated_at` says; "" without tasks."""
+        params: dict[str, object] = {"project": project_id, "fields": "all", "include": "id,updated_at", "page_size": 1}
+        params["query"] = task_query([], ["-tasks:updated_at"])
+        found = self._call("GET", "api/tasks/", params=params).json()["tasks"]
+        return normal_time(found[0]["updated_at"]) if found else ""
 
     def task_ids(self, project_id: int) -> set[int]:
         """Ids of all tasks."""
@@ -109,10 +117,10 @@ class LabelStudioApi:
         if among is not None and not among:
             return set()
         # `contains` compares substrings: v1 finds v10 too, so the exact version is compared here.
-        items = [_filter("predictions_model_versions", "contains", "List", [version])]
+        items = [condition("predictions_model_versions", "contains", "List", [version])]
         if among:
             # New tasks have ids that follow each other: the range keeps all others out.
-            items.append(_filter("id", "in", "Number", {"min": min(among), "max": max(among)}))
+            items.append(condition("id", "in", "Number", {"min": min(among), "max": max(among)}))
         found: set[int] = set()
         for page in self._task_pages(project_id, "id,predictions", items, []):
             for item in page:
@@ -178,7 +186,7 @@ class LabelStudioApi:
 
     def tagged(self, project_id: int, key: str, value: str) -> set[int]:
         """Ids of the tasks in whose data a key of ours has a value; no `updated_at` tells of a tag."""
-        items = [_filter(f"data.{key}", "equal", "String", value)]
+        items = [condition(f"data.{key}", "equal", "String", value)]
         return {int(item["id"]) for page in self._task_pages(project_id, "id", items, []) for item in page}
 
     def tabs(self, project_id: int) -> list[Tab]:
@@ -287,8 +295,7 @@ class LabelStudioApi:
             "page_size": PAGE_SIZE,
         }
         if filters:
-            query = {"filters": {"conjunction": "and", "items": filters}, "ordering": ordering}
-            params["query"] = json.dumps(query)
+            params["query"] = task_query(filters, ordering)
         seen = 0
         page = 1
         while True:
@@ -391,10 +398,6 @@ def _said(text: str) -> str:
         return str(body)[:300]
     problems = body.get("validation_errors")
     return f"{body.get('detail', '')} {problems if problems else ''}".strip()[:500] or str(body)[:300]
-
-
-def _filter(column: str, operator: str, kind: str, value: object) -> dict[str, object]:
-    return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
 
 
 def _connection_error(item: Mapping[str, Any]) -> str:

@@ -138,6 +138,9 @@ class LabelStudio(Protocol):
     def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
         """All tasks in pages; with `since`, those that changed after that `Task.updated_at`."""
 
+    def newest_change(self, project_id: int) -> str:
+        """The newest `Task.updated_at`; "" without tasks."""
+
     def task_ids(self, project_id: int) -> set[int]:
         """Ids of all tasks."""
 

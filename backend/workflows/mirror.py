@@ -57,14 +57,15 @@ def _sync(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     leave no trace, so ids are compared when the numbers of tasks differ. A task that was written before the newest one,
     but committed after it, shows up there too: then all are read.
     """
-    full = record.cursor is None or deps.now() - record.full_sync_at > FULL_SYNC_EACH_S
-    newest, changed = _read(deps, record, info, progress, full=full)
+    if record.cursor is None or deps.now() - record.full_sync_at > FULL_SYNC_EACH_S:
+        full, (newest, changed) = True, _read_all(deps, record, info, progress)
+    else:
+        full, (newest, changed) = False, _read_changed(deps, record, record.cursor, info, progress)
     if not full and deps.database.count_tasks(record.key) != info.n_tasks:
         alive = deps.label_studio.task_ids(record.project_id)
         changed += deps.database.keep_tasks(record.key, alive)
         if deps.database.count_tasks(record.key) < len(alive):
-            full = True
-            newest, _ = _read(deps, record, info, progress, full=True)
+            full, (newest, _) = True, _read_all(deps, record, info, progress)
             changed += 1
     new = replace(
         record,
@@ -77,20 +78,40 @@ def _sync(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     return OpenedProject(new, info, changed > 0 or new.label_config != record.label_config)
 
 
-def _read(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress, *, full: bool) -> tuple[str, int]:
-    """Read all tasks or those that changed; returns the newest change seen and the number of changes."""
-    since = None if full or record.cursor is None else _minus_overlap(record.cursor)
-    newest, seen, changed = record.cursor or "", set[int](), 0
-    for page in deps.label_studio.tasks(record.project_id, since):
+def _read_all(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> tuple[str, int]:
+    """Read all tasks; returns up to which change nothing was missed, and the number of changes."""
+    # They come by id: of what changes meanwhile, only some is seen. All of it is read again as news.
+    newest = deps.label_studio.newest_change(record.project_id)
+    seen, changed = set[int](), 0
+    for page in deps.label_studio.tasks(record.project_id):
         deps.database.save_tasks(record.key, page)
         seen |= {item.task.id for item in page}
-        # The overlap shows tasks again that were seen before: only later ones are news.
         changed += sum(item.task.updated_at > (record.cursor or "") for item in page)
-        newest = max([newest, *(item.task.updated_at for item in page)])
         progress("reading tasks", len(seen), info.n_tasks)
-    if full:
-        changed += deps.database.keep_tasks(record.key, seen)
-    return newest, changed
+    return newest, changed + deps.database.keep_tasks(record.key, seen)
+
+
+def _read_changed(
+    deps: Deps, record: ProjectRecord, cursor: str, info: ProjectInfo, progress: Progress
+) -> tuple[str, int]:
+    """Read the tasks that changed; returns up to which change nothing was missed, and the number of changes.
+
+    They come by the time of their change. One that changes after its page was read goes to the end, and the first task
+    of each page between moves to one that was read already, unseen. The one that went is seen twice, which shows it:
+    then all is sure up to the end of the page where it was first.
+    """
+    newest, changed = cursor, 0
+    page_ends: dict[int, str] = {}
+    sure: list[str] = []
+    for page in deps.label_studio.tasks(record.project_id, _minus_overlap(cursor)):
+        deps.database.save_tasks(record.key, page)
+        newest = max([newest, *(item.task.updated_at for item in page)])
+        sure += [page_ends[item.task.id] for item in page if item.task.id in page_ends]
+        page_ends |= {item.task.id: newest for item in page}
+        # The overlap shows tasks again that were seen before: only later ones are news.
+        changed += sum(item.task.updated_at > cursor for item in page)
+        progress("reading tasks", len(page_ends), info.n_tasks)
+    return min([newest, *sure]), changed
 
 
 def _minus_overlap(cursor: str) -> str:

@@ -113,6 +113,15 @@ def test_only_what_changed_comes_afterwards(subject: Subject) -> None:
     assert changed == [subject.task_ids[3]]
 
 
+def test_the_newest_change_is_that_of_the_task_that_changed_last(subject: Subject) -> None:
+    known = [item.task for page in subject.api.tasks(subject.project) for item in page]
+    assert subject.api.newest_change(subject.project) == max(task.updated_at for task in known)
+    subject.annotate(subject.task_ids[1], "Positive")
+    newest = subject.api.newest_change(subject.project)
+    (changed,) = (item.task for page in subject.api.tasks(subject.project) for item in page if item.annotations)
+    assert newest == changed.updated_at
+
+
 def test_a_version_must_exist_before_it_can_be_shown(subject: Subject) -> None:
     with pytest.raises(LabelStudioError) as caught:
         subject.api.update_project(subject.project, {"model_version": "v1"})

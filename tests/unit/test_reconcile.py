@@ -1,5 +1,6 @@
 """Reconcile: what is new in Label Studio is read, suggested for, and taught."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,7 +8,7 @@ import pytest
 
 from backend.domain.questions import Question
 from backend.errors import LabelStudioError
-from backend.ports import Job, Prediction
+from backend.ports import Job, MirroredTask, Prediction
 from backend.workflows import mirror
 from backend.workflows.learn import learn
 from backend.workflows.reconcile import reconcile
@@ -118,6 +119,28 @@ def test_a_uid_that_isnt_the_project_s_touches_nothing(house: House) -> None:
     reconcile(house.deps, phantom, nothing)
     assert house.label_studio.versions(house.project) == {}
     assert house.deps.database.projects() == []
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["all are read", "changes are read"])
+def test_labels_given_while_tasks_are_read_are_known_after_the_next_look(
+    house: House, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    if not first:
+        house.reconcile()
+        house.annotate(house.task_ids)
+    save, pages = house.deps.database.save_tasks, itertools.count()
+
+    def annotators_go_on(key: str, page: list[MirroredTask]) -> None:
+        save(key, page)
+        if next(pages) == 0:
+            # Of the pages that were read, and of the last one.
+            house.annotate([*house.task_ids[:3], house.task_ids[-1]])
+
+    monkeypatch.setattr(house.deps.database, "save_tasks", annotators_go_on)
+    house.reconcile()
+    house.reconcile()
+    assert next(pages) > 3
+    assert house.deps.database.tasks(house.key) == [house.fake.tasks[task_id] for task_id in house.task_ids]
 
 
 def test_a_lost_webhook_is_made_up_for(house: House) -> None:
