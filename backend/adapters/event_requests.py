@@ -10,6 +10,7 @@ import time
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from backend.adapters.queue import DUE, request_member
 from backend.adapters.redis_access import ANSWER_S, BACKOFF, TRIES, named_errors
@@ -35,8 +36,14 @@ class EventRequests:
         Raises:
             ConfigurationError: Redis doesn't answer, or refuses.
         """
+        due = {request_member(job, key, argument): time.time() + delay_s}
         with named_errors():
-            await self._client().zadd(DUE, {request_member(job, key, argument): time.time() + delay_s}, lt=True)
+            try:
+                # redis-py takes the silence of a Redis on a unix socket for a failed connection, and tries again.
+                async with asyncio.timeout(ANSWER_S):
+                    await self._client().zadd(DUE, due, lt=True)
+            except TimeoutError as error:
+                raise RedisTimeoutError("no answer") from error
 
     def _client(self) -> Redis:
         # Connections belong to the loop that opened them. A service has one loop, its tests have many.

@@ -48,6 +48,8 @@ LOCK_TTL_S = 30
 """A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
 BETWEEN_S = 20.0
 """A worker that took a job off the queue begins with it long before so many seconds have passed."""
+SOON_S = 60.0
+"""Longer than anything waits that an event asked for: it is put off by seconds, and a project rests for ten at most."""
 SHIFTED_ONCE_S = 10
 KILLED = "killed"
 """Outcome of a job whose process or worker was killed; it is tried again."""
@@ -117,7 +119,7 @@ class RedisQueue:
 
         A request whose predecessor still waits in rq or runs goes there only after that one has ended: it may see what
         came too late for that one, and two at a time would do the same work twice. A regular reconciliation beside one
-        that an event asked for is left to that one: what the event told of was not missed.
+        that an event asked for is left to that one, if that begins soon: what the event told of was not missed.
         """
         moved = 0
         with named_errors():
@@ -126,7 +128,7 @@ class RedisQueue:
             for member in members:
                 job, key, argument = member.decode().split("|")
                 event = request_member(Job.RECONCILE, key, 0)
-                if member == request_member(Job.RECONCILE, key, REGULAR).encode() and self._asked(event):
+                if member == request_member(Job.RECONCILE, key, REGULAR).encode() and self._begins_soon(event):
                     self._redis.zrem(DUE, member)
                     continue
                 if self._is_under_way(job, key) or self._redis.exists(_resting_key(job, key)):
@@ -138,8 +140,10 @@ class RedisQueue:
                 moved += 1
         return moved
 
-    def _asked(self, member: str) -> bool:
-        return self._redis.zscore(DUE, member) is not None
+    def _begins_soon(self, member: str) -> bool:
+        due = self._redis.zscore(DUE, member)
+        # One whose time was set by a clock that was ahead may be days away.
+        return due is not None and due <= time.time() + SOON_S
 
     def rest(self, job: Job, key: str, seconds: float) -> None:
         """Begin no job of a kind in a project for so many seconds: what is asked for meanwhile is done after that."""

@@ -147,6 +147,13 @@ def test_a_regular_look_is_not_taken_before_one_that_an_event_asked_for(real: Re
     assert due(real) == {}
 
 
+def test_a_regular_look_does_not_wait_for_one_that_a_wrong_clock_put_off(real: RedisQueue) -> None:
+    real.request(Job.RECONCILE, KEY, delay_s=86_400)
+    real.request(Job.RECONCILE, KEY, argument=REGULAR)
+    assert real.move_due() == 1
+    assert list(real.rq.jobs[0].args) == ["reconcile", KEY, REGULAR]
+
+
 def test_a_crowd_of_events_waits_for_a_slow_redis(real: RedisQueue, clean_redis_url: str) -> None:
     events = EventRequests(clean_redis_url)
 
@@ -367,11 +374,14 @@ def work_on(real: RedisQueue, seconds: float) -> None:
 
 def test_a_redis_that_says_nothing_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (queue_module, event_requests):
-        monkeypatch.setattr(module, "ANSWER_S", 0.2)
+        monkeypatch.setattr(module, "ANSWER_S", 0.5)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "redis.sock"))
         silent.listen()
         with pytest.raises(ConfigurationError, match="REDIS_URL"):
             RedisQueue(f"unix://{tmp_path}/redis.sock", 60).request(Job.TRAIN, KEY)
+        started = time.monotonic()
         with pytest.raises(ConfigurationError, match="REDIS_URL"):
             asyncio.run(EventRequests(f"unix://{tmp_path}/redis.sock").request(Job.TRAIN, KEY))
+        # It isn't asked six times, as one is that refuses connections.
+        assert time.monotonic() - started < 0.5 * 5
