@@ -45,6 +45,21 @@ PATIENCE_S, AGAIN_AFTER_S = 600.0, 2.0
 log = structlog.get_logger()
 
 
+def _patiently(write: Callable[[], None], what: str) -> None:
+    """Write something as soon as the database takes it. Raises ConfigurationError after `PATIENCE_S` seconds."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            write()
+        except ConfigurationError as error:
+            if time.monotonic() > give_up_at:
+                raise
+            log.warning("waiting for the database, to save", what=what, error=str(error))
+            time.sleep(AGAIN_AFTER_S)
+        else:
+            return
+
+
 class SqlEndpointMemory:
     """What all workers know of the endpoints."""
 
@@ -61,10 +76,14 @@ class SqlEndpointMemory:
         return None if row is None else state_record(row)
 
     def save_endpoint_state(self, endpoint: str, model: str, state: EndpointState) -> None:
-        """Remember it."""
-        row = {"form": state.form.value, "logprobs": state.logprobs, "dropped": list(state.dropped)}
-        with self._begin() as connection:
-            save(connection, endpoint_models, [row | {"endpoint": endpoint, "model": model}])
+        """Remember it. A paid answer that told of it comes after this: it waits like `SqlLlmRecords.settle`."""
+        found = {"form": state.form.value, "logprobs": state.logprobs, "dropped": list(state.dropped)}
+
+        def write() -> None:
+            with self._begin() as connection:
+                save(connection, endpoint_models, [found | {"endpoint": endpoint, "model": model}])
+
+        _patiently(write, "what an endpoint can do")
 
     def mark_down(self, endpoint: str, reason: str, probe_each_s: float) -> None:
         """The endpoint doesn't answer: nobody asks it for so many seconds."""
@@ -73,9 +92,13 @@ class SqlEndpointMemory:
             save(connection, endpoints, [row])
 
     def mark_up(self, endpoint: str) -> None:
-        """It answers again."""
-        with self._begin() as connection:
-            connection.execute(delete(endpoints).where(endpoints.c.endpoint == endpoint))
+        """It answers again, and that answer comes after this: it waits like `SqlLlmRecords.settle`."""
+
+        def write() -> None:
+            with self._begin() as connection:
+                connection.execute(delete(endpoints).where(endpoints.c.endpoint == endpoint))
+
+        _patiently(write, "that an endpoint answers again")
 
     def may_ask(self, endpoint: str, probe_each_s: float) -> bool:
         """Whether to ask: True while it is up. While it is down, True for one caller in each `probe_each_s` seconds."""
@@ -160,17 +183,7 @@ class SqlLlmRecords(SqlEndpointMemory):
         stays. A claim that was settled before costs nothing again. While the database is away, it waits: what was paid
         for is nowhere else. Raises ConfigurationError after `PATIENCE_S` seconds.
         """
-        give_up_at = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                self._settle(claim, answers, nano(price_usd))
-            except ConfigurationError as error:
-                if time.monotonic() > give_up_at:
-                    raise
-                log.warning("answers wait for the database", answers=len(answers), error=str(error))
-                time.sleep(AGAIN_AFTER_S)
-            else:
-                return
+        _patiently(lambda: self._settle(claim, answers, nano(price_usd)), f"{len(answers)} answers")
 
     def _settle(self, claim: Claim, answers: Sequence[LlmAnswer], price: int) -> None:
         with self._begin() as connection:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from backend.adapters import llm_records
 from backend.adapters import sql as sql_module
 from backend.adapters.database import SqlDatabase
-from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.llm_records import SqlEndpointMemory, SqlLlmRecords
 from backend.adapters.sql import Sql
 from backend.domain.llm.records import AnswerForm, Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem
 from backend.errors import ConfigurationError
@@ -392,6 +392,27 @@ def test_what_was_paid_for_waits_for_a_database_that_is_locked(
     monkeypatch.setattr(llm_records, "PATIENCE_S", 0.3)
     with pytest.raises(ConfigurationError, match="DATABASE_URL"):
         records.settle(other, [], 0.0)
+    lock.close()
+
+
+def test_an_answer_that_tells_of_its_endpoint_waits_for_a_database_that_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_module, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(llm_records, "AGAIN_AFTER_S", 0.1)
+    memory = SqlEndpointMemory(f"sqlite:///{tmp_path}/a.sqlite3", lambda: 1000.0)
+    memory.mark_down("here", "it is away", 60)
+    lock = sqlite3.connect(tmp_path / "a.sqlite3", isolation_level=None, check_same_thread=False)
+    writes: list[Callable[[], None]] = [
+        lambda: memory.mark_up("here"),
+        lambda: memory.save_endpoint_state("here", "m", EndpointState()),
+    ]
+    for write in writes:
+        lock.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.5, lambda: lock.execute("ROLLBACK")).start()
+        write()
+    assert memory.may_ask("here", 60)
+    assert memory.endpoint_state("here", "m") == EndpointState()
     lock.close()
 
 
