@@ -21,7 +21,7 @@ SHORTEST = 4
 """Shorter secrets are left alone: they are parts of words, and a log without these words tells nothing."""
 
 
-SIGNED_TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+")
+SIGNED_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+")
 """A JSON Web Token (RFC 7519). Label Studio's client gets a new one every few minutes, so they can't be known."""
 
 

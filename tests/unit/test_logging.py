@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+from backend.adapters.logs import Redaction
+
 SCRIPT = """
 import structlog
 from backend.adapters.logs import configure_logging
@@ -37,3 +41,9 @@ def test_half_a_character_is_logged_and_stops_nothing() -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
         assert "seen" in done.stderr
         assert "ud800" in done.stderr
+
+
+@pytest.mark.parametrize("before", ["", "Bearer ", "\n", "%3D", "a line\\n", "?access="])
+def test_signed_tokens_are_taken_out_wherever_they_begin(before: str) -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3NjcyMjU2MDB9.c2lnbmF0dXJlLW9m"  # noqa: S105 - of a test
+    assert Redaction()(f"sent {before}{token} there") == f"sent {before}*** there"
