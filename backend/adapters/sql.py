@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import SQLITE_BUSY, SQLITE_LOCKED
 from sqlite3 import OperationalError as SqliteError
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ CHUNK = 500
 """Ids in one IN (...): SQLite allows 999 variables in old builds."""
 BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for another process's write."""
+PRIMARY_CODE = 0xFF
+"""Bits of SQLite's result codes that say what happened, the others how."""
 ROWS = 5000
 """Rows in one INSERT of many: SQLAlchemy splits them further, so this only bounds memory."""
 
@@ -157,9 +160,10 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
             # WAL lets the web service read while a worker writes.
             cursor.execute("PRAGMA journal_mode=WAL")
             break
-        except SqliteError:
+        except SqliteError as error:
             # Of processes that open a new database together one changes this, and SQLite doesn't let the others wait.
-            if time.monotonic() > give_up_at:
+            is_busy = error.sqlite_errorcode & PRIMARY_CODE in {SQLITE_BUSY, SQLITE_LOCKED}
+            if not is_busy or time.monotonic() > give_up_at:
                 raise
             time.sleep(0.05)
     cursor.close()

@@ -50,9 +50,7 @@ class Push:
         """Those that fit today's label config; Label Studio would drop the others without a word."""
         accepted = self.deps.label_studio.acceptable(self.info.label_config, wanted, self.questions)
         fit = {item.task_id for item in accepted}
-        for item in wanted:
-            if item.task_id not in fit:
-                self._refuse(item.task_id, "the answer doesn't fit the label config")
+        self._refuse({item.task_id for item in wanted} - fit, "the answer doesn't fit the label config")
         return accepted
 
     def singly(self, predictions: Sequence[Prediction], progress: Callable[[int, int], None]) -> None:
@@ -71,7 +69,7 @@ class Push:
                 if alive is None or task_id in alive:
                     alive = self._alive()
                 if task_id in alive:
-                    self._refuse(task_id, str(error))
+                    self._refuse({task_id}, str(error))
             else:
                 self._remember({task_id})
 
@@ -102,9 +100,9 @@ class Push:
         self.stored |= task_ids
         self.deps.database.mark_suggested(self.record.key, task_ids, self.number)
 
-    def _refuse(self, task_id: int, reason: str) -> None:
-        self.refused[task_id] = reason
-        self.deps.database.mark_suggested(self.record.key, {task_id}, self.number)
+    def _refuse(self, task_ids: set[int], reason: str) -> None:
+        self.refused |= dict.fromkeys(task_ids, reason)
+        self.deps.database.mark_suggested(self.record.key, task_ids, self.number)
 
     def _alive(self) -> set[int]:
         """Ids of the tasks that Label Studio has now; the mirror forgets all others."""

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy import text as sql_text
 
+from backend.adapters import sql as sql_module
 from backend.adapters.database import SqlDatabase
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.errors import ConfigurationError
@@ -227,3 +228,12 @@ def test_a_new_database_that_another_process_writes_to_is_waited_for(tmp_path: P
     database = SqlDatabase(f"sqlite:///{tmp_path}/new.sqlite3", time.time)
     assert database.projects() == []
     other.close()
+
+
+def test_a_database_that_may_not_be_written_is_named_at_once(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "old.sqlite3").execute("CREATE TABLE theirs (a)")
+    started = time.monotonic()
+    with pytest.raises(ConfigurationError, match="readonly"):
+        SqlDatabase(f"sqlite:///file:{tmp_path}/old.sqlite3?mode=ro&uri=true", time.time).projects()
+    # It isn't waited for, as one is that others write to.
+    assert time.monotonic() - started < sql_module.BUSY_TIMEOUT_MS / 1000 / 2
