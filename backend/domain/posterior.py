@@ -63,10 +63,11 @@ def fit_pool(
     voted, learned = is_known(p), is_known(q)
     both, only_voted, only_learned = voted & learned, voted & ~learned, learned & ~voted
     default = Pool()
+    votes, learning, answers = _logs(p[both]), _logs(q[both]), known[both]
     a, b = min(
         ((a, b) for a in EXPONENTS for b in EXPONENTS),
         key=lambda exponents: (
-            _loss(exponents[0] * _logs(p[both]) + exponents[1] * _logs(q[both]), known[both])
+            _loss(exponents[0] * votes + exponents[1] * learning, answers)
             + PULL * ((exponents[0] - default.label_model) ** 2 + (exponents[1] - default.classifier) ** 2)
         ),
     )
