@@ -1,7 +1,7 @@
 """Connecting a project: what `prelabel connect`, `prelabel demo` and `prelabel doctor --fix` do in Label Studio."""
 
 from backend.adapters.addresses import same_address
-from backend.adapters.label_studio import BLOCKED
+from backend.adapters.label_studio_errors import BLOCKED
 from backend.bootstrap import App, build, webhook_secret
 from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo

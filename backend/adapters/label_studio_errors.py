@@ -1,0 +1,33 @@
+"""What Label Studio's refusals mean, in words that say what to do."""
+
+import json
+
+from backend.errors import LabelStudioAuthError, LabelStudioError
+
+BLOCKED = "reserved network address"
+"""What Label Studio says of addresses that it doesn't call (with status 403)."""
+
+
+def refused(url: str, api_key: str, status: int, text: str) -> LabelStudioError:
+    """The error for an answer that is none. The key isn't in it, whatever `text`, the answer's, says."""
+    detail = _said(text).replace(api_key or "\0", "***") or "it gives no reason; its own log may."
+    if status in {401, 403} and BLOCKED not in detail:
+        return LabelStudioAuthError(
+            f"Label Studio at {url} refused LABEL_STUDIO_API_KEY ({status}): {detail} Make a new personal access token "
+            "in Account & Settings, with a user who may change the project.",
+            status,
+        )
+    return LabelStudioError(f"Label Studio at {url} answered {status}: {detail}", status)
+
+
+def _said(text: str) -> str:
+    """What an error answer says, without the envelope that Label Studio puts around it."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        # An HTML page (of a proxy, or of an address that isn't there) explains nothing to a person at a terminal.
+        return "" if "<html" in text.lower() else " ".join(text.split())[:300]
+    if not isinstance(body, dict):
+        return str(body)[:300]
+    problems = body.get("validation_errors")
+    return f"{body.get('detail', '')} {problems if problems else ''}".strip()[:500] or str(body)[:300]
