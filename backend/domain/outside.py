@@ -1,0 +1,65 @@
+"""Numbers and texts that come from outside, made safe to compute with, to keep, and to show. No text here is HTML."""
+
+import math
+import unicodedata
+
+KEPT_CHARS = 2_000
+"""Of a text that is kept to be read by people, such as an error's: more of it explains nothing."""
+SHOWN_CHARS = 200
+"""Of a text in a table or a sentence."""
+CUT = "…"
+JOINERS = "\u200c\u200d"
+STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A spreadsheet computes a cell that begins like this (OWASP, CSV injection)."""
+
+
+def bounded_number(value: object, low: float, high: float) -> float | None:
+    """A number of JSON as a float in [low, high]; None for anything else: NaN, infinite, too large, a bool, no number.
+
+    An int of hundreds of digits, which JSON may hold and a float may not, is out of bounds, not an error.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # Python compares an int with a float exactly, whatever its size; every comparison with NaN is false.
+    return float(value) if low <= value <= high and math.isfinite(value) else None
+
+
+def bounded_whole(value: object, low: int, high: int) -> int | None:
+    """A number of JSON as an int in [low, high]; None for anything else, also for one with a fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        return None
+    return int(value) if int(value) == value else None
+
+
+def storable(text: str, limit: int = KEPT_CHARS) -> str:
+    """A text that any database, JSON file and log can hold: at most `limit` characters, the last one "…" if cut.
+
+    Half characters (lone surrogates), which no encoding can hold, and NUL, which Postgres refuses, become "\ufffd".
+    """
+    cut = text if len(text) <= limit else text[: limit - 1] + CUT
+    if cut.isascii():
+        return cut.replace("\0", "\ufffd")
+    return cut.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+def one_line(text: str, limit: int = SHOWN_CHARS) -> str:
+    """A text for a terminal, a table or a sentence: one line without control, format and half characters, cut.
+
+    Escape sequences can move the cursor, change a window's title or hide what follows; marks of direction (bidi) change
+    the order in which the rest is read.
+    """
+    # What is cut off isn't looked at: the text may have millions of characters.
+    start = text[: 4 * limit]
+    plain = "".join(" " if _acts(char) else char for char in start)
+    joined = " ".join(plain.split())
+    return joined if len(joined) <= limit and len(start) == len(text) else joined[: limit - 1] + CUT
+
+
+def _acts(char: str) -> bool:
+    """Whether a character does something instead of being seen. Joiners are parts of words (Persian) and of emoji."""
+    return char not in JOINERS and unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def cell(value: object) -> object:
+    """A value for a CSV file that people open in a spreadsheet: a text that would be computed begins with "'"."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(STARTS_FORMULA) else value
