@@ -21,6 +21,7 @@ from backend.entrypoints.jobs import counted
 from backend.entrypoints.web import create_app
 from backend.ports import Job, MirroredTask, ProjectRecord, VersionStatus
 from backend.settings import Settings
+from tests.frozen.names import NAMES
 
 URL = "http://127.0.0.1:1"
 UID = "7.1767225600"
@@ -83,6 +84,11 @@ def test_what_several_workers_count_adds_up_in_the_web_service(web: TestClient, 
     assert found["prelabel_job_seconds_bucket", (("job", "train"), ("le", "1.0"))] == 0
     assert found["prelabel_job_seconds_bucket", (("job", "train"), ("le", "5.0"))] == 150
     assert found["prelabel_job_seconds_count", (("job", "train"),)] == 150
+
+
+def test_dashboards_of_before_find_their_figures(web: TestClient) -> None:
+    families = {family.name for family in text_string_to_metric_families(web.get("/metrics").text)}
+    assert set(NAMES["prometheus"]) <= families
 
 
 def test_jobs_are_counted_by_their_outcome(web: TestClient) -> None:
