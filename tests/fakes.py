@@ -248,13 +248,23 @@ class FakeLabelStudio:
     def connections(self, project_id: int) -> list[Connection]:
         return list(self._fake(project_id).connections.values())
 
-    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:  # noqa: ARG002
+    def connect(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        basic_auth: tuple[str, str] | None,  # noqa: ARG002
+        former: Collection[str] = (),
+    ) -> None:
         self._call("connect")
         fake = self._fake(project_id)
         same = [number for number, item in fake.connections.items() if item.url == url]
+        old = [number for number, item in fake.connections.items() if item.url in former and item.url != url]
+        for number in old if same else old[1:]:
+            del fake.connections[number]
         if same:
             return
-        moved = [number for number, item in fake.connections.items() if item.title == title and item.error]
+        moved = old[:1] or [number for number, item in fake.connections.items() if item.title == title and item.error]
         if moved:
             fake.connections[moved[0]] = Connection(moved[0], url, title)
         else:
@@ -273,6 +283,11 @@ class FakeLabelStudio:
         self._call("set_webhook")
         number = webhook_id or next(self._ids)
         self._fake(project_id).webhooks[number] = (Webhook(number, url, True, True, True), secret)
+
+    def remove_webhook(self, webhook_id: int) -> None:
+        self._call("remove_webhook")
+        for fake in self.fakes.values():
+            fake.webhooks.pop(webhook_id, None)
 
     def _fake(self, project_id: int) -> FakeProject:
         if project_id not in self.fakes:

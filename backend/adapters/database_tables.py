@@ -87,6 +87,17 @@ verdicts = Table(
     Column("quality", Float, nullable=False),
     Column("at", Float, nullable=False),
 )
+label_studios = Table(
+    "label_studios",
+    metadata,
+    # Hash of an address.
+    Column("address", String(8), primary_key=True),
+    # What the keys of this Label Studio's projects end in: the hash of the first address that it was known by.
+    Column("mark", String(8), nullable=False),
+    # The address as it may be shown.
+    Column("shown", Text, nullable=False),
+    Column("since", Float, nullable=False),
+)
 check_reports = Table(
     "check_reports",
     metadata,

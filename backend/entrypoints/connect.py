@@ -9,6 +9,8 @@ from backend.settings import Settings
 from backend.workflows.mirror import known_project
 
 TITLE = "Prelabel"
+WEBHOOK = "/webhook"
+"""Path that Label Studio sends events to."""
 SAMPLING = "Uncertainty sampling"
 """Label Studio's name for the queue that follows our scores."""
 
@@ -24,6 +26,7 @@ def connect_project(settings: Settings, project_id: int) -> None:
     """
     app = build(settings)
     info = app.label_studio.project(project_id)
+    app.settle_mark()
     key = app.key(info.uid)
     known_project(app.deps, key)
     register(app, info)
@@ -38,7 +41,7 @@ def register(app: App, info: ProjectInfo) -> None:
     password = settings.basic_auth_pass.get_secret_value()
     auth = (settings.basic_auth_user, password) if settings.basic_auth_user else None
     try:
-        app.label_studio.connect(info.id, settings.public_url, TITLE, auth)
+        app.label_studio.connect(info.id, settings.public_url, TITLE, auth, former_addresses(app, info))
     except LabelStudioError as error:
         if error.status != 400 and BLOCKED not in str(error):
             raise
@@ -58,18 +61,29 @@ def explain_unreachable(url: str, said: str) -> str:
     )
 
 
+def former_addresses(app: App, info: ProjectInfo) -> list[str]:
+    """Addresses that this backend had before: its webhooks went there, with the secret that nobody else has."""
+    known = app.label_studio.webhooks(info.id, webhook_secret(app.settings.model_dir))
+    addresses = [item.url.removesuffix(WEBHOOK) for item in known if item.has_secret]
+    return [address for address in addresses if not same_address(address, app.settings.public_url)]
+
+
 def repair_webhook(app: App, info: ProjectInfo) -> None:
-    """Make the project's webhook to us active, complete and signed with our secret."""
+    """Leave one webhook of ours in the project: active, complete, to our address, and with our secret."""
     secret = webhook_secret(app.settings.model_dir)
-    url = f"{app.settings.public_url}/webhook"
+    url = f"{app.settings.public_url}{WEBHOOK}"
     # One with our secret and another address is ours before it moved.
     known = app.label_studio.webhooks(info.id, secret)
-    ours = [item for item in known if same_address(item.url, url)] or [item for item in known if item.has_secret]
+    ours = [item for item in known if same_address(item.url, url)]
+    ours += [item for item in known if item.has_secret and item not in ours]
     if not ours:
         app.label_studio.set_webhook(info.id, None, url, secret)
-    for item in ours:
-        if not (item.is_active and item.has_secret and item.sends_everything and same_address(item.url, url)):
-            app.label_studio.set_webhook(info.id, item.id, url, secret)
+        return
+    kept = ours[0]
+    if not (kept.is_active and kept.has_secret and kept.sends_everything and same_address(kept.url, url)):
+        app.label_studio.set_webhook(info.id, kept.id, url, secret)
+    for double in ours[1:]:
+        app.label_studio.remove_webhook(double.id)
 
 
 def repair_settings(app: App, info: ProjectInfo) -> None:

@@ -13,7 +13,9 @@ from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.access import listen_address
 from backend.entrypoints.connect import (
     SAMPLING,
+    WEBHOOK,
     explain_unreachable,
+    former_addresses,
     register,
     repair_settings,
     repair_webhook,
@@ -43,6 +45,7 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_redis(app)
     yield _examine_processes(app)
     yield _examine_database(app)
+    yield _examine_mark(app)
     yield _examine_folder(app)
     yield _examine_rules(app)
     yield _examine_backend(app)
@@ -122,6 +125,24 @@ def _examine_database(app: App) -> Finding:
         return Finding("Database", True, f"{app.database.ping()} answers")
     except ConfigurationError as error:
         return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it to use SQLite in MODEL_DIR.")
+
+
+def _examine_mark(app: App) -> Finding:
+    name = "State of this Label Studio"
+    try:
+        if app.mark.settled() is None:
+            fix = "A worker finds out with the first job whether it is one that moved: see `prelabel jobs`."
+            return Finding(name, not app.database.projects(), "nobody has looked yet which one it is", fix)
+        ours, known = app.projects(), app.database.projects()
+        earlier = app.mark.earlier()
+    except ConfigurationError as error:
+        return Finding(name, False, str(error), "Repair the database and LABEL_STUDIO_URL first.")
+    said = f"{len(ours)} projects are known"
+    if earlier:
+        said += f", since it was at {', '.join(earlier)}"
+    if len(known) > len(ours):
+        said += f"; {len(known) - len(ours)} projects of other Label Studios are left alone"
+    return Finding(name, True, said)
 
 
 def _examine_folder(app: App) -> Finding:
@@ -237,12 +258,21 @@ def _examine_connection(app: App, info: ProjectInfo) -> Finding:
         return Finding(name, False, f"{url} is not connected to this project", fix, lambda: register(app, info))
     if ours[0].error:
         return Finding(name, False, "it can't", explain_unreachable(url, ours[0].error), lambda: register(app, info))
+    if len(ours) > 1 or former_addresses(app, info):
+        old = ", ".join(former_addresses(app, info)) or "twice"
+        fix = f"`prelabel connect {info.id}` leaves one: Label Studio asks the first, and sends events to all."
+        return Finding(name, False, f"this backend is also connected as {old}", fix, lambda: _reconnect(app, info))
     return Finding(name, True, f"{url} is connected")
+
+
+def _reconnect(app: App, info: ProjectInfo) -> None:
+    register(app, info)
+    repair_webhook(app, info)
 
 
 def _examine_webhook(app: App, info: ProjectInfo) -> Finding:
     secret, name = webhook_secret(app.settings.model_dir), "Webhook"
-    url = f"{app.settings.public_url}/webhook"
+    url = f"{app.settings.public_url}{WEBHOOK}"
     ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
     if ours and all(item.is_active and item.has_secret and item.sends_everything for item in ours):
         return Finding(name, True, "active, for all events, with our secret")

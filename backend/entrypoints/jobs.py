@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from backend.adapters.running_job import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
-from backend.errors import BadRequest, ConfigurationError, LlmRefused
+from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefused, ProjectMissing
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check import check
@@ -53,12 +53,17 @@ def run(job: str, key: str, argument: int) -> str:
     if key != ALL_PROJECTS and not re.fullmatch(KEY, key):
         raise BadRequest("A job names something else than a project: it is not run. Who else writes to Redis?")
     app = _app()
+    app.settle_mark()
     if key == ALL_PROJECTS:
         # Also while there is no project yet: the first one is then answered from rules at once.
         tried_rules(app.deps)
-        for project in app.database.projects():
+        for project in app.projects():
             app.queue.request(Job(job), project.key)
         return "asked for each project"
+    own = app.own_key(key)
+    if own is None:
+        return "not run: it is about a project of another Label Studio than LABEL_STUDIO_URL"
+    key = own
     ids = {"job": job, "project": key, "job_id": job_id()}
     with structlog.contextvars.bound_contextvars(**ids), app.queue.lock(_lock_of(job, key)) as held:
         if not held:
@@ -66,7 +71,24 @@ def run(job: str, key: str, argument: int) -> str:
             forget_soon()
             return "the project is busy: asked again"
         with counted(app, job, key, is_regular=job == Job.RECONCILE and argument == REGULAR):
-            return _run(app, job, key, argument)
+            return _run_or_forget(app, job, key, argument)
+
+
+def _run_or_forget(app: App, job: str, key: str, argument: int) -> str:
+    """Run a job; when it fails because its project is deleted meanwhile, the project is forgotten instead."""
+    try:
+        return _run(app, job, key, argument)
+    except (BackendError, LookupError, TypeError, ValueError) as error:
+        # What Label Studio answers about a project that is going depends on its release, and on the moment.
+        try:
+            app.label_studio.project(int(key.partition(".")[0]))
+        except ProjectMissing:
+            app.database.forget_project(key)
+            log.warning("the project was deleted meanwhile", error=str(error))
+            return "the project was deleted meanwhile"
+        except BackendError as other:
+            log.warning("whether the project is still there can't be said", error=str(other))
+        raise
 
 
 def _run(app: App, job: str, key: str, argument: int) -> str:

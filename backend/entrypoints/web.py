@@ -239,7 +239,7 @@ def _add_protocol(api: FastAPI) -> None:
     def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
         """Versions of a project. Label Studio names none, which is clear only while there is one project."""
         app = _app(request)
-        keys = [app.key(project)] if project else [item.key for item in app.database.projects()]
+        keys = [app.key(project)] if project else [item.key for item in app.projects()]
         if len(keys) > 1:
             # Label Studio then shows what /setup told it of this project.
             raise HTTPException(404, "Name one of the projects: /versions?project=<id>.<seconds>.")

@@ -181,14 +181,27 @@ class LabelStudio(Protocol):
     def connections(self, project_id: int) -> list[Connection]:
         """ML backends of a project."""
 
-    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:
-        """Register or update an ML backend; Label Studio calls its /health and /setup during this."""
+    def connect(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        basic_auth: tuple[str, str] | None,
+        former: Collection[str] = (),
+    ) -> None:
+        """Register or update an ML backend; Label Studio calls its /health and /setup during this.
+
+        `former`: addresses that it had before. Of several registrations of it one is left.
+        """
 
     def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
         """Webhooks of a project."""
 
     def set_webhook(self, project_id: int, webhook_id: int | None, url: str, secret: str) -> None:
         """Create or repair a webhook: active, all events, with our secret."""
+
+    def remove_webhook(self, webhook_id: int) -> None:
+        """Delete a webhook."""
 
 
 @dataclass(frozen=True, slots=True)

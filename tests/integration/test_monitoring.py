@@ -14,8 +14,9 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.adapters.figures import Figures
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import RedisQueue
-from backend.bootstrap import App, project_key
+from backend.bootstrap import App
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.entrypoints.jobs import counted
 from backend.entrypoints.web import create_app
@@ -25,7 +26,7 @@ from tests.frozen.names import NAMES
 
 URL = "http://127.0.0.1:1"
 UID = "7.1767225600"
-KEY = project_key(UID, URL)
+KEY = f"{UID}-{mark_of_address(URL)}"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
