@@ -9,8 +9,10 @@ SHOWN_CHARS = 200
 """Of a text in a table or a sentence."""
 CUT = "…"
 JOINERS = "\u200c\u200d"
-STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet computes a cell that begins like this (OWASP, CSV injection)."""
+STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet computes a cell that begins like this (OWASP, CSV injection); the last ones are wide = + - @."""
+CELL_CHARS = 32_767
+"""Excel keeps no more of a cell."""
 
 
 def bounded_number(value: object, low: float, high: float) -> float | None:
@@ -36,7 +38,7 @@ def storable(text: str, limit: int = KEPT_CHARS) -> str:
 
     Half characters (lone surrogates), which no encoding can hold, and NUL, which Postgres refuses, become "\ufffd".
     """
-    cut = text if len(text) <= limit else text[: limit - 1] + CUT
+    cut = shortened(text, limit)
     if cut.isascii():
         return cut.replace("\0", "\ufffd")
     return cut.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
@@ -50,9 +52,23 @@ def one_line(text: str, limit: int = SHOWN_CHARS) -> str:
     """
     # What is cut off isn't looked at: the text may have millions of characters.
     start = text[: 4 * limit]
-    plain = "".join(" " if _acts(char) else char for char in start)
-    joined = " ".join(plain.split())
+    joined = " ".join(visible(start).split())
     return joined if len(joined) <= limit and len(start) == len(text) else joined[: limit - 1] + CUT
+
+
+def visible(text: str) -> str:
+    """A text for a terminal, of as many characters: each one that acts instead of being seen is a space."""
+    return text if text.isprintable() else "".join(" " if _acts(char) else char for char in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text of several lines, such as a traceback."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def shortened(text: str, limit: int) -> str:
+    """A text of at most `limit` characters, the last one "…" if it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + CUT
 
 
 def _acts(char: str) -> bool:
@@ -62,4 +78,7 @@ def _acts(char: str) -> bool:
 
 def cell(value: object) -> object:
     """A value for a CSV file that people open in a spreadsheet: a text that would be computed begins with "'"."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(STARTS_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = storable(value, CELL_CHARS)
+    return f"'{text}" if text.startswith(STARTS_FORMULA) else text

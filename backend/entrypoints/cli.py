@@ -1,16 +1,12 @@
 """The `prelabel` command."""
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
-from backend.adapters.logs import redact
 from backend.bootstrap import App, build, rules_in
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
 from backend.entrypoints.cli_backup import backup_command, restore_command
@@ -23,6 +19,7 @@ from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.entrypoints.cli_versions import print_versions, versions_json
+from backend.entrypoints.console import Grid, fail, say, say_json, write_what_can_be_written
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
@@ -49,15 +46,6 @@ cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; w
 cli.command("simulate")(simulate_command)
 cli.command("backup")(backup_command)
 cli.command("restore")(restore_command)
-# Names like "llm:pick:1a2b" are no emoji.
-out = Console(emoji=False)
-err = Console(stderr=True, emoji=False)
-
-
-def say(sentence: str) -> None:
-    """Print a sentence as it is: not wrapped, and without taking [brackets] for markup."""
-    out.print(redact(sentence), markup=False, highlight=False, soft_wrap=True)
-
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 ProjectId = Annotated[int, typer.Argument(metavar="PROJECT", help="Label Studio's project id, as in /projects/<id>.")]
@@ -78,17 +66,13 @@ def choose(
 
 def main() -> None:
     """Run the command; an expected failure is one sentence on standard error and exit code 1."""
+    write_what_can_be_written()
     try:
         cli()
     except BackendError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check MODEL_DIR and the other paths.")
-
-
-def _fail(sentence: str) -> NoReturn:
-    err.print(redact(f"prelabel: {sentence}"), style="red", markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(1) from None
+        fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check MODEL_DIR and the other paths.")
 
 
 def _app() -> App:
@@ -169,9 +153,8 @@ def doctor(
     findings = []
     for finding in examine(app, project):
         findings.append(finding)
-        mark = "[green]ok[/]  " if finding.good else "[red]BAD[/] "
-        out.print(f"{mark} [bold]{finding.name}[/]: ", end="")
-        say(finding.detail)
+        mark = ("ok  ", "green") if finding.good else ("BAD ", "red")
+        say(mark, " ", (finding.name, "bold"), f": {finding.detail}")
         if not finding.good and finding.fix:
             say(f"      -> {finding.fix}")
     left = sum(not finding.good for finding in findings)
@@ -213,7 +196,7 @@ def check(
     key = _key(app, project)
     app.queue.request(Job.CHECK, key)
     if wait:
-        wait_for_check(app.queue, key, err)
+        wait_for_check(app.queue, key)
     elif not as_json:
         say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
     found = checked(app.deps, key)
@@ -225,11 +208,11 @@ def check(
         write_issues(export_issues, found.report)
     names = app.label_studio.people() if as_json or annotators else {}
     if as_json:
-        say(checked_json(found, top, names))
+        say_json(checked_json(found, top, names))
         return
-    print_checked(out, found, top)
+    print_checked(found, top)
     if annotators:
-        print_annotators(out, found.report, names)
+        print_annotators(found.report, names)
 
 
 @cli.command()
@@ -238,9 +221,9 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
     app = _app()
     key = _key(app, project)
     if as_json:
-        say(versions_json(app, key))
+        say_json(versions_json(app, key))
         return
-    print_versions(out, app, key)
+    print_versions(app, key)
 
 
 @cli.command()
@@ -248,7 +231,10 @@ def status(project: ProjectId, as_json: AsJson = False) -> None:
     """Say in one line how far a project is, and whether it is worth labeling on."""
     app = _app()
     found = status_of(app.deps, _record(app, _key(app, project), project))
-    say(status_json(found) if as_json else status_line(found))
+    if as_json:
+        say_json(status_json(found))
+    else:
+        say(status_line(found))
 
 
 @cli.command()
@@ -280,9 +266,9 @@ def show_rules(
     app = _app()
     key = _key(app, project)
     if mistakes and name is not None:
-        print_mistakes(out, name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
+        print_mistakes(name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
     else:
-        print_report(out, about_rules.report(app.deps, key, name), as_json=as_json)
+        print_report(about_rules.report(app.deps, key, name), as_json=as_json)
 
 
 @rules.command("diff")
@@ -296,7 +282,7 @@ def diff_rules(
     """Show what edited rules would change if they took the place of those in use."""
     app = _app()
     edited = rules_in(folder or app.settings.lf_rules_dir, app.settings).load()
-    print_diff(out, about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
+    print_diff(about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
 
 
 @llm.command("estimate")
@@ -305,7 +291,7 @@ def llm_estimate(project: ProjectId, as_json: AsJson = False) -> None:
     app = _app()
     view = _llm_view(app, project)
     show = estimates_json if as_json else estimates_table
-    show(out, estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
+    show(estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
 
 
 @llm.command("report")
@@ -316,7 +302,7 @@ def llm_report(project: ProjectId, as_json: AsJson = False) -> None:
     measure(view)
     records, spending = view.parts.records.sources(view.key), view.parts.records.spending(view.key)
     show = report_json if as_json else report_tables
-    show(out, records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
+    show(records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
 
 
 @llm.command("ask")
@@ -358,14 +344,14 @@ def jobs(
     found = _app().queue.jobs()[-last:]
     if as_json:
         fields = ("id", "job", "key", "status", "step", "done", "total", "error")
-        say(json.dumps([{name: getattr(job, name) for name in fields} for job in found], indent=1))
+        say_json([{name: getattr(job, name) for name in fields} for job in found])
         return
-    table = Table("job", "project", "status", "progress", "started", "error")
+    table = Grid("job", "project", "status", "progress", "started", "error")
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step
         started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
-        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, redact(job.error))
-    out.print(table)
+        table.row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
+    table.show()
 
 
 if __name__ == "__main__":

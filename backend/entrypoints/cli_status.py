@@ -1,7 +1,7 @@
 """What `prelabel status` prints: one line for people, or everything for scripts."""
 
-import json
 from dataclasses import asdict
+from typing import Any
 
 from backend.domain.audit import ENOUGH
 from backend.domain.stopping import HORIZON, Progress, points
@@ -25,9 +25,9 @@ def status_line(status: Status) -> str:
     return "; ".join(parts)
 
 
-def status_json(status: Status) -> str:
-    """The same and all it rests on, as JSON."""
-    return json.dumps(asdict(status), indent=1, ensure_ascii=False)
+def status_json(status: Status) -> dict[str, Any]:
+    """The same and all it rests on, for JSON."""
+    return asdict(status)
 
 
 def _accuracy(accuracy: Accuracy) -> str:
