@@ -20,6 +20,7 @@ from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.entrypoints.cli_versions import print_versions, versions_json
 from backend.entrypoints.console import Grid, fail, say, say_json, write_what_can_be_written
+from backend.entrypoints.failing import failing_of
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
@@ -135,10 +136,12 @@ def demo(
 @cli.command()
 def connect(project: ProjectId) -> None:
     """Connect a project: backend, webhook, sampling, first version."""
-    from backend.entrypoints.connect import connect_project  # noqa: PLC0415 - as above
+    from backend.entrypoints.connect import connect_project, what_comes_next  # noqa: PLC0415 - as above
 
-    connect_project(read_settings(), project)
-    say(f"Project {project} is connected. Its first suggestions come in a moment: see `prelabel jobs`.")
+    settings = read_settings()
+    connect_project(settings, project)
+    app = build(settings)
+    say(f"Project {project} is connected. {what_comes_next(app, _key(app, project))}")
 
 
 @cli.command()
@@ -223,6 +226,7 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
     if as_json:
         say_json(versions_json(app, key))
         return
+    _say_failing(app, key)
     print_versions(app, key)
 
 
@@ -230,7 +234,9 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
 def status(project: ProjectId, as_json: AsJson = False) -> None:
     """Say in one line how far a project is, and whether it is worth labeling on."""
     app = _app()
-    found = status_of(app.deps, _record(app, _key(app, project), project))
+    key = _key(app, project)
+    failing = failing_of(app.queue, key)
+    found = status_of(app.deps, _record(app, key, project), failing.sentences, hides_state=failing.hides_state)
     if as_json:
         say_json(status_json(found))
     else:
@@ -328,6 +334,11 @@ def _llm_view(app: App, project: int) -> LlmView:
     return view_of(app.deps, _record(app, app.key(info.uid), project), info.instructions)
 
 
+def _say_failing(app: App, key: str | None = None) -> None:
+    for sentence in failing_of(app.queue, key).sentences:
+        say((f"{sentence}.", "red"))
+
+
 def _record(app: App, key: str, project: int) -> ProjectRecord:
     record = app.database.project(key)
     if record is None:
@@ -341,11 +352,13 @@ def jobs(
     last: Annotated[int, typer.Option("--last", min=1, help="Show so many, the newest ones.")] = 30,
 ) -> None:
     """Show what is asked for, running, done and failed, with progress; newest last."""
-    found = _app().queue.jobs()[-last:]
+    app = _app()
+    found = app.queue.jobs()[-last:]
     if as_json:
         fields = ("id", "job", "key", "status", "step", "done", "total", "error")
         say_json([{name: getattr(job, name) for name in fields} for job in found])
         return
+    _say_failing(app)
     table = Grid("job", "project", "status", "progress", "started", "error")
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step

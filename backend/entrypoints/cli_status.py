@@ -10,9 +10,10 @@ from backend.workflows.status import ON_AUDIT, Accuracy, Status
 
 
 def status_line(status: Status) -> str:
-    """Labels, version, accuracy and where it is from, what the next labels are expected to bring, and the advice."""
+    """What fails, labels, version, accuracy and where it is from, what the next labels may bring, and the advice."""
     of_budget = f" of {status.label_budget}" if status.label_budget else ""
-    parts = [f"{status.title or 'project'} ({status.project_id}): {status.n_labels}{of_budget} labels"]
+    failing = "".join(f"{sentence}; " for sentence in status.failing)
+    parts = [f"{status.title or 'project'} ({status.project_id}): {failing}{status.n_labels}{of_budget} labels"]
     parts[0] += f", {status.n_open} of {status.n_tasks} tasks open"
     parts[0] += f", {version_name(status.version)}" if status.version else ", no version yet"
     several = len(status.accuracies) > 1

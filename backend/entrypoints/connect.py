@@ -3,8 +3,9 @@
 from backend.adapters.addresses import same_address
 from backend.adapters.label_studio_errors import BLOCKED
 from backend.bootstrap import App, build, webhook_secret
+from backend.entrypoints.failing import failing_of
 from backend.errors import LabelStudioError
-from backend.ports import Job, ProjectInfo
+from backend.ports import Job, ProjectInfo, version_name
 from backend.settings import Settings
 from backend.workflows.mirror import known_project
 
@@ -33,6 +34,17 @@ def connect_project(settings: Settings, project_id: int) -> None:
     repair_webhook(app, info)
     repair_settings(app, info)
     app.queue.request(Job.RECONCILE, key)
+
+
+def what_comes_next(app: App, key: str) -> str:
+    """What a person may expect after a project was connected, for the first time or again."""
+    failing = failing_of(app.queue, key).sentences
+    if failing:
+        return f"Nothing new comes, though: {'; '.join(failing)}. See `prelabel jobs`."
+    number = app.versions.current(key)
+    if number:
+        return f"It has suggestions of {version_name(number)} already, and is compared with Label Studio now."
+    return "Its first suggestions come in a moment: see `prelabel jobs`."
 
 
 def register(app: App, info: ProjectInfo) -> None:

@@ -20,6 +20,7 @@ from backend.entrypoints.connect import (
     repair_settings,
     repair_webhook,
 )
+from backend.entrypoints.failing import failing_of
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
@@ -53,7 +54,9 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_block(app)
     yield _examine_llm(app)
     yield _examine_embeddings(app)
-    if project_id is not None:
+    if project_id is None:
+        yield _examine_jobs(app)
+    else:
         yield from _examine_project(app, project_id)
 
 
@@ -240,6 +243,8 @@ def _examine_embeddings(app: App) -> Finding:
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
     try:
         info = app.label_studio.project(project_id)
+        # What fails explains what follows.
+        yield _examine_jobs(app, app.key(info.uid))
         yield Finding("Project", True, f"{info.title!r}, {info.n_tasks} tasks")
         yield _examine_connection(app, info)
         yield _examine_webhook(app, info)
@@ -248,6 +253,14 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         yield _examine_controls(app, info)
     except BackendError as error:
         yield Finding("Project", False, str(error), "Check the project's number and that the key's user may change it.")
+
+
+def _examine_jobs(app: App, key: str | None = None) -> Finding:
+    failing = failing_of(app.queue, key).sentences
+    if failing:
+        fix = "Mend the reason. They are tried again by themselves, a comparison each RECONCILE_EACH_S seconds."
+        return Finding("Jobs", False, "; ".join(failing), fix)
+    return Finding("Jobs", True, "none fails")
 
 
 def _examine_connection(app: App, info: ProjectInfo) -> Finding:
@@ -292,6 +305,8 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     number = app.versions.current(key)
     ours = version_name(number)
     if not number:
+        if failing_of(app.queue, key).hides_state:
+            return Finding(name, False, "nothing was trained yet", "See Jobs above: the first version waits for them.")
         detail, fix = "nothing was trained yet", f"`prelabel retrain {info.id}` (and see `prelabel jobs`)"
         return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
     if info.model_version == ours and info.shows_predictions:

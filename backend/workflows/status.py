@@ -1,11 +1,11 @@
 """Status: how far a project is, and whether it is worth labeling on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from backend.domain.audit import ENOUGH
-from backend.domain.stopping import Advice, Progress, advise, progress_of
+from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_of
 from backend.errors import ModelMissing
 from backend.ports import Deps, ProjectRecord
 from backend.workflows import audit
@@ -51,10 +51,15 @@ class Status:
     progress: tuple[Progress, ...]
     advice: Advice
     metrics: Mapping[str, Any]
+    failing: tuple[str, ...] = ()
+    """Jobs that fail, a sentence each."""
 
 
-def status_of(deps: Deps, record: ProjectRecord) -> Status:
-    """Read what is known of a project; nothing is computed anew, and Label Studio isn't asked."""
+def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), *, hides_state: bool = False) -> Status:
+    """Read what is known of a project; nothing is computed anew, and Label Studio isn't asked.
+
+    `failing`: its jobs that fail. hides_state: because of them, what is known may be old: no reason for advice.
+    """
     key = record.key
     items = deps.database.tasks(key)
     n_labels = sum(entry.teaches for item in items for entry in item.annotations)
@@ -82,9 +87,20 @@ def status_of(deps: Deps, record: ProjectRecord) -> Status:
         version=current,
         accuracies=tuple(_accuracy(name, metrics) for name in questions),
         progress=progress,
-        advice=advise(progress, n_labels=n_labels, n_open=n_open, budget=budget),
+        advice=_advice(progress, len(items), n_labels, n_open, budget, hides_state=hides_state),
         metrics={name: metrics.get(name, {}) for name in ("audit", "progress")},
+        failing=failing,
     )
+
+
+def _advice(
+    progress: Sequence[Progress], n_tasks: int, n_labels: int, n_open: int, budget: int, *, hides_state: bool
+) -> Advice:
+    if hides_state:
+        return Advice(Verdict.UNKNOWN, ("what is known of the project may be old",))
+    if not n_tasks:
+        return Advice(Verdict.UNKNOWN, ("no task is known",))
+    return advise(progress, n_labels=n_labels, n_open=n_open, budget=budget)
 
 
 def _accuracy(question: str, metrics: Mapping[str, Any]) -> Accuracy:
