@@ -20,6 +20,7 @@ from backend.ports import (
     Prediction,
     ProjectInfo,
     Tab,
+    TagPlace,
     Webhook,
 )
 
@@ -235,6 +236,16 @@ class FakeLabelStudio:
     def tagged(self, project_id: int, key: str, value: str) -> set[int]:
         found = self._fake(project_id).tasks.values()
         return {item.task.id for item in found if item.task.data.get(key) == value}
+
+    def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
+        self._call("tags")
+        known = self._fake(project_id).tasks.values()
+        return {
+            (item.task.id, name): item.task.data[name]
+            for item in known
+            for name in names
+            if item.task.data.get(name) not in (None, "")
+        }
 
     def tabs(self, project_id: int) -> list[Tab]:
         return [Tab(tab.title, (), (), id=number) for number, tab in self._fake(project_id).tabs.items()]

@@ -98,6 +98,22 @@ label_studios = Table(
     Column("shown", Text, nullable=False),
     Column("since", Float, nullable=False),
 )
+tags = Table(
+    "tags",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("task_id", Integer, primary_key=True),
+    Column("name", String(40), primary_key=True),
+    # NULL: we wrote something, and a crash or an earlier release left it open what.
+    Column("value", JSON(none_as_null=True)),
+)
+holds = Table(
+    "holds",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+)
 check_reports = Table(
     "check_reports",
     metadata,

@@ -19,7 +19,7 @@ from backend.adapters.label_studio_json import format_prediction, format_tab, no
 from backend.adapters.label_studio_query import condition, task_query
 from backend.domain.questions import Question
 from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
-from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, Webhook
+from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, TagPlace, Webhook
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio as SdkClient
@@ -204,6 +204,15 @@ class LabelStudioApi:
         items = [condition(f"data.{key}", "equal", "String", value)]
         return {int(item["id"]) for page in self._task_pages(project_id, "id", items, []) for item in page}
 
+    def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
+        """What some keys of the tasks' data say, whoever wrote it, where it isn't empty; read now, not mirrored."""
+        items = [condition(f"data.{name}", "regex", "String", ".") for name in names]
+        pages = self._task_pages(project_id, "id,data", items, [], conjunction="or")
+        found = [(int(item["id"]), item.get("data") or {}) for page in pages for item in page]
+        return {
+            (task_id, name): data[name] for task_id, data in found for name in names if data.get(name) not in (None, "")
+        }
+
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
         found = self._call("GET", "api/dm/views/", params={"project": project_id}).json()
@@ -326,6 +335,7 @@ class LabelStudioApi:
         filters: list[dict[str, object]],
         ordering: list[str],
         page_size: int = PAGE_SIZE,
+        conjunction: str = "and",
     ) -> Iterator[list[dict[str, Any]]]:
         params: dict[str, object] = {
             "project": project_id,
@@ -334,7 +344,7 @@ class LabelStudioApi:
             "page_size": page_size,
         }
         if filters:
-            params["query"] = task_query(filters, ordering)
+            params["query"] = task_query(filters, ordering, conjunction)
         seen = 0
         page = 1
         while True:

@@ -8,6 +8,7 @@ import typer
 
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, rules_in
+from backend.domain.words import counted
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
 from backend.entrypoints.cli_backup import backup_command, restore_command
 from backend.entrypoints.cli_check import export as write_suspects
@@ -19,12 +20,14 @@ from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.entrypoints.cli_versions import print_versions, versions_json
-from backend.entrypoints.console import Grid, fail, say, say_json, write_what_can_be_written
+from backend.entrypoints.console import Grid, complain, fail, say, say_json, write_what_can_be_written
 from backend.entrypoints.failing import failing_of
+from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError
-from backend.ports import FORCED, Job, ProjectRecord, version_name
+from backend.ports import FORCED, LET_GO, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.workflows import rules as about_rules
+from backend.workflows.held import held_at
 from backend.workflows.llm.ask import ask_argument
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.measure import measure
@@ -32,6 +35,8 @@ from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
 from backend.workflows.reconcile import TRAINED
 from backend.workflows.status import status_of
 from backend.workflows.suspects import checked
+from backend.workflows.tags import adopt_tags
+from backend.workflows.verdicts import keep_labels
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +54,12 @@ cli.command("backup")(backup_command)
 cli.command("restore")(restore_command)
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
-ProjectId = Annotated[int, typer.Argument(metavar="PROJECT", help="Label Studio's project id, as in /projects/<id>.")]
+LARGEST_ID = 2**31 - 1
+"""Label Studio's ids are SQL's integers."""
+ProjectId = Annotated[
+    int,
+    typer.Argument(metavar="PROJECT", min=1, max=LARGEST_ID, help="Label Studio's project id, as in /projects/<id>."),
+]
 
 
 @cli.callback()
@@ -146,7 +156,9 @@ def connect(project: ProjectId) -> None:
 
 @cli.command()
 def doctor(
-    project: Annotated[int | None, typer.Argument(metavar="[PROJECT]", help="Also look at this project.")] = None,
+    project: Annotated[
+        int | None, typer.Argument(metavar="[PROJECT]", min=1, max=LARGEST_ID, help="Also look at this project.")
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
 ) -> None:
     """Check the installation, and a project's connection; each finding says what to do."""
@@ -180,6 +192,9 @@ def retrain(project: ProjectId) -> None:
 @cli.command()
 def check(
     project: ProjectId,
+    tasks: Annotated[
+        list[int] | None, typer.Argument(metavar="[TASKS]", min=1, max=LARGEST_ID, help="With --keep only.")
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="List so many suspects, the worst ones.")] = 50,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")
@@ -192,11 +207,26 @@ def check(
         Path | None, typer.Option("--export-issues", metavar="FILE.csv", help="Write data issues to this file.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="The labels of these TASKS are right: confirm them.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt-tags", help="Take tags that somebody else wrote for ours: they are overwritten.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look for wrong labels at once; list those that the last check found."""
+    if bool(tasks) != keep:
+        raise typer.BadParameter("--keep and the ids of tasks go together, as in `prelabel check 1 --keep 17 23`.")
     app = _app()
     key = _key(app, project)
+    if keep:
+        keep_labels(app.deps, _record(app, key, project), tasks or [])
+        app.queue.request(Job.RECONCILE, key)
+        say(f"Confirmed: {counted(len(set(tasks or [])), 'task')} will leave the tab 'Prelabel: check' in a moment.")
+        return
+    if adopt:
+        adopted = adopt_tags(app.deps, _record(app, key, project))
+        said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in adopted.items())
+        complain(f"Adopted: {said or 'nothing, all tags are ours'}.")
     app.queue.request(Job.CHECK, key)
     if wait:
         wait_for_check(app.queue, key)
@@ -228,6 +258,10 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
         return
     _say_failing(app, key)
     print_versions(app, key)
+    record = app.database.project(key)
+    held = held_at(app.deps, record) if record else None
+    if held:
+        say(f"The project is {held_sentence(held, project)}.")
 
 
 @cli.command()
@@ -245,18 +279,30 @@ def status(project: ProjectId, as_json: AsJson = False) -> None:
 
 @cli.command()
 def rollback(
-    project: ProjectId, version: Annotated[str, typer.Argument(help="The version to go back to, as v3.")]
+    project: ProjectId,
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="The version to go back to, as v3.")
+    ] = None,
+    release: Annotated[bool, typer.Option("--release", help="Let automatic trainings go on.")] = False,
 ) -> None:
-    """Make an older version current again; its suggestions come back from its folder."""
+    """Show an older version again, and hold the project at it until a person lets go."""
+    if release == (version is not None):
+        raise typer.BadParameter("name a version to go back to, as v3, or --release to let go of it.")
     app = _app()
     key = _key(app, project)
-    number = version.removeprefix("v")
-    if not number.isdigit() or int(number) not in {
-        record.number for record in app.database.versions(key) if record.status in TRAINED
-    }:
+    if version is None:
+        app.queue.request(Job.ROLLBACK, key, argument=LET_GO)
+        say(f"Project {project} is let go: the next training replaces what it shows.")
+        return
+    numbers = {record.name: record.number for record in app.database.versions(key) if record.status in TRAINED}
+    number = numbers.get(version, numbers.get(f"v{version}"))
+    if number is None:
         raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
-    app.queue.request(Job.ROLLBACK, key, argument=int(number))
-    say(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
+    app.queue.request(Job.ROLLBACK, key, argument=number)
+    say(
+        f"Rolling back to {version_name(number)}: see `prelabel jobs`. The project stays there, and new labels are "
+        f"only counted, until `prelabel retrain {project}`, Start Training or `prelabel rollback {project} --release`."
+    )
 
 
 @rules.command(SHOW)

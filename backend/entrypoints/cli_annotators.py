@@ -45,7 +45,7 @@ def checked_json(found: Checked, top: int, names: Mapping[int, str]) -> dict[str
         name: {key: value for key, value in about.items() if key != "annotators"}
         for name, about in found.report.get("questions", {}).items()
     }
-    rest = {key: about for key, about in found.report.items() if key not in {"questions", "issue_tags"}}
+    rest = {key: about for key, about in found.report.items() if key != "questions"}
     return rest | {
         "n_suspects": len(found.suspects),
         "suspects": [_suspect(item) for item in found.suspects[:top]],

@@ -8,6 +8,7 @@ from typing import Any
 from backend.adapters.csv_files import write_csv
 from backend.adapters.queue import RedisQueue
 from backend.domain.label_errors import Precision
+from backend.domain.words import counted
 from backend.entrypoints.cli_issues import print_issues
 from backend.entrypoints.console import Grid, progress_bar, say
 from backend.errors import BackendError, ConfigurationError
@@ -68,7 +69,17 @@ def summary(found: Checked, top: int) -> list[str]:
     sentences.append(_precision(found.precision))
     for name, about in found.report.get("questions", {}).items():
         sentences += _about(name, about)
-    return sentences
+    foreign = found.report.get("foreign_tags")
+    return [*sentences, f"{foreign_sentence(foreign)}."] if foreign else sentences
+
+
+def foreign_sentence(counts: Mapping[str, int]) -> str:
+    """Keys of ours that say what we didn't write; without a full stop. `counts`: as in the report of a check."""
+    said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in counts.items())
+    return (
+        f"Left as somebody else wrote it: {said}. If these are tags of another installation or of a lost database, "
+        "`prelabel check PROJECT --adopt-tags` takes them for ours, and the next check clears or overwrites them"
+    )
 
 
 def export(path: Path, suspects: Sequence[SuspectRecord]) -> None:

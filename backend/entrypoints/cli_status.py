@@ -5,6 +5,7 @@ from typing import Any
 
 from backend.domain.audit import ENOUGH
 from backend.domain.stopping import HORIZON, Progress, points
+from backend.entrypoints.held import held_sentence
 from backend.ports import version_name
 from backend.workflows.status import ON_AUDIT, Accuracy, Status
 
@@ -16,6 +17,7 @@ def status_line(status: Status) -> str:
     parts = [f"{status.title or 'project'} ({status.project_id}): {failing}{status.n_labels}{of_budget} labels"]
     parts[0] += f", {status.n_open} of {status.n_tasks} tasks open"
     parts[0] += f", {version_name(status.version)}" if status.version else ", no version yet"
+    parts[0] += f" ({held_sentence(status.held, status.project_id)})" if status.held else ""
     several = len(status.accuracies) > 1
     for accuracy, progress in zip(status.accuracies, status.progress, strict=True):
         name = f"{accuracy.question}: " if several else ""

@@ -26,10 +26,12 @@ def print_versions(app: App, key: str) -> None:
 def versions_json(app: App, key: str) -> list[dict[str, Any]]:
     """The same and all of their metrics, for JSON."""
     current = app.versions.current(key)
-    return [_described(app, record, current) for record in app.database.versions(key)]
+    hold = app.database.hold(key)
+    held = hold.number if hold else 0
+    return [_described(app, record, current, held) for record in app.database.versions(key)]
 
 
-def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
+def _described(app: App, record: VersionRecord, current: int, held: int) -> dict[str, Any]:
     """A version for scripts, with its metrics.json ({} while it is in training)."""
     try:
         metrics = app.versions.metrics(record.key, record.number)
@@ -37,7 +39,7 @@ def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
         # As in `_figures`.
         metrics = {}
     fields = {name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")}
-    return fields | {"current": record.number == current, "metrics": metrics}
+    return fields | {"current": record.number == current, "held": record.number == held, "metrics": metrics}
 
 
 def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:

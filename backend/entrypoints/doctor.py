@@ -11,6 +11,7 @@ from backend.adapters.addresses import same_address
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.access import listen_address
+from backend.entrypoints.cli_check import foreign_sentence
 from backend.entrypoints.connect import (
     SAMPLING,
     WEBHOOK,
@@ -21,9 +22,12 @@ from backend.entrypoints.connect import (
     repair_webhook,
 )
 from backend.entrypoints.failing import failing_of
+from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
+from backend.workflows.held import held_at
+from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 
 REACH_TIMEOUT_S = 5.0
 
@@ -251,6 +255,7 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         yield _examine_sampling(app, info)
         yield _examine_version(app, info)
         yield _examine_controls(app, info)
+        yield _examine_tags(app, info)
     except BackendError as error:
         yield Finding("Project", False, str(error), "Check the project's number and that the key's user may change it.")
 
@@ -310,7 +315,10 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
         detail, fix = "nothing was trained yet", f"`prelabel retrain {info.id}` (and see `prelabel jobs`)"
         return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
     if info.model_version == ours and info.shows_predictions:
-        return Finding(name, True, f"the project shows {ours}, which is ours")
+        record = app.database.project(key)
+        held = held_at(app.deps, record) if record else None
+        also = f"; {held_sentence(held, info.id)}" if held else ""
+        return Finding(name, True, f"the project shows {ours}, which is ours{also}")
     if ours not in app.label_studio.versions(info.id):
         detail = f"Label Studio has no prediction of {ours}"
         fix = f"`prelabel retrain {info.id}` pushes anew; without open tasks there is nothing to push"
@@ -333,6 +341,16 @@ def _examine_controls(app: App, info: ProjectInfo) -> Finding:
         empty = "; ".join(f"{name}: {reason}" for name, reason in config.unsupported.items())
         return Finding("Controls", bool(config.questions), f"answered: {answered}; left empty: {empty}")
     return Finding("Controls", bool(config.questions), f"answered: {answered}", "Add Choices, Rating or Taxonomy.")
+
+
+def _examine_tags(app: App, info: ProjectInfo) -> Finding:
+    name, record = "Tags", app.database.project(app.key(info.uid))
+    counts = by_name(foreign_tags(app.deps, record)) if record else {}
+    if not counts:
+        return Finding(name, True, "all are ours")
+    said = foreign_sentence(counts).replace("PROJECT", str(info.id))
+    # These two fill our tabs.
+    return Finding(name, not {CHECK_KEY, ISSUE_KEY} & set(counts), said, "Adopt them, or rename the user's own fields.")
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:

@@ -15,9 +15,10 @@ from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefu
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check import check
-from backend.workflows.learn import learn, rollback
+from backend.workflows.learn import learn
 from backend.workflows.llm.ask import ask, from_argument
 from backend.workflows.reconcile import reconcile
+from backend.workflows.rollback import rollback
 from backend.workflows.try_rules import tried_rules
 
 BUSY_RETRY_S = 3.0
@@ -94,7 +95,8 @@ def _run_or_forget(app: App, job: str, key: str, argument: int) -> str:
 def _run(app: App, job: str, key: str, argument: int) -> str:
     log.info("job started")
     if job == Job.TRAIN:
-        learn(app.deps, key, app.queue.progress, force=argument in {FORCED, ANSWERED}, asked_at=job_asked_at())
+        force, by_person = argument in {FORCED, ANSWERED}, argument == FORCED
+        learn(app.deps, key, app.queue.progress, force=force, by_person=by_person, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
         started = time.monotonic()
         reconcile(app.deps, key, app.queue.progress)

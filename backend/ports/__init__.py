@@ -12,6 +12,7 @@ from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
+from backend.ports.queue import LET_GO as LET_GO
 from backend.ports.queue import REGULAR as REGULAR
 from backend.ports.queue import Job as Job
 from backend.ports.queue import Queue as Queue
@@ -20,8 +21,11 @@ from backend.ports.rules import RuleLoader as RuleLoader
 from backend.ports.rules import RuleSample as RuleSample
 from backend.ports.suspects import SuspectRecord as SuspectRecord
 from backend.ports.suspects import SuspectStatus as SuspectStatus
+from backend.ports.suspects import TagPlace as TagPlace
+from backend.ports.suspects import TagValue as TagValue
 from backend.ports.suspects import VerdictRecord as VerdictRecord
 from backend.ports.versions import Built as Built
+from backend.ports.versions import Hold as Hold
 from backend.ports.versions import Prediction as Prediction
 from backend.ports.versions import VersionRecord as VersionRecord
 from backend.ports.versions import Versions as Versions
@@ -172,6 +176,9 @@ class LabelStudio(Protocol):
     def tagged(self, project_id: int, key: str, value: str) -> set[int]:
         """Ids of the tasks in whose data a key of ours has a value, whoever wrote it."""
 
+    def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
+        """What some keys of the tasks' data say, whoever wrote it, where it isn't empty."""
+
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
 
@@ -279,6 +286,12 @@ class Database(Protocol):
     def versions(self, key: str) -> list[VersionRecord]:
         """All versions, by number."""
 
+    def hold(self, key: str) -> Hold | None:
+        """The version that a person wants a project to stay at."""
+
+    def save_hold(self, key: str, hold: Hold | None) -> None:
+        """Replace it; None lets go."""
+
     def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
         """What was suggested for tasks when people labeled them, by task id."""
 
@@ -296,6 +309,12 @@ class Database(Protocol):
 
     def save_verdicts(self, key: str, verdicts: Sequence[VerdictRecord]) -> None:
         """Insert or replace, by id."""
+
+    def tags(self, key: str) -> dict[TagPlace, TagValue | None]:
+        """What we wrote into task data last; None: something, but it isn't known what."""
+
+    def save_tags(self, key: str, tags: Mapping[TagPlace, TagValue | None]) -> None:
+        """Insert or replace."""
 
     def check_report(self, key: str) -> dict[str, Any]:
         """What the last search for wrong labels said of the project as a whole; {} before the first one."""

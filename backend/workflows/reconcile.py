@@ -121,7 +121,12 @@ def _suggestions_for(
 
 
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
-    """Ask for training now when questions or sources changed or enough labels are new, later when some are."""
+    """Ask for training now when questions or sources changed or enough labels are new, later when some are.
+
+    A project that a person holds at a version is left alone.
+    """
+    if deps.database.hold(record.key) is not None:
+        return
     trained = trained_versions(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):

@@ -9,6 +9,7 @@ from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_
 from backend.errors import ModelMissing
 from backend.ports import Deps, ProjectRecord
 from backend.workflows import audit
+from backend.workflows.held import Held, held_at
 from backend.workflows.reconcile import TRAINED
 
 LOOKED_AT = 50
@@ -51,6 +52,8 @@ class Status:
     progress: tuple[Progress, ...]
     advice: Advice
     metrics: Mapping[str, Any]
+    held: Held | None = None
+    """The version that a person holds it at."""
     failing: tuple[str, ...] = ()
     """Jobs that fail, a sentence each."""
 
@@ -89,6 +92,7 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
         progress=progress,
         advice=_advice(progress, len(items), n_labels, n_open, budget, hides_state=hides_state),
         metrics={name: metrics.get(name, {}) for name in ("audit", "progress")},
+        held=held_at(deps, record),
         failing=failing,
     )
 

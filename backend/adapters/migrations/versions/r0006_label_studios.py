@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from backend.adapters.migrations.missing import create_table
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 
 def upgrade() -> None:
