@@ -40,6 +40,9 @@ class Metrics:
         self.faults = Counter(
             "prelabel_rule_faults_total", "Faults of rules in `/predict`.", ["rule"], registry=self.registry
         )
+        self.ended = Counter(
+            "prelabel_connections_ended_total", "Connections that were ended.", ["reason"], registry=self.registry
+        )
         self.registry.register(_State(app))
 
     def note_lag(self, annotation: object) -> None:

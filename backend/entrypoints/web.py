@@ -23,6 +23,7 @@ from backend.adapters.label_studio_json import format_result, project_uid
 from backend.adapters.logs import redact
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
+from backend.entrypoints.connections import KEEP_ALIVE_S, bounded_protocol, connections_that_fit
 from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.entrypoints.metrics import Metrics
 from backend.entrypoints.probes import add_probes
@@ -149,8 +150,20 @@ def run_web(settings: Settings) -> None:
     if why:
         log.warning(why)
     api = create_app(settings)
+    ended = api.state.metrics.ended
+    most = connections_that_fit(settings.max_connections)
+    protocol = bounded_protocol(settings.request_timeout_s, most, lambda reason: ended.labels(reason).inc())
     _stay_prompt()
-    uvicorn.run(api, host=host, port=settings.port, log_config=None, access_log=False)
+    uvicorn.run(
+        api,
+        host=host,
+        port=settings.port,
+        http=protocol,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        log_config=None,
+        access_log=False,
+    )
 
 
 def _stay_prompt() -> None:
