@@ -164,7 +164,7 @@ class SqlLlmRecords(SqlEndpointMemory):
                 for content in free
             ]
             connection.execute(insert(claimed), rows)
-        return Claim(id_, tuple(free))
+        return Claim(id_, tuple(free), price_usd)
 
     def reduce(self, claim: Claim, price_usd: float) -> None:
         """Reserve less, once it is known what the request will hold. Never more."""

@@ -1,5 +1,6 @@
 """Numbers and texts that come from outside, made safe to compute with, to keep, and to show. No text here is HTML."""
 
+import json
 import math
 import unicodedata
 
@@ -9,6 +10,8 @@ SHOWN_CHARS = 200
 """Of a text in a table or a sentence."""
 CUT = "…"
 JOINERS = "\u200c\u200d"
+MAX_DIGITS = 400
+"""Of a whole number in JSON. A float has 309 at most; Python refuses to read more than 4,300 as a number."""
 STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """A spreadsheet computes a cell that begins like this (OWASP, CSV injection); the last ones are wide = + - @."""
 CELL_CHARS = 32_767
@@ -31,6 +34,23 @@ def bounded_whole(value: object, low: int, high: int) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         return None
     return int(value) if int(value) == value else None
+
+
+def read_json(text: str) -> object | None:
+    """What a JSON text from outside holds; None when it is none, or nested so deeply that it can't be read.
+
+    A whole number of more than `MAX_DIGITS` digits becomes infinite: out of all bounds, and all else is read.
+    """
+    try:
+        value: object = json.loads(text, parse_int=whole)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def whole(digits: str) -> int | float:
+    """A whole number of JSON, for `json`'s parse_int. See `read_json`."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf * (-1 if digits[0] == "-" else 1)
 
 
 def storable(text: str, limit: int = KEPT_CHARS) -> str:

@@ -28,6 +28,7 @@ from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
 from backend.workflows.held import held_at
 from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
+from backend.workflows.llm.view import contents_of, too_slow
 
 REACH_TIMEOUT_S = 5.0
 
@@ -256,6 +257,7 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         yield _examine_version(app, info)
         yield _examine_controls(app, info)
         yield _examine_tags(app, info)
+        yield from _examine_masks(app, info)
     except BackendError as error:
         yield Finding("Project", False, str(error), "Check the project's number and that the key's user may change it.")
 
@@ -328,6 +330,18 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     fix = "Settings > Annotation > Use predictions to prelabel tasks: choose our version."
     wanted = {"model_version": ours, "show_collab_predictions": True}
     return Finding(name, False, detail, fix, lambda: app.label_studio.update_project(info.id, wanted))
+
+
+def _examine_masks(app: App, info: ProjectInfo) -> Iterator[Finding]:
+    """Whether the project's masks can be done with for its tasks."""
+    key = app.key(info.uid)
+    policy = app.deps.policy(key).llm
+    if policy.masks:
+        data = [item.task.data for item in app.database.tasks(key)]
+        slow = too_slow(contents_of(app.deps.parse_label_config(info.label_config), policy, data))
+        said = "; ".join(f"{count} of {len(data)} tasks aren't sent: {reason}" for reason, count in slow.items())
+        fix = "Correct llm_masks in the backend's extra parameters in Label Studio."
+        yield Finding("Masks", not slow, said or f"{len(policy.masks)} masks, quick enough", fix if slow else "")
 
 
 def _examine_controls(app: App, info: ProjectInfo) -> Finding:

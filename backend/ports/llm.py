@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from backend.domain.llm.records import AnswerForm, Calibration, LlmAnswer, LlmReply, LlmRequest, LlmSource, ModelPrice
 
+MAX_USD = 1e9
+"""Of a budget. Money is counted in whole nano-dollars, of which 64 bits hold nine billion dollars."""
+
 
 class LlmPolicyName(StrEnum):
     """Which tasks an LLM is asked about."""
@@ -138,10 +141,14 @@ class EndpointMemory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Contents that one worker may ask about now, with the money reserved for it. No other worker gets them."""
+    """Contents that one worker may ask about now, with the money reserved for it. No other worker gets them.
+
+    usd: what was reserved: `MOST_CHARGED` times the most that one request can cost.
+    """
 
     id: str
     contents: tuple[str, ...]
+    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

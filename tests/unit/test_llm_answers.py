@@ -267,7 +267,7 @@ def test_shares_of_tokens_latency_and_price_add_up_exactly(
     request = asking(*(f"t{index}" for index in range(n)))
     reply = LlmReply((Sample(""),), asked, got, latency)
     used = price.in_bulk if batch else price
-    answers = read_reply(request, reply, SENTIMENT, used, answered_at=7.0)
+    answers = read_reply(request, reply, SENTIMENT, used.of(asked, got), answered_at=7.0)
     assert sum(answer.input_tokens for answer in answers) == asked
     assert sum(answer.output_tokens for answer in answers) == got
     assert sum(answer.latency_s for answer in reversed(answers)) == latency

@@ -2,17 +2,23 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from backend.adapters.llm.faults import SCHEMA
 from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem, Sample, Token
+from backend.domain.outside import bounded_number, bounded_whole
 from backend.ports.llm import EndpointState
 
 MANY_SAMPLES_TEMPERATURE = 0.7
 """Where several samples are asked for, they must be able to differ. Wang et al., "Self-Consistency Improves Chain of
 Thought Reasoning in Language Models" (2023), find 0.5 to 0.7 best."""
+MAX_TOKENS = 10_000_000
+"""In one reply: several times what any model reads or writes. A larger count is a mistake, and counts as none."""
+MAX_LOGPROB = 0.01
+"""A logarithm of a probability is 0 at most; rounding may give a little more."""
 _WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
 _PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.UNREADABLE}
 
@@ -80,22 +86,18 @@ def parse_reply(body: object, samples: int, latency_s: float = 0.0) -> LlmReply 
         return None
     if not all(isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping) for choice in choices):
         return None
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
-    return LlmReply(
-        tuple(_sample(choice) for choice in choices[:samples]),
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        latency_s=latency_s,
-    )
+    input_tokens, output_tokens = _used(body.get("usage"))
+    return LlmReply(tuple(_sample(choice) for choice in choices[:samples]), input_tokens, output_tokens, latency_s)
 
 
 def merged(parts: Sequence[LlmReply]) -> LlmReply:
-    """Replies to the same request, as one: all samples, the sum of all else."""
+    """Replies to the same request, as one: all samples, the sum of all else. Of tokens, the sum of what is known counts
+    only where all are known."""
+    counted = all(part.input_tokens for part in parts if part.samples)
     return LlmReply(
         tuple(sample for part in parts for sample in part.samples),
-        sum(part.input_tokens for part in parts),
-        sum(part.output_tokens for part in parts),
+        sum(part.input_tokens for part in parts) if counted else 0,
+        sum(part.output_tokens for part in parts) if counted else 0,
         sum(part.latency_s for part in parts),
         sum(part.lost for part in parts),
     )
@@ -124,12 +126,20 @@ def _content(content: object) -> str:
 
 def _tokens(logprobs: object) -> tuple[Token, ...]:
     items = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    try:
-        return tuple(Token(str(item["token"]), float(item["logprob"])) for item in items or ())
-    except (KeyError, TypeError, ValueError):
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         # Log-probabilities in a form we don't know are as good as none.
         return ()
+    return tuple(Token(str(item.get("token", "")), _logprob(item.get("logprob"))) for item in items)
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def _logprob(value: object) -> float:
+    found = bounded_number(value, -1e6, MAX_LOGPROB)
+    return math.nan if found is None else found
+
+
+def _used(usage: object) -> tuple[int, int]:
+    """Input and output tokens; (0, 0) where the endpoint doesn't say, or says what can't be."""
+    said = usage if isinstance(usage, Mapping) else {}
+    asked = bounded_whole(said.get("prompt_tokens"), 1, MAX_TOKENS)
+    got = bounded_whole(said.get("completion_tokens"), 0, MAX_TOKENS)
+    return (0, 0) if asked is None or got is None else (asked, got)

@@ -17,7 +17,8 @@ from typing import Any
 
 from backend.domain.llm.confidence import TokenMap
 from backend.domain.llm.json_text import Cursor, NotJson, Value
-from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, Problem, Sample
+from backend.domain.outside import bounded_number
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Answer
 
@@ -82,7 +83,7 @@ def read_reply(
     request: LlmRequest,
     reply: LlmReply,
     question: Question,
-    price: ModelPrice | None = None,
+    usd: float = 0.0,
     *,
     answered_at: float = 0.0,
 ) -> list[LlmAnswer]:
@@ -95,21 +96,20 @@ def read_reply(
 
     Args:
         request: what was asked.
-        reply: what came back. Its tokens, latency and price are shared equally over the tasks; the shares add up
+        reply: what came back. Its tokens and latency are shared equally over the tasks; the shares add up
             exactly.
         question: whose labels count.
-        price: of the model; None = costs nothing, as far as we know.
+        usd: what the request cost; the tasks share it likewise.
         answered_at: seconds since the epoch.
     """
     if not request.contents:
         return []
     samples = [_read_sample(sample, list(request.contents), question) for sample in reply.samples]
     n = len(request.contents)
-    paid = 0.0 if price is None else price.of(reply.input_tokens, reply.output_tokens)
     shares = zip(
         _whole_shares(reply.input_tokens, n),
         _whole_shares(reply.output_tokens, n),
-        _shares(paid, n),
+        _shares(usd, n),
         _shares(reply.latency_s, n),
         strict=True,
     )
@@ -234,9 +234,7 @@ def _label_spans(text: str, start: int) -> list[tuple[int, int]]:
 
 def _stated(value: object) -> float | None:
     """A confidence that the model named; None for what is no number between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        return None
-    return float(value)
+    return bounded_number(value, 0, 1)
 
 
 def _whole_shares(total: int, n: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Ask: LLMs vote on the tasks that the project's policy names, within its budget. Safe to run twice, or to kill."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,13 +14,15 @@ from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.requests import CLAIM_S, Asking, Tally, price_of
-from backend.workflows.llm.view import LlmView, Prompt, view_of, why_idle
+from backend.workflows.llm.view import LlmView, Prompt, too_slow, view_of, why_idle
 from backend.workflows.mirror import open_project
 
 SLICE_S = 60.0
 """A job asks for so long, then asks for its successor: workers have other things to do too."""
 RETRY_S = 60.0
 """An endpoint that is down is asked about again after so many seconds, and so is a batch."""
+
+log = logging.getLogger(__name__)
 
 
 def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | None = None, bulk: bool = False) -> str:
@@ -47,6 +50,9 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     view = view_of(deps, opened.record, opened.info.instructions, policy)
     tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
     argument = ask_argument(policy, bulk=bulk)
+    tally.skipped |= too_slow(view.contents)
+    for reason, count in tally.skipped.items():
+        log.warning("%d tasks of project %s aren't sent to an LLM: %s", count, key, reason)
     try:
         failed = fetch_bulks(view, tally)
         bulk = bulk or view.policy.batch_api

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from backend.domain.audit import AUDIT_SHARE, is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
-from backend.domain.llm.price import estimated_tokens, reservation
+from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
 from backend.domain.questions import Question
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
@@ -127,7 +127,8 @@ class Asking:
                 if request is None:
                     self.view.parts.records.settle(claim, [], 0.0)
                     continue
-                self.view.parts.records.reduce(claim, most_usd(request, self.price))
+                claim = replace(claim, usd=most_usd(request, self.price))
+                self.view.parts.records.reduce(claim, claim.usd)
             self.claims[tuple(request.contents.values())] = claim
             yield request
 
@@ -141,7 +142,7 @@ class Asking:
         """
         claim = self.claims.pop(tuple(request.contents.values()))
         if len(request.contents) > 1 and any(sample.problem in TURNED_DOWN for sample in reply.samples):
-            self.view.parts.records.settle(claim, [], cost_of(request, reply, self.price))
+            self.view.parts.records.settle(claim, [], cost_of(claim, reply, self.price))
             rows = {self.view.hashes[row]: row for row in self.rows}
             self.left.extend([rows[content]] for content in request.contents.values())
             return
@@ -235,7 +236,9 @@ class Asking:
         rows = [
             row
             for row in self._human
-            if not is_audit(self.view.key, self.view.items[row].task.id, share) and not self.view.contents[row].images
+            if not is_audit(self.view.key, self.view.items[row].task.id, share)
+            and self.view.contents[row].fields
+            and not self.view.contents[row].images
         ]
         return np.random.default_rng(0).permutation(np.array(rows, dtype=np.int64))[:MAX_TEACHING]
 
@@ -275,9 +278,12 @@ def most_usd(request: LlmRequest, price: ModelPrice) -> float:
     return MOST_CHARGED * reservation(request, price)
 
 
-def cost_of(request: LlmRequest, reply: LlmReply, price: ModelPrice) -> float:
-    """What a reply cost; what got lost may have been charged, and counts."""
-    return reply.lost * reservation(request, price) + price.of(reply.input_tokens, reply.output_tokens)
+def cost_of(claim: Claim, reply: LlmReply, price: ModelPrice) -> float:
+    """What a reply cost. What got lost may have been charged, and counts as the most that the request can cost; so does
+    a reply of which the endpoint doesn't say, or not credibly, how many tokens it took."""
+    most = claim.usd / MOST_CHARGED
+    is_counted = reply.input_tokens > 0 or all(sample.problem in TURNED_DOWN for sample in reply.samples)
+    return reply.lost * most + (price.of(reply.input_tokens, reply.output_tokens) if is_counted else most)
 
 
 def settle_reply(
@@ -290,19 +296,15 @@ def settle_reply(
     tally: Tally,
 ) -> list[LlmAnswer]:
     """Save the answers of a reply with what it cost, in one step; returns them."""
-    if reply.samples and not reply.input_tokens:
-        # An endpoint that doesn't count: by length.
-        counted = sum(estimated_tokens(sample.text) for sample in reply.samples)
-        reply = replace(reply, input_tokens=estimated_tokens(request.system + request.user), output_tokens=counted)
-    answered_at = view.deps.now()
-    answers = read_reply(request, reply, question, price, answered_at=answered_at) if reply.samples else []
+    usd, answered_at = cost_of(claim, reply, price), view.deps.now()
+    answers = read_reply(request, reply, question, usd, answered_at=answered_at) if reply.samples else []
     try:
         if view.is_trusted(request.source):
             # Before they are saved: what a killed worker saved is learned from too.
             tally.learn()
     finally:
         # They are paid for, also where a training can't be asked for.
-        view.parts.records.settle(claim, answers, cost_of(request, reply, price))
+        view.parts.records.settle(claim, answers, usd)
     tally.add(answers)
     return answers
 
