@@ -28,7 +28,7 @@ from backend.ports import FORCED, LET_GO, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.workflows import rules as about_rules
 from backend.workflows.held import held_at
-from backend.workflows.llm.ask import ask_argument
+from backend.workflows.llm.ask import Again, ask_argument, forget
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
@@ -364,6 +364,9 @@ def llm_ask(
         LlmPolicyName | None, typer.Option("--policy", help="Instead of the project's own policy.")
     ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Through the Batch API: cheaper, within a day.")] = False,
+    again: Annotated[
+        Again | None, typer.Option("--again", help="First forget answers without a label for this reason, after a fix.")
+    ] = None,
 ) -> None:
     """Ask LLMs at once, within the budget."""
     app = _app()
@@ -371,6 +374,9 @@ def llm_ask(
     idle = why_idle(app.deps, key, policy)
     if idle:
         raise ConfigurationError(f"Nothing is asked: {idle}.")
+    if again is not None:
+        forgotten = forget(_llm_view(app, project), again)
+        say(f"{forgotten} answers ({again}) are forgotten. What they cost stays spent, and asking again costs anew.")
     app.queue.request(Job.ASK, key, argument=ask_argument(policy, bulk=batch))
     say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from backend.domain.llm.records import UNREAD
 from backend.entrypoints.console import Grid, say, say_json
 from backend.ports.llm import LlmPolicy, SourceRecord, Spending
 from backend.workflows.llm.estimate import Estimate
+from backend.workflows.llm.requests import HOW_AGAIN
 
 
 def estimates_table(estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:
@@ -35,6 +37,8 @@ def report_tables(records: Sequence[SourceRecord], spending: Spending, policy: L
         _print_source(record, policy)
     if not asked:
         say("No LLM has answered yet.")
+    if any(problem in UNREAD for record in asked if record.current for problem in record.report.get("problems", {})):
+        say(f"Answers that can't be read: {HOW_AGAIN}.")
     for note in notes:
         say(note)
     say(_about_money(spending, policy))

@@ -1,5 +1,6 @@
 """Ask: which tasks an LLM is asked about, what is kept of its answers, and when its votes count."""
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -8,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from backend.adapters.llm_records import SqlLlmRecords
 from backend.adapters.prompt_templates import JinjaTemplates
 from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.entrypoints.cli_llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, Job
 from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
-from backend.workflows.llm.ask import ask, ask_argument, from_argument
+from backend.workflows.llm.ask import Again, ask, ask_argument, forget, from_argument
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
 from backend.workflows.llm.view import notes_on, prompts_of, view_of
@@ -333,6 +336,45 @@ def test_a_mask_that_takes_too_long_keeps_its_task_from_being_sent_and_is_named(
     assert not any("aaa" in request.user for request in room.endpoint.asked)
     view = view_of(room.house.deps, room.house.deps.database.project(room.house.key), "")  # type: ignore[arg-type]
     assert any("1 of 101 tasks aren't sent: the mask" in note for note in notes_on(view, "here"))
+
+
+def test_what_cant_be_read_is_said_by_kind_and_asked_again_when_a_person_says_so(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL, per_request=1)
+    kinds = {
+        "number 3": Sample('{"answers": [{"id"', problem=Problem.CUT_OFF),
+        "number 5": Sample("I would say it is positive."),
+        "number 7": Sample('{"id": "t1", "labels": ["Positive"]} {"id": "t1", "labels": []}'),
+        "number 9": Sample('{"id": "t1", "labels": ["Great"]}'),
+        "number 11": Sample("", problem=Problem.REFUSAL),
+    }
+
+    def odd(request: LlmRequest) -> LlmReply | None:
+        (text,) = asked(request).values()
+        sample = next((sample for end, sample in kinds.items() if text.endswith(end)), None)
+        return LlmReply((sample,), 200, 20) if sample else None
+
+    room.fault = odd
+    said = room.ask()
+    assert "100 tasks answered, 95 with a label" in said
+    for kind in ("cut off", "no JSON", "two answers", "off list", "refusal"):
+        assert f"1 {kind}" in said
+    assert "--again unreadable" in said
+    view = view_of(room.house.deps, room.house.deps.database.project(room.house.key), "")  # type: ignore[arg-type]
+    out = Console(file=io.StringIO(), width=200)
+    spending = room.records.spending(room.house.key)
+    report_tables(out, room.records.sources(room.house.key), spending, view.policy, [])
+    assert "1 two answers" in (shown := out.file.getvalue())  # type: ignore[attr-defined]
+    assert "--again unreadable" in shown
+    # Never by itself.
+    room.fault = lambda _: None
+    room.ask()
+    assert len(room.texts) == 100
+    assert forget(view, Again.UNREADABLE) == 3
+    said = room.ask()
+    assert "3 tasks answered, 3 with a label" in said
+    assert "--again" not in said
+    assert room.records.spending(room.house.key).spent == pytest.approx(103 * PRICE.of(200, 20))
+    assert (forget(view, Again.UNREADABLE), forget(view, Again.OFF_LIST), forget(view, Again.REFUSED)) == (0, 1, 1)
 
 
 def test_a_tight_budget_is_used_whatever_runs_at_once(room: Room) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from backend.adapters.llm.pace import duration_s, retry_after_s, used_up_s
 from backend.adapters.llm.wire import parse_reply
+from backend.domain.llm.records import Problem
 from backend.domain.outside import read_json
 
 HUGE = 10**401
@@ -41,6 +42,43 @@ def test_tokens_that_cant_be_are_unknown_and_the_text_is_there(usage: object) ->
     assert reply is not None
     assert (reply.input_tokens, reply.output_tokens) == (0, 0)
     assert reply.samples[0].text == "{}"
+
+
+ANSWER = '{"answers": [{"id": "t1", "labels": ["Positive"]}]}'
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": "", "reasoning_content": f"Well. {ANSWER}"}, f"Well. {ANSWER}"),
+        ({"content": None, "reasoning": f"```json\n{ANSWER}\n```\n"}, f"```json\n{ANSWER}\n```\n"),
+        ({"content": " ", "reasoning_content": None, "reasoning": f"{ANSWER}<|im_end|>"}, f"{ANSWER}<|im_end|>"),
+        ({"reasoning_content": f"{ANSWER} Or not?"}, ""),
+        ({"content": "Positive", "reasoning_content": ANSWER}, "Positive"),
+        ({"content": [{"type": "thinking", "thinking": "x"}, {"type": "text", "text": ANSWER}]}, ANSWER),
+        ({"content": 7, "reasoning_content": {"a": 1}}, ""),
+    ],
+)
+def test_an_answer_among_the_thoughts_counts_where_there_is_no_other(message: object, text: str) -> None:
+    reply = parse_reply({"choices": [{"message": message, "finish_reason": "stop"}]}, 1)
+    assert reply is not None
+    assert reply.samples[0].text == text
+    cut = parse_reply({"choices": [{"message": message, "finish_reason": "length"}]}, 1)
+    assert cut is not None
+    assert cut.samples[0].text in {"", " ", text if message.get("content") else ""}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("choices", [[], None, {}, [None], [{}], [{"message": None}], [{"message": "x"}], 7])
+def test_a_completion_without_a_usable_choice_is_unreadable_and_counted(choices: object) -> None:
+    reply = parse_reply({"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 0}}, 1)
+    assert reply is not None
+    assert [sample.problem for sample in reply.samples] == [Problem.UNREADABLE]
+    assert reply.input_tokens == 9
+
+
+@pytest.mark.parametrize("body", [None, [], "choices", {}, {"data": []}])
+def test_what_has_no_choices_is_no_completion(body: object) -> None:
+    assert parse_reply(body, 1) is None
 
 
 def test_whole_tokens_count_however_they_are_written() -> None:

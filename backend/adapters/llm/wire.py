@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.adapters.llm.faults import SCHEMA
 from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem, Sample, Token
+from backend.domain.llm.reply_text import ends_in_json
 from backend.domain.outside import bounded_number, bounded_whole
 from backend.ports.llm import EndpointState
 
@@ -20,7 +21,7 @@ MAX_TOKENS = 10_000_000
 MAX_LOGPROB = 0.01
 """A logarithm of a probability is 0 at most; rounding may give a little more."""
 _WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
-_PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.UNREADABLE}
+_PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.CUT_OFF}
 
 
 def chat_body(request: LlmRequest, state: EndpointState, samples: int) -> dict[str, Any]:
@@ -80,12 +81,11 @@ def schema_key(request: LlmRequest) -> str:
 
 
 def parse_reply(body: object, samples: int, latency_s: float = 0.0) -> LlmReply | None:
-    """The first so many samples of a chat completion; None when `body` isn't one."""
-    choices = body.get("choices") if isinstance(body, Mapping) else None
-    if not isinstance(body, Mapping) or not isinstance(choices, list) or not choices:
+    """The first so many samples of a chat completion; None when `body` isn't one. One without a usable choice was paid
+    for all the same: it has one sample, which is unreadable."""
+    if not isinstance(body, Mapping) or "choices" not in body:
         return None
-    if not all(isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping) for choice in choices):
-        return None
+    choices = body["choices"] if isinstance(body["choices"], list) and body["choices"] else [None]
     input_tokens, output_tokens = _used(body.get("usage"))
     return LlmReply(tuple(_sample(choice) for choice in choices[:samples]), input_tokens, output_tokens, latency_s)
 
@@ -108,12 +108,19 @@ def problem_reply(problem: Problem) -> LlmReply:
     return LlmReply((Sample("", problem=problem),))
 
 
-def _sample(choice: Mapping[str, Any]) -> Sample:
-    message = choice["message"]
+def _sample(choice: object) -> Sample:
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+        return Sample("", problem=Problem.UNREADABLE)
     if message.get("refusal"):
         return Sample("", problem=Problem.REFUSAL)
     problem = _PROBLEMS.get(str(choice.get("finish_reason")), Problem.NONE)
-    return Sample(_content(message.get("content")), _tokens(choice.get("logprobs")), problem)
+    text = _content(message.get("content"))
+    if not text.strip() and problem is Problem.NONE:
+        # Servers that take thoughts apart may take the answer for one. A draft has more thoughts behind its JSON.
+        thoughts = (_content(message.get(name)) for name in ("reasoning_content", "reasoning"))
+        text = next((thought for thought in thoughts if ends_in_json(thought)), text)
+    return Sample(text, _tokens(choice.get("logprobs")), problem)
 
 
 def _content(content: object) -> str:

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 
 import numpy as np
 
-from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
+from backend.domain.llm.records import UNREAD, LlmReply, LlmRequest, LlmSource, Problem
 from backend.domain.questions import Question
 from backend.errors import LlmUnavailable
 from backend.ports import ANSWERED, Deps, Job, Progress
@@ -79,6 +80,29 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     outcome = tally.outcome()
     progress(outcome, 1, 1)
     return outcome
+
+
+class Again(StrEnum):
+    """Which answers a person wants asked for again, after a fix."""
+
+    UNREADABLE = "unreadable"
+    REFUSED = "refused"
+    OFF_LIST = "off-list"
+
+
+_PROBLEMS = {
+    Again.UNREADABLE: UNREAD,
+    Again.REFUSED: {Problem.REFUSAL, Problem.CONTENT_FILTER, Problem.REJECTED},
+    Again.OFF_LIST: {Problem.OFF_LIST},
+}
+
+
+def forget(view: LlmView, again: Again) -> int:
+    """Forget answers without a label, so that the next asking asks about their tasks once more, where the policy still
+    names them, and for its price. Returns how many there were."""
+    sources = {prompt.source for question in view.config.questions for prompt in view.prompts(question)}
+    contents = set(view.hashes)
+    return sum(view.parts.records.forget_answers(source, contents, _PROBLEMS[again]) for source in sources)
 
 
 def ask_argument(policy: LlmPolicyName | None, *, bulk: bool) -> int:

@@ -1,6 +1,6 @@
 """Requests of one source on their way: money is reserved before each, its answers are saved before the next."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +14,7 @@ from backend.domain.audit import AUDIT_SHARE, is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
 from backend.domain.llm.price import reservation
-from backend.domain.llm.records import LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
+from backend.domain.llm.records import UNREAD, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
 from backend.domain.questions import Question
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports.llm import MOST_CHARGED, Claim
@@ -36,6 +36,7 @@ NEAR = 0.75
 """Cosine from which two tasks are near-duplicates, by pieces of words. In the sample project no two reviews reach 0.5;
 a review has 0.9 with itself after three typing errors, a Chinese sentence 0.8 after one word was changed."""
 TURNED_DOWN = {Problem.CONTENT_FILTER, Problem.REJECTED}
+HOW_AGAIN = "after a fix, `prelabel llm ask PROJECT --again unreadable` asks about what can't be read once more"
 UNREAD_ALIKE = 3
 """Replies that can't be read, at the start of asking, after which the fault is in how the model is asked."""
 
@@ -45,16 +46,17 @@ class Tally:
     """What became of one job's asking.
 
     until: no request is begun after this moment (`Deps.now`). learn: asks for a training; called before answers that
-    count are saved. answered: tasks that got an answer, abstentions included; labeled: those that got a label. skipped:
-    reason -> number of tasks that could not be sent. elsewhere: tasks that other workers were asking about, or had
-    claimed when they died. stopped: why not all were asked; "" if they were. unfinished: the time was over, or the
-    project's settings changed.
+    count are saved. answered: tasks that got an answer, abstentions included; labeled: those that got a label.
+    problems: why others got none although the model didn't abstain. skipped: reason -> number of tasks that could not
+    be sent. elsewhere: tasks that other workers were asking about, or had claimed when they died. stopped: why not all
+    were asked; "" if they were. unfinished: the time was over, or the project's settings changed.
     """
 
     until: float
     learn: Callable[[], None]
     answered: int = 0
     labeled: int = 0
+    problems: Counter[Problem] = field(default_factory=Counter)
     skipped: dict[str, int] = field(default_factory=dict)
     elsewhere: int = 0
     stopped: str = ""
@@ -64,10 +66,15 @@ class Tally:
         """Count answers."""
         self.answered += len(answers)
         self.labeled += sum(bool(answer.labels) for answer in answers)
+        self.problems.update(answer.problem for answer in answers if answer.problem)
 
     def outcome(self) -> str:
         """For a person: what was asked, and what was not and why."""
         parts = [f"{self.answered} tasks answered, {self.labeled} with a label"]
+        if self.problems:
+            parts.append(", ".join(f"{count} {problem}" for problem, count in self.problems.most_common()))
+        if UNREAD & self.problems.keys():
+            parts.append(HOW_AGAIN)
         parts += [f"{count} not sent: {reason}" for reason, count in self.skipped.items()]
         parts += [f"{self.elsewhere} claimed by other workers"] if self.elsewhere else []
         parts += [self.stopped] if self.stopped else []
@@ -147,13 +154,14 @@ class Asking:
             self.left.extend([rows[content]] for content in request.contents.values())
             return
         answers = settle_reply(self.view, self.prompt.question, request, reply, self.price, claim, self.tally)
-        unread = bool(answers) and all(answer.problem is Problem.UNREADABLE for answer in answers)
+        unread = bool(answers) and all(answer.problem in UNREAD for answer in answers)
         self._unread += unread
         self._was_read |= bool(answers) and not unread
         if self._unread >= UNREAD_ALIKE and not self._was_read:
             raise LlmRefused(
                 f"{self.prompt.source.model} doesn't answer in the form that it is asked for, or is cut off before it "
-                "does. Set LLM_THINKING_TOKENS for a reasoning model, or use another LLM_MODEL."
+                f"does ({', '.join(sorted({answer.problem for answer in answers}))}). Set LLM_THINKING_TOKENS for a "
+                f"reasoning model, or use another LLM_MODEL. If the fault was the server's: {HOW_AGAIN}."
             )
 
     def give_back(self) -> None:
