@@ -105,6 +105,10 @@ def run(options: Options) -> None:
         raise BadRequest("--llm works with one question: give a label config (--config) that has one only.")
     found = _rules(options.rules)
     replayed = prepare(labeled.questions, labeled.data, labeled.answers, found, answers)
+    notes = [*labeled.notes, *replayed.notes]
+    # In JSON they are a part of it.
+    for note in () if options.as_json else notes:
+        complain(note)
     _warn(found, replayed.faults)
     _check_folder(options.folder)
     plans = list(options.plans(list(answers)))
@@ -114,9 +118,10 @@ def run(options: Options) -> None:
     write_curves_csv(table, curves)
     draw_curves(picture, curves, f"{options.data.name}: {len(replayed.tasks.data)} tasks, {options.seeds} seeds")
     if options.as_json:
-        _print_json(curves, picture, table)
+        _print_json(curves, notes, picture, table)
     else:
         _print_tables(labeled, curves, options.baseline, picture, table)
+        _say_worth(curves, replayed.guessed)
 
 
 def _rules(folder: Path | None) -> tuple[Rule, ...]:
@@ -202,12 +207,25 @@ def _cell(band: Band, form: str) -> str:
     return f"{middle} ({low}-{high})" if band.n_runs > 1 and band.low is not None else middle
 
 
-def _print_json(curves: Sequence[Curve], picture: Path, table: Path) -> None:
-    found = {
+def _say_worth(curves: Sequence[Curve], guessed: float) -> None:
+    """Warn where full accuracy is none, so that a share of it means nothing."""
+    full = [curve.full for curve in curves]
+    if not all(full):
+        say("Nothing is right with all labels in some run: there a share of the full accuracy can't be measured.")
+    elif sum(full) / len(full) <= guessed:
+        say(
+            f"Always answering the most frequent label is right on {guessed:.3f} of the tasks, and all labels together "
+            "teach no more than that: the shares say little.",
+        )
+
+
+def _print_json(curves: Sequence[Curve], notes: Sequence[str], picture: Path, table: Path) -> None:
+    found: Mapping[str, object] = {
         "shares": list(SHARES),
         "costs": [asdict(cost) for cost in costs(curves)],
         "finals": [asdict(final) for final in finals(curves)],
         "curves": [asdict(curve) for curve in curves],
+        "notes": list(notes),
         "files": [str(picture), str(table)],
     }
     say_json(found)

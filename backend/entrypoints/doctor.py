@@ -27,8 +27,8 @@ from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
 from backend.workflows.held import held_at
-from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 from backend.workflows.llm.view import contents_of, too_slow
+from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 
 REACH_TIMEOUT_S = 5.0
 
