@@ -24,6 +24,7 @@ from backend.adapters.job_views import JobView
 from backend.adapters.logs import SIGNED_TOKEN
 from backend.adapters.queue import RedisQueue
 from backend.ports import Job
+from tests.beside import ON_THE_DEMO
 from tests.llm_server import LlmServer
 
 DEMO_TIMEOUT_S = 900
@@ -139,6 +140,14 @@ class Demo:
             path = f"/api/projects/{project}/import?return_task_ids=true"
             answer = api.post(path, json=[{"data": data} for data in tasks]).raise_for_status()
         return project, answer.json()["task_ids"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, there is one demo."""
+    for item in items:
+        if "demo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(ON_THE_DEMO))
 
 
 @pytest.hookimpl(wrapper=True)
