@@ -1,11 +1,17 @@
 """A project on the demo's Label Studio, and the people who work in it."""
 
 import time
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, Self, cast
 
 import httpx
 import pyarrow.parquet as pq
+from rq.job import Job
+from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
 
+from backend.adapters.job_views import view_of_job
+from backend.adapters.queue import DUE, RedisQueue
 from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from tests.conftest import Demo, wait_for
@@ -97,30 +103,59 @@ class Team:
         return next(tab for tab in tabs if tab["data"]["title"] == title)
 
     def is_quiet(self) -> bool:
-        """Whether nothing is asked for or running in this project."""
-        busy = {"requested", "queued", "started", "scheduled"}
-        mine = [job for job in self.demo.jobs() if job.key.startswith(f"{self.project}.")]
-        failed = [job for job in mine if job.status == "failed"]
-        assert not failed, failed
-        return not any(job.status in busy for job in mine)
+        """Whether nothing is asked for, waits or runs in this project; fails when a job failed for good.
+
+        All is read at one moment: a job that ends has asked for the next one before.
+        """
+        queue = RedisQueue(self.demo.redis_url, 60)
+        rq = queue.rq
+        with queue.redis.pipeline(transaction=True) as reading:
+            reading.zrange(DUE, 0, -1)
+            reading.lrange(rq.key, 0, -1)
+            reading.lrange(rq.intermediate_queue_key, 0, -1)
+            for registry in (ScheduledJobRegistry, StartedJobRegistry, FailedJobRegistry):
+                reading.zrange(registry(queue=rq).key, 0, -1)
+            due, *busy, failed = reading.execute()
+        assert not (found := self._mine(queue, failed)), [view_of_job(job) for job in found]
+        asked = any(member.split(b"|")[1].startswith(self._prefix) for member in due)
+        return not asked and not self._mine(queue, [member for members in busy for member in members])
+
+    def _mine(self, queue: RedisQueue, members: Sequence[bytes]) -> list[Job]:
+        """This project's jobs among members of rq's lists; those of running ones name the run, too."""
+        ids = [member.decode().partition(":")[0] for member in members]
+        jobs = Job.fetch_many(ids, connection=queue.redis, serializer=JSONSerializer)
+        return [job for job in jobs if job is not None and job.args[1].encode().startswith(self._prefix)]
+
+    @property
+    def _prefix(self) -> bytes:
+        return f"{self.project}.".encode()
 
     def reaches(self, version: str) -> None:
         """Wait until Label Studio shows suggestions of a version."""
         wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"version {version} of {self.project}")
 
     def settle(self) -> None:
-        """Wait until everything that follows from what was done has happened."""
-        quiet_since = 0.0
+        """Wait until everything that follows from what was done has happened: trained, checked, and nothing is due.
 
-        def quiet() -> bool:
-            nonlocal quiet_since
-            if not self.is_quiet():
-                quiet_since = 0.0
-            elif not quiet_since:
-                quiet_since = time.monotonic()
-            return bool(quiet_since) and time.monotonic() - quiet_since > 3
+        Label Studio calls webhooks before it answers, so what was done is known here. What only waits for its time
+        (the quiet before a training, the rest after a look at the project) comes at once.
+        """
 
-        wait_for(quiet, VERSION_S, "a quiet project")
+        def settled() -> bool:
+            if self.is_quiet():
+                return True
+            self._let_time_pass()
+            return False
+
+        wait_for(settled, VERSION_S, "a settled project")
+
+    def _let_time_pass(self) -> None:
+        redis = RedisQueue(self.demo.redis_url, 60).redis
+        for member in cast("list[bytes]", redis.zrange(DUE, 0, -1)):
+            if member.split(b"|")[1].startswith(self._prefix):
+                redis.zadd(DUE, {member: time.time()}, xx=True, lt=True)
+        for resting in redis.scan_iter(f"prelabel:resting:*:{self.project}.*"):
+            redis.delete(resting)
 
 
 def result(label: str) -> list[dict[str, Any]]:
