@@ -31,8 +31,8 @@ from tests.label_studio_cache import put_migrated_database
 from tests.llm_server import LlmServer
 
 DEMO_TIMEOUT_S = 900
-SIGNED_S = 60
-"""A short-lived token of Label Studio's counts for five minutes: it is used again in the first one only."""
+SIGNED_S = 240
+"""A short-lived token of Label Studio's counts for a minute longer."""
 LLM_MODEL = "gold-reader"
 LLM_KEY = "sk-test-0123456789abcdef"
 
@@ -65,6 +65,25 @@ def clean_redis_url(redis_url: str) -> str:
     return redis_url
 
 
+class SignedIn(httpx.Auth):
+    """Signs requests with a short-lived token, which it gets for a personal access token each time one grows old."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, token: str) -> None:
+        self._refresh = f"{url}/api/token/refresh/"
+        self._token = token
+        self._access, self._until = "", -math.inf
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if time.monotonic() > self._until:
+            answer = yield httpx.Request("POST", self._refresh, json={"refresh": self._token})
+            self._access = answer.raise_for_status().json()["access"]
+            self._until = time.monotonic() + SIGNED_S
+        request.headers["Authorization"] = f"Bearer {self._access}"
+        yield request
+
+
 @dataclass(frozen=True)
 class Demo:
     """A running demo. `api` is signed in to its Label Studio."""
@@ -75,8 +94,8 @@ class Demo:
     commands: Commands
     printed: list[str] = field(default_factory=list)
     """What its commands have printed."""
-    signed: dict[str, tuple[float, str]] = field(default_factory=dict)
-    """By personal access token, when it gave a short-lived one, and that one."""
+    signed_in: dict[str, SignedIn] = field(default_factory=dict)
+    """By personal access token."""
 
     @property
     def url(self) -> str:
@@ -91,14 +110,10 @@ class Demo:
         return self.client(self.state["api_key"])
 
     def client(self, token: str) -> httpx.Client:
-        """Signed in with a personal access token. Use it within four minutes."""
-        at, access = self.signed.get(token, (-math.inf, ""))
-        if time.monotonic() - at > SIGNED_S:
-            answer = httpx.post(f"{self.url}/api/token/refresh/", json={"refresh": token}, timeout=60)
-            access = answer.raise_for_status().json()["access"]
-            self.signed[token] = time.monotonic(), access
+        """Signed in with a personal access token."""
+        signed_in = self.signed_in.setdefault(token, SignedIn(self.url, token))
         # It is all http: reading the authorities' certificates would take longer than most requests.
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {access}"}, timeout=120, verify=False)
+        return httpx.Client(base_url=self.url, auth=signed_in, timeout=120, verify=False)
 
     def prelabel(self, *arguments: str) -> str:
         """Run a command on the demo; returns what it printed."""
@@ -262,9 +277,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Wait until a condition holds; fails with its name."""
+def wait_for(condition: Callable[[], object], timeout_s: float, what: str, each_s: float = 0.2) -> None:
+    """Wait until a condition holds, asking again each so many seconds; fails with its name."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
-        time.sleep(0.2)
+        time.sleep(each_s)

@@ -132,7 +132,18 @@ class Team:
 
     def reaches(self, version: str) -> None:
         """Wait until Label Studio shows suggestions of a version."""
-        wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"version {version} of {self.project}")
+        # To describe a project takes Label Studio longer than most answers: the suggestions would wait for that.
+        wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"{version} of {self.project}", each_s=0.5)
+
+    def connect(self) -> None:
+        """Connect the project; its first version is shown, and nothing is due."""
+        self.demo.prelabel("connect", str(self.project))
+        self.reaches("v1")
+        self.settle()
+
+    def next_version(self) -> str:
+        """Name of the version that a training would make now."""
+        return f"v{int(self.info()['model_version'].removeprefix('v')) + 1}"
 
     def settle(self) -> None:
         """Wait until everything that follows from what was done has happened: trained, checked, and nothing is due.
