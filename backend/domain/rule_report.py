@@ -229,7 +229,7 @@ class _Tally:
         either = self.n_votes[column] + self.n_votes - self.both[column]
         alike = (self.same[column] >= DUPLICATE * either) & (either >= MIN_VOTES)
         flags += [f"duplicate of {self.sources[other]}" for other in np.flatnonzero(alike[:column])[:1]]
-        if faults.reasons.get(name) == no_such_label(self.question):
+        if no_such_label(self.question) in faults.reasons.get(name, ""):
             flags.append("stale label")
         return flags
 

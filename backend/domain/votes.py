@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.outside import storable
+from backend.domain.outside import one_line, storable
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.rules import History, Not, Rule, Tasks
 from backend.domain.rules.contained import Forks, described, end_fork, off_main_thread
@@ -19,6 +19,8 @@ ABSTAIN = -1
 _NOT = -2
 """A vote against the class with index i has the code `_NOT` - i, within this module only."""
 
+SHOWN_LABEL = 60
+"""Characters of a label that a question doesn't have."""
 MAX_NAMED = 100_000
 """Labels in one vote; as many as a label config may have."""
 MAX_FAILURES = 64
@@ -118,8 +120,8 @@ def _apply_rules(
 
 
 def no_such_label(question: Question) -> str:
-    """The reason of the fault that is counted for a vote for, or against, a label that a question doesn't have."""
-    return f"voted for a label that {question.name!r} doesn't have"
+    """What is in the reason of each fault that is a vote for, or against, a label which a question doesn't have."""
+    return f"a label that {question.name!r} doesn't have"
 
 
 def votes_on(
@@ -189,7 +191,7 @@ def _column(
                 rows += [row] * len(voted)
                 coded += voted
         except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
-            faults.add(rule.name, described(error))
+            faults.add(rule.name, described(error, rule.place))
             if isinstance(error, _OffList):
                 faults.off_list.add(rule.name)
         if Forks.n != n_forks:
@@ -243,8 +245,9 @@ def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) 
     labels = [str.__str__(label) for label in named if isinstance(label, str)]
     if len(labels) < len(named):
         raise RuleError("returned something that isn't a label, Not(label), labels or None")
-    if not all(label in codes for label in labels):
-        raise _OffList(no_such_label(question))
+    unknown = next((label for label in labels if label not in codes), None)
+    if unknown is not None:
+        raise _OffList(f"voted for {one_line(unknown, SHOWN_LABEL)!r}, {no_such_label(question)}")
     pairs = zip(parts, (codes[label] for label in labels), strict=True)
     voted = tuple(dict.fromkeys(_NOT - index if isinstance(part, Not) else index for part, index in pairs))
     if len(voted) > 1 and not question.multiple:

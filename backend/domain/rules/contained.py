@@ -2,13 +2,18 @@
 
 import os
 import threading
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from backend.domain.outside import storable
 from backend.errors import RuleError
 
 Result = TypeVar("Result")
+
+RULES_MODULE = "_prelabel_rules_"
+"""How the names of modules begin that are made of users' files."""
 
 
 class Forks:
@@ -59,10 +64,24 @@ def end_fork() -> NoReturn:
     os._exit(0)
 
 
-def described(error: BaseException) -> str:
-    """What users' code raised, as text that can be kept; `RuleError`s are sentences already."""
+def described(error: BaseException, place: str = "") -> str:
+    """What users' code raised, as text that can be kept, and where; `RuleError`s are sentences already.
+
+    `place`: file and line, for an error that has none of its own.
+    """
     try:
         text = str.__str__(str(error))
-        return storable(text if isinstance(error, RuleError) else f"{type(error).__name__}: {text}")
+        said = storable(text if isinstance(error, RuleError) else f"{type(error).__name__}: {text}")
     except BaseException:  # noqa: BLE001 - a text that they make may raise anything, too
-        return "an error whose text can't be read"
+        said = "an error whose text can't be read"
+    where = _raised_at(error) or place
+    return f"{said} ({where})" if where else said
+
+
+def _raised_at(error: BaseException) -> str:
+    """File and line of users' code that an error came from, the innermost; "" for none."""
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).startswith(RULES_MODULE):
+            where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    return where
