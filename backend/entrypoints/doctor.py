@@ -224,7 +224,9 @@ def _examine_llm(app: App) -> Finding:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         # The list of models costs nothing.
-        status = httpx.get(f"{settings.openai_base_url}/models", headers=headers, timeout=REACH_TIMEOUT_S).status_code
+        url = f"{settings.openai_base_url.rstrip('/')}/models"
+        with httpx.stream("GET", url, headers=headers, timeout=REACH_TIMEOUT_S) as answer:
+            status = answer.status_code
     except httpx.HTTPError as error:
         fix = "Start it, or correct OPENAI_BASE_URL (in a container, localhost is the container itself)."
         return Finding(name, False, f"{address} doesn't answer ({type(error).__name__})", fix)

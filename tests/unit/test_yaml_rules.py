@@ -393,6 +393,7 @@ def test_endpoint_gets_tasks_and_its_labels_are_votes(endpoint: tuple[str, list[
         (200, {"labels": []}, "with 1 labels"),
         (200, [], "with 1 labels"),
         (200, {"labels": "P"}, "with 1 labels"),
+        (200, {"labels": ["P"], "more": "x" * 10_000_000}, "more than 10 MB"),
     ],
 )
 def test_endpoint_that_fails_is_a_fault_without_its_address(

@@ -20,6 +20,8 @@ MAX_TOKENS = 10_000_000
 """In one reply: several times what any model reads or writes. A larger count is a mistake, and counts as none."""
 MAX_LOGPROB = 0.01
 """A logarithm of a probability is 0 at most; rounding may give a little more."""
+NO_CHOICES: Mapping[str, Any] = {"choices": None}
+"""A completion of which nothing can be read."""
 _WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
 _PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.CUT_OFF}
 
