@@ -92,6 +92,7 @@ def build(settings: Settings) -> App:
     two threads on two busy cores, training took eight times as long as with one.
     """
     threadpool_limits(1)
+    settings.trust_certificates()
     label_studio = LabelStudioApi(
         settings.label_studio_url,
         settings.label_studio_api_key.get_secret_value(),

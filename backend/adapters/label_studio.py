@@ -16,7 +16,7 @@ from label_studio_sdk.core.request_options import RequestOptions
 
 from backend.adapters.addresses import origin_without_user, same_address
 from backend.adapters.bounded import read_all, text_of
-from backend.adapters.label_studio_errors import BLOCKED, refused
+from backend.adapters.label_studio_errors import BLOCKED, refused, unanswered
 from backend.adapters.label_studio_json import format_prediction, format_tab, normal_time, parse_project, parse_task
 from backend.adapters.label_studio_query import condition, task_query
 from backend.domain.questions import Question
@@ -410,10 +410,7 @@ class LabelStudioApi:
         except ApiError as error:
             raise refused(self._url, self._api_key, error.status_code or 0, str(error.body)) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise LabelStudioError(
-                f"Label Studio at {self._url} doesn't answer ({type(error).__name__}). Is it running, and is "
-                "LABEL_STUDIO_URL its address as seen from here?"
-            ) from error
+            raise unanswered(self._url, error) from error
         except ValueError as error:
             # The SDK takes whatever answers its request for an access token for JSON, also the page of a proxy.
             raise LabelStudioError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from backend.adapters.addresses import same_address
+from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.access import listen_address
@@ -87,8 +88,15 @@ def _examine_url(app: App) -> Finding:
         httpx.get(f"{url}/health", timeout=REACH_TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start Label Studio, or correct LABEL_STUDIO_URL (in a container, localhost is the container itself)."
-        return Finding(name, False, f"{url} doesn't answer ({type(error).__name__})", fix)
+        return _unanswered(name, url, error, fix)
     return Finding(name, True, f"{url} answers")
+
+
+def _unanswered(name: str, address: str, error: httpx.HTTPError, fix: str) -> Finding:
+    """The finding about an address that gave no answer; `fix`: what to do unless it's the certificate's fault."""
+    problem = tls_problem(error)
+    detail = problem or f"doesn't answer from here ({type(error).__name__})"
+    return Finding(name, False, f"{address} {detail}", "" if problem else fix)
 
 
 def _examine_token(app: App) -> Finding:
@@ -195,7 +203,7 @@ def _examine_backend(app: App) -> Finding:
         httpx.get(f"{url}/health", auth=auth, timeout=REACH_TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
-        return Finding("This backend", False, f"{url} doesn't answer from here ({type(error).__name__})", fix)
+        return _unanswered("This backend", url, error, fix)
     return Finding("This backend", True, f"{url} answers from here")
 
 
@@ -229,7 +237,7 @@ def _examine_llm(app: App) -> Finding:
             status = answer.status_code
     except httpx.HTTPError as error:
         fix = "Start it, or correct OPENAI_BASE_URL (in a container, localhost is the container itself)."
-        return Finding(name, False, f"{address} doesn't answer ({type(error).__name__})", fix)
+        return _unanswered(name, address, error, fix)
     if status in {401, 403}:
         return Finding(name, False, f"{address} refuses the key ({status})", "Correct OPENAI_API_KEY.")
     said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"

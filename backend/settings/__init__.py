@@ -1,7 +1,9 @@
 """All settings, read once from the environment. No other module reads it."""
 
 import json
+import os
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -66,6 +68,12 @@ class Settings(AccessSettings, LlmSettings):
         default={},
         validation_alias="LF_DATABASES",
         description="Databases that rules look values up in, name -> SQLAlchemy URL, as JSON.",
+    )
+    ssl_cert_file: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+        description="File (PEM) with all certificates that are trusted, in place of the usual ones: for a Label Studio "
+        "or an endpoint with a self-signed one, or one of your own authority.",
     )
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: Literal["json", "console"] = Field(
@@ -190,6 +198,17 @@ class Settings(AccessSettings, LlmSettings):
             raise ValueError("it is not an address; write for example http://localhost:8080")
         return value.rstrip("/")
 
+    @field_validator("ssl_cert_file")
+    @classmethod
+    def _check_certificates(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                if not value.is_dir():
+                    ssl.create_default_context(cafile=value)
+            except OSError as error:
+                raise ValueError(f"it is no file with certificates in PEM ({error.strerror or error})") from None
+        return value
+
     @field_validator("lf_databases", mode="before")
     @classmethod
     def _read_databases(cls, value: object) -> object:
@@ -232,6 +251,14 @@ class Settings(AccessSettings, LlmSettings):
     def sql_url(self) -> str:
         """SQLAlchemy URL of the database: `DATABASE_URL`, else a SQLite file in `MODEL_DIR`."""
         return _with_driver(self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}")
+
+    def trust_certificates(self) -> None:
+        """Make all clients of this process and of its children trust `ssl_cert_file`.
+
+        httpx, which they all use, reads its own variable and not that of requests, which is the one that people have.
+        """
+        if self.ssl_cert_file is not None:
+            os.environ["SSL_CERT_DIR" if self.ssl_cert_file.is_dir() else "SSL_CERT_FILE"] = str(self.ssl_cert_file)
 
     def secrets(self) -> list[str]:
         """All secrets among the settings, and the passwords in addresses."""

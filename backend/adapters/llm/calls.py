@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from backend.adapters.bounded import TooLarge
+from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.faults import (
     Asked,
     Fault,
@@ -15,6 +16,7 @@ from backend.adapters.llm.faults import (
     not_an_answer,
     status_fault,
     too_large,
+    untrusted,
 )
 from backend.adapters.llm.pace import MAX_WAIT_S, Pace, backoff_s, used_up_s
 from backend.domain.outside import bounded_whole, read_json
@@ -139,6 +141,8 @@ class Calls:
         except openai.APIStatusError as error:
             return status_fault(asked, error.status_code, read_json(error.response.text), error.response.headers)
         except openai.APIConnectionError as error:
+            if problem := tls_problem(error):
+                return untrusted(asked, problem)
             sent = type(error.__cause__).__name__ not in _NOT_SENT
             return connection_fault(asked, "connection cut" if sent else "no connection", sent=sent)
         except TooLarge as error:

@@ -101,6 +101,11 @@ def too_large(asked: Asked, size: str) -> Fault:
     return Fault(FaultKind.TOO_LARGE, f"The LLM endpoint at {asked.address} sends {size} for an answer.")
 
 
+def untrusted(asked: Asked, problem: str) -> Fault:
+    """No TLS connection, which waiting doesn't change; `problem`: see `tls_problem`."""
+    return Fault(FaultKind.REFUSED, f"The LLM endpoint at {asked.address} {problem}")
+
+
 def not_an_answer(asked: Asked) -> Fault:
     """Status 200 with something else than a chat completion: a proxy's page, an answer cut off."""
     message = (

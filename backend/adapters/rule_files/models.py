@@ -9,6 +9,7 @@ import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from backend.adapters.bounded import TooLarge, read_all, text_of
+from backend.adapters.certificates import tls_problem
 from backend.domain.outside import read_json
 from backend.errors import RuleError
 
@@ -43,7 +44,8 @@ class HttpModel:
         except TooLarge as error:
             raise RuleError(f"the model's endpoint answered with {error}") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, TypeError, ValueError) as error:
-            raise RuleError(f"the model's endpoint can't be asked: {type(error).__name__}") from None
+            reason = tls_problem(error) or f"can't be asked: {type(error).__name__}"
+            raise RuleError(f"the model's endpoint {reason}") from None
         body = read_json(text_of(content, answer.headers.get("content-type", "")))
         labels = body.get("labels") if isinstance(body, dict) else None
         if not isinstance(labels, list) or len(labels) != len(contents):
