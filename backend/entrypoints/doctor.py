@@ -118,7 +118,7 @@ def _examine_token(app: App) -> Finding:
 def _examine_redis(app: App) -> Finding:
     where = "the embedded Redis" if not app.settings.redis_url else "REDIS_URL"
     try:
-        return Finding("Redis", True, f"{where} answers (version {app.queue.ping()})")
+        return Finding("Redis", True, f"{where} answers ({app.queue.ping()})")
     except ConfigurationError as error:
         return Finding("Redis", False, str(error), "Start `prelabel up`, which brings Redis, or set REDIS_URL.")
 

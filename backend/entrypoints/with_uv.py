@@ -28,6 +28,7 @@ PRIVATE = ROOT / ".uv"
 MIN_PYTHON = (3, 11)
 INDEX = "https://pypi.org/pypi/uv/json"
 TIMEOUT_S = 60
+NOT_ON_WINDOWS = "Prelabel runs on Linux and macOS. On Windows, run it in WSL: https://learn.microsoft.com/windows/wsl"
 
 
 class NoUv(Exception):
@@ -36,6 +37,8 @@ class NoUv(Exception):
 
 def main(arguments: list[str]) -> int:
     """Run a command in the project's own environment; returns its exit code."""
+    if sys.platform == "win32":
+        return fail(NOT_ON_WINDOWS)
     if sys.version_info < MIN_PYTHON:
         return fail(f"Prelabel needs Python 3.11 or newer; this is {platform.python_version()}.")
     if not arguments:

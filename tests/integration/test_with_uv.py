@@ -88,3 +88,9 @@ def test_an_exit_code_comes_back() -> None:
     nothing = subprocess.run(command, capture_output=True, text=True, check=False)
     assert nothing.returncode == 1
     assert "prelabel demo" in nothing.stderr
+
+
+def test_windows_is_told_what_to_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert with_uv.main(["prelabel", "demo"]) == 1
+    assert capsys.readouterr().err == with_uv.NOT_ON_WINDOWS + "\n"
