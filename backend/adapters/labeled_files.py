@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.adapters.label_studio_json import parse_label_config, parse_task
+from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio_json import parse_task
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Answer
 from backend.errors import BadRequest

@@ -14,16 +14,18 @@ from backend.domain.audit import is_audit, turn
 from backend.domain.label_errors import WEIGHTS
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Opinions, Round, choose_with_audit
+from backend.domain.priorities import Round, choose_with_audit
 from backend.domain.questions import Question, decisions
-from backend.domain.suggestions import suggest
+from backend.domain.suggestions import answers_of, suggest
 from backend.domain.tasks import Annotation, Answer
+from backend.domain.visibility import hidden_rows
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import (
     Built,
     Deps,
     Job,
+    LabelConfig,
     LoadedRules,
     MirroredTask,
     Policy,
@@ -167,7 +169,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
             gold,
             version.number,
             history_so_far,
-            opinions_on(config, items, trained),
+            config,
         ),
         metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
@@ -328,7 +330,7 @@ def _predictions(
     gold: Mapping[str, NDArray[np.int64]],
     number: int,
     history: Sequence[Round],
-    opinions: Opinions | None,
+    config: LabelConfig,
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
@@ -350,7 +352,9 @@ def _predictions(
     audit.sort(key=lambda row: turn(key, items[row].task.id))
     askable = is_open.copy()
     askable[audit] = False
-    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions)
+    hidden = hidden_rows(questions, {question.name: answers_of(question, posteriors) for question in questions})
+    opinions = opinions_on(config, items, trained, hidden)
+    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions, hidden=hidden)
     if opinions is not None:
         confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(
