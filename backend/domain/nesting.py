@@ -44,6 +44,10 @@ class Nesting:
                 self._below.setdefault(joined(leaf[:depth]), []).append(joined(leaf))
         self._whole = {frozenset(self._below[joined(path)]): joined(path) for path in labels}
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a choice, at any level."""
+        return name in self._below
+
     def leaves(self, chosen: Iterable[str]) -> dict[str, None]:
         """What is chosen at the lowest level: each choice stands for all below it, unless some of these are named."""
         named = dict.fromkeys(name for name in chosen if name in self._below)

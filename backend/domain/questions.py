@@ -54,6 +54,10 @@ class Question:
         """The labels that an answer saved by Label Studio means, without those that the question doesn't have."""
         return self.nesting.read(given) if self.nesting else tuple(label for label in given if label in self._places)
 
+    def has(self, name: str) -> bool:
+        """Whether a saved answer may have this name in it: that of a label, or of a choice above labels."""
+        return self.nesting.has(name) if self.nesting else name in self._places
+
     def places(self, given: Iterable[str]) -> list[int]:
         """Places in `labels` of what an answer means."""
         return [self._places[label] for label in self.read(given)]

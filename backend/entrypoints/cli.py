@@ -27,6 +27,7 @@ from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.workflows import rules as about_rules
+from backend.workflows.config_notes import why_nothing
 from backend.workflows.llm.ask import ask_argument
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.measure import measure
@@ -153,8 +154,11 @@ def connect(project: ProjectId) -> None:
     """Connect a project: backend, webhook, sampling, first version."""
     from backend.entrypoints.connect import connect_project  # noqa: PLC0415 - as above
 
-    connect_project(read_settings(), project)
-    say(f"Project {project} is connected. Its first suggestions come in a moment: see `prelabel jobs`.")
+    nothing, unread = connect_project(read_settings(), project)
+    said = nothing or "its first suggestions come in a moment: see `prelabel jobs`."
+    say(f"Project {project} is connected; {said}")
+    if unread and not nothing:
+        say(f"But {unread}")
 
 
 @cli.command()
@@ -187,7 +191,11 @@ def doctor(
 def retrain(project: ProjectId) -> None:
     """Train a new version at once."""
     app = _app()
-    app.queue.request(Job.TRAIN, _key(app, project), argument=FORCED)
+    info = app.label_studio.project(project)
+    nothing = why_nothing(app.deps.parse_label_config(info.label_config))
+    if nothing:
+        raise ConfigurationError(f"Nothing is trained: {nothing}")
+    app.queue.request(Job.TRAIN, app.key(info.uid), argument=FORCED)
     say(f"Training of project {project} is asked for: see `prelabel jobs`.")
 
 

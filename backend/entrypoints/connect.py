@@ -6,6 +6,7 @@ from backend.bootstrap import App, build, webhook_secret
 from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo
 from backend.settings import Settings
+from backend.workflows.config_notes import why_nothing, why_unread
 from backend.workflows.mirror import known_project
 
 TITLE = "Prelabel"
@@ -13,10 +14,11 @@ SAMPLING = "Uncertainty sampling"
 """Label Studio's name for the queue that follows our scores."""
 
 
-def connect_project(settings: Settings, project_id: int) -> None:
+def connect_project(settings: Settings, project_id: int) -> tuple[str, str]:
     """Register the backend in a project with its webhook and settings, and ask for a first version.
 
-    Safe to call again: what is there already is brought up to date.
+    Safe to call again: what is there already is brought up to date. Returns why nothing can be suggested, and why what
+    annotators see isn't read; "" each, where it is not so.
 
     Raises:
         LabelStudioError: Label Studio refused; the message says why, also when it can't reach this backend.
@@ -30,6 +32,8 @@ def connect_project(settings: Settings, project_id: int) -> None:
     repair_webhook(app, info)
     repair_settings(app, info)
     app.queue.request(Job.RECONCILE, key)
+    config = app.deps.parse_label_config(info.label_config)
+    return why_nothing(config), why_unread(app.deps, key, config)
 
 
 def register(app: App, info: ProjectInfo) -> None:

@@ -10,6 +10,8 @@ import httpx
 from backend.adapters.addresses import same_address
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
+from backend.domain.outside import listed, one_line
+from backend.domain.unmatched import told
 from backend.entrypoints.access import listen_address
 from backend.entrypoints.connect import (
     SAMPLING,
@@ -21,6 +23,7 @@ from backend.entrypoints.connect import (
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
+from backend.workflows.config_notes import left_empty, unmatched_in, why_nothing, why_unread
 
 REACH_TIMEOUT_S = 5.0
 
@@ -146,7 +149,7 @@ def _examine_rules(app: App) -> Finding:
         fix = "They are tried out with the first project: `prelabel connect PROJECT`."
         return Finding("Labeling functions", False, "none was tried out yet", fix)
     if loaded.set_aside:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in loaded.set_aside.items())
+        reasons = listed([f"{name}: {reason}" for name, reason in loaded.set_aside.items()], "; ")
         return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")
     return Finding("Labeling functions", True, f"{len(loaded.rules)} rules in {app.settings.lf_rules_dir}")
 
@@ -225,6 +228,7 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         yield _examine_sampling(app, info)
         yield _examine_version(app, info)
         yield _examine_controls(app, info)
+        yield from _examine_content(app, info)
     except BackendError as error:
         yield Finding("Project", False, str(error), "Check the project's number and that the key's user may change it.")
 
@@ -261,6 +265,8 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     name, key = "Version", app.key(info.uid)
     number = app.versions.current(key)
     ours = version_name(number)
+    if not app.deps.parse_label_config(info.label_config).questions:
+        return Finding(name, True, "nothing can be suggested, so nothing is trained (see Controls)")
     if not number:
         detail, fix = "nothing was trained yet", f"`prelabel retrain {info.id}` (and see `prelabel jobs`)"
         return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
@@ -279,15 +285,33 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
 
 def _examine_controls(app: App, info: ProjectInfo) -> Finding:
     config = app.deps.parse_label_config(info.label_config)
-    answered = ", ".join(question.name for question in config.questions) or "none"
+    if not config.questions:
+        return Finding("Controls", False, why_nothing(config))
+    answered = listed([one_line(question.name) for question in config.questions])
     rules = app.deps.rules.load().of(app.deps.policy(app.key(info.uid)).rules_folder)
     without = [item.name for item in config.questions if not any(rule.answers(item) for rule in rules)]
     if without:
-        answered += f" (no rule votes on {', '.join(without)}: write some for its labels)"
+        answered += f" (no rule votes on {listed([one_line(name) for name in without])}: write some for its labels)"
     if config.unsupported:
-        empty = "; ".join(f"{name}: {reason}" for name, reason in config.unsupported.items())
-        return Finding("Controls", bool(config.questions), f"answered: {answered}; left empty: {empty}")
-    return Finding("Controls", bool(config.questions), f"answered: {answered}", "Add Choices, Rating or Taxonomy.")
+        answered += f"; left empty: {left_empty(config)}"
+    return Finding("Controls", True, f"answered: {answered}")
+
+
+def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
+    """What can't be learned from: content that nothing reads, answers that are no label, tasks without data."""
+    key = app.key(info.uid)
+    config = app.deps.parse_label_config(info.label_config)
+    unread = why_unread(app.deps, key, config)
+    if config.questions and unread:
+        yield Finding("Content", False, unread)
+    items = app.database.tasks(key)
+    said = told(unmatched_in(config, items))
+    if said:
+        fix = "Correct these annotations, or give the label config the labels that they have; `status --json` has all."
+        yield Finding("Answers", False, said, fix)
+    n_empty = sum(not item.task.data for item in items)
+    if n_empty:
+        yield Finding("Tasks", False, f"{n_empty} have no data that can be read", "Correct or delete them.")
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:

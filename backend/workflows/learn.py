@@ -39,6 +39,7 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.audit import remember_suggestions, what_the_audit_tells
+from backend.workflows.config_notes import warn_of_unmatched
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
@@ -70,6 +71,9 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False, aske
     if opened is None:
         return
     record, info = opened.record, opened.info
+    if not deps.parse_label_config(info.label_config).questions:
+        # A version of nothing would only hide the one before it.
+        return
     for version in deps.database.versions(key):
         if version.status is VersionStatus.BUILT:
             publish(deps, record, info, version.number, progress)
@@ -121,6 +125,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
     config = deps.parse_label_config(info.label_config)
     items = deps.database.tasks(key)
+    warn_of_unmatched(key, config, items)
     rules = tried_rules(deps)
     data = [item.task.data for item in items]
     progress("collecting votes", 0, len(items))
@@ -209,8 +214,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
         present = deps.label_studio.predicted_tasks(record.project_id, name)
     missing = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open} - present
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
-    questions = deps.versions.model(record.key, number).questions
-    push = Push(deps, record, info, number, questions, stored=present)
+    push = Push(deps, record, info, number, deps.parse_label_config(info.label_config).questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)
     predictions = push.fitting(wanted)
     top = [item for item in predictions if item.is_served]
@@ -219,7 +223,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     deps.versions.set_current(record.key, number)
     push.show()
     progress("pushing all other tasks", 0, len(rest))
-    push.together(rest)
+    push.together(rest, partial(progress, "pushing all other tasks"))
     push.show()
     # From here on nobody takes this up again when we are killed: only the removal may still be missing.
     ensure_next_tab(deps, record.key)

@@ -58,8 +58,7 @@ class Evidence:
     posteriors, label_model, classifier: float64 (n, k) by `Decision.key`, NaN rows where nothing is known; the last two
     are members of the committee. votes, gold: by `Decision.key`; gold int64 (n,), class index or -1 = unknown.
     is_open: bool (n,), what may be asked. features: (n, d). opinions: where open tasks may have labels already.
-    hidden: question -> bool (n,), where other answers hide it, so that its labels aren't to be expected; in these rows
-    its posteriors are NaN, and nobody votes.
+    hidden: question -> bool (n,), where other answers hide it; in these rows its posteriors are NaN, and nobody votes.
     """
 
     questions: Sequence[Question]
@@ -96,11 +95,11 @@ class Evidence:
 
     def told(self) -> NDArray[np.float64]:
         """How much a label of each task tells (n,), see `information`: the mean over all decisions."""
-        parts = []
-        for question in self.questions:
-            for decision in decisions(question):
-                part = information(self.posteriors[decision.key])
-                parts.append(np.where(self.hidden[question.name], 0.0, part) if question.name in self.hidden else part)
+        parts = [
+            np.where(self.hidden.get(question.name, False), 0.0, information(self.posteriors[decision.key]))
+            for question in self.questions
+            for decision in decisions(question)
+        ]
         return np.asarray(np.mean(parts, axis=0))
 
     @cached_property
