@@ -1,6 +1,5 @@
 """The one place that builds things. Building opens no connection: each part connects when it is first used."""
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -19,6 +18,7 @@ from backend.adapters.embedding.store import SqlVectors
 from backend.adapters.event_requests import EventRequests
 from backend.adapters.label_config import parse_label_config
 from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studios import LabelStudioMark
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images
 from backend.adapters.llm_prices import FilePrices
@@ -32,11 +32,11 @@ from backend.adapters.sql import Sql
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
 from backend.domain.model import TRUSTED_TYPES
-from backend.errors import ConfigurationError
-from backend.ports import Deps, Policy
+from backend.ports import Deps, Policy, ProjectRecord
 from backend.ports.embeddings import Embedder, EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.settings import Settings
+from backend.workflows.moved import mark_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,37 @@ class App:
     events: EventRequests
     rules: TriedRules
     project_settings: ProjectSettings
+    mark: LabelStudioMark
 
     def key(self, project_uid: str) -> str:
-        """Key of a project of the configured Label Studio."""
-        return project_key(project_uid, self.settings.label_studio_url)
+        """Key of a project of the configured Label Studio, fit for a folder's name.
+
+        Raises:
+            ConfigurationError: no Label Studio is configured.
+        """
+        return f"{project_uid}-{self.mark.current()}"
+
+    def own_key(self, key: str) -> str | None:
+        """The key by which we know a project of the configured Label Studio; None for one of another Label Studio.
+
+        What was asked for before it was settled which Label Studio this is, was asked for by the key of a new one.
+        """
+        uid, _, mark = key.rpartition("-")
+        return self.key(uid) if mark in {self.mark.current(), self.mark.fresh} else None
+
+    def projects(self) -> list[ProjectRecord]:
+        """The projects that we know of the configured Label Studio."""
+        return [project for project in self.database.projects() if self.own_key(project.key) == project.key]
+
+    def settle_mark(self) -> None:
+        """Find out which Label Studio the configured one is, unless that is known.
+
+        Raises:
+            LabelStudioError: it refused or did not answer, so nothing is known.
+        """
+        if self.mark.settled() is None:
+            secret = webhook_secret(self.settings.model_dir)
+            self.mark.settle(mark_at(self.label_studio, self.database.projects(), self.mark.fresh, secret))
 
 
 def build(settings: Settings) -> App:
@@ -103,7 +130,8 @@ def build(settings: Settings) -> App:
         embeddings=_embedding_parts(settings, sql, label_studio) if settings.embedding_model else None,
     )
     events = EventRequests(settings.queue_url)
-    return App(settings, deps, label_studio, database, versions, queue, events, rules, project_settings)
+    mark = LabelStudioMark(sql, settings.label_studio_url)
+    return App(settings, deps, label_studio, database, versions, queue, events, rules, project_settings, mark)
 
 
 def _llm_policy(settings: Settings) -> LlmPolicy:
@@ -165,17 +193,6 @@ def backup_of(settings: Settings) -> Backup:
 def rules_in(folder: Path, settings: Settings) -> FolderRules:
     """The rules as they lie in a folder now, whether they are in use or not."""
     return FolderRules(folder, settings.rule_databases)
-
-
-def project_key(uid: str, label_studio_url: str) -> str:
-    """Key of a project: its uid and a hash of the Label Studio it lives in, fit for a folder's name.
-
-    Raises:
-        ConfigurationError: no Label Studio is configured.
-    """
-    if not label_studio_url:
-        raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
-    return f"{uid}-{hashlib.sha256(label_studio_url.encode()).hexdigest()[:8]}"
 
 
 def webhook_secret(model_dir: Path) -> str:

@@ -12,9 +12,9 @@ import psutil
 
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
-from backend.bootstrap import project_key
 from backend.domain.model import TRUSTED_TYPES
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
@@ -44,7 +44,7 @@ def train(folder: Path) -> None:
         policy=lambda _: Policy(10, 60.0, 50, "least_confidence"),
         now=time.time,
     )
-    learn(deps, project_key(UID, "http://localhost:1"), lambda *_: None)
+    learn(deps, f"{UID}-{mark_of_address('http://localhost:1')}", lambda *_: None)
 
 
 def measure(url: str, n_tasks: int) -> list[float]:

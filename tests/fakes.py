@@ -20,6 +20,7 @@ from backend.ports import (
     Prediction,
     ProjectInfo,
     Tab,
+    TagPlace,
     Webhook,
 )
 
@@ -236,6 +237,16 @@ class FakeLabelStudio:
         found = self._fake(project_id).tasks.values()
         return {item.task.id for item in found if item.task.data.get(key) == value}
 
+    def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
+        self._call("tags")
+        known = self._fake(project_id).tasks.values()
+        return {
+            (item.task.id, name): item.task.data[name]
+            for item in known
+            for name in names
+            if item.task.data.get(name) not in (None, "")
+        }
+
     def tabs(self, project_id: int) -> list[Tab]:
         return [Tab(tab.title, (), (), id=number) for number, tab in self._fake(project_id).tabs.items()]
 
@@ -248,13 +259,23 @@ class FakeLabelStudio:
     def connections(self, project_id: int) -> list[Connection]:
         return list(self._fake(project_id).connections.values())
 
-    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:  # noqa: ARG002
+    def connect(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        basic_auth: tuple[str, str] | None,  # noqa: ARG002
+        former: Collection[str] = (),
+    ) -> None:
         self._call("connect")
         fake = self._fake(project_id)
         same = [number for number, item in fake.connections.items() if item.url == url]
+        old = [number for number, item in fake.connections.items() if item.url in former and item.url != url]
+        for number in old if same else old[1:]:
+            del fake.connections[number]
         if same:
             return
-        moved = [number for number, item in fake.connections.items() if item.title == title and item.error]
+        moved = old[:1] or [number for number, item in fake.connections.items() if item.title == title and item.error]
         if moved:
             fake.connections[moved[0]] = Connection(moved[0], url, title)
         else:
@@ -273,6 +294,11 @@ class FakeLabelStudio:
         self._call("set_webhook")
         number = webhook_id or next(self._ids)
         self._fake(project_id).webhooks[number] = (Webhook(number, url, True, True, True), secret)
+
+    def remove_webhook(self, webhook_id: int) -> None:
+        self._call("remove_webhook")
+        for fake in self.fakes.values():
+            fake.webhooks.pop(webhook_id, None)
 
     def _fake(self, project_id: int) -> FakeProject:
         if project_id not in self.fakes:

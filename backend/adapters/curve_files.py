@@ -1,23 +1,17 @@
 """Learning curves as files: a table of all points, and a picture with bands."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend.domain.simulation import SHARES, BandPoint, Curve, by_plan, mean_curve
+from backend.adapters.csv_files import write_csv
+from backend.domain.simulation import SHARES, BandPoint, Curve, Point, by_plan, mean_curve
 
 COLUMNS = ("plan", "seed", "n_labels", "n_llm_answers", "usd", "accuracy", "full_accuracy", "n_again")
 
 
 def write_curves_csv(path: Path, curves: Sequence[Curve]) -> None:
-    """One row for each point of each run."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for curve in curves:
-            for point in curve.points:
-                figures = (f"{point.usd:.4f}", f"{point.accuracy:.4f}", f"{curve.full:.4f}")
-                writer.writerow([curve.plan, curve.seed, point.n_labels, point.n_answers, *figures, point.n_again])
+    """One row for each point of each run. Raises ConfigurationError when the file can't be written."""
+    write_csv(path, COLUMNS, (_row(curve, point) for curve in curves for point in curve.points))
 
 
 def draw_curves(path: Path, curves: Sequence[Curve], title: str) -> None:
@@ -46,6 +40,11 @@ def draw_curves(path: Path, curves: Sequence[Curve], title: str) -> None:
     left.set_ylabel("accuracy on held-out tasks")
     left.legend(loc="lower right")
     figure.savefig(path, format="png")
+
+
+def _row(curve: Curve, point: Point) -> tuple[object, ...]:
+    figures = (f"{point.usd:.4f}", f"{point.accuracy:.4f}", f"{curve.full:.4f}")
+    return (curve.plan, curve.seed, point.n_labels, point.n_answers, *figures, point.n_again)
 
 
 def _x(point: BandPoint, unit: str) -> float:

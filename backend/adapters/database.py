@@ -13,9 +13,11 @@ from sqlalchemy.exc import IntegrityError
 from backend.adapters.database_tables import (
     annotations,
     check_reports,
+    holds,
     past_suggestions,
     projects,
     suspects,
+    tags,
     tasks,
     verdicts,
     versions,
@@ -24,11 +26,14 @@ from backend.adapters.sql import Sql, chunks, save
 from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
+    Hold,
     MirroredTask,
     PastSuggestion,
     ProjectRecord,
     SuspectRecord,
     SuspectStatus,
+    TagPlace,
+    TagValue,
     VerdictRecord,
     VersionRecord,
     VersionStatus,
@@ -201,6 +206,20 @@ class SqlDatabase:
             rows = connection.execute(query).mappings().all()
         return [VersionRecord(**{**row, "status": VersionStatus(row["status"])}) for row in rows]
 
+    def hold(self, key: str) -> Hold | None:
+        """The version that a person wants a project to stay at."""
+        with self._begin() as connection:
+            row = connection.execute(select(holds).where(holds.c.key == key)).mappings().first()
+        return None if row is None else Hold(row["number"], row["since"])
+
+    def save_hold(self, key: str, hold: Hold | None) -> None:
+        """Replace it; None lets go."""
+        with self._begin() as connection:
+            if hold is None:
+                connection.execute(delete(holds).where(holds.c.key == key))
+            else:
+                save(connection, holds, [asdict(hold) | {"key": key}])
+
     def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
         """What was suggested for tasks when people labeled them, by task id."""
         with self._begin() as connection:
@@ -242,6 +261,20 @@ class SqlDatabase:
         """Insert or replace, by id."""
         with self._begin() as connection:
             save(connection, verdicts, [asdict(record) | {"key": key} for record in verdicts_])
+
+    def tags(self, key: str) -> dict[TagPlace, TagValue | None]:
+        """What we wrote into task data last; None: something, but it isn't known what."""
+        with self._begin() as connection:
+            rows = connection.execute(select(tags).where(tags.c.key == key)).mappings().all()
+        return {(row["task_id"], row["name"]): row["value"] for row in rows}
+
+    def save_tags(self, key: str, tags_: Mapping[TagPlace, TagValue | None]) -> None:
+        """Insert or replace."""
+        rows = [
+            {"key": key, "task_id": task_id, "name": name, "value": value} for (task_id, name), value in tags_.items()
+        ]
+        with self._begin() as connection:
+            save(connection, tags, rows)
 
     def check_report(self, key: str) -> dict[str, Any]:
         """What the last search for wrong labels said of the project as a whole; {} before the first one."""

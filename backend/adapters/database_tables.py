@@ -87,6 +87,33 @@ verdicts = Table(
     Column("quality", Float, nullable=False),
     Column("at", Float, nullable=False),
 )
+label_studios = Table(
+    "label_studios",
+    metadata,
+    # Hash of an address.
+    Column("address", String(8), primary_key=True),
+    # What the keys of this Label Studio's projects end in: the hash of the first address that it was known by.
+    Column("mark", String(8), nullable=False),
+    # The address as it may be shown.
+    Column("shown", Text, nullable=False),
+    Column("since", Float, nullable=False),
+)
+tags = Table(
+    "tags",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("task_id", Integer, primary_key=True),
+    Column("name", String(40), primary_key=True),
+    # NULL: we wrote something, and a crash or an earlier release left it open what.
+    Column("value", JSON(none_as_null=True)),
+)
+holds = Table(
+    "holds",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("since", Float, nullable=False),
+)
 check_reports = Table(
     "check_reports",
     metadata,

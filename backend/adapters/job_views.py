@@ -1,9 +1,13 @@
 """Jobs as a person sees them: `prelabel jobs`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import dropwhile
 
 from rq.job import Job as RqJob
+
+from backend.domain.outside import storable
 
 ERROR = "error"
 
@@ -28,6 +32,12 @@ class JobView:
 def newest_last(view: JobView) -> tuple[bool, float]:
     """Sort key: what ended or runs by the time of its start, then what still waits."""
     return (view.started_at is None, view.started_at.timestamp() if view.started_at else 0.0)
+
+
+def failing(views: Sequence[JobView], key: str | None = None) -> list[JobView]:
+    """Of each kind of job of each project (or of one), the newest that was tried, if it failed: until it is done."""
+    newest = {(view.key, view.job): view for view in sorted(views, key=newest_last) if view.started_at or view.error}
+    return [view for view in newest.values() if view.error and key in {None, view.key}]
 
 
 def view_of_request(member: bytes, due: float) -> JobView:
@@ -55,16 +65,21 @@ def view_of_job(job: RqJob) -> JobView:
 
 def keep_error(job: RqJob, traceback: str) -> None:
     """Keep what a job failed of while it waits to be tried again: rq itself keeps that of the last failure only."""
-    job.meta[ERROR] = _last_line(traceback)
+    job.meta[ERROR] = _reason(traceback)
     job.save_meta()
 
 
 def _error(job: RqJob) -> str:
     result = job.latest_result() if job.is_failed else None
     if result is not None and result.exc_string:
-        return _last_line(result.exc_string)
+        return _reason(result.exc_string)
     return "" if job.is_finished else str(job.meta.get(ERROR, ""))
 
 
-def _last_line(traceback: str) -> str:
-    return traceback.strip().rsplit("\n", 1)[-1]
+def _reason(traceback: str) -> str:
+    """The error itself, which may have several lines: what stands below the last frame."""
+    lines = traceback.strip().split("\n")
+    frames = [place for place, line in enumerate(lines) if line.startswith('  File "')]
+    below = lines[frames[-1] + 1 :] if frames else lines
+    message = dropwhile(lambda line: line.startswith(" "), below)
+    return storable(" ".join(message) or lines[-1])

@@ -19,7 +19,7 @@ from backend.adapters.label_studio_json import format_prediction, format_tab, no
 from backend.adapters.label_studio_query import condition, task_query
 from backend.domain.questions import Question
 from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
-from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, Webhook
+from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, TagPlace, Webhook
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio as SdkClient
@@ -32,6 +32,8 @@ SLOW_TIMEOUT_S = 1800.0
 """Bulk import and removal take Label Studio minutes in a large project, each in one request."""
 NO_PROJECT = "No Project matches"
 """What Label Studio says of a project that was deleted, in the 404 that a misrouted proxy may send as well."""
+NOT_FOUND = "Not found."
+"""What it said up to 1.13, and what other services say too."""
 CONNECT_TRIES = 3
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
 NOT_FOLLOWED = (
@@ -75,9 +77,17 @@ class LabelStudioApi:
         try:
             return parse_project(self._call("GET", f"api/projects/{project_id}/").json())
         except LabelStudioError as error:
-            if error.status == 404 and NO_PROJECT in str(error):
+            if error.status == 404 and (NO_PROJECT in str(error) or (NOT_FOUND in str(error) and self._is_there())):
                 raise ProjectMissing(f"Label Studio at {self._url} has no project {project_id}.", 404) from error
             raise
+
+    def _is_there(self) -> bool:
+        """Whether it is Label Studio that answers at this address."""
+        try:
+            found = self._call("GET", "api/version").json()
+        except (LabelStudioError, ValueError):
+            return False
+        return isinstance(found, dict) and "release" in found
 
     def download(self, path: str) -> tuple[bytes, str]:
         """A file that Label Studio serves (`/data/upload/..`): its bytes and its content type.
@@ -194,6 +204,15 @@ class LabelStudioApi:
         items = [condition(f"data.{key}", "equal", "String", value)]
         return {int(item["id"]) for page in self._task_pages(project_id, "id", items, []) for item in page}
 
+    def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
+        """What some keys of the tasks' data say, whoever wrote it, where it isn't empty; read now, not mirrored."""
+        items = [condition(f"data.{name}", "regex", "String", ".") for name in names]
+        pages = self._task_pages(project_id, "id,data", items, [], conjunction="or")
+        found = [(int(item["id"]), item.get("data") or {}) for page in pages for item in page]
+        return {
+            (task_id, name): data[name] for task_id, data in found for name in names if data.get(name) not in (None, "")
+        }
+
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
         found = self._call("GET", "api/dm/views/", params={"project": project_id}).json()
@@ -214,8 +233,18 @@ class LabelStudioApi:
             for item in found
         ]
 
-    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:
-        """Register or update an ML backend; Label Studio calls its /health and /setup during this."""
+    def connect(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        basic_auth: tuple[str, str] | None,
+        former: Collection[str] = (),
+    ) -> None:
+        """Register or update an ML backend; Label Studio calls its /health and /setup during this.
+
+        `former`: addresses that it had before. Of several registrations of it one is left.
+        """
         body: dict[str, object] = {"project": project_id, "url": url, "title": title, "auth_method": "NONE"}
         if basic_auth is not None:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
@@ -223,9 +252,11 @@ class LabelStudioApi:
             known = self.connections(project_id)
             # One of our title at an address that Label Studio can't reach is ours before it moved: Label Studio would
             # go on calling it first. One that answers is another installation's.
-            existing = [item for item in known if same_address(item.url, url)] or [
-                item for item in known if item.title == title and item.error
-            ]
+            existing = (
+                [item for item in known if same_address(item.url, url)]
+                or [item for item in known if _is_one_of(item.url, former)]
+                or [item for item in known if item.title == title and item.error]
+            )
             try:
                 if existing:
                     self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
@@ -236,17 +267,20 @@ class LabelStudioApi:
                 # A busy Label Studio may fail after it has registered us: look again, else it has us twice.
                 if not tries_left or (error.status or 0) < 500:
                     raise
-        self._forget_doubles(project_id, url)
+        self._forget_doubles(project_id, url, former)
 
-    def _forget_doubles(self, project_id: int, url: str) -> None:
-        """Leave one registration of an address.
+    def _forget_doubles(self, project_id: int, url: str, former: Collection[str]) -> None:
+        """Leave one registration of an address, and none of its former ones.
 
         Label Studio on SQLite repeats a request by itself when its database was locked, also one that had registered
         us already.
         """
         listed = self._call("GET", "api/ml/", params={"project": project_id}).json()
-        for double in sorted(int(item["id"]) for item in listed if same_address(str(item.get("url", "")), url))[1:]:
-            self._call("DELETE", f"api/ml/{double}")
+        urls = {int(item["id"]): str(item.get("url", "")) for item in listed}
+        doubles = sorted(number for number, known in urls.items() if same_address(known, url))[1:]
+        old = [number for number, known in urls.items() if _is_one_of(known, former) and not same_address(known, url)]
+        for number in (*doubles, *old):
+            self._call("DELETE", f"api/ml/{number}")
 
     def refuses_to_call(self, url: str) -> str:
         """What Label Studio says when it doesn't call an address because it is private; "" when it would.
@@ -290,6 +324,10 @@ class LabelStudioApi:
         else:
             self._call("PATCH", f"api/webhooks/{webhook_id}/", params={"project": project_id}, body=body)
 
+    def remove_webhook(self, webhook_id: int) -> None:
+        """Delete a webhook."""
+        self._call("DELETE", f"api/webhooks/{webhook_id}/")
+
     def _task_pages(
         self,
         project_id: int,
@@ -297,6 +335,7 @@ class LabelStudioApi:
         filters: list[dict[str, object]],
         ordering: list[str],
         page_size: int = PAGE_SIZE,
+        conjunction: str = "and",
     ) -> Iterator[list[dict[str, Any]]]:
         params: dict[str, object] = {
             "project": project_id,
@@ -305,7 +344,7 @@ class LabelStudioApi:
             "page_size": page_size,
         }
         if filters:
-            params["query"] = task_query(filters, ordering)
+            params["query"] = task_query(filters, ordering, conjunction)
         seen = 0
         page = 1
         while True:
@@ -385,6 +424,10 @@ class LabelStudioApi:
                 base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s, follow_redirects=False
             )
         return self._sdk
+
+
+def _is_one_of(url: str, addresses: Collection[str]) -> bool:
+    return any(same_address(url, address) for address in addresses)
 
 
 def _connection_error(item: Mapping[str, Any]) -> str:

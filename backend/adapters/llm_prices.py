@@ -15,7 +15,7 @@ from backend.errors import ConfigurationError
 SHIPPED = Path(__file__).with_name("llm_prices.yaml")
 """Public prices of well-known models; it says how such a file is written."""
 
-Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class _Price(BaseModel):
@@ -24,7 +24,7 @@ class _Price(BaseModel):
     input_usd: Usd
     output_usd: Usd
     batch: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.5
-    image_tokens: Annotated[int, Field(ge=0)] = 2000
+    image_tokens: Annotated[int, Field(ge=0, le=10_000_000)] = 2000
 
 
 class _PriceFile(BaseModel):

@@ -35,7 +35,7 @@ from backend.adapters.llm_tables import (
 )
 from backend.adapters.llm_tables import answers as answers_table
 from backend.adapters.sql import Sql, chunks, lock, save
-from backend.domain.llm.records import LlmAnswer, LlmSource
+from backend.domain.llm.records import LlmAnswer, LlmSource, Problem
 from backend.errors import ConfigurationError
 from backend.ports.llm import BulkRecord, Claim, EndpointState, SourceRecord, Spending
 
@@ -164,7 +164,7 @@ class SqlLlmRecords(SqlEndpointMemory):
                 for content in free
             ]
             connection.execute(insert(claimed), rows)
-        return Claim(id_, tuple(free))
+        return Claim(id_, tuple(free), price_usd)
 
     def reduce(self, claim: Claim, price_usd: float) -> None:
         """Reserve less, once it is known what the request will hold. Never more."""
@@ -195,6 +195,17 @@ class SqlLlmRecords(SqlEndpointMemory):
             # Only those that are still its own: of an expired claim, others may have taken some.
             connection.execute(delete(claimed).where(claimed.c.claim_id == claim.id))
             connection.execute(delete(claims).where(claims.c.id == claim.id))
+
+    def forget_answers(self, source: LlmSource, contents: Collection[str], problems: Collection[Problem]) -> int:
+        """Forget those answers of a source that have one of some problems; returns how many."""
+        answers = answers_table.c
+        bad = answers.problem.in_([problem.value for problem in problems])
+        mine = (answers.prompt == source.prompt) & (answers.model == source.model) & bad
+        with self._sql.begin_alone(_lock_name(source.prompt, source.model)) as connection:
+            return sum(
+                connection.execute(delete(answers_table).where(mine & answers.content.in_(chunk))).rowcount
+                for chunk in chunks(list(dict.fromkeys(contents)))
+            )
 
     def spending(self, key: str) -> Spending:
         """Money of a project. What expired claims held is unknown from the moment they expire."""

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+import textwrap
 import threading
 import traceback
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from urllib.parse import quote, quote_plus
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from backend.domain.outside import visible, visible_lines
 
 HIDDEN = "***"
 SHORTEST = 4
@@ -67,13 +70,15 @@ def configure_logging(level: str, form: str = "json") -> None:
         if form == "json"
         else structlog.processors.format_exc_info,
     ]
+    # A machine's JSON escapes what a terminal would act on.
+    tidy: list[Processor] = [] if form == "json" else [_harmless]
     render: Processor = (
         structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer(colors=False)
     )
     # Half characters (lone surrogates) can't be written as they are, and must not stop what is logged about.
     stream = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115 - standard error
     structlog.configure(
-        processors=[*shared, render, _without_secrets],
+        processors=[*shared, *tidy, render, _without_secrets],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.PrintLoggerFactory(file=stream),
     )
@@ -81,7 +86,7 @@ def configure_logging(level: str, form: str = "json") -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render, _without_secrets],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tidy, render, _without_secrets],
         )
     )
     logging.basicConfig(level=level, handlers=[handler])
@@ -92,9 +97,19 @@ def configure_logging(level: str, form: str = "json") -> None:
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
+def _harmless(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:  # noqa: ARG001
+    """Texts that a terminal can show: they may be of users. A line that begins at the margin is ours."""
+    for key, value in event.items():
+        if key in {"exception", "stack"}:
+            event[key] = textwrap.indent(visible_lines(str(value)), "    ")
+        elif isinstance(value, str):
+            event[key] = visible(value)
+    return event
+
+
 def _without_secrets(logger: WrappedLogger, name: str, line: EventDict | str | Any) -> Any:  # noqa: ARG001
     return redact(line) if isinstance(line, str) else line
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
+    sys.stderr.write(redact(visible_lines("".join(traceback.format_exception(kind, error, where)))))

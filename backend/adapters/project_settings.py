@@ -5,6 +5,7 @@ must not wait for anything, and every process needs what it said.
 """
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ from backend.domain.llm.content import compile_masks
 from backend.domain.priorities import Strategy
 from backend.errors import BadRequest
 from backend.ports import Policy
-from backend.ports.llm import LlmPolicyName
+from backend.ports.llm import MAX_USD, LlmPolicyName
+
+log = logging.getLogger(__name__)
 
 
 class ProjectParams(BaseModel):
@@ -41,7 +44,7 @@ class ProjectParams(BaseModel):
     check_precision: Annotated[float | None, Field(ge=0, le=1)] = None
     check_action: Annotated[Action | None, Field(strict=False)] = None
     llm_policy: Annotated[LlmPolicyName | None, Field(strict=False)] = None
-    llm_budget_usd: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = None
+    llm_budget_usd: Annotated[float | None, Field(ge=0, le=MAX_USD, allow_inf_nan=False)] = None
     llm_share: Annotated[float | None, Field(ge=0, le=1)] = None
     llm_sample: Annotated[int | None, Field(ge=50, le=1000)] = None
     llm_gate_kappa: Annotated[float | None, Field(ge=-1, le=1)] = None
@@ -105,9 +108,13 @@ class ProjectSettings:
         """How the loop runs in a project."""
         try:
             params = ProjectParams.model_validate_json(self._path(key).read_bytes())
-        except (FileNotFoundError, ValidationError):
-            # Never set, or written by another release: the next /setup writes it anew.
+        except FileNotFoundError:
             return self._defaults
+        except ValidationError:
+            # Written by another release, or damaged: the next /setup writes it anew. Until then nobody knows what may
+            # leave, so nothing does.
+            log.warning("The settings of project %s can't be read: nothing is sent to an LLM until it is saved", key)
+            return replace(self._defaults, llm=replace(self._defaults.llm, forbidden=True))
         given = {name: getattr(params, name) for name in params.model_dump(exclude_none=True)}
         llm = {LLM_FIELDS[name]: value for name, value in given.items() if name in LLM_FIELDS}
         return replace(

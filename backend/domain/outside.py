@@ -1,5 +1,6 @@
 """Numbers and texts that come from outside, made safe to compute with, to keep, and to show. No text here is HTML."""
 
+import json
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -12,8 +13,12 @@ MOST_LISTED = 5
 """Names in a sentence."""
 CUT = "…"
 JOINERS = "\u200c\u200d"
-STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet computes a cell that begins like this (OWASP, CSV injection)."""
+MAX_DIGITS = 400
+"""Of a whole number in JSON. A float has 309 at most; Python refuses to read more than 4,300 as a number."""
+STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""A spreadsheet computes a cell that begins like this (OWASP, CSV injection); the last ones are wide = + - @."""
+CELL_CHARS = 32_767
+"""Excel keeps no more of a cell."""
 
 
 def bounded_number(value: object, low: float, high: float) -> float | None:
@@ -34,12 +39,29 @@ def bounded_whole(value: object, low: int, high: int) -> int | None:
     return int(value) if int(value) == value else None
 
 
+def read_json(text: str) -> object | None:
+    """What a JSON text from outside holds; None when it is none, or nested so deeply that it can't be read.
+
+    A whole number of more than `MAX_DIGITS` digits becomes infinite: out of all bounds, and all else is read.
+    """
+    try:
+        value: object = json.loads(text, parse_int=whole)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def whole(digits: str) -> int | float:
+    """A whole number of JSON, for `json`'s parse_int. See `read_json`."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf * (-1 if digits[0] == "-" else 1)
+
+
 def storable(text: str, limit: int = KEPT_CHARS) -> str:
     """A text that any database, JSON file and log can hold: at most `limit` characters, the last one "…" if cut.
 
     Half characters (lone surrogates), which no encoding can hold, and NUL, which Postgres refuses, become "\ufffd".
     """
-    cut = text if len(text) <= limit else text[: limit - 1] + CUT
+    cut = shortened(text, limit)
     if cut.isascii():
         return cut.replace("\0", "\ufffd")
     return cut.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
@@ -53,9 +75,23 @@ def one_line(text: str, limit: int = SHOWN_CHARS) -> str:
     """
     # What is cut off isn't looked at: the text may have millions of characters.
     start = text[: 4 * limit]
-    plain = "".join(" " if _acts(char) else char for char in start)
-    joined = " ".join(plain.split())
+    joined = " ".join(visible(start).split())
     return joined if len(joined) <= limit and len(start) == len(text) else joined[: limit - 1] + CUT
+
+
+def visible(text: str) -> str:
+    """A text for a terminal, of as many characters: each one that acts instead of being seen is a space."""
+    return text if text.isprintable() else "".join(" " if _acts(char) else char for char in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text of several lines, such as a traceback."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def shortened(text: str, limit: int) -> str:
+    """A text of at most `limit` characters, the last one "…" if it was cut."""
+    return text if len(text) <= limit else text[: limit - 1] + CUT
 
 
 def _acts(char: str) -> bool:
@@ -71,4 +107,7 @@ def listed(names: Sequence[str], between: str = ", ") -> str:
 
 def cell(value: object) -> object:
     """A value for a CSV file that people open in a spreadsheet: a text that would be computed begins with "'"."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(STARTS_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = storable(value, CELL_CHARS)
+    return f"'{text}" if text.startswith(STARTS_FORMULA) else text

@@ -1,18 +1,28 @@
 """Votes: what each source said of each task."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.outside import storable
 from backend.domain.questions import Decision, Question, decisions
-from backend.domain.rules import History, Not, Rule, Tasks, Vote
+from backend.domain.rules import History, Not, Rule, Tasks
+from backend.domain.rules.contained import Forks, described, end_fork, off_main_thread
+from backend.domain.rules.interface import BatchFunction
 from backend.errors import RuleError
 
 ABSTAIN = -1
 _NOT = -2
 """A vote against the class with index i has the code `_NOT` - i, within this module only."""
+
+MAX_NAMED = 100_000
+"""Labels in one vote; as many as a label config may have."""
+MAX_FAILURES = 64
+"""Failures of a batch rule after which the rest of its tasks isn't divided any more; about four odd tasks of 10,000."""
 
 Votes = NDArray[np.int16]
 """int16 (n_tasks, n_sources): a class index, or -1 = abstain."""
@@ -50,9 +60,9 @@ class Faults:
     off_list: set[str] = field(default_factory=set)
 
     def add(self, rule: str, reason: str) -> None:
-        """Count one fault; only the first reason of a rule is kept."""
+        """Count one fault; only the first reason of a rule is kept, as text that can be stored."""
         self.counts[rule] = self.counts.get(rule, 0) + 1
-        self.reasons.setdefault(rule, reason)
+        self.reasons.setdefault(rule, storable(reason))
 
     def merge(self, other: "Faults") -> None:
         """Add another count to this one."""
@@ -82,16 +92,27 @@ def apply_rules(
 
     Returns:
         One vote matrix for each decision of each question, by `Decision.key`, rows in the order of `tasks`, columns the
-        rules that answer the question, in the order of `rules`; and the faults. A rule that raises, or that votes for a
-        label the question doesn't have, abstains on that task and is counted; a batch rule that raises abstains on all.
+        rules that answer the question, in the order of `rules`; and the faults. A rule that raises anything, or returns
+        what is no vote on the question, abstains on that task and is counted. A batch rule that raises is asked about
+        each half of its tasks, and so on; where that doesn't help, it abstains on all that are left.
     """
+    return off_main_thread(lambda: _apply_rules(rules, tasks, questions, history))
+
+
+def _apply_rules(
+    rules: Sequence[Rule],
+    tasks: Sequence[Mapping[str, object]],
+    questions: Sequence[Question],
+    history: History | None,
+) -> tuple[dict[str, VoteMatrix], Faults]:
     fields = Tasks(tasks, history=history)
     faults = Faults()
     matrices: dict[str, VoteMatrix] = {}
     for question in questions:
         asked = [rule for rule in rules if rule.answers(question)]
         asking = fields.asking(question)
-        columns = [_column(rule, asking, question, faults) for rule in asked]
+        codes: dict[object, int] = {label: index for index, label in enumerate(question.labels)}
+        columns = [_column(rule, asking, question, codes, faults) for rule in asked]
         matrices |= _matrices(question, tuple(rule.name for rule in asked), columns, len(tasks))
     return matrices, faults
 
@@ -143,59 +164,69 @@ def _matrices(
     }
 
 
-def _column(rule: Rule, tasks: Tasks, question: Question, faults: Faults) -> NDArray[np.int64]:
+def _column(
+    rule: Rule, tasks: Tasks, question: Question, codes: Mapping[object, int], faults: Faults
+) -> NDArray[np.int64]:
     """What one rule says: int64 (2, n_votes), row of the task and code."""
-    codes = _codes(question)
-    said = _said(rule, tasks, faults)
-    try:
-        # Nearly all votes are one label or None: a look-up each.
-        coded = np.array([codes[vote] for vote in said], dtype=np.int64)  # type: ignore[index]
-    except (KeyError, TypeError):
-        pairs = []
-        for row, vote in enumerate(said):
-            try:
-                pairs += [(row, code) for code in _codes_voted(vote, question, codes)]
-            except RuleError as error:
-                faults.add(rule.name, str(error))
-                if isinstance(error, _OffList):
-                    faults.off_list.add(rule.name)
-        return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    rows = np.flatnonzero(coded != ABSTAIN)
-    return np.stack([rows, coded[rows]])
-
-
-def _said(rule: Rule, tasks: Tasks, faults: Faults) -> Sequence[Vote | RuleError]:
-    """A rule's votes, one per task; None where it raises."""
+    given: Iterable[object] = tasks
+    ask: Callable[[Any], object] = rule.function
     if rule.batch is not None:
+        given, ask = _batch_votes(rule.batch, tasks), _given
+    n_forks = Forks.n
+    rows: list[int] = []
+    coded: list[int] = []
+    for row, item in enumerate(given):
         try:
-            votes = list(rule.batch(tasks))
-            if len(votes) != len(tasks):
-                raise RuleError(f"gave {len(votes)} votes for {len(tasks)} tasks")
-        except RuleError as error:
-            faults.add(rule.name, str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
-            faults.add(rule.name, f"{type(error).__name__}: {error}")
-        else:
-            return votes
-        return [None] * len(tasks)
-    function = rule.function
-    said: list[Vote | RuleError] = []
-    for task in tasks:
+            vote = ask(item)
+            if vote is None:
+                pass
+            elif type(vote) is str and vote in codes:
+                # Nearly all votes are one label.
+                rows.append(row)
+                coded.append(codes[vote])
+            else:
+                voted = _codes_voted(vote, question, codes)
+                rows += [row] * len(voted)
+                coded += voted
+        except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
+            faults.add(rule.name, described(error))
+            if isinstance(error, _OffList):
+                faults.off_list.add(rule.name)
+        if Forks.n != n_forks:
+            end_fork()
+    return np.array([rows, coded], dtype=np.int64)
+
+
+def _given(vote: object) -> object:
+    """A batch rule's vote, which is there already."""
+    return vote
+
+
+def _batch_votes(batch: BatchFunction, tasks: Tasks) -> list[object]:
+    """A batch rule's votes, one per task; a RuleError in the place of those that it has none for."""
+    votes: list[object] = []
+    parts, failures = [(0, len(tasks))], 0
+    while parts:
+        start, stop = parts.pop()
+        n = stop - start
         try:
-            said.append(function(task))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
-            said.append(None)
-            faults.add(rule.name, f"{type(error).__name__}: {error}")
-    return said
+            # One more than there may be: a generator need not end.
+            found = list(islice(batch(tasks if n == len(tasks) else tasks.part(start, stop)), n + 1))
+        except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
+            failures += 1
+            if n > 1 and failures <= MAX_FAILURES:
+                middle = (start + stop) // 2
+                parts += [(middle, stop), (start, middle)]
+                continue
+            found = [RuleError(described(error))] * n
+        if len(found) != n:
+            said = len(found) if len(found) < n else f"more than {n}"
+            found = [RuleError(f"gave {said} votes for {n} tasks")] * n
+        votes += found
+    return votes
 
 
-def _codes(question: Question) -> dict[str | Not | None, int]:
-    """Numbers for what can be voted: a label's index; `_NOT` - index against it; `ABSTAIN`."""
-    against = {Not(label): _NOT - index for index, label in enumerate(question.labels)}
-    return {None: ABSTAIN} | {label: index for index, label in enumerate(question.labels)} | against
-
-
-def _codes_voted(vote: Vote | RuleError, question: Question, codes: Mapping[str | Not | None, int]) -> tuple[int, ...]:
+def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) -> tuple[int, ...]:
     """Codes of a vote, each once, none to abstain.
 
     Raises:
@@ -203,14 +234,19 @@ def _codes_voted(vote: Vote | RuleError, question: Question, codes: Mapping[str 
     """
     if isinstance(vote, RuleError):
         raise vote
-    if vote is None:
-        return ()
-    parts = list(vote) if isinstance(vote, Sequence | Set) and not isinstance(vote, str) else [vote]
-    if not all(isinstance(part, str | Not) for part in parts):
+    parts: Iterable[object] = (vote,)
+    if isinstance(vote, Sequence | Set) and not isinstance(vote, str):
+        parts = list(islice(vote, MAX_NAMED + 1))
+        if len(parts) > MAX_NAMED:
+            raise RuleError(f"voted for more than {MAX_NAMED:,} labels at once")
+    named = [part.label if isinstance(part, Not) else part for part in parts]
+    labels = [str.__str__(label) for label in named if isinstance(label, str)]
+    if len(labels) < len(named):
         raise RuleError("returned something that isn't a label, Not(label), labels or None")
-    if not all(part in codes for part in parts):
+    if not all(label in codes for label in labels):
         raise _OffList(no_such_label(question))
-    voted = tuple(dict.fromkeys(codes[part] for part in parts))
+    pairs = zip(parts, (codes[label] for label in labels), strict=True)
+    voted = tuple(dict.fromkeys(_NOT - index if isinstance(part, Not) else index for part, index in pairs))
     if len(voted) > 1 and not question.multiple:
         raise RuleError(f"voted for several labels, but {question.name!r} takes one")
     if any(_NOT - code in voted for code in voted if code >= 0):

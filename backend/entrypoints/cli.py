@@ -1,17 +1,14 @@
 """The `prelabel` command."""
 
-import json
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from backend.adapters.llm.calls import address_of
-from backend.adapters.logs import redact
 from backend.bootstrap import App, build, rules_in
+from backend.domain.words import counted
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
 from backend.entrypoints.cli_backup import backup_command, restore_command
 from backend.entrypoints.cli_check import export as write_suspects
@@ -23,18 +20,24 @@ from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.entrypoints.cli_versions import print_versions, versions_json
+from backend.entrypoints.console import Grid, complain, fail, say, say_json, write_what_can_be_written
+from backend.entrypoints.failing import failing_of
+from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError
-from backend.ports import FORCED, Job, ProjectRecord, version_name
+from backend.ports import FORCED, LET_GO, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.workflows import rules as about_rules
 from backend.workflows.config_notes import why_nothing
-from backend.workflows.llm.ask import ask_argument
+from backend.workflows.held import held_at
+from backend.workflows.llm.ask import Again, ask_argument, forget
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
 from backend.workflows.reconcile import TRAINED
 from backend.workflows.status import status_of
 from backend.workflows.suspects import checked
+from backend.workflows.tags import adopt_tags
+from backend.workflows.verdicts import keep_labels
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -50,18 +53,14 @@ cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; w
 cli.command("simulate")(simulate_command)
 cli.command("backup")(backup_command)
 cli.command("restore")(restore_command)
-# Names like "llm:pick:1a2b" are no emoji.
-out = Console(emoji=False)
-err = Console(stderr=True, emoji=False)
-
-
-def say(sentence: str) -> None:
-    """Print a sentence as it is: not wrapped, and without taking [brackets] for markup."""
-    out.print(redact(sentence), markup=False, highlight=False, soft_wrap=True)
-
 
 AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
-ProjectId = Annotated[int, typer.Argument(metavar="PROJECT", help="Label Studio's project id, as in /projects/<id>.")]
+LARGEST_ID = 2**31 - 1
+"""Label Studio's ids are SQL's integers."""
+ProjectId = Annotated[
+    int,
+    typer.Argument(metavar="PROJECT", min=1, max=LARGEST_ID, help="Label Studio's project id, as in /projects/<id>."),
+]
 
 
 @cli.callback()
@@ -79,17 +78,13 @@ def choose(
 
 def main() -> None:
     """Run the command; an expected failure is one sentence on standard error and exit code 1."""
+    write_what_can_be_written()
     try:
         cli()
     except BackendError as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check MODEL_DIR and the other paths.")
-
-
-def _fail(sentence: str) -> NoReturn:
-    err.print(redact(f"prelabel: {sentence}"), style="red", markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(1) from None
+        fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check MODEL_DIR and the other paths.")
 
 
 def _app() -> App:
@@ -152,18 +147,19 @@ def demo(
 @cli.command()
 def connect(project: ProjectId) -> None:
     """Connect a project: backend, webhook, sampling, first version."""
-    from backend.entrypoints.connect import connect_project  # noqa: PLC0415 - as above
+    from backend.entrypoints.connect import connect_project, outlook  # noqa: PLC0415 - as above
 
-    nothing, unread = connect_project(read_settings(), project)
-    said = nothing or "its first suggestions come in a moment: see `prelabel jobs`."
-    say(f"Project {project} is connected; {said}")
-    if unread and not nothing:
-        say(f"But {unread}")
+    settings = read_settings()
+    connect_project(settings, project)
+    app = build(settings)
+    say(f"Project {project} is connected. {outlook(app, app.label_studio.project(project))}")
 
 
 @cli.command()
 def doctor(
-    project: Annotated[int | None, typer.Argument(metavar="[PROJECT]", help="Also look at this project.")] = None,
+    project: Annotated[
+        int | None, typer.Argument(metavar="[PROJECT]", min=1, max=LARGEST_ID, help="Also look at this project.")
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
 ) -> None:
     """Check the installation, and a project's connection; each finding says what to do."""
@@ -173,9 +169,8 @@ def doctor(
     findings = []
     for finding in examine(app, project):
         findings.append(finding)
-        mark = "[green]ok[/]  " if finding.good else "[red]BAD[/] "
-        out.print(f"{mark} [bold]{finding.name}[/]: ", end="")
-        say(finding.detail)
+        mark = ("ok  ", "green") if finding.good else ("BAD ", "red")
+        say(mark, " ", (finding.name, "bold"), f": {finding.detail}")
         if not finding.good and finding.fix:
             say(f"      -> {finding.fix}")
     left = sum(not finding.good for finding in findings)
@@ -202,6 +197,9 @@ def retrain(project: ProjectId) -> None:
 @cli.command()
 def check(
     project: ProjectId,
+    tasks: Annotated[
+        list[int] | None, typer.Argument(metavar="[TASKS]", min=1, max=LARGEST_ID, help="With --keep only.")
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="List so many suspects, the worst ones.")] = 50,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")
@@ -214,14 +212,29 @@ def check(
         Path | None, typer.Option("--export-issues", metavar="FILE.csv", help="Write data issues to this file.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="The labels of these TASKS are right: confirm them.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt-tags", help="Take tags that somebody else wrote for ours: they are overwritten.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Look for wrong labels at once; list those that the last check found."""
+    if bool(tasks) != keep:
+        raise typer.BadParameter("--keep and the ids of tasks go together, as in `prelabel check 1 --keep 17 23`.")
     app = _app()
     key = _key(app, project)
+    if keep:
+        keep_labels(app.deps, _record(app, key, project), tasks or [])
+        app.queue.request(Job.RECONCILE, key)
+        say(f"Confirmed: {counted(len(set(tasks or [])), 'task')} will leave the tab 'Prelabel: check' in a moment.")
+        return
+    if adopt:
+        adopted = adopt_tags(app.deps, _record(app, key, project))
+        said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in adopted.items())
+        complain(f"Adopted: {said or 'nothing, all tags are ours'}.")
     app.queue.request(Job.CHECK, key)
     if wait:
-        wait_for_check(app.queue, key, err)
+        wait_for_check(app.queue, key)
     elif not as_json:
         say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
     found = checked(app.deps, key)
@@ -233,11 +246,11 @@ def check(
         write_issues(export_issues, found.report)
     names = app.label_studio.people() if as_json or annotators else {}
     if as_json:
-        say(checked_json(found, top, names))
+        say_json(checked_json(found, top, names))
         return
-    print_checked(out, found, top)
+    print_checked(found, top)
     if annotators:
-        print_annotators(out, found.report, names)
+        print_annotators(found.report, names)
 
 
 @cli.command()
@@ -246,33 +259,55 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
     app = _app()
     key = _key(app, project)
     if as_json:
-        say(versions_json(app, key))
+        say_json(versions_json(app, key))
         return
-    print_versions(out, app, key)
+    _say_failing(app, key)
+    print_versions(app, key)
+    record = app.database.project(key)
+    held = held_at(app.deps, record) if record else None
+    if held:
+        say(f"The project is {held_sentence(held, project)}.")
 
 
 @cli.command()
 def status(project: ProjectId, as_json: AsJson = False) -> None:
     """Say in one line how far a project is, and whether it is worth labeling on."""
     app = _app()
-    found = status_of(app.deps, _record(app, _key(app, project), project))
-    say(status_json(found) if as_json else status_line(found))
+    key = _key(app, project)
+    failing = failing_of(app.queue, key)
+    found = status_of(app.deps, _record(app, key, project), failing.sentences, hides_state=failing.hides_state)
+    if as_json:
+        say_json(status_json(found))
+    else:
+        say(status_line(found))
 
 
 @cli.command()
 def rollback(
-    project: ProjectId, version: Annotated[str, typer.Argument(help="The version to go back to, as v3.")]
+    project: ProjectId,
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="The version to go back to, as v3.")
+    ] = None,
+    release: Annotated[bool, typer.Option("--release", help="Let automatic trainings go on.")] = False,
 ) -> None:
-    """Make an older version current again; its suggestions come back from its folder."""
+    """Show an older version again, and hold the project at it until a person lets go."""
+    if release == (version is not None):
+        raise typer.BadParameter("name a version to go back to, as v3, or --release to let go of it.")
     app = _app()
     key = _key(app, project)
-    number = version.removeprefix("v")
-    if not number.isdigit() or int(number) not in {
-        record.number for record in app.database.versions(key) if record.status in TRAINED
-    }:
+    if version is None:
+        app.queue.request(Job.ROLLBACK, key, argument=LET_GO)
+        say(f"Project {project} is let go: the next training replaces what it shows.")
+        return
+    numbers = {record.name: record.number for record in app.database.versions(key) if record.status in TRAINED}
+    number = numbers.get(version, numbers.get(f"v{version}"))
+    if number is None:
         raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
-    app.queue.request(Job.ROLLBACK, key, argument=int(number))
-    say(f"Rolling back to {version_name(int(number))}: see `prelabel jobs`.")
+    app.queue.request(Job.ROLLBACK, key, argument=number)
+    say(
+        f"Rolling back to {version_name(number)}: see `prelabel jobs`. The project stays there, and new labels are "
+        f"only counted, until `prelabel retrain {project}`, Start Training or `prelabel rollback {project} --release`."
+    )
 
 
 @rules.command(SHOW)
@@ -288,9 +323,9 @@ def show_rules(
     app = _app()
     key = _key(app, project)
     if mistakes and name is not None:
-        print_mistakes(out, name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
+        print_mistakes(name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
     else:
-        print_report(out, about_rules.report(app.deps, key, name), as_json=as_json)
+        print_report(about_rules.report(app.deps, key, name), as_json=as_json)
 
 
 @rules.command("diff")
@@ -304,7 +339,7 @@ def diff_rules(
     """Show what edited rules would change if they took the place of those in use."""
     app = _app()
     edited = rules_in(folder or app.settings.lf_rules_dir, app.settings).load()
-    print_diff(out, about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
+    print_diff(about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
 
 
 @llm.command("estimate")
@@ -313,7 +348,7 @@ def llm_estimate(project: ProjectId, as_json: AsJson = False) -> None:
     app = _app()
     view = _llm_view(app, project)
     show = estimates_json if as_json else estimates_table
-    show(out, estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
+    show(estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
 
 
 @llm.command("report")
@@ -324,7 +359,7 @@ def llm_report(project: ProjectId, as_json: AsJson = False) -> None:
     measure(view)
     records, spending = view.parts.records.sources(view.key), view.parts.records.spending(view.key)
     show = report_json if as_json else report_tables
-    show(out, records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
+    show(records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
 
 
 @llm.command("ask")
@@ -334,6 +369,9 @@ def llm_ask(
         LlmPolicyName | None, typer.Option("--policy", help="Instead of the project's own policy.")
     ] = None,
     batch: Annotated[bool, typer.Option("--batch", help="Through the Batch API: cheaper, within a day.")] = False,
+    again: Annotated[
+        Again | None, typer.Option("--again", help="First forget answers without a label for this reason, after a fix.")
+    ] = None,
 ) -> None:
     """Ask LLMs at once, within the budget."""
     app = _app()
@@ -341,6 +379,9 @@ def llm_ask(
     idle = why_idle(app.deps, key, policy)
     if idle:
         raise ConfigurationError(f"Nothing is asked: {idle}.")
+    if again is not None:
+        forgotten = forget(_llm_view(app, project), again)
+        say(f"{forgotten} answers ({again}) are forgotten. What they cost stays spent, and asking again costs anew.")
     app.queue.request(Job.ASK, key, argument=ask_argument(policy, bulk=batch))
     say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
 
@@ -348,6 +389,11 @@ def llm_ask(
 def _llm_view(app: App, project: int) -> LlmView:
     info = app.label_studio.project(project)
     return view_of(app.deps, _record(app, app.key(info.uid), project), info.instructions)
+
+
+def _say_failing(app: App, key: str | None = None) -> None:
+    for sentence in failing_of(app.queue, key).sentences:
+        say((f"{sentence}.", "red"))
 
 
 def _record(app: App, key: str, project: int) -> ProjectRecord:
@@ -363,17 +409,19 @@ def jobs(
     last: Annotated[int, typer.Option("--last", min=1, help="Show so many, the newest ones.")] = 30,
 ) -> None:
     """Show what is asked for, running, done and failed, with progress; newest last."""
-    found = _app().queue.jobs()[-last:]
+    app = _app()
+    found = app.queue.jobs()[-last:]
     if as_json:
         fields = ("id", "job", "key", "status", "step", "done", "total", "error")
-        say(json.dumps([{name: getattr(job, name) for name in fields} for job in found], indent=1))
+        say_json([{name: getattr(job, name) for name in fields} for job in found])
         return
-    table = Table("job", "project", "status", "progress", "started", "error")
+    _say_failing(app)
+    table = Grid("job", "project", "status", "progress", "started", "error")
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step
         started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
-        table.add_row(job.job, job.key.split(".")[0], job.status, progress, started, redact(job.error))
-    out.print(table)
+        table.row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
+    table.show()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
 """What `prelabel check` says of annotators, and of what they agree on: for those who run Prelabel, for nobody else."""
 
-import csv
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from backend.errors import ConfigurationError
+from backend.adapters.csv_files import write_csv
+from backend.entrypoints.console import Grid, say
 from backend.ports import SuspectRecord
 from backend.workflows.annotators import overall
 from backend.workflows.suspects import Checked
@@ -27,40 +21,38 @@ def annotators_of(report: Mapping[str, Any], names: Mapping[int, str]) -> list[d
     return [{"annotator": _named(item["id"], names)} | item for item in found]
 
 
-def print_annotators(out: Console, report: Mapping[str, Any], names: Mapping[int, str]) -> None:
+def print_annotators(report: Mapping[str, Any], names: Mapping[int, str]) -> None:
     """A table of annotators, the best first, and how often those agree who labeled the same tasks."""
-    table = Table(*COLUMNS, box=box.SIMPLE_HEAD)
+    table = Grid(*COLUMNS)
     for item in annotators_of(report, names):
         for question, about in item["questions"].items():
             cells = [item["annotator"], question, str(about["n_labels"]), str(about["n_shared"])]
             cells += [_share(about["quality"]), about["measured_on"] or "", _share(about["expected_wrong"])]
-            table.add_row(*(Text(cell) for cell in cells))
-    out.print(table)
+            table.row(*cells)
+    table.show()
     for question, about in report.get("questions", {}).items():
         said = about.get("consensus", {})
         if said.get("n_shared"):
-            text = (
+            say(
                 f"{question}: of {said['n_shared']} tasks that several people labeled, they agree on {said['n_agree']}."
             )
-            out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def checked_json(found: Checked, top: int, names: Mapping[int, str]) -> str:
-    """All that is known after a check, as JSON: the worst suspects, precision, annotators, data issues, and figures by
+def checked_json(found: Checked, top: int, names: Mapping[int, str]) -> dict[str, Any]:
+    """All that is known after a check, for JSON: the worst suspects, precision, annotators, data issues, and figures by
     question."""
     questions = {
         name: {key: value for key, value in about.items() if key != "annotators"}
         for name, about in found.report.get("questions", {}).items()
     }
-    rest = {key: about for key, about in found.report.items() if key not in {"questions", "issue_tags"}}
-    said = rest | {
+    rest = {key: about for key, about in found.report.items() if key != "questions"}
+    return rest | {
         "n_suspects": len(found.suspects),
         "suspects": [_suspect(item) for item in found.suspects[:top]],
         "precision": asdict(found.precision),
         "annotators": annotators_of(found.report, names),
         "questions": questions,
     }
-    return json.dumps(said, indent=1, ensure_ascii=False)
 
 
 def export_consensus(path: Path, report: Mapping[str, Any]) -> None:
@@ -69,18 +61,16 @@ def export_consensus(path: Path, report: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: the file can't be written.
     """
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["task", "question", "consensus", "quality", "labels"])
-            for question, about in report.get("questions", {}).items():
-                said = about.get("consensus")
-                if said:
-                    columns = (said["tasks"], said["answers"], said["quality"], said["n_labels"])
-                    for task_id, answer, quality, n_labels in zip(*columns, strict=True):
-                        writer.writerow([task_id, question, ", ".join(answer), f"{quality:.4f}", n_labels])
-    except OSError as error:
-        raise ConfigurationError(f"--consensus {path} can't be written: {error.strerror}.") from error
+    write_csv(path, ["task", "question", "consensus", "quality", "labels"], _consensus(report))
+
+
+def _consensus(report: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    for question, about in report.get("questions", {}).items():
+        said = about.get("consensus")
+        if said:
+            columns = (said["tasks"], said["answers"], said["quality"], said["n_labels"])
+            for task_id, answer, quality, n_labels in zip(*columns, strict=True):
+                yield task_id, question, ", ".join(answer), f"{quality:.4f}", n_labels
 
 
 def _suspect(item: SuspectRecord) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from backend.bootstrap import backup_of, build
 from backend.entrypoints.cli_settings import read_settings
+from backend.entrypoints.console import say
 from backend.entrypoints.processes import alone, answers
 from backend.errors import ConfigurationError
 from backend.settings import Settings
@@ -21,7 +21,7 @@ def backup_command(file: Annotated[Path, FILE]) -> None:
     if file.is_dir() or not file.resolve().parent.is_dir():
         raise ConfigurationError(f"{file} can't be written: name a file in a folder that exists.")
     done = backup_of(settings).write(file)
-    _say(f"{file}: {done.rows} rows and {done.files} files, {done.size / 1e6:.1f} MB. It holds tasks and a secret.")
+    say(f"{file}: {done.rows} rows and {done.files} files, {done.size / 1e6:.1f} MB. It holds tasks and a secret.")
 
 
 def restore_command(
@@ -42,7 +42,7 @@ def restore_command(
                 "up, then restore with --force, which replaces all of it."
             )
         done = backup.restore(file)
-    _say(f"Restored {done.rows} rows and {done.files} files. Start the services: they catch up with Label Studio.")
+    say(f"Restored {done.rows} rows and {done.files} files. Start the services: they catch up with Label Studio.")
 
 
 def _check_nothing_runs(settings: Settings) -> None:
@@ -59,7 +59,3 @@ def _check_nothing_runs(settings: Settings) -> None:
         raise ConfigurationError(
             f"Stop the services first: {', '.join(running)} still run (or ended less than half a minute ago)."
         )
-
-
-def _say(sentence: str) -> None:
-    Console(emoji=False).print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -1,20 +1,16 @@
 """`prelabel check`: look for wrong labels, wait for it, and show what was found."""
 
-import csv
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
-
+from backend.adapters.csv_files import write_csv
 from backend.adapters.queue import RedisQueue
 from backend.domain.label_errors import Precision
+from backend.domain.words import counted
 from backend.entrypoints.cli_issues import print_issues
+from backend.entrypoints.console import Grid, progress_bar, say
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job, SuspectRecord, SuspectStatus
 from backend.workflows.suspects import Checked
@@ -25,23 +21,14 @@ POLL_S = 0.5
 COLUMNS = ("task", "question", "given", "expected", "quality", "reason")
 
 
-def wait_for_check(queue: RedisQueue, key: str, console: Console) -> None:
+def wait_for_check(queue: RedisQueue, key: str) -> None:
     """Wait until the check that was asked for has ended, with a progress bar.
 
     Raises:
         ConfigurationError: no worker or no scheduler runs.
         BackendError: it failed; the message says how.
     """
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    with bar:
-        shown = bar.add_task("waiting for a worker", total=None)
+    with progress_bar("waiting for a worker") as report:
         while (status := queue.request_status(Job.CHECK, key)) in UNDER_WAY:
             workers, has_scheduler = queue.alive()
             if not workers or not has_scheduler:
@@ -49,26 +36,26 @@ def wait_for_check(queue: RedisQueue, key: str, console: Console) -> None:
                 raise ConfigurationError(f"The check is asked for, but no {missing} runs: start `prelabel up`.")
             for job in queue.jobs():
                 if (job.job, job.key, job.status) == (Job.CHECK, key, "started") and job.step:
-                    bar.update(shown, description=job.step, completed=job.done, total=job.total or None)
+                    report(job.step, job.done, job.total)
             time.sleep(POLL_S)
     if status == "failed":
         errors = [job.error for job in queue.jobs() if (job.job, job.key, job.status) == (Job.CHECK, key, status)]
         raise BackendError(f"The check failed: {errors[-1] if errors else 'see `prelabel jobs`'}")
 
 
-def print_checked(out: Console, found: Checked, top: int) -> None:
+def print_checked(found: Checked, top: int) -> None:
     """The worst suspects, how often the search was right, what could not be judged, and how labels go wrong."""
     if not found.report:
-        _say(out, "No check has ended yet: it needs a trained version and labels.")
+        say("No check has ended yet: it needs a trained version and labels.")
         return
     if found.suspects:
-        table = Table(*COLUMNS, box=box.SIMPLE_HEAD)
+        table = Grid(*COLUMNS)
         for item in found.suspects[:top]:
-            table.add_row(*(Text(cell) for cell in _cells(item)))
-        out.print(table)
+            table.row(*_cells(item))
+        table.show()
     for sentence in summary(found, top):
-        _say(out, sentence)
-    print_issues(out, found.report)
+        say(sentence)
+    print_issues(found.report)
 
 
 def summary(found: Checked, top: int) -> list[str]:
@@ -82,7 +69,17 @@ def summary(found: Checked, top: int) -> list[str]:
     sentences.append(_precision(found.precision))
     for name, about in found.report.get("questions", {}).items():
         sentences += _about(name, about)
-    return sentences
+    foreign = found.report.get("foreign_tags")
+    return [*sentences, f"{foreign_sentence(foreign)}."] if foreign else sentences
+
+
+def foreign_sentence(counts: Mapping[str, int]) -> str:
+    """Keys of ours that say what we didn't write; without a full stop. `counts`: as in the report of a check."""
+    said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in counts.items())
+    return (
+        f"Left as somebody else wrote it: {said}. If these are tags of another installation or of a lost database, "
+        "`prelabel check PROJECT --adopt-tags` takes them for ours, and the next check clears or overwrites them"
+    )
 
 
 def export(path: Path, suspects: Sequence[SuspectRecord]) -> None:
@@ -91,13 +88,7 @@ def export(path: Path, suspects: Sequence[SuspectRecord]) -> None:
     Raises:
         ConfigurationError: the file can't be written.
     """
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([*COLUMNS, "status"])
-            writer.writerows([*_cells(item), item.status.value] for item in suspects)
-    except OSError as error:
-        raise ConfigurationError(f"--export {path} can't be written: {error.strerror}.") from error
+    write_csv(path, [*COLUMNS, "status"], ([*_cells(item), item.status.value] for item in suspects))
 
 
 def _cells(item: SuspectRecord) -> list[str]:
@@ -135,7 +126,3 @@ def _about(name: str, about: Mapping[str, Any]) -> Iterator[str]:
         if mistaken:
             said = ", ".join(f"{true} -> {given} {share:.2f}" for share, true, given in mistaken[:5])
             yield f"{key}: most often mistaken (true -> given, share of the true ones): {said}."
-
-
-def _say(out: Console, text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)

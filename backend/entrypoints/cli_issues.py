@@ -1,16 +1,11 @@
 """The part of `prelabel check` on data issues: near-duplicates, outliers, odd texts, rare classes."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from backend.errors import ConfigurationError
+from backend.adapters.csv_files import write_csv
+from backend.entrypoints.console import Grid, say
 from backend.workflows.data_issues import DATA_TAB, tag_of
 
 COLUMNS = ("task", "issue", "like", "score")
@@ -18,17 +13,17 @@ SHOWN = 10
 """Issues in the table; a file has all that the report names."""
 
 
-def print_issues(out: Console, report: Mapping[str, Any]) -> None:
+def print_issues(report: Mapping[str, Any]) -> None:
     """How many tasks have which issue, those worth looking at first, and rare classes. `report`: of a check."""
     issues = report.get("data_issues", {})
     listed = issues.get("listed", [])
     if listed:
-        table = Table("task", "data issue", box=box.SIMPLE_HEAD)
+        table = Grid("task", "data issue")
         for item in listed[:SHOWN]:
-            table.add_row(str(item["task"]), Text(tag_of(item)))
-        out.print(table)
+            table.row(str(item["task"]), tag_of(item))
+        table.show()
     for sentence in issue_sentences(issues):
-        out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        say(sentence)
 
 
 def issue_sentences(issues: Mapping[str, Any]) -> Iterator[str]:
@@ -48,11 +43,6 @@ def export_issues(path: Path, report: Mapping[str, Any]) -> None:
     Raises:
         ConfigurationError: the file can't be written.
     """
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            for item in report.get("data_issues", {}).get("listed", []):
-                writer.writerow([item["task"], item["kind"], " ".join(map(str, item["others"])), item["score"]])
-    except OSError as error:
-        raise ConfigurationError(f"--export-issues {path} can't be written: {error.strerror}.") from error
+    listed = report.get("data_issues", {}).get("listed", [])
+    rows = ([item["task"], item["kind"], " ".join(map(str, item["others"])), item["score"]] for item in listed)
+    write_csv(path, COLUMNS, rows)

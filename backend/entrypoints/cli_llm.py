@@ -1,29 +1,24 @@
 """`prelabel llm`: what asking an LLM would cost, what it answered, and how often it is right."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from backend.domain.llm.records import UNREAD
+from backend.entrypoints.console import Grid, say, say_json
 from backend.ports.llm import LlmPolicy, SourceRecord, Spending
 from backend.workflows.llm.estimate import Estimate
+from backend.workflows.llm.requests import HOW_AGAIN
 
 
-def estimates_table(out: Console, estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:
+def estimates_table(estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:
     """A line for each policy and model, then what the budget still allows."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("policy", "model", "tasks", "requests", "input tokens", "output tokens", "USD", "time"):
-        table.add_column(heading, overflow="fold")
+    table = Grid("policy", "model", "tasks", "requests", "input tokens", "output tokens", "USD", "time")
     for item in estimates:
         most = "up to " if item.at_most else ""
-        table.add_row(
+        table.row(
             item.policy.value,
-            Text(item.model),
+            item.model,
             f"{most}{item.tasks}",
             f"{most}{item.requests}",
             f"{item.input_tokens:,}",
@@ -31,27 +26,25 @@ def estimates_table(out: Console, estimates: Sequence[Estimate], spending: Spend
             f"{most}{item.usd:.4f}",
             _duration(item.seconds),
         )
-    out.print(table)
-    _say(out, _about_money(spending, policy))
+    table.show()
+    say(_about_money(spending, policy))
 
 
-def report_tables(
-    out: Console, records: Sequence[SourceRecord], spending: Spending, policy: LlmPolicy, notes: Sequence[str]
-) -> None:
+def report_tables(records: Sequence[SourceRecord], spending: Spending, policy: LlmPolicy, notes: Sequence[str]) -> None:
     """Each source: how far people agree with it, whether its votes count, and what it cost."""
     asked = [record for record in records if record.report.get("n_answers")]
     for record in sorted(asked, key=lambda item: (not item.current, item.source.question, item.source.name)):
-        _print_source(out, record, policy)
+        _print_source(record, policy)
     if not asked:
-        _say(out, "No LLM has answered yet.")
+        say("No LLM has answered yet.")
+    if any(problem in UNREAD for record in asked if record.current for problem in record.report.get("problems", {})):
+        say(f"Answers that can't be read: {HOW_AGAIN}.")
     for note in notes:
-        _say(out, note)
-    _say(out, _about_money(spending, policy))
+        say(note)
+    say(_about_money(spending, policy))
 
 
-def report_json(
-    out: Console, records: Sequence[SourceRecord], spending: Spending, policy: LlmPolicy, notes: Sequence[str]
-) -> None:
+def report_json(records: Sequence[SourceRecord], spending: Spending, policy: LlmPolicy, notes: Sequence[str]) -> None:
     """The same for scripts."""
     sources = [
         {"name": item.source.name, **asdict(item.source), "current": item.current, "trusted": item.trusted}
@@ -59,24 +52,23 @@ def report_json(
         for item in records
     ]
     money = asdict(spending) | {"budget": policy.budget_usd}
-    _say(out, json.dumps({"sources": sources, "usd": money, "notes": list(notes)}, indent=1, ensure_ascii=False))
+    say_json({"sources": sources, "usd": money, "notes": list(notes)})
 
 
-def estimates_json(out: Console, estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:
+def estimates_json(estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:
     """Estimates for scripts."""
     money = asdict(spending) | {"budget": policy.budget_usd}
-    _say(out, json.dumps({"estimates": [asdict(item) for item in estimates], "usd": money}, indent=1))
+    say_json({"estimates": [asdict(item) for item in estimates], "usd": money})
 
 
-def _print_source(out: Console, record: SourceRecord, policy: LlmPolicy) -> None:
+def _print_source(record: SourceRecord, policy: LlmPolicy) -> None:
     report = record.report
     source = record.source
     shown = f"{source.examples} examples" if source.examples else "no examples"
     title = f"{source.name} on {source.question} ({shown})"
-    _say(out, title if record.current else f"{title}, an earlier prompt")
-    _say(out, f"  {_verdict(record, policy)}")
-    _say(
-        out,
+    say(title if record.current else f"{title}, an earlier prompt")
+    say(f"  {_verdict(record, policy)}")
+    say(
         f"  {report.get('n_answers', 0)} answers, {report.get('n_abstained', 0)} abstentions"
         + "".join(f", {count} {name}" for name, count in report.get("problems", {}).items())
         + f"; {report.get('usd', 0.0):.4f} USD",
@@ -84,19 +76,17 @@ def _print_source(out: Console, record: SourceRecord, policy: LlmPolicy) -> None
     if report.get("agreement") is not None:
         low, high = report["agreement_interval"]
         kappa_low, kappa_high = report["kappa_interval"]
-        _say(
-            out,
+        say(
             f"  agreement {report['agreement']:.3f} ({low:.3f}-{high:.3f}), kappa {report['kappa']:.3f} "
             f"({kappa_low:.3f}-{kappa_high:.3f}) on {report['n_compared']} tasks of the sample that people labeled",
         )
-        _print_labels(out, report["labels"])
+        _print_labels(report["labels"])
     if report.get("reliability"):
         bins = "; ".join(
             f"{item['confidence']:.2f} -> {item['right']:.2f} of {item['n']}" for item in report["reliability"]
         )
-        _say(out, f"  says -> is right: {bins}")
-        _say(
-            out,
+        say(f"  says -> is right: {bins}")
+        say(
             f"  calibration error {report['calibration_error']:.3f}, calibrated ({report['calibration']}) "
             f"{report['calibrated_error']:.3f}",
         )
@@ -113,13 +103,11 @@ def _verdict(record: SourceRecord, policy: LlmPolicy) -> str:
     )
 
 
-def _print_labels(out: Console, labels: Mapping[str, Mapping[str, Any]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("label", "precision (95 %)", "recall (95 %)"):
-        table.add_column(heading, overflow="fold")
+def _print_labels(labels: Mapping[str, Mapping[str, Any]]) -> None:
+    table = Grid("label", "precision (95 %)", "recall (95 %)")
     for label, figures in labels.items():
-        table.add_row(Text(label), *(_share(figures, name) for name in ("precision", "recall")))
-    out.print(table)
+        table.row(label, *(_share(figures, name) for name in ("precision", "recall")))
+    table.show()
 
 
 def _share(figures: Mapping[str, Any], name: str) -> str:
@@ -140,7 +128,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _say(out: Console, text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)

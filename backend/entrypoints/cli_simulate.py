@@ -1,15 +1,8 @@
 """`prelabel simulate`: what labeling would have cost, measured on data whose labels are known."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from backend.adapters.curve_files import draw_curves, write_curves_csv
 from backend.adapters.labeled_files import LabeledData, read_labeled, read_llm_answers
@@ -42,12 +35,9 @@ from backend.entrypoints.cli_simulate_options import (
     Seeds,
     TestShare,
 )
+from backend.entrypoints.console import Grid, complain, progress_bar, say, say_json
 from backend.errors import BadRequest, ConfigurationError
-from backend.ports import Progress as Report
 from backend.workflows.simulate import prepare, simulate
-
-out = Console(emoji=False)
-err = Console(stderr=True, emoji=False)
 
 
 def simulate_command(
@@ -115,18 +105,23 @@ def run(options: Options) -> None:
         raise BadRequest("--llm works with one question: give a label config (--config) that has one only.")
     found = _rules(options.rules)
     replayed = prepare(labeled.questions, labeled.data, labeled.answers, found, answers)
+    notes = [*labeled.notes, *replayed.notes]
+    # In JSON they are a part of it.
+    for note in () if options.as_json else notes:
+        complain(note)
     _warn(found, replayed.faults)
     _check_folder(options.folder)
     plans = list(options.plans(list(answers)))
-    with _shown() as report:
+    with progress_bar("preparing") as report:
         curves = simulate(replayed.tasks, plans, seeds=options.seeds, test_share=options.test_share, progress=report)
     picture, table = options.folder / "curves.png", options.folder / "curves.csv"
     write_curves_csv(table, curves)
     draw_curves(picture, curves, f"{options.data.name}: {len(replayed.tasks.data)} tasks, {options.seeds} seeds")
     if options.as_json:
-        _print_json(curves, picture, table)
+        _print_json(curves, notes, picture, table)
     else:
         _print_tables(labeled, curves, options.baseline, picture, table)
+        _say_worth(curves, replayed.guessed)
 
 
 def _rules(folder: Path | None) -> tuple[Rule, ...]:
@@ -137,7 +132,7 @@ def _rules(folder: Path | None) -> tuple[Rule, ...]:
         raise BadRequest(f"--rules {folder} is not a folder.")
     loaded = rules_in(folder, read_settings()).load()
     for name, reason in loaded.set_aside.items():
-        _say(err, f"{name} is set aside: {reason}")
+        complain(f"{name} is set aside: {reason}")
     found = loaded.of("")
     if not found:
         raise BadRequest(f"--rules {folder} has no rule that can be used.")
@@ -147,10 +142,10 @@ def _rules(folder: Path | None) -> tuple[Rule, ...]:
 def _warn(rules: Sequence[Rule], faults: Faults) -> None:
     """What went wrong in the rules, and which can't take part."""
     for name, count in faults.counts.items():
-        _say(err, f"{name} failed on {count} tasks: {faults.reasons[name]}")
+        complain(f"{name} failed on {count} tasks: {faults.reasons[name]}")
     late = [rule.name for rule in rules if rule.needs_history]
     if late:
-        _say(err, f"Rules that vote by what annotators answered before abstain in a simulation: {', '.join(late)}.")
+        complain(f"Rules that vote by what annotators answered before abstain in a simulation: {', '.join(late)}.")
 
 
 def _check_folder(folder: Path) -> None:
@@ -161,49 +156,33 @@ def _check_folder(folder: Path) -> None:
         raise ConfigurationError(f"--out {folder} can't be made: {error.strerror}.") from error
 
 
-@contextmanager
-def _shown() -> Iterator[Report]:
-    """A progress bar on standard error."""
-    bar = Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(), console=err, transient=True
-    )
-    with bar:
-        task = bar.add_task("preparing", total=None)
-
-        def report(step: str, done: int, total: int) -> None:
-            bar.update(task, description=step, completed=done, total=total)
-
-        yield report
-
-
 def _print_tables(labeled: LabeledData, curves: Sequence[Curve], baseline: str, picture: Path, table: Path) -> None:
     full = [curve.full for curve in curves]
     questions = ", ".join(f"{item.name} ({len(item.labels)} labels)" for item in labeled.questions)
-    _say(out, f"Question: {questions}.")
-    _say(
-        out,
+    say(f"Question: {questions}.")
+    say(
         f"Full accuracy, with all labels: {sum(full) / len(full):.3f} ({min(full):.3f}-{max(full):.3f} over seeds).",
     )
-    shown = Table("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", f"{baseline} costs")
+    shown = Grid("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", f"{baseline} costs")
     found = costs(curves)
     others = {cost.share: cost for cost in found if cost.plan == baseline}
     for cost in found:
         times = None if cost.plan == baseline else ratio(cost.usd, others[cost.share].usd)
-        shown.add_row(
-            Text(cost.plan),
+        shown.row(
+            cost.plan,
             f"{100 * cost.share:.0f} %",
             _cell(cost.labels, ".0f"),
             _cell(cost.usd, ".2f"),
             "" if times is None else f"{times:.2f} times as much",
         )
-    out.print(shown)
+    shown.show()
     for final in finals(curves):
         again = f", {_cell(final.again, '.0f')} of them given again" if final.again.high else ""
         labels = f"{_cell(final.labels, '.0f')} labels{again}"
-        _say(out, f"{final.plan} ends at an accuracy of {_cell(final.accuracy, '.3f')} with {labels}.")
+        say(f"{final.plan} ends at an accuracy of {_cell(final.accuracy, '.3f')} with {labels}.")
     for sentence in never_reached(found):
-        _say(out, sentence)
-    _say(out, f"Curves: {picture} and {table}.")
+        say(sentence)
+    say(f"Curves: {picture} and {table}.")
 
 
 def never_reached(found: Sequence[Cost]) -> list[str]:
@@ -228,16 +207,25 @@ def _cell(band: Band, form: str) -> str:
     return f"{middle} ({low}-{high})" if band.n_runs > 1 and band.low is not None else middle
 
 
-def _print_json(curves: Sequence[Curve], picture: Path, table: Path) -> None:
+def _say_worth(curves: Sequence[Curve], guessed: float) -> None:
+    """Warn where full accuracy is none, so that a share of it means nothing."""
+    full = [curve.full for curve in curves]
+    if not all(full):
+        say("Nothing is right with all labels in some run: there a share of the full accuracy can't be measured.")
+    elif sum(full) / len(full) <= guessed:
+        say(
+            f"Always answering the most frequent label is right on {guessed:.3f} of the tasks, and all labels together "
+            "teach no more than that: the shares say little.",
+        )
+
+
+def _print_json(curves: Sequence[Curve], notes: Sequence[str], picture: Path, table: Path) -> None:
     found: Mapping[str, object] = {
         "shares": list(SHARES),
         "costs": [asdict(cost) for cost in costs(curves)],
         "finals": [asdict(final) for final in finals(curves)],
         "curves": [asdict(curve) for curve in curves],
+        "notes": list(notes),
         "files": [str(picture), str(table)],
     }
-    _say(out, json.dumps(found, indent=1, ensure_ascii=False))
-
-
-def _say(console: Console, sentence: str) -> None:
-    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    say_json(found)

@@ -1,22 +1,25 @@
 """What `prelabel status` prints: one line for people, or everything for scripts."""
 
-import json
 from dataclasses import asdict
+from typing import Any
 
 from backend.domain.audit import ENOUGH
 from backend.domain.outside import MOST_LISTED, listed
 from backend.domain.stopping import HORIZON, Progress, points
 from backend.domain.unmatched import told
+from backend.entrypoints.held import held_sentence
 from backend.ports import version_name
 from backend.workflows.status import ON_AUDIT, Accuracy, Status
 
 
 def status_line(status: Status) -> str:
-    """Labels, version, accuracy and where it is from, what the next labels are expected to bring, and the advice."""
+    """What fails, labels, version, accuracy and where it is from, what the next labels may bring, and the advice."""
     of_budget = f" of {status.label_budget}" if status.label_budget else ""
-    parts = [f"{status.title or 'project'} ({status.project_id}): {status.n_labels}{of_budget} labels"]
+    failing = "".join(f"{sentence}; " for sentence in status.failing)
+    parts = [f"{status.title or 'project'} ({status.project_id}): {failing}{status.n_labels}{of_budget} labels"]
     parts[0] += f", {status.n_open} of {status.n_tasks} tasks open"
     parts[0] += f", {version_name(status.version)}" if status.version else ", no version yet"
+    parts[0] += f" ({held_sentence(status.held, status.project_id)})" if status.held else ""
     if status.unmatched:
         parts.append(told(status.unmatched))
     if status.n_without_data:
@@ -44,9 +47,9 @@ def _of_questions(status: Status) -> list[str]:
     return parts
 
 
-def status_json(status: Status) -> str:
-    """The same and all it rests on, as JSON."""
-    return json.dumps(asdict(status), indent=1, ensure_ascii=False)
+def status_json(status: Status) -> dict[str, Any]:
+    """The same and all it rests on, for JSON."""
+    return asdict(status)
 
 
 def _accuracy(accuracy: Accuracy) -> str:

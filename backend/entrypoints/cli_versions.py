@@ -1,38 +1,37 @@
 """`prelabel versions`: what was trained, and how good it was."""
 
-import json
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from backend.bootstrap import App
+from backend.entrypoints.console import Grid
 from backend.errors import BackendError
 from backend.ports import VersionRecord
 
 
-def print_versions(out: Console, app: App, key: str) -> None:
+def print_versions(app: App, key: str) -> None:
     """A row for each question of each version."""
     current = app.versions.current(key)
-    table = Table("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
+    table = Grid("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
     for record in app.database.versions(key):
         mark = " <- current" if record.number == current else ""
         when = datetime.fromtimestamp(record.created_at).strftime("%Y-%m-%d %H:%M:%S")
         for question, accuracy, f1 in _figures(app, key, record.number):
-            table.add_row(
+            table.row(
                 record.name + mark, record.status.value, when, str(record.n_labels), question, accuracy, f1, record.note
             )
-    out.print(table)
+    table.show()
 
 
-def versions_json(app: App, key: str) -> str:
-    """The same and all of their metrics, as JSON."""
+def versions_json(app: App, key: str) -> list[dict[str, Any]]:
+    """The same and all of their metrics, for JSON."""
     current = app.versions.current(key)
-    return json.dumps([_described(app, record, current) for record in app.database.versions(key)], indent=1)
+    hold = app.database.hold(key)
+    held = hold.number if hold else 0
+    return [_described(app, record, current, held) for record in app.database.versions(key)]
 
 
-def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
+def _described(app: App, record: VersionRecord, current: int, held: int) -> dict[str, Any]:
     """A version for scripts, with its metrics.json ({} while it is in training)."""
     try:
         metrics = app.versions.metrics(record.key, record.number)
@@ -40,7 +39,7 @@ def _described(app: App, record: VersionRecord, current: int) -> dict[str, Any]:
         # As in `_figures`.
         metrics = {}
     fields = {name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")}
-    return fields | {"current": record.number == current, "metrics": metrics}
+    return fields | {"current": record.number == current, "held": record.number == held, "metrics": metrics}
 
 
 def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:

@@ -3,22 +3,24 @@
 from backend.adapters.addresses import same_address
 from backend.adapters.label_studio_errors import BLOCKED
 from backend.bootstrap import App, build, webhook_secret
+from backend.entrypoints.failing import failing_of
 from backend.errors import LabelStudioError
-from backend.ports import Job, ProjectInfo
+from backend.ports import Job, ProjectInfo, version_name
 from backend.settings import Settings
 from backend.workflows.config_notes import why_nothing, why_unread
 from backend.workflows.mirror import known_project
 
 TITLE = "Prelabel"
+WEBHOOK = "/webhook"
+"""Path that Label Studio sends events to."""
 SAMPLING = "Uncertainty sampling"
 """Label Studio's name for the queue that follows our scores."""
 
 
-def connect_project(settings: Settings, project_id: int) -> tuple[str, str]:
+def connect_project(settings: Settings, project_id: int) -> None:
     """Register the backend in a project with its webhook and settings, and ask for a first version.
 
-    Safe to call again: what is there already is brought up to date. Returns why nothing can be suggested, and why what
-    annotators see isn't read; "" each, where it is not so.
+    Safe to call again: what is there already is brought up to date.
 
     Raises:
         LabelStudioError: Label Studio refused; the message says why, also when it can't reach this backend.
@@ -26,14 +28,33 @@ def connect_project(settings: Settings, project_id: int) -> tuple[str, str]:
     """
     app = build(settings)
     info = app.label_studio.project(project_id)
+    app.settle_mark()
     key = app.key(info.uid)
     known_project(app.deps, key)
     register(app, info)
     repair_webhook(app, info)
     repair_settings(app, info)
     app.queue.request(Job.RECONCILE, key)
-    config = app.deps.parse_label_config(info.label_config)
-    return why_nothing(config), why_unread(app.deps, key, config)
+
+
+def outlook(app: App, info: ProjectInfo) -> str:
+    """What a person may expect after a project was connected, and what its label config leaves no hope for."""
+    key, config = app.key(info.uid), app.deps.parse_label_config(info.label_config)
+    nothing, unread = why_nothing(config), why_unread(app.deps, key, config)
+    if nothing:
+        return f"But {nothing}"
+    return what_comes_next(app, key) + (f" But {unread}" if unread else "")
+
+
+def what_comes_next(app: App, key: str) -> str:
+    """The same for a project in which something can be suggested."""
+    failing = failing_of(app.queue, key).sentences
+    if failing:
+        return f"Nothing new comes, though: {'; '.join(failing)}. See `prelabel jobs`."
+    number = app.versions.current(key)
+    if number:
+        return f"It has suggestions of {version_name(number)} already, and is compared with Label Studio now."
+    return "Its first suggestions come in a moment: see `prelabel jobs`."
 
 
 def register(app: App, info: ProjectInfo) -> None:
@@ -42,7 +63,7 @@ def register(app: App, info: ProjectInfo) -> None:
     password = settings.basic_auth_pass.get_secret_value()
     auth = (settings.basic_auth_user, password) if settings.basic_auth_user else None
     try:
-        app.label_studio.connect(info.id, settings.public_url, TITLE, auth)
+        app.label_studio.connect(info.id, settings.public_url, TITLE, auth, former_addresses(app, info))
     except LabelStudioError as error:
         if error.status != 400 and BLOCKED not in str(error):
             raise
@@ -62,18 +83,29 @@ def explain_unreachable(url: str, said: str) -> str:
     )
 
 
+def former_addresses(app: App, info: ProjectInfo) -> list[str]:
+    """Addresses that this backend had before: its webhooks went there, with the secret that nobody else has."""
+    known = app.label_studio.webhooks(info.id, webhook_secret(app.settings.model_dir))
+    addresses = [item.url.removesuffix(WEBHOOK) for item in known if item.has_secret]
+    return [address for address in addresses if not same_address(address, app.settings.public_url)]
+
+
 def repair_webhook(app: App, info: ProjectInfo) -> None:
-    """Make the project's webhook to us active, complete and signed with our secret."""
+    """Leave one webhook of ours in the project: active, complete, to our address, and with our secret."""
     secret = webhook_secret(app.settings.model_dir)
-    url = f"{app.settings.public_url}/webhook"
+    url = f"{app.settings.public_url}{WEBHOOK}"
     # One with our secret and another address is ours before it moved.
     known = app.label_studio.webhooks(info.id, secret)
-    ours = [item for item in known if same_address(item.url, url)] or [item for item in known if item.has_secret]
+    ours = [item for item in known if same_address(item.url, url)]
+    ours += [item for item in known if item.has_secret and item not in ours]
     if not ours:
         app.label_studio.set_webhook(info.id, None, url, secret)
-    for item in ours:
-        if not (item.is_active and item.has_secret and item.sends_everything and same_address(item.url, url)):
-            app.label_studio.set_webhook(info.id, item.id, url, secret)
+        return
+    kept = ours[0]
+    if not (kept.is_active and kept.has_secret and kept.sends_everything and same_address(kept.url, url)):
+        app.label_studio.set_webhook(info.id, kept.id, url, secret)
+    for double in ours[1:]:
+        app.label_studio.remove_webhook(double.id)
 
 
 def repair_settings(app: App, info: ProjectInfo) -> None:

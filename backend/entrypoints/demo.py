@@ -14,10 +14,10 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httpx
-from rich.console import Console
 
 from backend.adapters.label_studio import LabelStudioApi
 from backend.entrypoints.connect import connect_project
+from backend.entrypoints.console import out, say, spinner
 from backend.entrypoints.label_studio_process import Account, label_studio_program, make_token
 from backend.entrypoints.processes import (
     Interrupted,
@@ -40,8 +40,6 @@ DETACHED_TIMEOUT_S = 900.0
 STOP_TIMEOUT_S = 60.0
 FAILURE = "prelabel: "
 """What `cli.main` writes before the sentence of an expected failure."""
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(slots=True)
@@ -102,7 +100,7 @@ def run_demo(*, directory: Path, port: int, label_studio_port: int, detach: bool
             raise ConfigurationError(
                 f"The demo is being started already: see {folder / 'logs'}, or end it with --stop."
             )
-        console.print("The demo is running already.")
+        say("The demo is running already.")
         _welcome(state, folder)
         return
     if state is not None:
@@ -132,7 +130,7 @@ def stop_demo(directory: Path) -> None:
     if state is None:
         raise ConfigurationError(f"There is no demo in {folder}: name its folder with --dir.")
     if not _runs(state):
-        console.print("The demo is not running.")
+        say("The demo is not running.")
         return
     os.kill(state.supervisor_pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -140,7 +138,7 @@ def stop_demo(directory: Path) -> None:
         if time.monotonic() > deadline:
             raise ConfigurationError(f"The demo (process {state.supervisor_pid}) doesn't end: see {folder / 'logs'}.")
         time.sleep(0.2)
-    console.print(f"Stopped. Its data stays in {folder}.")
+    say(f"Stopped. Its data stays in {folder}.")
 
 
 def demo_settings(directory: Path) -> dict[str, str]:
@@ -159,7 +157,7 @@ def _run(folder: Path, port: int, label_studio_port: int) -> None:
     stop = stop_on_signals()
     # The environment may name a company's proxy, which can't reach this machine's own addresses.
     os.environ.update(_no_proxy())
-    supervisor = Supervisor(folder / "logs", console.print, stop)
+    supervisor = Supervisor(folder / "logs", say, stop)
     state = load_state(folder) or DemoState("", "", EMAIL, secrets.token_urlsafe(12))
     state.label_studio_url = f"http://localhost:{label_studio_port}"
     state.backend_url = f"http://localhost:{port}"
@@ -178,19 +176,19 @@ def _run(folder: Path, port: int, label_studio_port: int) -> None:
         remember()
         _prepare_project(state, folder, stop.is_set)
         _welcome(state, folder)
-        console.print("Ctrl-C stops it; the same command resumes it.")
+        say("Ctrl-C stops it; the same command resumes it.")
         # Last: `_follow` shows what was said before it.
         state.ready = True
         state.save(folder)
         supervisor.watch(remember)
     except Interrupted:
-        console.print("Interrupted.")
+        say("Interrupted.")
     finally:
         with _step("Stopping"):
             supervisor.stop()
         state.ready, state.pids, state.supervisor_pid = False, {}, 0
         state.save(folder)
-    console.print(f"Stopped. All data stays in {folder}.")
+    say(f"Stopped. All data stays in {folder}.")
 
 
 def _start_all(supervisor: Supervisor, state: DemoState, folder: Path, label_studio_port: int) -> None:
@@ -297,8 +295,8 @@ def _detach(folder: Path, port: int, label_studio_port: int) -> None:
         process.wait()
         raise
     state = load_state(folder)
-    console.print(f"Password       {state.password if state else ''}", markup=False)
-    console.print(f"It runs in the background. Stop it with: prelabel demo --stop --dir {folder}")
+    say(f"Password       {state.password if state else ''}")
+    say(f"It runs in the background. Stop it with: prelabel demo --stop --dir {folder}")
 
 
 def _follow(process: "subprocess.Popen[bytes]", log: Path, folder: Path) -> None:
@@ -307,14 +305,16 @@ def _follow(process: "subprocess.Popen[bytes]", log: Path, folder: Path) -> None
     Raises:
         ConfigurationError: it ended or took too long; the message is its own last sentence.
     """
-    shown, deadline = 0, time.monotonic() + DETACHED_TIMEOUT_S
+    n_said, deadline = 0, time.monotonic() + DETACHED_TIMEOUT_S
     while True:
         # Asked before its output is read: nothing it says before it ends is lost.
         ended, state = process.poll() is not None, load_state(folder)
         text = log.read_text(errors="replace")
         progress, _, sentence = text.partition(FAILURE)
-        console.print(progress[shown:], end="", markup=False)
-        shown = max(shown, len(progress))
+        # The last line may be half written.
+        for line in progress.split("\n")[n_said:-1]:
+            say(line)
+            n_said += 1
         if state is not None and state.ready and state.supervisor_pid == process.pid:
             return
         if ended:
@@ -350,9 +350,8 @@ def _settings(state: DemoState) -> Settings:
 def _welcome(state: DemoState, folder: Path) -> None:
     project = f"{state.label_studio_url}/projects/{state.project_id}"
     # Without a terminal this goes into a log or a pipe.
-    password = state.password if console.is_terminal else f"in {folder / 'demo.json'}"
-    console.print(
-        f"""
+    password = state.password if out.is_terminal else f"in {folder / 'demo.json'}"
+    text = f"""
 Label Studio   {project}
 Login          {state.email}   Password  {password}
 Prelabel       {state.backend_url}/docs
@@ -363,21 +362,22 @@ What to try next
 - The tab "Prelabel: next" has the tasks that teach most, "Prelabel: check" the labels that look wrong.
 - The rules are in lf_rules; the right answers, for comparison, in {folder / "gold.jsonl"}.
 """
-    )
+    for line in text.split("\n"):
+        say(line)
 
 
 @contextmanager
 def _step(what: str) -> Iterator[None]:
     """Say what happens and how long it took."""
     started = time.monotonic()
-    console.print(f"{what} ...")
-    with console.status(what):
+    say(f"{what} ...")
+    with spinner(what):
         try:
             yield
         except (BackendError, Interrupted):
-            console.print("  did not work")
+            say("  did not work")
             raise
-    console.print(f"  done ({time.monotonic() - started:.0f} s)")
+    say(f"  done ({time.monotonic() - started:.0f} s)")
 
 
 def _runs(state: DemoState) -> bool:
@@ -389,5 +389,5 @@ def _stop_leftovers(state: DemoState) -> None:
     """End what a demo that was killed has left running."""
     for name, pid in state.pids.items():
         if state.started.get(name) and start_time(pid) == state.started[name]:
-            console.print(f"Stopping {name}, which an earlier demo left running.")
+            say(f"Stopping {name}, which an earlier demo left running.")
             kill_session(pid)

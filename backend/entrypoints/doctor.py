@@ -2,41 +2,37 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import httpx
 
 from backend.adapters.addresses import same_address
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
-from backend.domain.outside import listed, one_line
-from backend.domain.unmatched import told
+from backend.domain.outside import listed
 from backend.entrypoints.access import listen_address
+from backend.entrypoints.cli_check import foreign_sentence
 from backend.entrypoints.connect import (
     SAMPLING,
+    WEBHOOK,
     explain_unreachable,
+    former_addresses,
     register,
     repair_settings,
     repair_webhook,
 )
+from backend.entrypoints.doctor_config import examine_config
+from backend.entrypoints.failing import failing_of
+from backend.entrypoints.finding import Finding
+from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
-from backend.workflows.config_notes import left_empty, unmatched_in, why_nothing, why_unread
+from backend.workflows.held import held_at
+from backend.workflows.llm.view import contents_of, too_slow
+from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 
 REACH_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `fix` says what to do when it isn't good; `repair` does it, where we can."""
-
-    name: str
-    good: bool
-    detail: str
-    fix: str = ""
-    repair: Callable[[], None] | None = None
 
 
 def examine(app: App, project_id: int | None) -> Iterator[Finding]:
@@ -46,6 +42,7 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_redis(app)
     yield _examine_processes(app)
     yield _examine_database(app)
+    yield _examine_mark(app)
     yield _examine_folder(app)
     yield _examine_rules(app)
     yield _examine_backend(app)
@@ -53,7 +50,9 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     yield _examine_block(app)
     yield _examine_llm(app)
     yield _examine_embeddings(app)
-    if project_id is not None:
+    if project_id is None:
+        yield _examine_jobs(app)
+    else:
         yield from _examine_project(app, project_id)
 
 
@@ -125,6 +124,24 @@ def _examine_database(app: App) -> Finding:
         return Finding("Database", True, f"{app.database.ping()} answers")
     except ConfigurationError as error:
         return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it to use SQLite in MODEL_DIR.")
+
+
+def _examine_mark(app: App) -> Finding:
+    name = "State of this Label Studio"
+    try:
+        if app.mark.settled() is None:
+            fix = "A worker finds out with the first job whether it is one that moved: see `prelabel jobs`."
+            return Finding(name, not app.database.projects(), "nobody has looked yet which one it is", fix)
+        ours, known = app.projects(), app.database.projects()
+        earlier = app.mark.earlier()
+    except ConfigurationError as error:
+        return Finding(name, False, str(error), "Repair the database and LABEL_STUDIO_URL first.")
+    said = f"{len(ours)} projects are known"
+    if earlier:
+        said += f", since it was at {', '.join(earlier)}"
+    if len(known) > len(ours):
+        said += f"; {len(known) - len(ours)} projects of other Label Studios are left alone"
+    return Finding(name, True, said)
 
 
 def _examine_folder(app: App) -> Finding:
@@ -222,15 +239,26 @@ def _examine_embeddings(app: App) -> Finding:
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
     try:
         info = app.label_studio.project(project_id)
+        # What fails explains what follows.
+        yield _examine_jobs(app, app.key(info.uid))
         yield Finding("Project", True, f"{info.title!r}, {info.n_tasks} tasks")
         yield _examine_connection(app, info)
         yield _examine_webhook(app, info)
         yield _examine_sampling(app, info)
         yield _examine_version(app, info)
-        yield _examine_controls(app, info)
-        yield from _examine_content(app, info)
+        yield from examine_config(app, info)
+        yield _examine_tags(app, info)
+        yield from _examine_masks(app, info)
     except BackendError as error:
         yield Finding("Project", False, str(error), "Check the project's number and that the key's user may change it.")
+
+
+def _examine_jobs(app: App, key: str | None = None) -> Finding:
+    failing = failing_of(app.queue, key).sentences
+    if failing:
+        fix = "Mend the reason. They are tried again by themselves, a comparison each RECONCILE_EACH_S seconds."
+        return Finding("Jobs", False, "; ".join(failing), fix)
+    return Finding("Jobs", True, "none fails")
 
 
 def _examine_connection(app: App, info: ProjectInfo) -> Finding:
@@ -241,12 +269,21 @@ def _examine_connection(app: App, info: ProjectInfo) -> Finding:
         return Finding(name, False, f"{url} is not connected to this project", fix, lambda: register(app, info))
     if ours[0].error:
         return Finding(name, False, "it can't", explain_unreachable(url, ours[0].error), lambda: register(app, info))
+    if len(ours) > 1 or former_addresses(app, info):
+        old = ", ".join(former_addresses(app, info)) or "twice"
+        fix = f"`prelabel connect {info.id}` leaves one: Label Studio asks the first, and sends events to all."
+        return Finding(name, False, f"this backend is also connected as {old}", fix, lambda: _reconnect(app, info))
     return Finding(name, True, f"{url} is connected")
+
+
+def _reconnect(app: App, info: ProjectInfo) -> None:
+    register(app, info)
+    repair_webhook(app, info)
 
 
 def _examine_webhook(app: App, info: ProjectInfo) -> Finding:
     secret, name = webhook_secret(app.settings.model_dir), "Webhook"
-    url = f"{app.settings.public_url}/webhook"
+    url = f"{app.settings.public_url}{WEBHOOK}"
     ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
     if ours and all(item.is_active and item.has_secret and item.sends_everything for item in ours):
         return Finding(name, True, "active, for all events, with our secret")
@@ -268,10 +305,15 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     if not app.deps.parse_label_config(info.label_config).questions:
         return Finding(name, True, "nothing can be suggested, so nothing is trained (see Controls)")
     if not number:
+        if failing_of(app.queue, key).hides_state:
+            return Finding(name, False, "nothing was trained yet", "See Jobs above: the first version waits for them.")
         detail, fix = "nothing was trained yet", f"`prelabel retrain {info.id}` (and see `prelabel jobs`)"
         return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
     if info.model_version == ours and info.shows_predictions:
-        return Finding(name, True, f"the project shows {ours}, which is ours")
+        record = app.database.project(key)
+        held = held_at(app.deps, record) if record else None
+        also = f"; {held_sentence(held, info.id)}" if held else ""
+        return Finding(name, True, f"the project shows {ours}, which is ours{also}")
     if ours not in app.label_studio.versions(info.id):
         detail = f"Label Studio has no prediction of {ours}"
         fix = f"`prelabel retrain {info.id}` pushes anew; without open tasks there is nothing to push"
@@ -283,35 +325,26 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     return Finding(name, False, detail, fix, lambda: app.label_studio.update_project(info.id, wanted))
 
 
-def _examine_controls(app: App, info: ProjectInfo) -> Finding:
-    config = app.deps.parse_label_config(info.label_config)
-    if not config.questions:
-        return Finding("Controls", False, why_nothing(config))
-    answered = listed([one_line(question.name) for question in config.questions])
-    rules = app.deps.rules.load().of(app.deps.policy(app.key(info.uid)).rules_folder)
-    without = [item.name for item in config.questions if not any(rule.answers(item) for rule in rules)]
-    if without:
-        answered += f" (no rule votes on {listed([one_line(name) for name in without])}: write some for its labels)"
-    if config.unsupported:
-        answered += f"; left empty: {left_empty(config)}"
-    return Finding("Controls", True, f"answered: {answered}")
-
-
-def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
-    """What can't be learned from: content that nothing reads, answers that are no label, tasks without data."""
+def _examine_masks(app: App, info: ProjectInfo) -> Iterator[Finding]:
+    """Whether the project's masks can be done with for its tasks."""
     key = app.key(info.uid)
-    config = app.deps.parse_label_config(info.label_config)
-    unread = why_unread(app.deps, key, config)
-    if config.questions and unread:
-        yield Finding("Content", False, unread)
-    items = app.database.tasks(key)
-    said = told(unmatched_in(config, items))
-    if said:
-        fix = "Correct these annotations, or give the label config the labels that they have; `status --json` has all."
-        yield Finding("Answers", False, said, fix)
-    n_empty = sum(not item.task.data for item in items)
-    if n_empty:
-        yield Finding("Tasks", False, f"{n_empty} have no data that can be read", "Correct or delete them.")
+    policy = app.deps.policy(key).llm
+    if policy.masks:
+        data = [item.task.data for item in app.database.tasks(key)]
+        slow = too_slow(contents_of(app.deps.parse_label_config(info.label_config), policy, data))
+        said = "; ".join(f"{count} of {len(data)} tasks aren't sent: {reason}" for reason, count in slow.items())
+        fix = "Correct llm_masks in the backend's extra parameters in Label Studio."
+        yield Finding("Masks", not slow, said or f"{len(policy.masks)} masks, quick enough", fix if slow else "")
+
+
+def _examine_tags(app: App, info: ProjectInfo) -> Finding:
+    name, record = "Tags", app.database.project(app.key(info.uid))
+    counts = by_name(foreign_tags(app.deps, record)) if record else {}
+    if not counts:
+        return Finding(name, True, "all are ours")
+    said = foreign_sentence(counts).replace("PROJECT", str(info.id))
+    # These two fill our tabs.
+    return Finding(name, not {CHECK_KEY, ISSUE_KEY} & set(counts), said, "Adopt them, or rename the user's own fields.")
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:

@@ -11,13 +11,14 @@ from redis.exceptions import RedisError
 
 from backend.adapters.running_job import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
-from backend.errors import BadRequest, ConfigurationError, LlmRefused
+from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefused, ProjectMissing
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check import check
-from backend.workflows.learn import learn, rollback
+from backend.workflows.learn import learn
 from backend.workflows.llm.ask import ask, from_argument
 from backend.workflows.reconcile import reconcile
+from backend.workflows.rollback import rollback
 from backend.workflows.try_rules import tried_rules
 
 BUSY_RETRY_S = 3.0
@@ -53,12 +54,17 @@ def run(job: str, key: str, argument: int) -> str:
     if key != ALL_PROJECTS and not re.fullmatch(KEY, key):
         raise BadRequest("A job names something else than a project: it is not run. Who else writes to Redis?")
     app = _app()
+    app.settle_mark()
     if key == ALL_PROJECTS:
         # Also while there is no project yet: the first one is then answered from rules at once.
         tried_rules(app.deps)
-        for project in app.database.projects():
+        for project in app.projects():
             app.queue.request(Job(job), project.key)
         return "asked for each project"
+    own = app.own_key(key)
+    if own is None:
+        return "not run: it is about a project of another Label Studio than LABEL_STUDIO_URL"
+    key = own
     ids = {"job": job, "project": key, "job_id": job_id()}
     with structlog.contextvars.bound_contextvars(**ids), app.queue.lock(_lock_of(job, key)) as held:
         if not held:
@@ -66,13 +72,31 @@ def run(job: str, key: str, argument: int) -> str:
             forget_soon()
             return "the project is busy: asked again"
         with counted(app, job, key, is_regular=job == Job.RECONCILE and argument == REGULAR):
-            return _run(app, job, key, argument)
+            return _run_or_forget(app, job, key, argument)
+
+
+def _run_or_forget(app: App, job: str, key: str, argument: int) -> str:
+    """Run a job; when it fails because its project is deleted meanwhile, the project is forgotten instead."""
+    try:
+        return _run(app, job, key, argument)
+    except (BackendError, LookupError, TypeError, ValueError) as error:
+        # What Label Studio answers about a project that is going depends on its release, and on the moment.
+        try:
+            app.label_studio.project(int(key.partition(".")[0]))
+        except ProjectMissing:
+            app.database.forget_project(key)
+            log.warning("the project was deleted meanwhile", error=str(error))
+            return "the project was deleted meanwhile"
+        except BackendError as other:
+            log.warning("whether the project is still there can't be said", error=str(other))
+        raise
 
 
 def _run(app: App, job: str, key: str, argument: int) -> str:
     log.info("job started")
     if job == Job.TRAIN:
-        learn(app.deps, key, app.queue.progress, force=argument in {FORCED, ANSWERED}, asked_at=job_asked_at())
+        force, by_person = argument in {FORCED, ANSWERED}, argument == FORCED
+        learn(app.deps, key, app.queue.progress, force=force, by_person=by_person, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
         started = time.monotonic()
         reconcile(app.deps, key, app.queue.progress)

@@ -103,7 +103,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml 
 
     def _key(self, app: App, project_id: int) -> str:
         """The project's key: from the database, else, the first time, from Label Studio."""
-        for record in app.database.projects():
-            if record.project_id == project_id and record.key == app.key(record.key.rsplit("-", 1)[0]):
+        for record in app.projects():
+            if record.project_id == project_id:
                 return record.key
         return app.key(app.label_studio.project(project_id).uid)

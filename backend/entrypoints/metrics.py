@@ -16,6 +16,7 @@ from backend.adapters.figures import BUCKETS_S, Labels, histogram
 from backend.bootstrap import App
 from backend.errors import BackendError
 from backend.ports import ProjectRecord
+from backend.workflows.held import held_at
 
 log = structlog.get_logger()
 
@@ -38,6 +39,9 @@ class Metrics:
         self.suggested = Counter("prelabel_suggestions_total", "Suggestions.", ["kind"], registry=self.registry)
         self.faults = Counter(
             "prelabel_rule_faults_total", "Faults of rules in `/predict`.", ["rule"], registry=self.registry
+        )
+        self.ended = Counter(
+            "prelabel_connections_ended_total", "Connections that were ended.", ["reason"], registry=self.registry
         )
         self.registry.register(_State(app))
 
@@ -109,6 +113,8 @@ class _State(Collector):
         n_tasks = GaugeMetricFamily("prelabel_tasks", "Tasks in the mirror.", labels=["project"])
         labels = ["project", "question", "outcome"]
         shown = GaugeMetricFamily("prelabel_shown_suggestions", "What people did with suggestions.", labels=labels)
+        held = GaugeMetricFamily("prelabel_held_version", "Version that a person holds it at.", labels=["project"])
+        waiting = GaugeMetricFamily("prelabel_held_new_labels", "Labels that wait meanwhile.", labels=["project"])
         faults = GaugeMetricFamily("prelabel_training_rule_faults", "Faults in training.", labels=["project", "rule"])
         for project in projects:
             key = project.key
@@ -123,9 +129,13 @@ class _State(Collector):
                     made.add_metric([key], record.created_at)
             for (question, outcome), n in self._app.database.origins(key).items():
                 shown.add_metric([key, question, outcome.name.lower()], n)
+            hold = held_at(self._app.deps, project)
+            if hold is not None:
+                held.add_metric([key], hold.number)
+                waiting.add_metric([key], hold.n_new)
             for rule, n_faults in self._rule_faults(key, current).items():
                 faults.add_metric([key, rule], n_faults)
-        yield from (version, count, made, n_tasks, shown, faults)
+        yield from (version, count, made, n_tasks, shown, held, waiting, faults)
         yield from self._of_llms(projects)
 
     def _of_rules(self) -> Iterator[Metric]:

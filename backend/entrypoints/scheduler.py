@@ -72,7 +72,11 @@ def request_try_out(app: App) -> None:
 
 def request_regular_jobs(app: App) -> None:
     """Ask for a reconciliation of each project, and for a check where the last one is too long ago."""
-    for project in app.database.projects():
+    if app.mark.settled() is None:
+        # Only a worker asks Label Studio which one it is: that may take long, and nothing moves without us.
+        app.queue.request(Job.RECONCILE, ALL_PROJECTS)
+        return
+    for project in app.projects():
         app.queue.request(Job.RECONCILE, project.key, argument=REGULAR)
         try:
             trained = app.versions.current(project.key) > 0

@@ -2,10 +2,9 @@
 
 import os
 
-from rich.console import Console
-
 from backend.adapters.label_studio import LabelStudioApi
 from backend.entrypoints.access import listen_address
+from backend.entrypoints.console import say
 from backend.entrypoints.processes import (
     Interrupted,
     Supervisor,
@@ -24,29 +23,25 @@ def run_up(settings: Settings) -> None:
         ConfigurationError: a port is in use, a setting is missing, or a part doesn't start.
         LabelStudioError: Label Studio doesn't answer, or refuses the key.
     """
-    console = Console()
     api_key = settings.label_studio_api_key.get_secret_value()
     who = LabelStudioApi(settings.label_studio_url, api_key, settings.label_studio_timeout_s).whoami()
-    console.print(f"Label Studio at {settings.label_studio_url} answers {who}.", highlight=False)
+    say(f"Label Studio at {settings.label_studio_url} answers {who}.")
     check_port(settings.port, "PORT")
     stop = stop_on_signals()
-    supervisor = Supervisor(settings.model_dir.resolve() / "logs", console.print, stop)
+    supervisor = Supervisor(settings.model_dir.resolve() / "logs", say, stop)
     try:
         programs = backend_programs(settings, os.environ)
         for program in programs if settings.redis_url else [redis_program(settings), *programs]:
             supervisor.start(program)
-            console.print(f"{program.name} runs.")
-        console.print(
-            f"Prelabel listens on {settings.public_url}. Now connect a project: prelabel connect PROJECT\n"
-            f"Logs: {settings.model_dir.resolve() / 'logs'}. Ctrl-C stops it.",
-            highlight=False,
-        )
+            say(f"{program.name} runs.")
+        say(f"Prelabel listens on {settings.public_url}. Now connect a project: prelabel connect PROJECT")
+        say(f"Logs: {settings.model_dir.resolve() / 'logs'}. Ctrl-C stops it.")
         _, why = listen_address(settings)
         if why:
-            console.print(why, highlight=False)
+            say(why)
         supervisor.watch()
     except Interrupted:
-        console.print("Interrupted.")
+        say("Interrupted.")
     finally:
         supervisor.stop()
-        console.print("Stopped.")
+        say("Stopped.")

@@ -23,6 +23,7 @@ from backend.adapters.label_studio_json import format_result, project_uid
 from backend.adapters.logs import redact
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
+from backend.entrypoints.connections import KEEP_ALIVE_S, bounded_protocol, connections_that_fit
 from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.entrypoints.metrics import Metrics
 from backend.entrypoints.probes import add_probes
@@ -149,8 +150,20 @@ def run_web(settings: Settings) -> None:
     if why:
         log.warning(why)
     api = create_app(settings)
+    ended = api.state.metrics.ended
+    most = connections_that_fit(settings.max_connections)
+    protocol = bounded_protocol(settings.request_timeout_s, most, lambda reason: ended.labels(reason).inc())
     _stay_prompt()
-    uvicorn.run(api, host=host, port=settings.port, log_config=None, access_log=False)
+    uvicorn.run(
+        api,
+        host=host,
+        port=settings.port,
+        http=protocol,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        log_config=None,
+        access_log=False,
+    )
 
 
 def _stay_prompt() -> None:
@@ -239,7 +252,7 @@ def _add_protocol(api: FastAPI) -> None:
     def versions(request: Request, project: Annotated[str | None, Query(pattern=UID)] = None) -> dict[str, list[str]]:
         """Versions of a project. Label Studio names none, which is clear only while there is one project."""
         app = _app(request)
-        keys = [app.key(project)] if project else [item.key for item in app.database.projects()]
+        keys = [app.key(project)] if project else [item.key for item in app.projects()]
         if len(keys) > 1:
             # Label Studio then shows what /setup told it of this project.
             raise HTTPException(404, "Name one of the projects: /versions?project=<id>.<seconds>.")

@@ -12,6 +12,7 @@ from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
+from backend.ports.queue import LET_GO as LET_GO
 from backend.ports.queue import REGULAR as REGULAR
 from backend.ports.queue import Job as Job
 from backend.ports.queue import Queue as Queue
@@ -20,8 +21,11 @@ from backend.ports.rules import RuleLoader as RuleLoader
 from backend.ports.rules import RuleSample as RuleSample
 from backend.ports.suspects import SuspectRecord as SuspectRecord
 from backend.ports.suspects import SuspectStatus as SuspectStatus
+from backend.ports.suspects import TagPlace as TagPlace
+from backend.ports.suspects import TagValue as TagValue
 from backend.ports.suspects import VerdictRecord as VerdictRecord
 from backend.ports.versions import Built as Built
+from backend.ports.versions import Hold as Hold
 from backend.ports.versions import Prediction as Prediction
 from backend.ports.versions import VersionRecord as VersionRecord
 from backend.ports.versions import Versions as Versions
@@ -173,6 +177,9 @@ class LabelStudio(Protocol):
     def tagged(self, project_id: int, key: str, value: str) -> set[int]:
         """Ids of the tasks in whose data a key of ours has a value, whoever wrote it."""
 
+    def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
+        """What some keys of the tasks' data say, whoever wrote it, where it isn't empty."""
+
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
 
@@ -182,14 +189,27 @@ class LabelStudio(Protocol):
     def connections(self, project_id: int) -> list[Connection]:
         """ML backends of a project."""
 
-    def connect(self, project_id: int, url: str, title: str, basic_auth: tuple[str, str] | None) -> None:
-        """Register or update an ML backend; Label Studio calls its /health and /setup during this."""
+    def connect(
+        self,
+        project_id: int,
+        url: str,
+        title: str,
+        basic_auth: tuple[str, str] | None,
+        former: Collection[str] = (),
+    ) -> None:
+        """Register or update an ML backend; Label Studio calls its /health and /setup during this.
+
+        `former`: addresses that it had before. Of several registrations of it one is left.
+        """
 
     def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
         """Webhooks of a project."""
 
     def set_webhook(self, project_id: int, webhook_id: int | None, url: str, secret: str) -> None:
         """Create or repair a webhook: active, all events, with our secret."""
+
+    def remove_webhook(self, webhook_id: int) -> None:
+        """Delete a webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +287,12 @@ class Database(Protocol):
     def versions(self, key: str) -> list[VersionRecord]:
         """All versions, by number."""
 
+    def hold(self, key: str) -> Hold | None:
+        """The version that a person wants a project to stay at."""
+
+    def save_hold(self, key: str, hold: Hold | None) -> None:
+        """Replace it; None lets go."""
+
     def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
         """What was suggested for tasks when people labeled them, by task id."""
 
@@ -284,6 +310,12 @@ class Database(Protocol):
 
     def save_verdicts(self, key: str, verdicts: Sequence[VerdictRecord]) -> None:
         """Insert or replace, by id."""
+
+    def tags(self, key: str) -> dict[TagPlace, TagValue | None]:
+        """What we wrote into task data last; None: something, but it isn't known what."""
+
+    def save_tags(self, key: str, tags: Mapping[TagPlace, TagValue | None]) -> None:
+        """Insert or replace."""
 
     def check_report(self, key: str) -> dict[str, Any]:
         """What the last search for wrong labels said of the project as a whole; {} before the first one."""

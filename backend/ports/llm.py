@@ -5,7 +5,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from backend.domain.llm.records import AnswerForm, Calibration, LlmAnswer, LlmReply, LlmRequest, LlmSource, ModelPrice
+from backend.domain.llm.records import (
+    AnswerForm,
+    Calibration,
+    LlmAnswer,
+    LlmReply,
+    LlmRequest,
+    LlmSource,
+    ModelPrice,
+    Problem,
+)
+
+MAX_USD = 1e9
+"""Of a budget. Money is counted in whole nano-dollars, of which 64 bits hold nine billion dollars."""
 
 
 class LlmPolicyName(StrEnum):
@@ -138,10 +150,14 @@ class EndpointMemory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Contents that one worker may ask about now, with the money reserved for it. No other worker gets them."""
+    """Contents that one worker may ask about now, with the money reserved for it. No other worker gets them.
+
+    usd: what was reserved: `MOST_CHARGED` times the most that one request can cost.
+    """
 
     id: str
     contents: tuple[str, ...]
+    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +228,10 @@ class LlmRecords(EndpointMemory, Protocol):
     def settle(self, claim: Claim, answers: Sequence[LlmAnswer], price_usd: float) -> None:
         """Save answers, count their price as spent and give the rest of the reservation back: all or nothing. Contents
         of the claim without an answer are free again."""
+
+    def forget_answers(self, source: LlmSource, contents: Collection[str], problems: Collection[Problem]) -> int:
+        """Forget those answers of a source that have one of some problems, so that they are asked for again; returns
+        how many. What they cost stays spent."""
 
     def spending(self, key: str) -> Spending:
         """Money of a project."""

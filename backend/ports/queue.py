@@ -21,6 +21,8 @@ FORCED = 1
 """Argument of a training that a person asked for: it trains even if nothing is new."""
 ANSWERED = 2
 """Argument of a training that is to learn from what LLMs answered."""
+LET_GO = 0
+"""Argument of a rollback, in place of a version: automatic trainings may replace what is shown again."""
 REGULAR = 1
 """Argument of a reconciliation that no event asked for: what it finds, events should have told."""
 

@@ -18,6 +18,11 @@ class SuspectStatus(StrEnum):
     """For its turn: more suspects are open already than people are to be shown at a time."""
 
 
+TagPlace = tuple[int, str]
+"""Where a tag stands: the task's id, and our key in its data."""
+TagValue = str | float
+
+
 @dataclass(frozen=True, slots=True)
 class SuspectRecord:
     """A suspect and what became of it.

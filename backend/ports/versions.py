@@ -45,6 +45,14 @@ class VersionRecord:
         return version_name(self.number)
 
 
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The version that a person rolled a project back to: no automatic training replaces it. since: as `Deps.now`."""
+
+    number: int
+    since: float
+
+
 def version_name(number: int) -> str:
     """The version string of a number; v0 means that nothing was trained yet."""
     return f"v{number}"

@@ -52,6 +52,20 @@ class AccessSettings(BaseSettings):
     max_labels: int = Field(
         default=100_000, ge=1, validation_alias="MAX_LABELS", description="Labels in one label config."
     )
+    max_connections: int = Field(
+        default=500,
+        ge=16,
+        le=10_000,
+        validation_alias="MAX_CONNECTIONS",
+        description="Connections at a time; the one that has waited longest makes room for another one.",
+    )
+    request_timeout_s: float = Field(
+        default=20.0,
+        gt=0,
+        le=3600,
+        validation_alias="REQUEST_TIMEOUT_S",
+        description="Seconds for a request's headers, and again for its body, plus one for each 1,000 bytes.",
+    )
     port: int = Field(default=9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web service.")
 
     @model_validator(mode="after")

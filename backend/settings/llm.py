@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from backend.ports.llm import LlmPolicyName
+from backend.ports.llm import MAX_USD, LlmPolicyName
 
 
 class LlmSettings(BaseSettings):
@@ -38,6 +38,7 @@ class LlmSettings(BaseSettings):
     llm_budget_usd: float = Field(
         default=1.0,
         ge=0,
+        le=MAX_USD,
         allow_inf_nan=False,
         validation_alias="LLM_BUDGET_USD",
         description="The most money that LLMs may cost each project, in USD.",

@@ -33,7 +33,7 @@ from backend.workflows.annotators import about_crowd
 from backend.workflows.data_issues import about_data, ensure_data_tab, write_issue_tags
 from backend.workflows.evidence import Searched, search_labels
 from backend.workflows.mirror import open_project
-from backend.workflows.tags import CHECK_KEY, KEEP, ensure_check_tab, write_tags
+from backend.workflows.tags import CHECK_KEY, KEEP, by_name, ensure_check_tab, foreign_tags, write_suspects
 from backend.workflows.verdicts import UNDECIDED, settle
 
 Place = tuple[int, str]
@@ -72,9 +72,10 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
         "at": deps.now(),
     }
     progress("looking for data issues", 0, 1)
-    report |= about_data(deps, key, config, items, searched)
+    report["data_issues"] = about_data(config, items, searched)
+    report["foreign_tags"] = by_name(foreign_tags(deps, record))
     deps.database.save_check_report(key, report)
-    write_tags(deps, record, progress)
+    write_suspects(deps, record, progress)
     write_issue_tags(deps, record, progress)
     ensure_check_tab(deps, key)
     ensure_data_tab(deps, key)

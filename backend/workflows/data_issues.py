@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -14,11 +15,11 @@ from backend.domain.label_errors import Evidence
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
 from backend.domain.model import gold_of
 from backend.domain.questions import Question, decisions
-from backend.domain.tasks import OWN_PREFIX, user_fields
-from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectRecord, Tab
+from backend.domain.tasks import user_fields
+from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectRecord, Tab, TagPlace, TagValue
 from backend.workflows.evidence import Searched
+from backend.workflows.tags import ISSUE_KEY, write
 
-ISSUE_KEY = f"{OWN_PREFIX}issue"
 DATA_TAB = Tab(
     title="Prelabel: data",
     # Every tag has a colon. Label Studio's "is not empty" looks at its first task to know what empty means.
@@ -62,53 +63,31 @@ def data_issues_of(config: LabelConfig, items: Sequence[MirroredTask], features:
     }
 
 
-def about_data(
-    deps: Deps, key: str, config: LabelConfig, items: Sequence[MirroredTask], searched: Searched
-) -> dict[str, Any]:
-    """The part of the next report that is about data issues; what was tagged before is kept in it."""
+def about_data(config: LabelConfig, items: Sequence[MirroredTask], searched: Searched) -> dict[str, Any]:
+    """The part of a report that is about data issues, as in `data_issues_of`."""
     # Of a project of images, fields hold addresses, whose likeness says nothing.
     evidence = Evidence(features=searched.features if _shows_text(config) else None, embedded=searched.embedded)
-    tags = deps.database.check_report(key).get("issue_tags", {})
-    return {"data_issues": data_issues_of(config, items, evidence.joined), "issue_tags": tags}
+    return data_issues_of(config, items, evidence.joined)
 
 
 def write_issue_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
-    """Make Label Studio's tags say what the report of the last check says; only what changed is written.
-
-    The report remembers what Label Studio has. While tags are being written it says of those that nobody knows: after a
-    crash they are written again.
-    """
-    report = deps.database.check_report(record.key)
-    issues = report.get("data_issues", {})
+    """Make Label Studio's tags say what the report of the last check says."""
+    issues = deps.database.check_report(record.key).get("data_issues", {})
     alive = {item.task.id for item in deps.database.tasks(record.key)}
-    wanted = dict[int, str]()
+    tagged = dict[int, str]()
     for item in issues.get("listed", []):
-        if item["task"] in alive and len(wanted) < deps.policy(record.key).check_budget:
+        if item["task"] in alive and len(tagged) < deps.policy(record.key).check_budget:
             # Of several issues of a task the first is worth looking at first.
-            wanted.setdefault(item["task"], tag_of(item))
-    # Keys of a JSON object are strings.
-    there = {int(task_id): text for task_id, text in report.get("issue_tags", {}).items() if int(task_id) in alive}
-    changed = {
-        task_id: wanted.get(task_id, "")
-        for task_id in sorted({*wanted, *there})
-        if there.get(task_id, "") != wanted.get(task_id, "")
-    }
-    if changed:
-        unknown = there | dict.fromkeys(changed)
-        deps.database.save_check_report(record.key, report | {"issue_tags": _for_json(unknown)})
-        by_text: dict[str, list[int]] = {}
-        for task_id, text in changed.items():
-            by_text.setdefault(text, []).append(task_id)
-        for done, (text, task_ids) in enumerate(by_text.items()):
-            progress("tagging data issues", done, len(by_text))
-            deps.label_studio.tag(record.project_id, ISSUE_KEY, text, task_ids)
-    deps.database.save_check_report(record.key, report | {"issue_tags": _for_json(wanted)})
+            tagged.setdefault(item["task"], tag_of(item))
+    wanted: dict[TagPlace, TagValue] = {place: "" for place in deps.database.tags(record.key) if place[1] == ISSUE_KEY}
+    wanted |= {(task_id, ISSUE_KEY): text for task_id, text in tagged.items()}
+    write(deps, record, wanted, partial(progress, "tagging data issues"))
 
 
 def ensure_data_tab(deps: Deps, key: str) -> None:
     """Make the tab once there is something to list; it is known by its id, so it may be renamed."""
     record = deps.database.project(key)
-    if record is None or not deps.database.check_report(key).get("issue_tags"):
+    if record is None or not any(value for (_, name), value in deps.database.tags(key).items() if name == ISSUE_KEY):
         return
     tabs = deps.label_studio.tabs(record.project_id)
     if record.data_tab in {tab.id for tab in tabs}:
@@ -125,10 +104,6 @@ def tag_of(item: Mapping[str, Any]) -> str:
         return f"{kind}: {ABOUT.get(kind, 'see others')}"
     more = item["n_others"] - len(others)
     return f"{kind}: task {', '.join(map(str, others))}{f' and {more} more' if more else ''}"
-
-
-def _for_json(tags: Mapping[int, str | None]) -> dict[str, str | None]:
-    return {str(task_id): text for task_id, text in tags.items()}
 
 
 def _shows_text(config: LabelConfig) -> bool:

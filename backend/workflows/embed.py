@@ -11,7 +11,7 @@ from backend.domain.llm.content import Content
 from backend.errors import BadRequest, LabelStudioError, LlmError
 from backend.ports import Deps, LabelConfig, Progress
 from backend.ports.embeddings import EmbeddingParts, ToEmbed
-from backend.workflows.llm.view import contents_of
+from backend.workflows.llm.view import contents_of, too_slow
 
 BATCH = 64
 """Contents in one request; what was answered is kept at once."""
@@ -42,10 +42,13 @@ def vectors_of(
     contents = contents_of(config, policy, data)
     name = parts.embedder.name
     known = parts.store.vectors(name, {content.hash for content in contents})
-    problem = ""
+    slow = too_slow(contents)
+    problem = "; ".join(f"{count} tasks aren't embedded: {reason}" for reason, count in slow.items())
     if progress is not None:
+        if problem:
+            log.warning("Project %s: %s", key, problem)
         missing = {item.hash: item for item in contents if item.hash not in known and _can_embed(parts, item)}
-        problem = _embed(parts, list(missing.values()), known, progress)
+        problem = _embed(parts, list(missing.values()), known, progress) or problem
     widths = [len(vector) for vector in known.values()]
     # An endpoint that changed its model under the same name: the vectors of most tasks count.
     width = max(set(widths), key=widths.count) if widths else 0

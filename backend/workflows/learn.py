@@ -46,7 +46,7 @@ from backend.workflows.mirror import open_project
 from backend.workflows.opinions import opinions_on
 from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
-from backend.workflows.reconcile import TRAINED, basis_of, has_news, trained_versions
+from backend.workflows.reconcile import basis_of, has_news, trained_versions
 from backend.workflows.suggest import history_of
 from backend.workflows.tags import ensure_check_tab
 from backend.workflows.taught import what_taught
@@ -57,12 +57,21 @@ from backend.workflows.votes import cast_votes
 NEXT_TAB = "Prelabel: next"
 
 
-def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False, asked_at: float = math.inf) -> None:
+def learn(
+    deps: Deps,
+    key: str,
+    progress: Progress,
+    *,
+    force: bool = False,
+    by_person: bool = False,
+    asked_at: float = math.inf,
+) -> None:
     """Sync, train a new version, publish it.
 
     A version that was built but not completely published (its worker was killed) is published first. A new one is then
-    trained only if there is something new to learn, or with `force` because a person asked for it. What was built since
-    `asked_at` is what was asked for: a job that failed later, and is tried again, trains once.
+    trained only if there is something new to learn, or with `force`. What was built since `asked_at` is what was asked
+    for: a job that failed later, and is tried again, trains once. While a person holds the project at a version,
+    nothing is trained, unless a person asked for it since (`by_person`), which lets go.
 
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
@@ -74,6 +83,11 @@ def learn(deps: Deps, key: str, progress: Progress, *, force: bool = False, aske
     if not deps.parse_label_config(info.label_config).questions:
         # A version of nothing would only hide the one before it.
         return
+    hold = deps.database.hold(key)
+    if hold is not None:
+        if not (by_person and asked_at >= hold.since):
+            return
+        deps.database.save_hold(key, None)
     for version in deps.database.versions(key):
         if version.status is VersionStatus.BUILT:
             publish(deps, record, info, version.number, progress)
@@ -100,21 +114,6 @@ def is_unchecked(deps: Deps, record: ProjectRecord) -> bool:
     """Whether labels were not looked at since the newest version was trained."""
     trained = trained_versions(deps, record)
     return bool(trained) and record.checked_at < trained[-1].created_at
-
-
-def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:
-    """Make an older version current again. Its suggestions come from its folder: nothing is computed.
-
-    Raises:
-        ModelMissing: there is no such version.
-    """
-    opened = open_project(deps, key, progress)
-    if opened is None:
-        return
-    record, info = opened.record, opened.info
-    if number not in {item.number for item in deps.database.versions(key) if item.status in TRAINED}:
-        raise ModelMissing(f"{version_name(number)} doesn't exist: `prelabel versions {record.project_id}` lists them.")
-    publish(deps, record, info, number, progress)
 
 
 def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> int:

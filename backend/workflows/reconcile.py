@@ -123,9 +123,9 @@ def _suggestions_for(
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
     """Ask for training now when questions or sources changed or enough labels are new, later when some are.
 
-    Where nothing can be suggested, nothing is trained.
+    Where nothing can be suggested, nothing is trained; a project that a person holds at a version is left alone.
     """
-    if not deps.parse_label_config(record.label_config).questions:
+    if deps.database.hold(record.key) is not None or not deps.parse_label_config(record.label_config).questions:
         return
     trained = trained_versions(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)

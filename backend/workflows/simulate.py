@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.classifier import ENOUGH
 from backend.domain.model import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import Rule
@@ -21,10 +22,14 @@ MIN_TASKS = 30
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Tasks as they are replayed, and what went wrong in the rules."""
+    """Tasks as they are replayed, and what went wrong in the rules. notes: sentences about what is left out or can't be
+    measured. guessed: share of right answers, 0..1, if each question were always answered with its most frequent label;
+    0 where answers are sets."""
 
     tasks: LabeledTasks
     faults: Faults
+    notes: tuple[str, ...] = ()
+    guessed: float = 0.0
 
 
 def prepare(
@@ -34,7 +39,8 @@ def prepare(
     rules: Sequence[Rule],
     llms: Mapping[str, Sequence[Answer]],
 ) -> Replayed:
-    """Votes and labels of the tasks, as training makes them; tasks on which annotators are at odds are left out.
+    """Votes and labels of the tasks, as training makes them; tasks on which annotators are at odds are left out, and
+    counted in the notes.
 
     Rules that vote by what annotators answered before abstain: in a replay that changes with each label.
 
@@ -54,6 +60,7 @@ def prepare(
         _check(question, gold)
     if len(kept) < MIN_TASKS:
         raise BadRequest(f"Only {len(kept)} tasks have a label that counts: a simulation needs {MIN_TASKS}.")
+    notes = _about_annotators(questions, answers, gold)
     data = [data[row] for row in kept]
     gold = {key: known[kept] for key, known in gold.items()}
     votes, faults = apply_rules(rules, data, questions)
@@ -62,9 +69,13 @@ def prepare(
             f"None of the {len(rules)} rules is for {', '.join(repr(question.name) for question in questions)}: "
             "the question of a rule and its labels must be those of the data (--label, --config)."
         )
+    rare = [note for question in questions if (note := _about_rare(question, gold))]
+    if not (rules or llms) and not any(_counts(question, gold).max() > ENOUGH for question in questions):
+        raise BadRequest(f"{' '.join(rare)} Nothing can be measured: label more tasks, or join labels.")
     said = {name: [given[row] for row in kept] for name, given in llms.items()}
     recorded = _llm_votes(questions[0], said) if said else {}
-    return Replayed(LabeledTasks(questions, data, votes, recorded, gold, gold), faults)
+    tasks = LabeledTasks(questions, data, votes, recorded, gold, gold)
+    return Replayed(tasks, faults, (*notes, *rare), _guessed(questions, gold))
 
 
 def simulate(
@@ -121,6 +132,63 @@ def _check(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> None:
     if np.unique(given).size < 2:
         label = "" if question.multiple else f" ({asked[0].classes[int(given[0])]!r})"
         raise BadRequest(f"All tasks have the same label of {question.name!r}{label}: there is nothing to learn.")
+
+
+def _about_annotators(
+    questions: Sequence[Question],
+    answers: Sequence[Sequence[Mapping[str, Answer]]],
+    gold: Mapping[str, NDArray[np.int64]],
+) -> list[str]:
+    """Sentences about answers that aren't, or aren't all, what is taken for the truth."""
+    notes = []
+    for question in questions:
+        known = np.any([gold[decision.key] >= 0 for decision in decisions(question)], axis=0)
+        given = [[set(answer[question.name]) for answer in task if answer.get(question.name)] for task in answers]
+        differ = [place for place, task in enumerate(given) if any(one != task[0] for one in task)]
+        if differ:
+            tied = sum(not known[place] for place in differ)
+            notes.append(
+                f"Annotators differ in {question.name!r} on {len(differ)} of {len(given)} tasks: the majority counts; "
+                f"{tied} tasks have none and are left out."
+            )
+        several = sum(any(len(one) > 1 for one in task) for task in given)
+        if several and not question.multiple:
+            notes.append(
+                f"{several} tasks have several labels for {question.name!r}, which takes one: these are left out."
+            )
+    return notes
+
+
+def _about_rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> str:
+    """A sentence about labels with too few tasks to be measured; "" without any."""
+    counts = _counts(question, gold)
+    n_present, n_rare = int((counts > 0).sum()), int(((counts > 0) & (counts <= ENOUGH)).sum())
+    if not n_rare:
+        return ""
+    return (
+        f"{n_rare} of {n_present} labels of {question.name!r} have no more than {ENOUGH} tasks: the classifier learns "
+        f"a label from {ENOUGH} tasks on, so with one of them held out it can't answer it."
+    )
+
+
+def _counts(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Tasks of each label: int64 (n_labels,)."""
+    asked = decisions(question)
+    if question.multiple:
+        return np.array([(gold[decision.key] == 1).sum() for decision in asked], dtype=np.int64)
+    known = gold[asked[0].key]
+    return np.bincount(known[known >= 0], minlength=len(question.labels))
+
+
+def _guessed(questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]]) -> float:
+    """See `Replayed`."""
+    shares = []
+    for question in questions:
+        if question.multiple:
+            return 0.0
+        counts = _counts(question, gold)
+        shares.append(float(counts.max() / counts.sum()))
+    return float(np.mean(shares))
 
 
 def _llm_votes(question: Question, said: Mapping[str, Sequence[Answer]]) -> dict[str, VoteMatrix]:

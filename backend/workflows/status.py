@@ -1,16 +1,17 @@
 """Status: how far a project is, and whether it is worth labeling on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.audit import ENOUGH
-from backend.domain.stopping import Advice, Progress, advise, progress_of
+from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_of
 from backend.domain.unmatched import Unmatched
 from backend.errors import BadRequest, ModelMissing
 from backend.ports import Deps, LabelConfig, ProjectRecord
 from backend.workflows import audit
 from backend.workflows.config_notes import unmatched_in, why_nothing
+from backend.workflows.held import Held, held_at
 from backend.workflows.reconcile import TRAINED
 
 LOOKED_AT = 50
@@ -59,10 +60,17 @@ class Status:
     left_empty: Mapping[str, str] = field(default_factory=dict)
     unmatched: tuple[Unmatched, ...] = ()
     n_without_data: int = 0
+    held: Held | None = None
+    """The version that a person holds it at."""
+    failing: tuple[str, ...] = ()
+    """Jobs that fail, a sentence each."""
 
 
-def status_of(deps: Deps, record: ProjectRecord) -> Status:
-    """Read what is known of a project; nothing is computed anew, and Label Studio isn't asked."""
+def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), *, hides_state: bool = False) -> Status:
+    """Read what is known of a project; nothing is computed anew, and Label Studio isn't asked.
+
+    `failing`: its jobs that fail. hides_state: because of them, what is known may be old: no reason for advice.
+    """
     key, config = record.key, _config(deps, record)
     items = deps.database.tasks(key)
     n_labels = sum(entry.teaches for item in items for entry in item.annotations)
@@ -90,13 +98,25 @@ def status_of(deps: Deps, record: ProjectRecord) -> Status:
         version=current,
         accuracies=tuple(_accuracy(name, metrics) for name in questions),
         progress=progress,
-        advice=advise(progress, n_labels=n_labels, n_open=n_open, budget=budget),
+        advice=_advice(progress, len(items), n_labels, n_open, budget, hides_state=hides_state),
         metrics={name: metrics.get(name, {}) for name in ("audit", "progress")},
         nothing=why_nothing(config) if record.label_config else "",
         left_empty=config.unsupported,
         unmatched=unmatched_in(config, items),
         n_without_data=sum(not item.task.data for item in items),
+        held=held_at(deps, record),
+        failing=failing,
     )
+
+
+def _advice(
+    progress: Sequence[Progress], n_tasks: int, n_labels: int, n_open: int, budget: int, *, hides_state: bool
+) -> Advice:
+    if hides_state:
+        return Advice(Verdict.UNKNOWN, ("what is known of the project may be old",))
+    if not n_tasks:
+        return Advice(Verdict.UNKNOWN, ("no task is known",))
+    return advise(progress, n_labels=n_labels, n_open=n_open, budget=budget)
 
 
 def _config(deps: Deps, record: ProjectRecord) -> LabelConfig:

@@ -1,11 +1,12 @@
-"""Tags: what Label Studio shows of suspects, in our own keys of the task data, and the tab that lists them."""
+"""Tags: what Label Studio shows of suspects and data issues in our own keys of the task data, and the suspects' tab."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from functools import partial
 
 from backend.domain.tasks import OWN_PREFIX
-from backend.ports import Deps, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab
+from backend.ports import Deps, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab, TagPlace, TagValue
 
 QUALITY_KEY = f"{OWN_PREFIX}quality"
 EXPECTED_KEY = f"{OWN_PREFIX}expected"
@@ -13,48 +14,89 @@ REASON_KEY = f"{OWN_PREFIX}reason"
 CHECK_KEY = f"{OWN_PREFIX}check"
 KEEP = "keep"
 """What a person sets `CHECK_KEY` to, to say that the label is right."""
+ISSUE_KEY = f"{OWN_PREFIX}issue"
+NAMES = (QUALITY_KEY, EXPECTED_KEY, REASON_KEY, ISSUE_KEY, CHECK_KEY)
+"""In the order of writing: the one that the tab filters by is the last. A task appears there with everything else."""
 CHECK_TAB = "Prelabel: check"
 
-T = TypeVar("T", str, float)
+
+def write_suspects(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
+    """Make Label Studio's tags say what the records of suspects say. Suspects that were never shown have no tags."""
+    every = deps.database.suspects(record.key)
+    worst: dict[int, SuspectRecord] = {}
+    # All suspects of a task count: it stays in the tab while one of them is open.
+    for item in sorted(filter(_is_shown, every), key=_most_urgent, reverse=True):
+        worst[item.task_id] = item
+    wanted: dict[TagPlace, TagValue] = {}
+    for task_id, name in deps.database.tags(record.key):
+        # Of a suspect that we know nothing of: taken over from another installation, or from a database that was lost.
+        if name == CHECK_KEY:
+            wanted[task_id, name] = SuspectStatus.CLEARED.value
+        elif name in {EXPECTED_KEY, REASON_KEY}:
+            wanted[task_id, name] = ""
+    for task_id, item in worst.items():
+        wanted[task_id, QUALITY_KEY] = round(item.quality, 4)
+        wanted[task_id, EXPECTED_KEY] = _if_open(item, _expected(item))
+        wanted[task_id, REASON_KEY] = _if_open(item, item.reason)
+        wanted[task_id, CHECK_KEY] = item.status.value
+    write(deps, record, wanted, partial(progress, "tagging suspects"))
+    stale = [item for item in every if not item.tagged]
+    written = [replace(item, tagged=True, shown=_is_shown(item)) for item in stale]
+    deps.database.save_suspects(record.key, written)
 
 
-def write_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
-    """Make Label Studio's tags say what the records say; only what changed is written.
+def write(
+    deps: Deps, record: ProjectRecord, wanted: Mapping[TagPlace, TagValue], progress: Callable[[int, int], None]
+) -> None:
+    """Make tags say what is wanted; only what changed is written, and nothing over what somebody else wrote.
 
     Written one key at a time by an action that leaves the rest of the task's data alone. Label Studio has none that
     takes a key away: its way is to replace the data as a whole, and what somebody writes at that moment would be lost.
-    So the texts of a settled suspect are emptied, and its status leaves the tab. Suspects that were never shown have no
-    tags.
+    So tags that are wanted no more are emptied.
     """
-    every = deps.database.suspects(record.key)
-    stale = [item for item in every if not item.tagged]
+    known = deps.database.tags(record.key)
     alive = {item.task.id for item in deps.database.tasks(record.key)}
-    changed = {item.task_id for item in stale if _is_shown(item)} & alive
-    worst: dict[int, SuspectRecord] = {}
-    # All suspects of a task count, not only those that changed: it stays in the tab while one of them is open.
-    of_changed = [item for item in every if item.task_id in changed and _is_shown(item)]
-    for item in sorted(of_changed, key=_most_urgent, reverse=True):
-        worst[item.task_id] = item
-    numbers = _grouped({task_id: round(item.quality, 4) for task_id, item in worst.items()})
-    texts = [
-        (EXPECTED_KEY, _grouped({task_id: _if_open(item, _expected(item)) for task_id, item in worst.items()})),
-        (REASON_KEY, _grouped({task_id: _if_open(item, item.reason) for task_id, item in worst.items()})),
-        # The key that the tab filters by comes last: a task appears there with everything else in place.
-        (CHECK_KEY, _grouped({task_id: item.status.value for task_id, item in worst.items()})),
-    ]
-    total = len(numbers) + sum(len(groups) for _, groups in texts)
-    done = 0
-    for quality, task_ids in numbers.items():
-        deps.label_studio.tag(record.project_id, QUALITY_KEY, quality, task_ids)
-        done += 1
-        progress("tagging suspects", done, total)
-    for key, groups in texts:
-        for text, task_ids in groups.items():
-            deps.label_studio.tag(record.project_id, key, text, task_ids)
-            done += 1
-            progress("tagging suspects", done, total)
-    written = [replace(item, tagged=True, shown=_is_shown(item)) for item in stale]
-    deps.database.save_suspects(record.key, written)
+    # Where nothing stands, nothing needs to be emptied.
+    changed = {place: value for place, value in wanted.items() if place[0] in alive and known.get(place, "") != value}
+    if not changed:
+        return
+    foreign = foreign_tags(deps, record)
+    ours = {place: value for place, value in changed.items() if place not in foreign}
+    # While they are written, nobody knows what they say: after a crash they are written again.
+    deps.database.save_tags(record.key, dict.fromkeys(ours))
+    groups: dict[tuple[str, TagValue], list[int]] = {}
+    for name in NAMES:
+        for (task_id, of_task), value in ours.items():
+            if of_task == name:
+                groups.setdefault((name, value), []).append(task_id)
+    for done, ((name, value), task_ids) in enumerate(groups.items(), start=1):
+        deps.label_studio.tag(record.project_id, name, value, task_ids)
+        progress(done, len(groups))
+    deps.database.save_tags(record.key, ours)
+
+
+def foreign_tags(deps: Deps, record: ProjectRecord) -> set[TagPlace]:
+    """Where a key of ours says something that isn't what we wrote last: a field of the user's own, a tag of another
+    installation that came with an import, or of a database that was lost. A person's `KEEP` is for us."""
+    known = deps.database.tags(record.key)
+    there = deps.label_studio.tags(record.project_id, NAMES)
+    return {
+        place
+        for place, value in there.items()
+        if not (place in known and known[place] in (None, value)) and (place[1], value) != (CHECK_KEY, KEEP)
+    }
+
+
+def adopt_tags(deps: Deps, record: ProjectRecord) -> dict[str, int]:
+    """Take all foreign tags for ours: the next check clears or overwrites them. Returns how many of each key."""
+    foreign = foreign_tags(deps, record)
+    deps.database.save_tags(record.key, dict.fromkeys(foreign))
+    return by_name(foreign)
+
+
+def by_name(places: Iterable[TagPlace]) -> dict[str, int]:
+    """How many of each key."""
+    return dict(sorted(Counter(name for _, name in places).items()))
 
 
 def ensure_check_tab(deps: Deps, key: str) -> None:
@@ -93,10 +135,3 @@ def _most_urgent(item: SuspectRecord) -> tuple[bool, float]:
 
 def _expected(item: SuspectRecord) -> str:
     return f"{item.question}: {', '.join(item.expected) or 'none'}"
-
-
-def _grouped(values: Mapping[int, T]) -> dict[T, list[int]]:
-    groups: dict[T, list[int]] = {}
-    for task_id, value in values.items():
-        groups.setdefault(value, []).append(task_id)
-    return groups

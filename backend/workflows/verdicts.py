@@ -6,8 +6,10 @@ from dataclasses import replace
 from backend.domain.label_errors import Precision, precision_of, verdict_id
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation
+from backend.domain.words import counted
+from backend.errors import BadRequest
 from backend.ports import Deps, MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
-from backend.workflows.tags import CHECK_KEY, KEEP, write_tags
+from backend.workflows.tags import CHECK_KEY, KEEP, foreign_tags, write_suspects
 
 UNDECIDED = {SuspectStatus.OPEN, SuspectStatus.WAITING}
 """Suspects of which nobody has said anything."""
@@ -44,7 +46,27 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
     moved_up = _next_ones(still, deps.policy(record.key).shown_suspects)
     deps.database.save_suspects(record.key, settled + moved_up)
     if settled or moved_up or untold:
-        write_tags(deps, record, lambda *_: None)
+        write_suspects(deps, record, lambda *_: None)
+
+
+def keep_labels(deps: Deps, record: ProjectRecord, task_ids: Sequence[int]) -> None:
+    """Say of suspects that their labels are right, as if a person had saved them unchanged: the next look settles them.
+
+    Raises:
+        BadRequest: one of the tasks is no suspect, or its `CHECK_KEY` is the user's own. Nothing is said then.
+    """
+    undecided = {item.task_id for item in deps.database.suspects(record.key) if item.status in UNDECIDED}
+    others = sorted(set(task_ids) - undecided)
+    if others:
+        project = record.project_id
+        raise BadRequest(
+            f"No suspect without a verdict: {counted(len(others), 'task')} ({', '.join(map(str, others[:10]))}"
+            f"{', ...' if len(others) > 10 else ''}). `prelabel check {project} --top 1000` lists the suspects."
+        )
+    taken = sorted(task_id for task_id, name in foreign_tags(deps, record) if name == CHECK_KEY and task_id in task_ids)
+    if taken:
+        raise BadRequest(f"Task {taken[0]} has a {CHECK_KEY} of its own: save its annotation unchanged instead.")
+    deps.label_studio.tag(record.project_id, CHECK_KEY, KEEP, sorted(set(task_ids)))
 
 
 def measured_precision(verdicts: Sequence[VerdictRecord]) -> Precision:

@@ -15,6 +15,7 @@ from backend.adapters.database import SqlDatabase
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
+    Hold,
     MirroredTask,
     PastSuggestion,
     ProjectRecord,
@@ -237,3 +238,22 @@ def test_a_database_that_may_not_be_written_is_named_at_once(tmp_path: Path) -> 
         SqlDatabase(f"sqlite:///file:{tmp_path}/old.sqlite3?mode=ro&uri=true", time.time).projects()
     # It isn't waited for, as one is that others write to.
     assert time.monotonic() - started < sql_module.BUSY_TIMEOUT_MS / 1000 / 2
+
+
+def test_what_we_wrote_last_is_remembered_by_task_and_key(database: SqlDatabase) -> None:
+    database.save_tags(
+        "k", {(1, "prelabel_check"): "suspect", (1, "prelabel_quality"): 0.25, (2, "prelabel_check"): None}
+    )
+    database.save_tags("k", {(1, "prelabel_check"): "fixed"})
+    expected = {(1, "prelabel_check"): "fixed", (1, "prelabel_quality"): 0.25, (2, "prelabel_check"): None}
+    assert database.tags("k") == expected
+    assert database.tags("other") == {}
+
+
+def test_a_project_is_held_until_it_is_let_go(database: SqlDatabase) -> None:
+    assert database.hold("k") is None
+    database.save_hold("k", Hold(3, 5.0))
+    database.save_hold("k", Hold(2, 6.0))
+    assert database.hold("k") == Hold(2, 6.0)
+    database.save_hold("k", None)
+    assert database.hold("k") is None

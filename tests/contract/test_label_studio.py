@@ -16,7 +16,8 @@ from backend.adapters.llm.images import Images
 from backend.domain.suggestions import Suggestion
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
 from backend.ports import LabelStudio, Prediction, Tab
-from backend.workflows.data_issues import DATA_TAB, ISSUE_KEY
+from backend.workflows.data_issues import DATA_TAB
+from backend.workflows.tags import ISSUE_KEY, NAMES
 from tests.conftest import Demo, free_port
 from tests.fakes import FakeLabelStudio
 
@@ -195,6 +196,21 @@ def test_tasks_are_found_by_a_tag_and_its_text_may_be_emptied(subject: Subject) 
     assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
     data = {item.task.id: item.task.data for page in subject.api.tasks(subject.project) for item in page}
     assert data[first] == {"text": "Text 0", "nested": {"a": [1]}, "prelabel_check": ""}
+
+
+def test_what_keys_of_ours_say_is_read_whoever_wrote_it(subject: Subject) -> None:
+    first, second, third = subject.task_ids[:3]
+    assert subject.api.tags(subject.project, NAMES) == {}
+    subject.api.tag(subject.project, "prelabel_check", "suspect", [first, second])
+    subject.api.tag(subject.project, "prelabel_check", "", [second])
+    subject.api.tag(subject.project, "prelabel_quality", 0.0, [third])
+    subject.api.tag(subject.project, "prelabel_reason", "two\nlines", [third])
+    subject.api.tag(subject.project, "other", "x", [second])
+    assert subject.api.tags(subject.project, NAMES) == {
+        (first, "prelabel_check"): "suspect",
+        (third, "prelabel_quality"): 0.0,
+        (third, "prelabel_reason"): "two\nlines",
+    }
 
 
 def test_a_tab_is_made_and_listed(subject: Subject) -> None:

@@ -84,6 +84,23 @@ def at_once(number: int, call: Callable[[], Result]) -> list[Result]:
     return results
 
 
+def test_answers_are_forgotten_by_their_problem_and_can_be_claimed_again(
+    records: LlmRecords, key: str, source: LlmSource
+) -> None:
+    given = [
+        answer(source, "a", "A"),
+        replace(answer(source, "b"), problem=Problem.CUT_OFF),
+        replace(answer(source, "c"), problem=Problem.OFF_LIST),
+        replace(answer(source, "d"), problem=Problem.CUT_OFF),
+    ]
+    records.settle(claimed(records, key, source, *"abcd"), given, 0.05)
+    assert records.forget_answers(source, ["a", "b", "c"], {Problem.CUT_OFF, Problem.NO_JSON}) == 1
+    assert records.forget_answers(replace(source, model="another"), ["d"], {Problem.CUT_OFF}) == 0
+    assert records.answers(source.prompt, source.model, "abcd").keys() == {"a", "c", "d"}
+    assert records.spending(key).spent == pytest.approx(0.05)
+    assert claimed(records, key, source, *"abcd").contents == ("b",)
+
+
 def test_gives_back_the_answers_it_was_given(records: LlmRecords, key: str, source: LlmSource) -> None:
     full = LlmAnswer(
         "content żółw", source.prompt, source.model, ("Żółw 🐢", 'a "b"', "\x00\n"), Problem.NONE,

@@ -65,7 +65,7 @@ def test_a_model_that_takes_no_images_costs_that_request_only(team: Team, fault:
 @pytest.mark.parametrize(
     ("said", "problem"),
     [
-        (Said('{"answers": [{"id"', finish_reason="length"), Problem.UNREADABLE),
+        (Said('{"answers": [{"id"', finish_reason="length"), Problem.CUT_OFF),
         (Said(refusal="I can't help with that."), Problem.REFUSAL),
         (Said("", finish_reason="content_filter"), Problem.CONTENT_FILTER),
         (faults.AZURE_FILTER, Problem.CONTENT_FILTER),

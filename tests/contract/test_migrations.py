@@ -90,7 +90,7 @@ def test_a_new_database_has_todays_schema(empty: Engine, database_url: str) -> N
     assert_is_todays(empty)
 
 
-@pytest.mark.parametrize("start", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("start", ["0001", "0002", "0003", "0004"])
 @pytest.mark.parametrize("is_stamped", [True, False])
 def test_each_revision_is_brought_to_todays_schema_with_its_rows(
     empty: Engine, database_url: str, start: str, is_stamped: bool
@@ -102,6 +102,24 @@ def test_each_revision_is_brought_to_todays_schema_with_its_rows(
             connection.execute(text("DROP TABLE alembic_version"))
     assert_has_the_rows(database_url)
     assert_is_todays(empty)
+
+
+def test_tags_of_an_earlier_release_are_known_to_be_ours(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0004")
+    suspect = (
+        "INSERT INTO suspects (key, task_id, question, given, expected, quality, status, seen, tagged, shown) "
+        "VALUES ('k', {}, 'q', '[]', '[]', 0.1, 'fixed', '[]', '1', {})"
+    )
+    report = """{"issue_tags": {"7": "odd text: x"}, "at": 1}"""
+    with empty.begin() as connection:
+        for number, shown in ((1, "'1'"), (2, "'0'"), (3, "NULL")):
+            connection.execute(text(suspect.format(number, shown)))
+        connection.execute(text("INSERT INTO check_reports (key, report) VALUES ('k', :report)"), {"report": report})
+    tags = SqlDatabase(database_url, lambda: 9.0).tags("k")
+    assert {task_id for task_id, name in tags if name == "prelabel_check"} == {1, 3}
+    assert (7, "prelabel_issue") in tags
+    assert set(tags.values()) == {None}
+    assert len(tags) == 9
 
 
 @pytest.mark.parametrize("dump", EARLIER, ids=lambda path: path.stem)

@@ -21,7 +21,8 @@ from redis import Redis
 
 from backend.adapters.job_views import JobView
 from backend.adapters.label_studio import LabelStudioApi
-from backend.bootstrap import App, build, project_key
+from backend.adapters.label_studios import mark_of_address
+from backend.bootstrap import App, build
 from backend.domain.tasks import Annotation
 from backend.entrypoints import processes
 from backend.entrypoints.connect import connect_project
@@ -245,7 +246,7 @@ class Backend:
         connect_project(self.settings, team.project)
 
     def key(self, team: Team) -> str:
-        return project_key(self.label_studio.project(team.project).uid, self.outbound.url)
+        return f"{self.label_studio.project(team.project).uid}-{mark_of_address(self.outbound.url)}"
 
     def jobs(self, team: Team) -> list[JobView]:
         """Jobs of a project that run."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
@@ -16,28 +15,30 @@ from backend.adapters.queue import RedisQueue
 from backend.entrypoints.cli_check import wait_for_check
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job
+from tests.screen import screen
 
 KEY = "1.1767225600-abcdef01"
 PATIENCE_S = 60.0
-screen = io.StringIO()
+shown: list[io.StringIO] = []
 waiting: list[threading.Thread] = []
 raised: list[Exception] = []
 
 
 @pytest.fixture
 def queue(clean_redis_url: str) -> Iterator[RedisQueue]:
-    screen.truncate(0)
     waiting.clear()
     raised.clear()
-    yield RedisQueue(clean_redis_url, 60)
-    for thread in waiting:
-        thread.join(PATIENCE_S)
+    with screen(is_terminal=True) as text:
+        shown[:] = [text]
+        yield RedisQueue(clean_redis_url, 60)
+        for thread in waiting:
+            thread.join(PATIENCE_S)
 
 
 def follow(redis_url: str) -> None:
-    """What the command does, with its progress bar on `screen`."""
+    """What the command does."""
     try:
-        wait_for_check(RedisQueue(redis_url, 60), KEY, Console(file=screen, force_terminal=True, width=200))
+        wait_for_check(RedisQueue(redis_url, 60), KEY)
     except BackendError as error:
         raised.append(error)
 
@@ -48,7 +49,7 @@ def watched_job(job: str, key: str, redis_url: str) -> None:
     waiting.append(threading.Thread(target=follow, args=(redis_url,)))
     waiting[0].start()
     deadline = time.monotonic() + PATIENCE_S
-    while "looking for wrong labels" not in screen.getvalue():
+    while "looking for wrong labels" not in shown[0].getvalue():
         assert time.monotonic() < deadline, "the progress bar doesn't show the step"
         time.sleep(0.05)
 
@@ -78,10 +79,10 @@ def test_waiting_shows_progress_and_ends_with_the_check(queue: RedisQueue, clean
 def test_a_check_that_failed_is_said(queue: RedisQueue) -> None:
     work(queue, "tests.integration.test_check_command.failing_job", 0)
     with pytest.raises(BackendError, match=r"The check failed: .*Label Studio is away"):
-        wait_for_check(queue, KEY, Console(file=screen))
+        wait_for_check(queue, KEY)
 
 
 def test_nobody_waits_for_a_worker_that_isnt_there(queue: RedisQueue) -> None:
     queue.request(Job.CHECK, KEY)
     with pytest.raises(ConfigurationError, match="no worker runs: start `prelabel up`"):
-        wait_for_check(queue, KEY, Console(file=screen))
+        wait_for_check(queue, KEY)

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from label_studio_ml.api import init_app
 
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import DUE, RedisQueue
-from backend.bootstrap import project_key
 from backend.entrypoints import label_studio_ml as plugin
 from backend.entrypoints.label_studio_ml import PrelabelModel
 from backend.errors import BadRequest
 from backend.ports import ProjectRecord
 
 URL = "http://localhost:1"
-KEY = project_key("7.1767225600", URL)
+KEY = f"7.1767225600-{mark_of_address(URL)}"
 CONFIG = """<View><Text name="text" value="$text"/><Choices name="sentiment" toName="text">
 <Choice value="Positive"/><Choice value="Negative"/><Choice value="Neutral"/></Choices></View>"""
 TASKS = [

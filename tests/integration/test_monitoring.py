@@ -14,17 +14,19 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.adapters.figures import Figures
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import RedisQueue
-from backend.bootstrap import App, project_key
+from backend.bootstrap import App
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.entrypoints.jobs import counted
 from backend.entrypoints.web import create_app
 from backend.ports import Job, MirroredTask, ProjectRecord, VersionStatus
 from backend.settings import Settings
+from tests.frozen.names import NAMES
 
 URL = "http://127.0.0.1:1"
 UID = "7.1767225600"
-KEY = project_key(UID, URL)
+KEY = f"{UID}-{mark_of_address(URL)}"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -83,6 +85,11 @@ def test_what_several_workers_count_adds_up_in_the_web_service(web: TestClient, 
     assert found["prelabel_job_seconds_bucket", (("job", "train"), ("le", "1.0"))] == 0
     assert found["prelabel_job_seconds_bucket", (("job", "train"), ("le", "5.0"))] == 150
     assert found["prelabel_job_seconds_count", (("job", "train"),)] == 150
+
+
+def test_dashboards_of_before_find_their_figures(web: TestClient) -> None:
+    families = {family.name for family in text_string_to_metric_families(web.get("/metrics").text)}
+    assert set(NAMES["prometheus"]) <= families
 
 
 def test_jobs_are_counted_by_their_outcome(web: TestClient) -> None:

@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from redis import Redis
 
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import DUE
 from backend.bootstrap import App, build
 from backend.entrypoints import jobs
@@ -16,17 +17,19 @@ from backend.ports import Job, ProjectRecord
 from backend.settings import Settings
 from tests.conftest import wait_for
 
-GOOD, BROKEN = "1.1767225600-abcdef01", "2.1767225600-abcdef01"
+URL = "http://localhost:1"
+GOOD, BROKEN = (f"{number}.1767225600-{mark_of_address(URL)}" for number in (1, 2))
 
 
 @pytest.fixture
 def environment(tmp_path: Path, clean_redis_url: str) -> dict[str, str]:
-    return {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": "http://localhost:1"}
+    return {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": URL}
 
 
 @pytest.fixture
 def app(environment: dict[str, str]) -> App:
     app = build(Settings.model_validate(environment))
+    app.settle_mark()
     for key in (BROKEN, GOOD):
         app.database.save_project(ProjectRecord(key, 1))
         app.versions.set_current(key, 1)
@@ -112,3 +115,26 @@ def test_a_look_at_all_projects_asks_for_each(
     jobs.run(Job.RECONCILE.value, jobs.ALL_PROJECTS, 0)
     jobs._app.cache_clear()
     assert due(clean_redis_url) == {f"reconcile|{GOOD}|0", f"reconcile|{BROKEN}|0"}
+
+
+def test_projects_of_another_label_studio_are_left_alone(
+    app: App, environment: dict[str, str], clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app.database.save_project(ProjectRecord("3.1767225600-abcdef01", 3))
+    request_regular_jobs(app)
+    assert not any("abcdef01" in member for member in due(clean_redis_url))
+    jobs._app.cache_clear()
+    assert jobs.run(Job.RECONCILE.value, "3.1767225600-abcdef01", 0).startswith("not run")
+    jobs._app.cache_clear()
+    assert app.database.project("3.1767225600-abcdef01") is not None, "its state is kept"
+
+
+def test_a_worker_finds_out_first_which_label_studio_has_this_address(
+    environment: dict[str, str], clean_redis_url: str
+) -> None:
+    moved = build(Settings.model_validate(environment | {"LABEL_STUDIO_URL": "http://localhost:2"}))
+    moved.database.save_project(ProjectRecord("3.1767225600-abcdef01", 3))
+    request_regular_jobs(moved)
+    assert due(clean_redis_url) == {f"reconcile|{jobs.ALL_PROJECTS}|0"}

@@ -10,9 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import DUE
 from backend.adapters.tried_rules import TriedRules
-from backend.bootstrap import project_key, webhook_secret
+from backend.bootstrap import webhook_secret
 from backend.entrypoints.web import create_app
 from backend.ports import ProjectRecord, VersionStatus
 from backend.settings import Settings
@@ -20,7 +21,7 @@ from backend.settings import Settings
 URL = "http://localhost:1"
 UID = "7.1767225600"
 PROJECT = {"id": 7, "title": "x", "created_at": "2026-01-01T00:00:00.000000Z", "label_config": "<View/>"}
-KEY = project_key(UID, URL)
+KEY = f"{UID}-{mark_of_address(URL)}"
 CONFIG = """<View><Text name="text" value="$text"/>
 <Choices name="sentiment" toName="text"><Choice value="Positive"/><Choice value="Negative"/></Choices>
 <Choices name="topics" toName="text" choice="multiple"><Choice value="plot"/><Choice value="cast"/></Choices>
@@ -283,7 +284,7 @@ def test_versions_of_nothing_are_none(web: TestClient) -> None:
 
 def test_versions_of_several_projects_are_never_mixed(web: TestClient) -> None:
     database = web.app.state.app.database  # type: ignore[attr-defined]
-    for key, status in ((KEY, VersionStatus.LIVE), ("8.1-abcdef01", VersionStatus.LIVE)):
+    for key, status in ((KEY, VersionStatus.LIVE), (f"8.1-{mark_of_address(URL)}", VersionStatus.LIVE)):
         database.save_project(ProjectRecord(key, 7))
         database.save_version(replace(database.new_version(key, above=4), status=status))
         database.new_version(key)  # still in training

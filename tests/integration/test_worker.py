@@ -14,6 +14,7 @@ from redis import Redis
 
 from backend.adapters import queue as queue_module
 from backend.adapters import running_job
+from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import RedisQueue
 from backend.adapters.tried_rules import TriedRules
 from backend.entrypoints import jobs
@@ -21,8 +22,8 @@ from backend.ports import Job
 from backend.settings import Settings
 from tests.conftest import wait_for
 
-KEY = "1.1767225600-abcdef01"
-OTHER = "2.1767225600-abcdef01"
+URL = "http://localhost:1"
+KEY, OTHER = (f"{number}.1767225600-{mark_of_address(URL)}" for number in (1, 2))
 WORKER = """
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def long_training(job: str, key: str, argument: int) -> str:
 
 @pytest.fixture
 def environment(tmp_path: Path, clean_redis_url: str) -> dict[str, str]:
-    own = {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": "http://localhost:1"}
+    own = {"MODEL_DIR": str(tmp_path), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": URL}
     # Without rules there is nothing to try out: the only jobs are the tests' own.
     return {**os.environ, **own, "LF_RULES_DIR": str(tmp_path / "none")}
 

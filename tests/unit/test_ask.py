@@ -1,5 +1,6 @@
 """Ask: which tasks an LLM is asked about, what is kept of its answers, and when its votes count."""
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -8,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from backend.adapters.llm_records import SqlLlmRecords
 from backend.adapters.prompt_templates import JinjaTemplates
+from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.entrypoints.cli_llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, Job
 from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
-from backend.workflows.llm.ask import ask, ask_argument, from_argument
+from backend.workflows.llm.ask import Again, ask, ask_argument, forget, from_argument
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
-from backend.workflows.llm.view import prompts_of, view_of
+from backend.workflows.llm.view import notes_on, prompts_of, view_of
 from backend.workflows.suggest import answer
 from tests.llm_fakes import FakeLlmEndpoint
 from tests.unit.house import CONFIG, House, nothing, reviews
@@ -263,6 +267,29 @@ def test_what_may_have_been_charged_without_an_answer_counts_as_spent(room: Room
     assert len(room.texts) == n_before + 50
 
 
+@pytest.mark.parametrize("bulk", [False, True])
+def test_an_answer_of_which_nobody_knows_what_it_cost_costs_what_was_reserved(room: Room, bulk: bool) -> None:
+    room.house.llm_policy = replace(room.house.llm_policy, budget_usd=100.0)
+
+    def uncounted(request: LlmRequest) -> LlmReply:
+        answers = [{"id": name, "labels": ["Positive"]} for name in request.contents]
+        return LlmReply((Sample(json.dumps({"answers": answers})),))
+
+    room.fault = uncounted
+    room.ask(bulk=bulk)
+    if bulk:
+        assert "50 tasks answered, 50 with a label" in room.ask(bulk=True)
+    price = PRICE.in_bulk if bulk else PRICE
+    most = sum(reservation(request, price) for request in room.endpoint.asked)
+    spending = room.records.spending(room.house.key)
+    assert spending.spent == pytest.approx(most)
+    assert spending.held == 0
+    assert sum(item.report["usd"] for item in room.records.sources(room.house.key)) == pytest.approx(most)
+    n_asked = len(room.texts)
+    room.ask()
+    assert len(room.texts) == n_asked
+
+
 def test_one_bad_task_costs_only_itself(room: Room) -> None:
     room.decide(policy=LlmPolicyName.ALL)
 
@@ -272,6 +299,9 @@ def test_one_bad_task_costs_only_itself(room: Room) -> None:
 
     room.fault = filtering
     assert "100 tasks answered, 99 with a label" in room.ask()
+    # What is turned down isn't charged.
+    n_paid = len(room.endpoint.asked) - 2
+    assert room.records.spending(room.house.key).spent == pytest.approx(n_paid * PRICE.of(200, 20))
     n_asked = len(room.texts)
     room.ask()
     assert len(room.texts) == n_asked
@@ -288,6 +318,63 @@ def test_a_model_that_never_answers_in_form_ends_the_job_early(room: Room) -> No
     room.fault = lambda _: None
     assert "100 with a label" in room.ask()
     assert room.endpoint.asked[-1].max_output_tokens > 2000
+
+
+@pytest.mark.timeout(60)
+def test_a_mask_that_takes_too_long_keeps_its_task_from_being_sent_and_is_named(
+    room: Room, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.domain.llm.content.LIMIT_S", 0.1)
+    room.house.label_studio.add_tasks(room.house.project, [{"text": "a" * 80 + "b 1", "n": 1}])
+    room.house.reconcile()
+    room.decide(policy=LlmPolicyName.ALL, masks=("(a|aa)+$",))
+    said = room.ask()
+    assert "100 tasks answered" in said
+    assert "1 not sent: the mask '(a|aa)+$' (llm_masks) takes too long" in said
+    assert room.house.key in caplog.text
+    assert len(room.texts) == 100
+    assert not any("aaa" in request.user for request in room.endpoint.asked)
+    view = view_of(room.house.deps, room.house.deps.database.project(room.house.key), "")  # type: ignore[arg-type]
+    assert any("1 of 101 tasks aren't sent: the mask" in note for note in notes_on(view, "here"))
+
+
+def test_what_cant_be_read_is_said_by_kind_and_asked_again_when_a_person_says_so(room: Room) -> None:
+    room.decide(policy=LlmPolicyName.ALL, per_request=1)
+    kinds = {
+        "number 3": Sample('{"answers": [{"id"', problem=Problem.CUT_OFF),
+        "number 5": Sample("I would say it is positive."),
+        "number 7": Sample('{"id": "t1", "labels": ["Positive"]} {"id": "t1", "labels": []}'),
+        "number 9": Sample('{"id": "t1", "labels": ["Great"]}'),
+        "number 11": Sample("", problem=Problem.REFUSAL),
+    }
+
+    def odd(request: LlmRequest) -> LlmReply | None:
+        (text,) = asked(request).values()
+        sample = next((sample for end, sample in kinds.items() if text.endswith(end)), None)
+        return LlmReply((sample,), 200, 20) if sample else None
+
+    room.fault = odd
+    said = room.ask()
+    assert "100 tasks answered, 95 with a label" in said
+    for kind in ("cut off", "no JSON", "two answers", "off list", "refusal"):
+        assert f"1 {kind}" in said
+    assert "--again unreadable" in said
+    view = view_of(room.house.deps, room.house.deps.database.project(room.house.key), "")  # type: ignore[arg-type]
+    out = Console(file=io.StringIO(), width=200)
+    spending = room.records.spending(room.house.key)
+    report_tables(out, room.records.sources(room.house.key), spending, view.policy, [])
+    assert "1 two answers" in (shown := out.file.getvalue())  # type: ignore[attr-defined]
+    assert "--again unreadable" in shown
+    # Never by itself.
+    room.fault = lambda _: None
+    room.ask()
+    assert len(room.texts) == 100
+    assert forget(view, Again.UNREADABLE) == 3
+    said = room.ask()
+    assert "3 tasks answered, 3 with a label" in said
+    assert "--again" not in said
+    assert room.records.spending(room.house.key).spent == pytest.approx(103 * PRICE.of(200, 20))
+    assert (forget(view, Again.UNREADABLE), forget(view, Again.OFF_LIST), forget(view, Again.REFUSED)) == (0, 1, 1)
 
 
 def test_a_tight_budget_is_used_whatever_runs_at_once(room: Room) -> None:

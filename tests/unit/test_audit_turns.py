@@ -9,7 +9,7 @@ import pytest
 from backend.domain.audit import is_audit, turn
 from backend.domain.priorities import AUDIT, Strategy, scores_of_new
 from backend.ports import Prediction
-from backend.workflows.learn import rollback
+from backend.workflows.rollback import rollback
 from backend.workflows.suggest import answer
 from tests.unit.house import CONFIG, House, nothing, reviews
 

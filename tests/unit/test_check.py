@@ -1,13 +1,11 @@
 """Check: wrong labels are tagged, and what people say of them is remembered."""
 
 import csv
-import io
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from backend.adapters.label_config import parse_label_config
 from backend.domain.label_errors import Action
@@ -21,6 +19,7 @@ from backend.workflows.check import check
 from backend.workflows.evidence import search_labels
 from backend.workflows.learn import _weights
 from backend.workflows.suspects import checked
+from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 
 
@@ -357,7 +356,7 @@ def test_the_export_has_every_suspect(house: House, flipped: tuple[int, ...], tm
 
 
 def test_an_export_that_cant_be_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"--export .* can't be written"):
+    with pytest.raises(ConfigurationError, match=r"suspects.csv can't be written"):
         export(tmp_path / "none" / "suspects.csv", [])
 
 
@@ -393,8 +392,8 @@ def import_again(house: House, task_id: int) -> int:
 
 def printed(house: House, top: int = 50) -> str:
     """What `prelabel check` prints."""
-    text = io.StringIO()
-    print_checked(Console(file=text, width=200), checked(house.deps, house.key), top)
+    with screen() as text:
+        print_checked(checked(house.deps, house.key), top)
     return text.getvalue()
 
 

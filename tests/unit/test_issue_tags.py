@@ -1,12 +1,9 @@
 """Data issues of a project: in the report of a check, in the command, and as tags that come and go."""
 
 import csv
-import io
-import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from backend.adapters.label_config import parse_label_config
 from backend.domain.tasks import Task
@@ -18,6 +15,7 @@ from backend.ports import MirroredTask
 from backend.workflows.check import check
 from backend.workflows.data_issues import data_issues_of
 from backend.workflows.suspects import checked
+from tests.screen import screen
 from tests.unit.house import House, nothing
 
 IMAGES = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/></Choices></View>'
@@ -103,17 +101,17 @@ def test_the_command_shows_issues_as_a_table_as_json_and_as_a_file(
     house: House, odd: list[int], tmp_path: Path
 ) -> None:
     found = checked(house.deps, house.key)
-    screen = io.StringIO()
-    print_checked(Console(file=screen, width=200), found, 50)
-    said = screen.getvalue()
+    with screen() as text:
+        print_checked(found, 50)
+    said = text.getvalue()
     assert f"near-duplicates with different labels: task {odd[1]}" in said
     assert "empty 1" in said
-    listed = json.loads(checked_json(found, 50, {}))["data_issues"]["listed"]
+    listed = checked_json(found, 50, {})["data_issues"]["listed"]
     assert {item["task"] for item in listed} >= set(odd)
     export_issues(tmp_path / "issues.csv", found.report)
     rows = list(csv.DictReader((tmp_path / "issues.csv").open(newline="")))
     assert (rows[0]["issue"], rows[0]["like"]) == ("near-duplicates with different labels", str(odd[1]))
-    with pytest.raises(ConfigurationError, match="--export-issues"):
+    with pytest.raises(ConfigurationError, match=r"issues\.csv can't be written"):
         export_issues(tmp_path / "none" / "issues.csv", found.report)
 
 

@@ -175,7 +175,7 @@ def test_answers_that_are_no_label_are_counted_with_an_example(house: House) -> 
     assert "mood, which the label config doesn't have: 1, for example 'good'" in status_line(found)
     assert "\x1b" not in status_line(found)
     assert len(found.unmatched[0].example) <= 60
-    assert json.loads(status_json(found))["unmatched"][1] == {
+    assert status_json(found)["unmatched"][1] == {
         "question": "mood",
         "n": 1,
         "example": "good",
@@ -211,4 +211,4 @@ def test_the_status_of_many_questions_stays_a_line(house: House) -> None:
     assert "167 questions, accuracy known of 166" in line
     assert "question 1: accuracy 0.01" in line
     assert "question 6:" not in line
-    assert len(json.loads(status_json(many))["accuracies"]) == 167
+    assert len(status_json(many)["accuracies"]) == 167

@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from backend.adapters.label_config import parse_label_config
 from backend.domain.model import Trained, train
+from backend.entrypoints.cli_status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
-from backend.ports import Job, SuspectRecord, SuspectStatus, VersionStatus
-from backend.workflows.learn import learn, rollback
+from backend.ports import LET_GO, Job, SuspectRecord, SuspectStatus, VersionStatus
+from backend.workflows.held import Held, held_at
+from backend.workflows.learn import learn
 from backend.workflows.reconcile import reconcile
+from backend.workflows.rollback import rollback
+from backend.workflows.status import status_of
 from tests.unit.house import CONFIG, House, nothing, prediction, raising, reviews
 
 
@@ -278,3 +282,46 @@ def test_a_suspect_label_counts_less_until_a_person_has_ruled(house: House, monk
     assert (doubted < 1).nonzero()[0].tolist() == [3]
     assert doubted[3] > 0
     assert seen[1] == {}
+
+
+def test_a_project_that_was_rolled_back_stays_there_until_a_person_lets_go(house: House) -> None:
+    house.learn()
+    house.annotate(house.task_ids[:10])
+    house.learn()
+    rollback(house.deps, house.key, 1, nothing)
+    house.queue.take()
+
+    house.annotate(house.task_ids[10:30])
+    new = house.label_studio.add_tasks(house.project, reviews(41)[40:])
+    house.reconcile()
+    assert Job.TRAIN not in house.queue.take()
+    # Asked for before the rollback, or by an answer of an LLM.
+    learn(house.deps, house.key, nothing)
+    learn(house.deps, house.key, nothing, force=True)
+    learn(house.deps, house.key, nothing, force=True, by_person=True, asked_at=house.clock - 1)
+    assert house.fake.info.model_version == "v1"
+    assert house.shown(new[0]) != []
+    record = house.deps.database.project(house.key)
+    assert record is not None
+    assert held_at(house.deps, record) == Held(1, house.clock, 30)
+    assert "v1 (held at v1 since" in status_line(status_of(house.deps, record))
+
+    learn(house.deps, house.key, nothing, force=True, by_person=True, asked_at=house.clock + 1)
+    assert house.fake.info.model_version == "v3"
+    assert held_at(house.deps, record) is None
+
+
+def test_letting_go_trains_only_when_it_is_due(house: House) -> None:
+    house.learn()
+    house.annotate(house.task_ids[:10])
+    house.learn()
+    rollback(house.deps, house.key, 1, nothing)
+    house.queue.take()
+    rollback(house.deps, house.key, LET_GO, nothing)
+    assert house.queue.take() == [Job.RECONCILE]
+    house.reconcile()
+    assert Job.TRAIN not in house.queue.take()
+    assert house.fake.info.model_version == "v1"
+    house.annotate(house.task_ids[10:20])
+    house.reconcile()
+    assert Job.TRAIN in house.queue.take()

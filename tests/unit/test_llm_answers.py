@@ -49,6 +49,9 @@ def outcome(answer: LlmAnswer) -> tuple[tuple[str, ...], Problem]:
 
 
 UNREADABLE = ((), Problem.UNREADABLE)
+CUT_OFF = ((), Problem.CUT_OFF)
+NO_JSON = ((), Problem.NO_JSON)
+AMBIGUOUS = ((), Problem.AMBIGUOUS)
 OFF_LIST = ((), Problem.OFF_LIST)
 ABSTAINED = ((), Problem.NONE)
 POSITIVE = (("Positive",), Problem.NONE)
@@ -80,47 +83,164 @@ def test_a_set_comes_in_the_questions_order_each_label_once() -> None:
     assert answer.labels == ("drama", "horror")
 
 
-def test_several_labels_where_one_is_asked_for_are_unreadable() -> None:
-    assert outcome(read(said(one(labels=["Positive", "Negative"])))[0]) == UNREADABLE
+def test_several_labels_where_one_is_asked_for_are_two_answers() -> None:
+    assert outcome(read(said(one(labels=["Positive", "Negative"])))[0]) == AMBIGUOUS
 
 
-@pytest.mark.parametrize("labels", ["Positive", None, 1, {"Positive": 1}, [1], [None], [["Positive"]]])
-def test_labels_that_are_not_a_list_of_labels_are_unreadable(labels: object) -> None:
+@pytest.mark.parametrize("labels", [None, 1, {"Positive": 1}, [1], [None], [["Positive"]]])
+def test_labels_that_are_no_texts_are_unreadable(labels: object) -> None:
     assert outcome(read(said(one(labels=labels)))[0]) == UNREADABLE
 
 
+THOUGHT = 'Hm: {"answers": [{"id": "t1", "labels": ["Negative"]}]}, or {x}, or [not]?'
+"""What a model may think: a draft of another answer, and things that are no JSON."""
+
+
 @pytest.mark.parametrize(
-    "wrap", ["{}", "  {}\n", "```json\n{}\n```", "\n```json\n{}```\n", "```\n{}\n```", "```json\r\n{}"]
+    "wrap",
+    [
+        "{}",
+        "  {}\n",
+        "\ufeff{}",
+        "```json\n{}\n```",
+        "```json\r\n{}",
+        "```JSON {} ```",
+        "```{}```",
+        "~~~json\n{}\n~~~",
+        "````\n{}\n````",
+        "```python\n{}\n```",
+        "Sure! {} I hope this helps",
+        "The label is {x}. Here [it] is:\n```json\n{}\n```\nDone.",
+        "{},",
+        "[{}]",
+        '"{}"',
+        "<answer>{}</answer>",
+        "{}<|im_end|>",
+        "{}</s>",
+        "{}<|eot_id|>",
+        "{}<end_of_turn>\n",
+        "<s>[ANSWER]{}[/ANSWER]<|endoftext|>",
+        "{}\n\nAs JSON:\n```json\n{}\n```",
+        '{"answers": [{"id": "...", "labels": ["..."], "confidence": 0.0}]} {}',
+        '{"id": "t1", "task": {"text": "an echo"}}\n{}',
+    ],
 )
-def test_json_counts_alone_or_inside_one_fence(wrap: str) -> None:
+def test_json_counts_whatever_stands_around_it(wrap: str) -> None:
     assert outcome(read(wrap.replace("{}", said(one())))[0]) == POSITIVE
 
 
 @pytest.mark.parametrize(
     "wrap",
     [
-        "Sure! {}",
-        "{} I hope this helps",
-        "{}{}",
-        "{},",
-        "Here:\n```json\n{}\n```",
-        "```json\n{}\n```\nDone.",
-        "```json\n{}\n```\n```json\n{}\n```",
-        "```python\n{}\n```",
-        "[{}]",
-        '"{}"',
-        "<answer>{}</answer>",
+        "<think>\n~\n</think>\n\n{}",
+        "~\n</think>\n\n{}",
+        "<THINK>~</THINK>{}",
+        "<thinking>~</thinking>\n{}",
+        '<think type="deep">~</think >{}',
+        "<reasoning>~</reasoning>\n```json\n{}\n```",
+        "<thought>~</thought><analysis>~</analysis>{}",
+        "<think>~<think>~</think>~</think>{}",
+        "<think></think>\n{}",
+        "<think/>{}",
+        "~</think>~</think>{}",
+        "<seed:think>~</seed:think>{}<seed:eos>",
+        "[THINK]~[/THINK]{}",
+        "◁think▷~◁/think▷{}",
+        "<|begin_of_thought|>~<|end_of_thought|>{}",
+        "<|START_THINKING|>~<|END_THINKING|>{}",
+        "<|channel|>analysis<|message|>~<|end|><|start|>assistant<|channel|>final<|message|>{}<|return|>",
+        "<|channel|>analysis<|message|>~<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>{}",
+        "<|channel>thought\n~<channel|>{}<turn|>",
+        "analysis~assistantfinal{}",
+        "{}<think>~</think>",
     ],
 )
-def test_json_with_anything_beside_it_is_unreadable(wrap: str) -> None:
-    assert outcome(read(wrap.replace("{}", said(one())))[0]) == UNREADABLE
+def test_what_a_model_thinks_is_no_answer(wrap: str) -> None:
+    assert outcome(read(wrap.replace("~", THOUGHT).replace("{}", said(one())))[0]) == POSITIVE
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Positive", "null", "[]", "{}", '{"answers": {}}', '{"answers": null}', said("t1"), said([one()])]
+    "wrap", ["<think>{}", "<think>\nIt may be {}", "{}<think>or", "<|channel|>analysis<|message|>{}", "[THINK]{}"]
+)
+def test_thoughts_that_never_end_were_cut_off(wrap: str) -> None:
+    assert outcome(read(wrap.replace("{}", said(one())))[0]) == CUT_OFF
+
+
+def test_a_mark_of_thoughts_inside_of_an_answer_is_text() -> None:
+    text = said(one(reason="it begins with <think> and says </think>"))
+    assert outcome(read(text)[0]) == POSITIVE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        said(one()) + said(one(labels=["Negative"])),
+        said(one()) + " No: " + said(one(labels=[])),
+        said(one(), one(labels=["Negative"])),
+        said(one()) + said(one(labels=["Bad"])),
+        json.dumps({"answers": [one()], "id": "t1", "labels": ["Negative"]})[:-1] + said(one(labels=["Negative"])),
+        '{"answers": [' + json.dumps(one()) + '], "rejected": [' + json.dumps(one(labels=["Negative"])) + "]",
+    ],
+)
+def test_two_answers_that_differ_are_none(text: str) -> None:
+    assert outcome(read(text)[0]) == AMBIGUOUS
+
+
+def test_two_confidences_that_differ_are_none() -> None:
+    (answer,) = read(said(one(confidence=0.9)) + said(one(confidence=0.6)))
+    assert (outcome(answer), answer.confidence) == (POSITIVE, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        said(one(labels="Positive")),
+        '{"answers": [{"id": "t1", "label": "Positive"}]}',
+        '{"Answers": [{"id": "t1", "Labels": ["Positive"]}]}',
+        json.dumps({"answers": one()}),
+        json.dumps({"answers": {"t1": ["Positive"]}}),
+        json.dumps({"answers": {"t1": {"labels": ["Positive"]}}}),
+        json.dumps({"answers": [{"labels": ["Positive"], "confidence": 0.9}]}),
+        json.dumps([one()]),
+        json.dumps(one()),
+        json.dumps({"t1": "Positive"}),
+        json.dumps({"result": {"answers": [one()]}}),
+        json.dumps(said(one())),
+        '{"answers": [{"id": "t1", "labels": ["Positive"]},]}',
+        '{"answers": [{"id": "t1", "labels": ["Positive"]}]',
+        'answers: [{"id": "t1", "labels": ["Positive"]}]',
+    ],
+)
+def test_slips_of_form_that_leave_no_doubt_are_read(text: str) -> None:
+    assert outcome(read(text)[0]) == POSITIVE
+
+
+def test_one_object_a_line_answers_several_tasks() -> None:
+    lines = "\n".join(json.dumps(item) for item in (one("t1"), one("t2", "Negative")))
+    assert [outcome(answer) for answer in read(lines, ids=("t1", "t2"))] == [POSITIVE, NEGATIVE]
+
+
+def test_an_answer_without_an_id_is_nobodys_where_several_were_asked() -> None:
+    text = said({"labels": ["Positive"]}, {"labels": ["Negative"]})
+    assert [outcome(answer) for answer in read(text, ids=("t1", "t2"))] == [UNREADABLE, UNREADABLE]
+    assert [outcome(answer) for answer in read(said({"labels": []}), ids=("t1", "t2"))] == [UNREADABLE, UNREADABLE]
+
+
+@pytest.mark.parametrize("text", ["", "Positive", "<html>", "I can't say.", "{x", "x" * MAX_CHARACTERS])
+def test_a_text_without_json_says_so(text: str) -> None:
+    assert outcome(read(text)[0]) in {NO_JSON, CUT_OFF}
+    assert outcome(read(Sample(text, problem=Problem.CUT_OFF))[0]) == CUT_OFF
+
+
+def test_a_reply_that_is_too_large_says_so() -> None:
+    assert outcome(read(said(one()) + " " * MAX_CHARACTERS)[0]) == ((), Problem.TOO_LARGE)
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "{}", '{"answers": {}}', '{"answers": null}', said("t1"), said([one()]), said(said(one()))]
 )
 def test_another_form_is_unreadable(text: str) -> None:
-    assert outcome(read(text)[0]) == UNREADABLE
+    assert outcome(read(text)[0]) in {UNREADABLE, NO_JSON}
 
 
 def test_additional_keys_are_ignored() -> None:
@@ -129,9 +249,9 @@ def test_additional_keys_are_ignored() -> None:
 
 
 def test_a_missing_or_doubled_id_costs_only_that_task() -> None:
-    text = said(one("t1"), one("t2"), one("t2"), one("t9"), {"labels": ["Positive"]}, one("t4", ["Negative"]))
+    text = said(one("t1"), one("t2"), one("t2", []), one("t9"), {"labels": ["Positive"]}, one("t4", ["Negative"]))
     answers = read(text, ids=("t1", "t2", "t3", "t4"))
-    assert [outcome(answer) for answer in answers] == [POSITIVE, UNREADABLE, UNREADABLE, NEGATIVE]
+    assert [outcome(answer) for answer in answers] == [POSITIVE, AMBIGUOUS, UNREADABLE, NEGATIVE]
 
 
 def test_ids_are_not_guessed_either() -> None:
@@ -151,17 +271,24 @@ def test_wherever_a_reply_is_cut_off_the_complete_answers_count() -> None:
     second, third = text.index('{"id": "t2"'), text.index('{"id": "t3"')
     for end in range(len(text)):
         first = [outcome(answer) for answer in read(text[:end], ids=("t1", "t2"))]
-        told = [outcome(answer) for answer in read(Sample(text[:end], problem=Problem.UNREADABLE), ids=("t1", "t2"))]
-        assert first == told
-        assert first[0] == (POSITIVE if end > second - 3 else UNREADABLE)
-        assert first[1] == (NEGATIVE if end > third - 3 else UNREADABLE)
+        told = [outcome(answer) for answer in read(Sample(text[:end], problem=Problem.CUT_OFF), ids=("t1", "t2"))]
+        assert first == told or not end
+        assert told[0] == (POSITIVE if end > second - 3 else CUT_OFF)
+        assert told[1] == (NEGATIVE if end > third - 3 else CUT_OFF)
 
 
-def test_json_that_breaks_in_the_middle_is_not_taken_for_cut_off() -> None:
+def test_a_draft_in_thoughts_that_were_cut_off_is_no_answer() -> None:
+    draft = f"First I try {said(one())} but then"
+    assert outcome(read(Sample(draft, problem=Problem.CUT_OFF))[0]) == CUT_OFF
+    assert outcome(read(Sample(f"```json\n{said(one())}\n```", problem=Problem.CUT_OFF))[0]) == POSITIVE
+
+
+def test_json_that_breaks_in_the_middle_costs_only_the_answer_that_is_broken() -> None:
     broken = (
         '{"answers": [{"id": "t1", "labels": ["Positive"]}, {"id": "t2" "labels": []}, {"id": "t3", "labels": []}]}'
     )
-    assert [outcome(answer) for answer in read(broken, ids=("t1", "t3"))] == [UNREADABLE, UNREADABLE]
+    answers = read(broken, ids=("t1", "t2", "t3"))
+    assert [outcome(answer) for answer in answers] == [POSITIVE, UNREADABLE, ABSTAINED]
 
 
 @pytest.mark.parametrize("problem", [Problem.REFUSAL, Problem.CONTENT_FILTER, Problem.REJECTED])
@@ -219,6 +346,15 @@ def test_several_labels_have_the_product_and_a_fence_moves_nothing() -> None:
     assert answer.confidence == pytest.approx(0.2)
 
 
+def test_tokens_of_a_label_are_found_behind_thoughts_and_without_a_list() -> None:
+    text, tokens = tokens_of(
+        ("Hm </think> ", 0.5), ('{"id": "t1", "label": "', 0.9), ("Posi", 0.5), ("tive", 0.8), ('"}<|im_end|>', 0.1)
+    )
+    (answer,) = read(Sample(text, tokens))
+    assert answer.confidence == pytest.approx(0.4)
+    assert answer.confidence_kind is ConfidenceKind.LOGPROBS
+
+
 def test_tokens_of_another_text_say_nothing() -> None:
     text, tokens = tokens_of((said(one(confidence=0.7)), 0.5))
     (answer,) = read(Sample(text + " ", tokens))
@@ -267,7 +403,7 @@ def test_shares_of_tokens_latency_and_price_add_up_exactly(
     request = asking(*(f"t{index}" for index in range(n)))
     reply = LlmReply((Sample(""),), asked, got, latency)
     used = price.in_bulk if batch else price
-    answers = read_reply(request, reply, SENTIMENT, used, answered_at=7.0)
+    answers = read_reply(request, reply, SENTIMENT, used.of(asked, got), answered_at=7.0)
     assert sum(answer.input_tokens for answer in answers) == asked
     assert sum(answer.output_tokens for answer in answers) == got
     assert sum(answer.latency_s for answer in reversed(answers)) == latency
@@ -316,7 +452,7 @@ def test_whatever_an_injection_makes_a_model_say_is_a_label_or_an_abstention(tex
         valid_answer(answer, question)
 
 
-@pytest.mark.parametrize("text", [*INJECTED[:4], *INJECTED[5:10]], ids=range(9))
+@pytest.mark.parametrize("text", [*INJECTED[:4], *INJECTED[5:7], INJECTED[8]], ids=range(7))
 def test_an_injection_that_breaks_the_form_gets_no_label_through(text: str) -> None:
     assert read(text)[0].labels == ()
 
@@ -407,15 +543,9 @@ def test_labels_are_not_listed_when_strict_mode_would_refuse_so_many(n: int, len
     assert "enum" not in json.dumps(schema["properties"]["answers"]["items"]["properties"]["labels"])
 
 
-def test_what_a_model_thinks_first_is_skipped() -> None:
-    thought = '<think>\nIt could be {"answers": []} ...\n</think>\n\n'
-    assert outcome(read(thought + said(one()))[0]) == POSITIVE
-    assert outcome(read(f"{thought}```json\n{said(one())}\n```")[0]) == POSITIVE
-    assert outcome(read("<think>cut off before it answers")[0]) == UNREADABLE
-
-
 def test_a_number_of_stars_is_a_rating() -> None:
     stars = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4"))
-    assert read(said(one(labels=[4])), question=stars)[0].labels == ("4",)
+    for labels in ([4], 4, 4.0, "4", [4.0]):
+        assert read(said(one(labels=labels)), question=stars)[0].labels == ("4",)
     assert outcome(read(said(one(labels=[True])), question=stars)[0]) == UNREADABLE
     assert outcome(read(said(one(labels=[5])), question=stars)[0]) == OFF_LIST

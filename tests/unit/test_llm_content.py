@@ -1,11 +1,14 @@
 import json
+import threading
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.domain.llm.content import CUT, MASKED, MAX_CHARACTERS, compile_masks, content_of
+from backend.domain.llm.content import CUT, MASKED, MAX_CHARACTERS, MAX_LATE, compile_masks, content_of, content_of_each
 from backend.errors import BadRequest
 
 MAIL = compile_masks([r"\S+@\S+"])
@@ -70,6 +73,71 @@ def test_a_mask_that_cannot_be_used_is_named(pattern: str) -> None:
     with pytest.raises(BadRequest) as error:
         compile_masks(["fine", pattern])
     assert repr(pattern) in str(error.value)
+
+
+@pytest.mark.parametrize("pattern", ["x" * 10_001, "(?:" * 2_000])
+def test_a_mask_that_is_too_large_is_refused_in_a_short_sentence(pattern: str) -> None:
+    with pytest.raises(BadRequest) as error:
+        compile_masks([pattern])
+    assert len(str(error.value)) < 500
+    with pytest.raises(BadRequest, match="101 masks"):
+        compile_masks(["x"] * 101)
+
+
+ENDLESS = ("(a|aa)+$", "a" * 80 + "b")
+"""A mask, and a text that it would be done with in years."""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.domain.llm.content.LIMIT_S", 0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "data",
+    [{"t": ENDLESS[1]}, {"a": "fine", "t": [{ENDLESS[1]: 1}], "z": "fine"}, {"a": "fine", "photo": ENDLESS[1]}],
+    ids=["text", "key", "address of an image"],
+)
+def test_nothing_of_a_task_leaves_when_a_mask_takes_too_long_for_it(data: dict[str, object]) -> None:
+    masks = compile_masks(["fine", ENDLESS[0]])
+    slow, quick = content_of_each([data, {"t": "a fine one"}], None, (), masks, image_fields=["photo"])
+    assert (dict(slow.fields), slow.images, slow.too_slow) == ({}, (), ENDLESS[0])
+    assert quick == content_of({"t": "a fine one"}, None, (), masks)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.timeout(60)
+def test_a_mask_that_was_too_slow_a_few_times_lets_nothing_more_leave() -> None:
+    rows = [{"t": ENDLESS[1]}] * MAX_LATE + [{"t": "fine"}] * 1000
+    contents = content_of_each(rows, None, (), compile_masks([ENDLESS[0]]))
+    assert all(content.too_slow and not content.fields for content in contents)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+b", "(?x)(a+) +b", "(?x: (a+) + )b", "(a+)(?#why)+b", "(?:a|a)" * 29 + "b", r"(a*)*(a*)*b"]
+)
+def test_masks_that_python_would_not_end_are_done_with_while_others_run(pattern: str) -> None:
+    done = threading.Event()
+    ticks: list[float] = []
+
+    def tick() -> None:
+        while not done.wait(0.005):
+            ticks.append(time.monotonic())
+
+    beside = threading.Thread(target=tick)
+    beside.start()
+    started = time.monotonic()
+    try:
+        content_of_each([{"t": "a" * 29}], None, (), compile_masks([pattern]))
+    finally:
+        done.set()
+        beside.join()
+    moments = [started, *ticks, time.monotonic()]
+    # Python's own `re` would let nothing else run for half a minute.
+    assert max(after - before for before, after in pairwise(moments)) < 5
 
 
 def test_a_long_text_is_cut_visibly_and_what_a_mask_matches_cannot_hide_in_the_cut() -> None:

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from backend.domain.outside import bounded_number, bounded_whole, cell, one_line, storable
+from backend.domain.outside import bounded_number, bounded_whole, cell, one_line, storable, visible, visible_lines
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,20 @@ def test_what_is_shown_is_one_line_without_sequences_for_the_terminal() -> None:
     assert one_line("\x1b" * 10_000_000 + "end").endswith("…")
 
 
-@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1"])
 def test_no_cell_is_a_formula(text: str) -> None:
     assert cell(text) == f"'{text}"
+
+
+def test_what_acts_on_a_terminal_is_a_space_and_all_else_stays() -> None:
+    assert visible("  -> \x1b[31mred\x9b0m\n\u202eab\u2066 \ud800 \x7f") == "  ->  [31mred 0m  ab     "
+    assert visible("naïve 👩\u200d🚀 سلام") == "naïve 👩\u200d🚀 سلام"
+    assert visible_lines("one\r\n  two\u2028\x1b") == "one \n  two  "
+
+
+def test_a_cell_can_be_written_and_kept_by_a_spreadsheet() -> None:
+    assert cell("half \ud800") == "half \ufffd"
+    assert len(str(cell("x" * 10**6))) == 32_767
 
 
 def test_other_cells_stay() -> None:

@@ -16,6 +16,14 @@ def test_a_mask_that_no_task_can_be_masked_with_is_refused_when_it_is_set(mask: 
         ProjectParams(llm_masks=(mask,))
 
 
+def test_nothing_is_sent_while_what_a_project_forbids_cant_be_read(tmp_path: Path) -> None:
+    settings = ProjectSettings(tmp_path, Policy(10, 60.0, 50, "auto"))
+    settings.save("1", '{"llm_masks": ["secret"], "check_budget": 5}')
+    (tmp_path / "projects" / "1" / "settings.json").write_text('{"llm_masks": ["("]}')
+    assert settings.policy("1").llm.forbidden
+    assert not settings.policy("2").llm.forbidden
+
+
 def test_a_project_has_its_own_budget_of_suspects(tmp_path: Path) -> None:
     settings = ProjectSettings(tmp_path, Policy(10, 60.0, 50, "auto"))
     assert (settings.policy("1").check_budget, settings.policy("1").check_precision) == (200, 0.2)

@@ -2,12 +2,9 @@
 
 import json
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from backend.adapters.rule_loader import FolderRules
@@ -20,6 +17,7 @@ from backend.errors import ConfigurationError, RuleError
 from backend.ports import Deps, LoadedRules
 from backend.settings import Settings
 from backend.workflows.rules import MistakenTask, RulesDiff, RulesReport, diff, mistakes, report
+from tests.screen import screen
 from tests.unit.house import RULES, House
 
 MORE = """
@@ -212,20 +210,20 @@ REPORT = RulesReport(
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal_and_drops_nothing(width: int) -> None:
-    out = Console(file=StringIO(), width=width)
-    print_report(out, replace(REPORT, faults={}, set_aside={}), as_json=False)
-    lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    with screen(width) as text:
+        print_report(replace(REPORT, faults={}, set_aside={}), as_json=False)
+    lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     shown = "".join("".join(lines).split())
-    for text in ("conflict", "12345", "40%", "100%of123", "97-100%", "81%", "-12.3", "notNegative", "chance"):
-        assert text in shown
+    for part in ("conflict", "12345", "40%", "100%of123", "97-100%", "81%", "-12.3", "notNegative", "chance"):
+        assert part in shown
     assert "…" not in shown
 
 
 def test_faults_and_rules_set_aside_are_told_below_the_table() -> None:
-    out = Console(file=StringIO(), width=80)
-    print_report(out, REPORT, as_json=False)
-    shown = out.file.getvalue()  # type: ignore[attr-defined]
+    with screen(80) as text:
+        print_report(REPORT, as_json=False)
+    shown = text.getvalue()
     assert "a: 3 faults, the first: ValueError: no" in shown
     assert "set aside: film.py: b: another rule has this name" in shown
 
@@ -233,19 +231,15 @@ def test_faults_and_rules_set_aside_are_told_below_the_table() -> None:
 def test_everything_is_there_for_scripts(house: House, rules_folder: Path) -> None:
     house.annotate(house.task_ids[:8], wrong=(house.task_ids[2],))
     house.learn()
-    out = Console(file=StringIO(), width=40)
-
-    def printed() -> Any:
-        text = out.file.getvalue()  # type: ignore[attr-defined]
-        out.file = StringIO()
-        return json.loads(text)
-
-    print_report(out, report(house.deps, house.key), as_json=True)
-    shown = printed()
-    print_mistakes(out, "praises", mistakes(house.deps, house.key, "praises"), as_json=True)
-    wrong = printed()
-    print_diff(out, edit(house, rules_folder, RULES.replace("good", "fine")), as_json=True)
-    changed = printed()
+    with screen(40) as text:
+        print_report(report(house.deps, house.key), as_json=True)
+    shown = json.loads(text.getvalue())
+    with screen(40) as text:
+        print_mistakes("praises", mistakes(house.deps, house.key, "praises"), as_json=True)
+    wrong = json.loads(text.getvalue())
+    with screen(40) as text:
+        print_diff(edit(house, rules_folder, RULES.replace("good", "fine")), as_json=True)
+    changed = json.loads(text.getvalue())
     assert {item["name"] for item in shown["rules"]} == {"praises", "complains", "rates"}
     assert wrong[0]["task_id"] == house.task_ids[2]
     assert (changed["rules"][0]["change"], changed["rules"][0]["votes_changed"]) == ("changed", 20)
@@ -271,11 +265,10 @@ def test_commands_are_understood_as_documented(
     monkeypatch.setattr(cli, "_key", lambda _, project: f"{project}.1767225600-aaaaaaaa")
 
     def run(*arguments: str) -> str:
-        out = Console(file=StringIO(), width=100)
-        monkeypatch.setattr(cli, "out", out)
-        result = CliRunner().invoke(cli.cli, ["rules", *arguments], catch_exceptions=False)
+        with screen(100) as text:
+            result = CliRunner().invoke(cli.cli, ["rules", *arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        return str(out.file.getvalue())  # type: ignore[attr-defined]
+        return text.getvalue()
 
     project = str(house.project)
     assert "complains" in run(project)
@@ -290,10 +283,10 @@ def test_commands_are_understood_as_documented(
 
 
 def test_a_rule_that_nobody_disagrees_with_is_told_so() -> None:
-    out = Console(file=StringIO(), width=80)
-    print_mistakes(out, "praises", [], as_json=False)
-    print_mistakes(out, "[b]", [MistakenTask(7, "q", "[red]", "no", "[/]")], as_json=False)
-    shown = out.file.getvalue()  # type: ignore[attr-defined]
+    with screen(80) as text:
+        print_mistakes("praises", [], as_json=False)
+        print_mistakes("[b]", [MistakenTask(7, "q", "[red]", "no", "[/]")], as_json=False)
+    shown = text.getvalue()
     assert "Nobody disagrees with praises." in shown
     assert "[red]" in shown
     assert "[/]" in shown

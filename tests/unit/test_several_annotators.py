@@ -1,13 +1,10 @@
 """Tasks that several people labeled: each answer is judged by the others', and each annotator by all."""
 
 import csv
-import io
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from backend.adapters.label_config import parse_label_config
 from backend.domain.label_errors import Evidence, consensus_of, labels_of, search
@@ -19,6 +16,7 @@ from backend.ports import SuspectStatus
 from backend.workflows.check import check
 from backend.workflows.learn import _weights
 from backend.workflows.suspects import checked
+from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 
 NAMES = {1: "ann@example.com", 2: "bob@example.com", 3: "cy@example.com"}
@@ -81,12 +79,12 @@ def test_a_suspect_that_the_other_annotator_comes_round_to_is_confirmed(house: H
 def test_annotators_are_ranked_named_to_admins_and_to_nobody_else(house: House, tmp_path: Path) -> None:
     labeled_by_three(house)
     found = checked(house.deps, house.key)
-    table = json.loads(checked_json(found, 50, NAMES))["annotators"]
+    table = checked_json(found, 50, NAMES)["annotators"]
     assert [item["annotator"] for item in table][-1] == "cy@example.com"
     assert table[-1]["quality"] < table[0]["quality"] - 0.05
     assert sum(item["n_labels"] for item in table) == 80
-    text = io.StringIO()
-    print_annotators(Console(file=text, width=200), found.report, NAMES)
+    with screen() as text:
+        print_annotators(found.report, NAMES)
     lines = [line for line in text.getvalue().splitlines() if "@" in line]
     assert [line.split()[0] for line in lines][-1] == "cy@example.com"
     export_consensus(tmp_path / "consensus.csv", found.report)
@@ -124,7 +122,7 @@ def test_who_labels_alone_is_judged_by_the_evidence(house: House) -> None:
         house.label_studio.annotate(house.project, task_id, {"sentiment": (label,)}, annotator=1 + place % 2)
     house.learn()
     check(house.deps, house.key, nothing)
-    table = json.loads(checked_json(checked(house.deps, house.key), 0, {}))["annotators"]
+    table = checked_json(checked(house.deps, house.key), 0, {})["annotators"]
     assert [(item["annotator"], item["n_shared"]) for item in table] == [("1", 0), ("2", 0)]
     assert table[0]["questions"]["sentiment"]["measured_on"] == "evidence"
 

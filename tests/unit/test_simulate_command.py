@@ -133,7 +133,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"a,label\n\xff\xfe,x\n")
     assert ".csv, .tsv, .jsonl or .json" in refused(tmp_path / "data.xlsx")
     assert "line 2 is not JSON" in refused(tmp_path / "broken.jsonl")
-    assert "row 2 has more or fewer cells" in refused(tmp_path / "short.csv")
+    assert "line 2: 1 cells under a heading of 2" in refused(tmp_path / "short.csv")
     assert "not UTF-8" in refused(tmp_path / "bytes.csv")
     assert "No such file" in refused(tmp_path / "missing.csv")
 

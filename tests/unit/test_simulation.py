@@ -27,6 +27,8 @@ from backend.domain.simulation import (
 from backend.domain.simulation.curves import reached
 from backend.domain.simulation.review import with_errors
 from backend.domain.votes import VoteMatrix
+from backend.errors import BadRequest
+from backend.workflows.simulate import prepare
 
 QUESTION = Question("topic", "text", Kind.CHOICES, ("tea", "rain"))
 (DECISION,) = decisions(QUESTION)
@@ -209,3 +211,52 @@ def test_suspects_that_nobody_is_asked_about_cost_nothing(action: str) -> None:
     assert points[-1].accuracy >= nothing[-1].accuracy - 0.05
     (final,) = finals([Curve(action, 0, points, 1.0)])
     assert (final.accuracy.middle, final.again.middle) == (points[-1].accuracy, 0)
+
+
+def test_each_rare_label_is_in_the_pool_and_held_out_and_a_single_task_is_in_the_pool() -> None:
+    sizes = [4] * 50 + [1, 2] + [100]
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    question = Question("topic", "text", Kind.CHOICES, tuple(str(place) for place in range(len(sizes))))
+    pool, test = split(LabeledTasks([question], [{}] * truth.size, {}, {}, {"topic": truth}, {"topic": truth}), 0.3, 1)
+    pooled, held_out = (np.bincount(part.truth["topic"], minlength=len(sizes)) for part in (pool, test))
+    assert (pooled > 0).all()
+    assert (held_out[:50] > 0).all()
+    assert len(test.data) == round(0.3 * truth.size)
+
+
+def test_rare_labels_of_sets_are_in_both_parts() -> None:
+    question = Question("topic", "text", Kind.CHOICES, ("all", "few"), multiple=True)
+    few = np.zeros(200, dtype=np.int64)
+    few[:4] = 1
+    truth = {"topic=all": np.ones(200, dtype=np.int64), "topic=few": few}
+    for seed in range(5):
+        pool, test = split(LabeledTasks([question], [{}] * 200, {}, {}, truth, truth), 0.3, seed)
+        assert pool.truth["topic=few"].sum() == 3
+        assert test.truth["topic=few"].sum() == 1
+
+
+def test_a_share_of_no_accuracy_is_never_reached() -> None:
+    (cost, *_) = costs([curve([0.0, 0.0, 0.0], full=0.0)])
+    assert cost.labels.middle is None
+
+
+def test_what_cannot_be_measured_is_said() -> None:
+    def about(n_labels: int, n_tasks: int) -> tuple[str, ...]:
+        labels = [str(place) for place in range(n_labels)] * n_tasks
+        question = Question("topic", "text", Kind.CHOICES, tuple(sorted(set(labels))))
+        data = [{"text": f"word{label} of {place}"} for place, label in enumerate(labels)]
+        return prepare([question], data, [[{"topic": (label,)}] for label in labels], [], {}).notes
+
+    with pytest.raises(
+        BadRequest, match=r"150 of 150 labels of 'topic' have no more than 3 tasks.*Nothing can be measured"
+    ):
+        about(150, 3)
+    assert about(15, 4) == ()
+
+
+def test_annotators_who_differ_are_counted() -> None:
+    answers = [[{"topic": ("tea",)}, {"topic": (label,)}] for label in ["tea"] * 40 + ["rain"] * 3]
+    answers += [[{"topic": (label,)} for label in ("rain", "tea", "rain")] for _ in range(5)]
+    found = prepare([QUESTION], [{"text": "x"}] * len(answers), answers, [], {})
+    assert "Annotators differ in 'topic' on 8 of 48 tasks: the majority counts; 3 tasks have none" in found.notes[0]
+    assert len(found.tasks.data) == 45

@@ -1,6 +1,5 @@
 """Status: what people's work on shown and withheld suggestions adds up to."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -79,7 +78,7 @@ def test_accuracy_comes_from_audit_tasks_as_soon_as_there_are_enough(large: Hous
     assert f"on {n_audit} audit tasks; next 100 labels" in status_line(found)
     assert accuracy.interval is not None
     assert accuracy.interval[0] < 1
-    assert json.loads(status_json(found))["metrics"]["audit"]["questions"]["sentiment"]["n_labels"] == n_audit
+    assert status_json(found)["metrics"]["audit"]["questions"]["sentiment"]["n_labels"] == n_audit
     sources = audit(large)["sources"]
     assert set(sources) == {"praises", "complains", "rates"}  # type: ignore[call-overload]
     assert set(audit(large)["members"]) == {"label model", "classifier"}  # type: ignore[call-overload]

@@ -1,12 +1,19 @@
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rq.timeouts import JobTimeoutException
 
 from backend.domain.questions import Kind, Question
-from backend.domain.rules import Not, Rule, TaskFields, Tasks, Vote, labeling_function
+from backend.domain.rules import History, Not, Rule, TaskFields, Tasks, Vote, labeling_function
 from backend.domain.votes import ABSTAIN, Faults, apply_rules, votes_on
 from backend.errors import RuleError
+from tests.conftest import wait_for
 from tests.unit.planted import GENRE, SENTIMENT
 
 TASKS: list[dict[str, object]] = [
@@ -153,7 +160,7 @@ def test_batch_rule_without_a_vote_for_each_task_is_a_fault(votes: Any, reason: 
 
     matrices, faults = apply_rules([short, by_stars], TASKS, [SENTIMENT])
     assert matrices["sentiment"].votes.tolist() == [[ABSTAIN, 0], [ABSTAIN, 1], [ABSTAIN, ABSTAIN]]
-    assert faults.counts == {"short": 1}
+    assert faults.counts == {"short": 3}
     assert reason in faults.reasons["short"]
 
 
@@ -163,6 +170,171 @@ def test_rule_that_wants_to_leave_is_a_fault() -> None:
 
     _, faults = apply_rules([Rule("leaving", leaving)], TASKS, [SENTIMENT])
     assert faults.counts == {"leaving": 3}
+
+
+class Odd(str):
+    """A text that can't be told from others, nor looked up."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise KeyboardInterrupt
+
+    def __eq__(self, _: object) -> bool:
+        raise SystemExit
+
+
+class Mute(BaseException):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class Numbers(Sequence[str]):
+    """Says that it has no end."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, _: Any) -> Any:
+        return "comedy"
+
+
+def endless() -> Iterator[str]:
+    while True:
+        yield "comedy"
+
+
+def raising(error: BaseException) -> Callable[[], Vote]:
+    def vote() -> Vote:
+        raise error
+
+    return vote
+
+
+AWFUL: list[tuple[Callable[[], Any], str]] = [
+    (lambda: Not(["comedy"]), "isn't a label"),  # type: ignore[arg-type]
+    (lambda: Not(None), "isn't a label"),  # type: ignore[arg-type]
+    (lambda: [Not({})], "isn't a label"),  # type: ignore[arg-type]
+    (lambda: {"comedy": 1}, "isn't a label"),
+    (lambda: b"comedy", "isn't a label"),
+    (lambda: np.nan, "isn't a label"),
+    (lambda: np.array(["comedy"]), "isn't a label"),
+    (object, "isn't a label"),
+    (endless, "isn't a label"),
+    (Numbers, "more than 100,000 labels"),
+    (lambda: set(range(200_000)), "more than 100,000 labels"),
+    (lambda: ["x" * 1000] * 50_000, "doesn't have"),
+    (raising(KeyboardInterrupt("mine")), "KeyboardInterrupt: mine"),
+    (raising(GeneratorExit()), "GeneratorExit"),
+    (raising(StopIteration()), "StopIteration"),
+    (raising(MemoryError()), "MemoryError"),
+    (raising(RecursionError("deep")), "RecursionError: deep"),
+    (raising(RuleError(*["x" * 10_000_000])), "xxx…"),
+    (raising(ValueError("half \ud800 and \0")), "half \ufffd and \ufffd"),
+    (raising(Mute()), "text can't be read"),
+]
+
+
+@pytest.mark.parametrize(("vote", "reason"), AWFUL)
+@pytest.mark.parametrize("batch", [False, True])
+def test_whatever_a_rule_does_on_one_task_is_its_fault_there(
+    vote: Callable[[], Any], reason: str, *, batch: bool
+) -> None:
+    def one(task: TaskFields) -> Any:
+        return vote() if task.row == 70 else "comedy"
+
+    def many(tasks: Tasks) -> list[Any]:
+        return [one(task) for task in tasks]
+
+    data = [{"row": row} for row in range(100)]
+    bad = labeling_function(question="genre", name="bad", batch=True)(many) if batch else Rule("bad", one, "genre")
+    matrices, faults = apply_rules([bad, rule("good", "comedy", "genre")], data, [GENRE])
+    votes = matrices["genre=comedy"].votes
+    assert np.flatnonzero(votes[:, 0] != 1).tolist() == [70]
+    assert (votes[:, 1] == 1).all()
+    assert faults.counts == {"bad": 1}
+    assert reason in faults.reasons["bad"]
+    assert len(faults.reasons["bad"].encode()) < 10_000
+
+
+def test_a_text_that_cant_be_compared_is_the_label_that_it_says() -> None:
+    matrices, faults = apply_rules([rule("odd", Odd("comedy"), "genre")], TASKS, [GENRE])
+    assert (matrices["genre=comedy"].votes == 1).all()
+    assert faults.counts == {}
+
+
+def test_a_rule_that_raises_everywhere_is_not_asked_about_each_task() -> None:
+    asked = []
+
+    @labeling_function(question="genre", batch=True)
+    def broken(tasks: Tasks) -> list[Vote]:
+        asked.append(len(tasks))
+        raise ValueError
+
+    _, faults = apply_rules([broken], [{}] * 10_000, [GENRE])
+    assert faults.counts == {"broken": 10_000}
+    assert len(asked) < 200
+
+
+def test_a_batch_rule_without_end_is_a_fault() -> None:
+    @labeling_function(question="genre", batch=True)
+    def going_on(_: Tasks) -> Any:
+        return endless()
+
+    _, faults = apply_rules([going_on], TASKS, [GENRE])
+    assert "more than 3 votes for 3 tasks" in faults.reasons["going_on"]
+
+
+def test_what_annotators_answered_stays_with_its_task_when_tasks_are_divided() -> None:
+    history = History([{}] * 4, [[]] * 4, [3, -1, 0, 2])
+    seen = []
+
+    @labeling_function(question="genre", batch=True)
+    def divided(tasks: Tasks) -> list[Vote]:
+        assert tasks.history is not None
+        if len(tasks) > 1:
+            raise ValueError
+        seen.append((tasks[0].row, tasks.history.own[0], tasks.question))
+        return ["comedy"]
+
+    apply_rules([divided], [{"row": row} for row in range(4)], [GENRE], history)
+    assert seen == [(0, 3, GENRE), (1, -1, GENRE), (2, 0, GENRE), (3, 2, GENRE)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, JobTimeoutException])
+def test_what_ends_a_job_is_no_fault_of_the_rule_that_runs(error: type[BaseException]) -> None:
+    def interrupt(*_: object) -> None:
+        raise error
+
+    def hit(_: TaskFields) -> Vote:
+        os.kill(os.getpid(), signal.SIGALRM)
+        # Until the main thread has seen it; a rule's own loop would be left alone likewise.
+        threading.Event().wait(60)
+        return None
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(error):
+            apply_rules([Rule("hit", hit)], TASKS[:1], [SENTIMENT])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_process_that_a_rule_forks_does_not_go_on_as_a_second_one_of_us(tmp_path: Path) -> None:
+    def forking(_: TaskFields) -> Vote:
+        os.fork()
+        (tmp_path / str(os.getpid())).touch()
+        return "Positive"
+
+    pid = os.fork()
+    if pid == 0:
+        apply_rules([Rule("forking", forking)], TASKS, [SENTIMENT])
+        (tmp_path / f"done-{os.getpid()}").touch()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert [path.name for path in tmp_path.glob("done-*")] == [f"done-{pid}"]
+    # One child a task, and none of them went on to the next task.
+    wait_for(lambda: len(list(tmp_path.iterdir())) == 2 + len(TASKS), 10, "the forked processes come back")
 
 
 def test_rules_do_not_see_what_we_wrote_into_the_task() -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from backend.adapters.llm.calls import TRIES, Answered, Calls, read_json
+from backend.adapters.llm.calls import TRIES, Answered, Calls
 from backend.adapters.llm.faults import SCHEMA, Asked, Fault, FaultKind
 from backend.adapters.llm.pace import Pace
 from backend.adapters.llm.wire import chat_body, has_no_limit, merged, parse_reply, problem_reply, schema_key, without
 from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem
+from backend.domain.outside import read_json
 from backend.ports.llm import EndpointMemory, EndpointState
 
 Result = TypeVar("Result")

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from backend.adapters.llm.asking import Asking, Endpoint, Knowledge, no_limit
-from backend.adapters.llm.calls import TRIES, Calls, RawReply, read_json
+from backend.adapters.llm.calls import TRIES, Calls, RawReply
 from backend.adapters.llm.faults import Asked, Fault, FaultKind, status_fault
 from backend.adapters.llm.wire import chat_body, has_no_limit, merged, parse_reply, problem_reply
 from backend.domain.llm.records import LlmReply, LlmRequest, Problem
+from backend.domain.outside import bounded_whole, read_json
 from backend.errors import BadRequest
 from backend.ports.llm import BulkResult, BulkStatus
 
@@ -168,14 +169,14 @@ class Bulk:
             if request is None or not isinstance(response, Mapping):
                 # Not ours, or not sent before the batch ended: nothing was charged.
                 continue
-            status = response.get("status_code")
+            status = bounded_whole(response.get("status_code"), 100, 599) or 500
             if status == 200:
                 reply = parse_reply(response.get("body"), request.source.samples)
                 if reply is not None:
                     parts[bulk_id].append(reply)
                     await self._asking.save(request.source.model)
                 continue
-            fault = status_fault(self._endpoint.asked(request), int(status or 500), response.get("body"), {})
+            fault = status_fault(self._endpoint.asked(request), status, response.get("body"), {})
             if fault.kind is FaultKind.FILTERED:
                 parts[bulk_id].append(problem_reply(Problem.CONTENT_FILTER))
             elif fault.kind is FaultKind.REJECTED:

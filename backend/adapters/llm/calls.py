@@ -1,7 +1,6 @@
 """One call to an endpoint, tried again as often as makes sense."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from backend.adapters.llm.faults import (
     status_fault,
 )
 from backend.adapters.llm.pace import MAX_WAIT_S, Pace, backoff_s, used_up_s
+from backend.domain.outside import bounded_whole, read_json
 from backend.errors import LlmRefused
 from backend.ports.llm import MOST_CHARGED
 
@@ -184,18 +184,9 @@ class Calls:
             stopper.cancel()
 
 
-def read_json(text: str) -> Any:
-    """The JSON of a text; None when it is none."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
 def _failed_behind(text: str) -> tuple[int, object] | None:
     """Status and body of an error that came with status 200: OpenRouter's, when the model behind it fails."""
     body = read_json(text)
     if not isinstance(body, Mapping) or not isinstance(body.get("error"), Mapping) or "custom_id" in body:
         return None
-    code = body["error"].get("code")
-    return (code if isinstance(code, int) and 400 <= code < 600 else 500), body
+    return bounded_whole(body["error"].get("code"), 400, 599) or 500, body

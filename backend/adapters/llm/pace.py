@@ -5,12 +5,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from backend.domain.outside import bounded_number
+
 MAX_WAIT_S = 300.0
 """An endpoint that wants a longer pause (a daily limit) isn't waited for: the worker has other things to do."""
 BACKOFF_BASE_S = 1.0
 BACKOFF_CAP_S = 60.0
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
+_MAX_CHARACTERS = 64
+"""Of a header's value; a longer one is no time. (Looking for durations in one takes the square of its length.)"""
+_LONGEST_S = 366 * 86400.0
+"""Nobody means a longer pause."""
 _LIMITS = ("requests", "tokens")
 
 
@@ -54,7 +60,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         if until is not None:
             # Measured by the endpoint's own clock where it tells the time, since ours may be wrong.
             now = _date(headers.get("date", "")) or datetime.now(UTC)
-            return max(0.0, (until - now).total_seconds())
+            return bounded_number(max(0.0, (until - now).total_seconds()), 0, _LONGEST_S)
     return used_up_s(headers)
 
 
@@ -72,21 +78,26 @@ def duration_s(text: str) -> float | None:
     """Seconds of `6m0s`, `120ms` (OpenAI) or `10` (Azure); None for anything else."""
     text = text.strip()
     number = _number(text)
-    if number is not None:
+    if number is not None or len(text) > _MAX_CHARACTERS:
         return number
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(value + unit for value, unit in parts) != text:
         return None
-    return sum(float(value) * _UNITS_S[unit] for value, unit in parts)
+    return bounded_number(sum(float(value) * _UNITS_S[unit] for value, unit in parts), 0, _LONGEST_S)
 
 
 def _number(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text.strip()) else None
+    """A number of seconds, or of thousandths of them, written with digits only."""
+    text = text.strip()
+    if len(text) > _MAX_CHARACTERS or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return None
+    return bounded_number(float(text), 0, _LONGEST_S * 1000)
 
 
 def _date(text: str) -> datetime | None:
     try:
-        found = parsedate_to_datetime(text)
-    except ValueError:
+        found = parsedate_to_datetime(text[:_MAX_CHARACTERS])
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        # No date, or one beyond the years that there are.
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -2,19 +2,26 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from backend.adapters.llm.faults import SCHEMA
 from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem, Sample, Token
+from backend.domain.llm.reply_text import ends_in_json
+from backend.domain.outside import bounded_number, bounded_whole
 from backend.ports.llm import EndpointState
 
 MANY_SAMPLES_TEMPERATURE = 0.7
 """Where several samples are asked for, they must be able to differ. Wang et al., "Self-Consistency Improves Chain of
 Thought Reasoning in Language Models" (2023), find 0.5 to 0.7 best."""
+MAX_TOKENS = 10_000_000
+"""In one reply: several times what any model reads or writes. A larger count is a mistake, and counts as none."""
+MAX_LOGPROB = 0.01
+"""A logarithm of a probability is 0 at most; rounding may give a little more."""
 _WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
-_PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.UNREADABLE}
+_PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.CUT_OFF}
 
 
 def chat_body(request: LlmRequest, state: EndpointState, samples: int) -> dict[str, Any]:
@@ -74,28 +81,23 @@ def schema_key(request: LlmRequest) -> str:
 
 
 def parse_reply(body: object, samples: int, latency_s: float = 0.0) -> LlmReply | None:
-    """The first so many samples of a chat completion; None when `body` isn't one."""
-    choices = body.get("choices") if isinstance(body, Mapping) else None
-    if not isinstance(body, Mapping) or not isinstance(choices, list) or not choices:
+    """The first so many samples of a chat completion; None when `body` isn't one. One without a usable choice was paid
+    for all the same: it has one sample, which is unreadable."""
+    if not isinstance(body, Mapping) or "choices" not in body:
         return None
-    if not all(isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping) for choice in choices):
-        return None
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
-    return LlmReply(
-        tuple(_sample(choice) for choice in choices[:samples]),
-        input_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        latency_s=latency_s,
-    )
+    choices = body["choices"] if isinstance(body["choices"], list) and body["choices"] else [None]
+    input_tokens, output_tokens = _used(body.get("usage"))
+    return LlmReply(tuple(_sample(choice) for choice in choices[:samples]), input_tokens, output_tokens, latency_s)
 
 
 def merged(parts: Sequence[LlmReply]) -> LlmReply:
-    """Replies to the same request, as one: all samples, the sum of all else."""
+    """Replies to the same request, as one: all samples, the sum of all else. Of tokens, the sum of what is known counts
+    only where all are known."""
+    counted = all(part.input_tokens for part in parts if part.samples)
     return LlmReply(
         tuple(sample for part in parts for sample in part.samples),
-        sum(part.input_tokens for part in parts),
-        sum(part.output_tokens for part in parts),
+        sum(part.input_tokens for part in parts) if counted else 0,
+        sum(part.output_tokens for part in parts) if counted else 0,
         sum(part.latency_s for part in parts),
         sum(part.lost for part in parts),
     )
@@ -106,12 +108,19 @@ def problem_reply(problem: Problem) -> LlmReply:
     return LlmReply((Sample("", problem=problem),))
 
 
-def _sample(choice: Mapping[str, Any]) -> Sample:
-    message = choice["message"]
+def _sample(choice: object) -> Sample:
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(choice, Mapping) or not isinstance(message, Mapping):
+        return Sample("", problem=Problem.UNREADABLE)
     if message.get("refusal"):
         return Sample("", problem=Problem.REFUSAL)
     problem = _PROBLEMS.get(str(choice.get("finish_reason")), Problem.NONE)
-    return Sample(_content(message.get("content")), _tokens(choice.get("logprobs")), problem)
+    text = _content(message.get("content"))
+    if not text.strip() and problem is Problem.NONE:
+        # Servers that take thoughts apart may take the answer for one. A draft has more thoughts behind its JSON.
+        thoughts = (_content(message.get(name)) for name in ("reasoning_content", "reasoning"))
+        text = next((thought for thought in thoughts if ends_in_json(thought)), text)
+    return Sample(text, _tokens(choice.get("logprobs")), problem)
 
 
 def _content(content: object) -> str:
@@ -124,12 +133,20 @@ def _content(content: object) -> str:
 
 def _tokens(logprobs: object) -> tuple[Token, ...]:
     items = logprobs.get("content") if isinstance(logprobs, Mapping) else None
-    try:
-        return tuple(Token(str(item["token"]), float(item["logprob"])) for item in items or ())
-    except (KeyError, TypeError, ValueError):
+    if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         # Log-probabilities in a form we don't know are as good as none.
         return ()
+    return tuple(Token(str(item.get("token", "")), _logprob(item.get("logprob"))) for item in items)
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+def _logprob(value: object) -> float:
+    found = bounded_number(value, -1e6, MAX_LOGPROB)
+    return math.nan if found is None else found
+
+
+def _used(usage: object) -> tuple[int, int]:
+    """Input and output tokens; (0, 0) where the endpoint doesn't say, or says what can't be."""
+    said = usage if isinstance(usage, Mapping) else {}
+    asked = bounded_whole(said.get("prompt_tokens"), 1, MAX_TOKENS)
+    got = bounded_whole(said.get("completion_tokens"), 0, MAX_TOKENS)
+    return (0, 0) if asked is None or got is None else (asked, got)

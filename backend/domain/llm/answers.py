@@ -1,23 +1,23 @@
-"""The form of an LLM's replies, and how they are read: strictly, an answer or an abstention for each task asked.
+"""The form of an LLM's replies, and how they are read: an answer or an abstention for each task asked.
 
-A reply is `{"answers": [{"id": "t1", "labels": ["Positive"], "confidence": 0.9}, ...]}`; `labels: []` abstains. It
-stands alone or inside one ```json fence. Anything else beside it makes it unreadable, because it is unclear then what
-of it was meant. Additional keys are ignored.
+A reply is `{"answers": [{"id": "t1", "labels": ["Positive"], "confidence": 0.9}, ...]}`; `labels: []` abstains. Slips
+of form that leave no doubt are read (see `reply_text`); two answers to one task that differ are none. Additional keys
+are ignored.
 
 A label that the question doesn't have is an abstention with `Problem.OFF_LIST`, also when it differs in case or blanks
 only: a guess that is right nine times of ten would count as the model's own word the tenth time.
 """
 
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.domain.llm.confidence import TokenMap
-from backend.domain.llm.json_text import Cursor, NotJson, Value
-from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, Problem, Sample
+from backend.domain.llm.reply_text import Item, find_answers, label_spans, labels_of
+from backend.domain.outside import bounded_number, bounded_whole
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Answer
 
@@ -28,11 +28,8 @@ MAX_ENUM_CHARACTERS = 7_500
 LONG_ENUM = 250
 MAX_CHARACTERS = 1_000_000
 """A longer reply is not read: no question has that many answers."""
-
-_THOUGHT = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-"""What some reasoning models write before they answer."""
-_FENCE = "```"
-_OPEN_FENCE = re.compile(r"\s*```(?:json)?[ \t]*\r?\n")
+MAX_STARS = 1_000
+"""Of a rating. A larger number is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +40,6 @@ class _Said:
     problem: Problem = Problem.NONE
     label_probability: float | None = None
     stated: float | None = None
-
-
-_UNREADABLE = _Said(problem=Problem.UNREADABLE)
 
 
 def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Any]:
@@ -82,7 +76,7 @@ def read_reply(
     request: LlmRequest,
     reply: LlmReply,
     question: Question,
-    price: ModelPrice | None = None,
+    usd: float = 0.0,
     *,
     answered_at: float = 0.0,
 ) -> list[LlmAnswer]:
@@ -95,21 +89,20 @@ def read_reply(
 
     Args:
         request: what was asked.
-        reply: what came back. Its tokens, latency and price are shared equally over the tasks; the shares add up
+        reply: what came back. Its tokens and latency are shared equally over the tasks; the shares add up
             exactly.
         question: whose labels count.
-        price: of the model; None = costs nothing, as far as we know.
+        usd: what the request cost; the tasks share it likewise.
         answered_at: seconds since the epoch.
     """
     if not request.contents:
         return []
     samples = [_read_sample(sample, list(request.contents), question) for sample in reply.samples]
     n = len(request.contents)
-    paid = 0.0 if price is None else price.of(reply.input_tokens, reply.output_tokens)
     shares = zip(
         _whole_shares(reply.input_tokens, n),
         _whole_shares(reply.output_tokens, n),
-        _shares(paid, n),
+        _shares(usd, n),
         _shares(reply.latency_s, n),
         strict=True,
     )
@@ -161,82 +154,60 @@ def _agreed(said: Sequence[_Said]) -> tuple[_Said, float | None, ConfidenceKind]
 
 def _read_sample(sample: Sample, ids: Sequence[str], question: Question) -> dict[str, _Said]:
     """What one text says of each task."""
-    if sample.problem not in {Problem.NONE, Problem.UNREADABLE}:
+    if sample.problem not in {Problem.NONE, Problem.CUT_OFF}:
         return dict.fromkeys(ids, _Said(problem=sample.problem))
-    found: dict[str, list[_Said]] = {task_id: [] for task_id in ids}
+    if len(sample.text) > MAX_CHARACTERS:
+        return dict.fromkeys(ids, _Said(problem=Problem.TOO_LARGE))
+    found = find_answers(sample.text, ids, cut=sample.problem is Problem.CUT_OFF)
+    said: dict[str, list[_Said]] = {task_id: [] for task_id in ids}
     tokens = TokenMap(sample.text, sample.tokens)
-    for item in _items(sample):
-        answer = item.value
-        task_id = answer.get("id") if isinstance(answer, dict) else None
-        if isinstance(answer, dict) and isinstance(task_id, str) and task_id in found:
-            found[task_id].append(_read_answer(answer, sample.text, item.start, question, tokens))
-    return {task_id: said[0] if len(said) == 1 else _UNREADABLE for task_id, said in found.items()}
+    for item in found.items:
+        task_id = item.answer.get("id")
+        if len(ids) == len(found.items) == 1 and "id" not in item.answer:
+            # One task, one answer.
+            task_id = ids[0]
+        if isinstance(task_id, str) and task_id in said:
+            said[task_id].append(_read_answer(item, sample.text, question, tokens))
+    nothing = Problem.CUT_OFF if found.cut else Problem.UNREADABLE if found.has_json else Problem.NO_JSON
+    return {task_id: _one_of(items, nothing) for task_id, items in said.items()}
 
 
-def _items(sample: Sample) -> list[Value]:
-    """The items of the `answers` array; none when the text isn't of the form that was asked for.
-
-    Of a text that was cut off (so the endpoint says, or the text ends before its JSON does), the items before the cut
-    count: they are complete, were paid for, and nothing that could have come later would change them but a doubled id,
-    which a model that keeps to the form doesn't give. So a fence need not be closed either.
-    """
-    text = sample.text
-    if len(text) > MAX_CHARACTERS:
-        return []
-    thought = _THOUGHT.match(text)
-    begin = thought.end() if thought else 0
-    opened = _OPEN_FENCE.match(text, begin)
-    start, body = (opened.end(), text.rstrip().removesuffix(_FENCE)) if opened else (begin, text)
-    cursor = Cursor(body, start)
-    items: list[Value] = []
-    try:
-        for key in cursor.keys():  # noqa: SIM118 - steps through the text; no dict
-            if key == "answers":
-                for item in cursor.elements():
-                    items.append(item)
-            else:
-                cursor.value()
-        cursor.end()
-    except NotJson as error:
-        return items if error.cut or sample.problem is Problem.UNREADABLE else []
-    return items
+def _one_of(said: Sequence[_Said], nothing: Problem) -> _Said:
+    """What one text says of a task, however often it says it; `nothing`: why it says nothing."""
+    if not said:
+        return _Said(problem=nothing)
+    first = said[0]
+    if any((other.labels, other.problem) != (first.labels, first.problem) for other in said):
+        return _Said(problem=Problem.AMBIGUOUS)
+    return first if all(other.stated == first.stated for other in said) else replace(first, stated=None)
 
 
-def _read_answer(answer: Mapping[str, object], text: str, start: int, question: Question, tokens: TokenMap) -> _Said:
-    """One item of the array, which begins at text[start:]."""
-    given = answer.get("labels")
-    if question.kind is Kind.RATING and isinstance(given, list):
-        # A star is a number to models that aren't held to the schema.
-        given = [str(label) if isinstance(label, int) and not isinstance(label, bool) else label for label in given]
-    if not isinstance(given, list) or not all(isinstance(label, str) for label in given):
-        return _UNREADABLE
+def _read_answer(item: Item, text: str, question: Question, tokens: TokenMap) -> _Said:
+    given = _labels(labels_of(item.answer), question)
+    if given is None:
+        return _Said(problem=Problem.UNREADABLE)
     if not all(label in question.labels for label in given):
         return _Said(problem=Problem.OFF_LIST)
     labels = tuple(label for label in question.labels if label in given)
     if len(labels) > 1 and not question.multiple:
-        return _UNREADABLE
-    probability = tokens.probability(_label_spans(text, start))
-    return _Said(labels, Problem.NONE, probability, _stated(answer.get("confidence")))
+        return _Said(problem=Problem.AMBIGUOUS)
+    probability = None if item.start is None else tokens.probability(label_spans(text, item.start))
+    return _Said(labels, Problem.NONE, probability, _stated(item.answer.get("confidence")))
 
 
-def _label_spans(text: str, start: int) -> list[tuple[int, int]]:
-    """Where the labels of an answer stand in the text, without their quotes; of an empty list, the list itself."""
-    cursor = Cursor(text, start)
-    for key in cursor.keys():  # noqa: SIM118 - as above
-        if key == "labels":
-            cursor.peek()
-            opened = cursor.at
-            spans = [(label.start + 1, label.end - 1) for label in cursor.elements()]
-            return spans or [(opened, cursor.at)]
-        cursor.value()
-    return []
+def _labels(given: object, question: Question) -> list[str] | None:
+    """Labels that an answer gives, as a list or one alone; None where that is no list of texts."""
+    items: list[object] = given if isinstance(given, list) else [given]
+    if question.kind is Kind.RATING:
+        # A star is a number to models that aren't held to the schema.
+        items = [item if (star := bounded_whole(item, 0, MAX_STARS)) is None else str(star) for item in items]
+    texts = [item for item in items if isinstance(item, str)]
+    return texts if len(texts) == len(items) else None
 
 
 def _stated(value: object) -> float | None:
     """A confidence that the model named; None for what is no number between 0 and 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        return None
-    return float(value)
+    return bounded_number(value, 0, 1)
 
 
 def _whole_shares(total: int, n: int) -> list[int]:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from backend.domain.outside import whole
+
 _BLANK = re.compile(r"[ \t\n\r]*")
 _CUT = re.compile(r"\s*|[.eE+-]+|t|tr|tru|f|fa|fal|fals|n|nu|nul")
 """What may be left where JSON that was cut off can't be read on: nothing, or the start of a number or a literal."""
@@ -19,7 +21,7 @@ def _object(pairs: list[tuple[str, object]]) -> object:
     return items if len(items) == len(pairs) else _Doubled()
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_object)
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Cursor:
             unended = error.msg.startswith("Unterminated string")
             raise NotJson(unended or _CUT.fullmatch(self.text, error.pos) is not None) from None
         except (ValueError, RecursionError):
-            # An integer of thousands of digits; values nested thousands deep.
+            # Values nested thousands deep.
             raise NotJson(cut=False) from None
         return Value(value, start, self.at)
 

@@ -41,11 +41,22 @@ class Problem(StrEnum):
     OFF_LIST = "off list"
     """A label that the question doesn't have; never guessed to the nearest one."""
     UNREADABLE = "unreadable"
-    """Not in the form that was asked for, cut off, or with the task's id missing or doubled."""
+    """JSON of another form, or with the task's id missing."""
+    CUT_OFF = "cut off"
+    """It ends before its answer does: it had too little room, or thought too long."""
+    NO_JSON = "no JSON"
+    AMBIGUOUS = "two answers"
+    """It answers twice, and not alike."""
+    TOO_LARGE = "too large"
+    """Of more characters than are read."""
     REFUSAL = "refusal"
     CONTENT_FILTER = "content filter"
     REJECTED = "rejected"
     """The endpoint takes this request for invalid (too long, say): asking again would not help."""
+
+
+UNREAD = frozenset({Problem.UNREADABLE, Problem.CUT_OFF, Problem.NO_JSON, Problem.AMBIGUOUS, Problem.TOO_LARGE})
+"""The model answered, and was paid, and nobody can say what it meant."""
 
 
 class ConfidenceKind(StrEnum):
@@ -122,7 +133,7 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One text that a model gave. tokens: () where the endpoint gives no log-probabilities. problem: the endpoint's own
-    word that this is no answer (refusal, content filter, cut off = unreadable)."""
+    word that this is no answer (refusal, content filter), or no whole one (cut off)."""
 
     text: str = field(repr=False)
     tokens: tuple[Token, ...] = field(default=(), repr=False)

@@ -27,6 +27,10 @@ class History:
     answers: Sequence[Answers]
     own: Sequence[int]
 
+    def part(self, start: int, stop: int) -> "History":
+        """The same for the tasks from one place up to another."""
+        return History(self.data, self.answers, self.own[start:stop])
+
 
 @dataclass(slots=True)
 class _Counts:

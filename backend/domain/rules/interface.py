@@ -18,10 +18,14 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.outside import storable
 from backend.domain.questions import Question
 from backend.domain.rules.task_fields import TaskFields
 from backend.domain.rules.tasks import Tasks
 from backend.errors import RuleError
+
+MAX_NAME = 200
+"""Characters of a rule's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,21 @@ class Rule:
     batch: BatchFunction | None = None
     needs_history: bool = False
     folder: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises RuleError when a part of it isn't what everything else takes it for."""
+        # Exactly text: a subclass may compare and print itself as it likes.
+        if type(self.name) is not str or not self.name.strip() or storable(self.name, MAX_NAME) != self.name:
+            raise RuleError(f"a rule's name must be text of 1 to {MAX_NAME} characters that can be stored")
+        if not (self.question is None or type(self.question) is str) or type(self.description) is not str:
+            raise RuleError(f"{self.name}: question and description must be text")
+        labels = self.labels
+        if labels is not None:
+            if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
+                raise RuleError(f"{self.name}: labels must be texts")
+            object.__setattr__(self, "labels", tuple(map(str.__str__, labels)))
+        if not callable(self.function) or not (self.batch is None or callable(self.batch)):
+            raise RuleError(f"{self.name}: there is no function to call")
 
     @property
     def key(self) -> str:

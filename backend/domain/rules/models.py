@@ -5,6 +5,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -134,15 +135,16 @@ class _Asked:
         """Write what the model says, as it comes, and why it stopped for the rest."""
         error = RuleError("the model gave too few answers")
         try:
-            for vote in self._votes(contents):
+            # One more than there may be: a model need not stop by itself.
+            for vote in islice(self._votes(contents), len(contents) + 1):
                 said.append(vote)
         except RuleError as reason:
             error = reason
-        except Exception as reason:  # noqa: BLE001 - someone else's model may raise anything
+        except BaseException as reason:  # noqa: BLE001 - someone else's model may raise anything
             # Only its kind: a message may hold an address with a password, or a task's text.
             error = RuleError(f"the model failed: {type(reason).__name__}")
         if len(said) > len(contents):
-            error = RuleError(f"the model gave {len(said)} answers for {len(contents)} tasks")
+            error = RuleError(f"the model gave at least {len(said)} answers for {len(contents)} tasks")
             said.clear()
         said.extend([error] * (len(contents) - len(said)))
 
@@ -163,7 +165,7 @@ def _plain(label: Any) -> Vote | RuleError:
     if label is None or isinstance(label, Not | RuleError):
         return label
     if isinstance(label, list | tuple):
-        return [str(part) for part in label]
+        return [part if isinstance(part, Not) else str(part) for part in label]
     return str(label)
 
 

@@ -1,4 +1,4 @@
-"""Regular expressions with an end.
+"""Regular expressions that users bring, with an end.
 
 Python's `re` may take years for one line, nothing can stop it, and no other thread runs meanwhile. The package `regex`
 reads the same expressions, can be stopped, and lets others run. It differs in one letter: with case ignored, it takes
@@ -11,13 +11,17 @@ from collections.abc import Iterator
 
 import regex
 
+from backend.domain.outside import one_line
 from backend.errors import RuleError
 
 TIME_LIMIT_S = 1.0
 """For one text. What takes longer has gone astray: a second reads megabytes."""
 FEW_STEPS = 1_000_000
+MAX_CHARACTERS = 10_000
+"""Of an expression: compiling a long one takes long, and nothing can stop that."""
 _QUANTIFIER = re.compile(r"(?<!\()[?*+{]")
-_REPEATED_GROUP = re.compile(r"\)[?*+{]")
+_REPEATED_GROUP = re.compile(r"\)(?:\(\?#[^)]*\))*[?*+{]")
+_IGNORES_BLANKS = re.compile(r"\(\?[a-zA-Z-]*x")
 _LITERAL_BRACE = re.compile(r"(\\N\{[^}]*\}|\\.)|\{(?!\d*,?\d*\})", re.DOTALL)
 
 
@@ -26,6 +30,8 @@ class Pattern:
 
     def __init__(self, written: str, *, ignore_case: bool) -> None:
         """Raises RuleError when it is none."""
+        if len(written) > MAX_CHARACTERS:
+            raise RuleError(f"the regular expression has {len(written):,} characters; {MAX_CHARACTERS:,} are the most")
         flags = re.IGNORECASE if ignore_case else 0
         try:
             self._plain = re.compile(written, flags)
@@ -33,9 +39,13 @@ class Pattern:
             own = _LITERAL_BRACE.sub(lambda found: found[1] or r"\{", written)
             self._stoppable = regex.compile(own, flags | regex.VERSION0)
         except (re.error, regex.error, OverflowError, RecursionError) as error:
-            raise RuleError(f"{written!r} is not a regular expression: {error}") from error
+            raise RuleError(f"{one_line(written)!r} is not a regular expression: {error}") from error
         self._exponent = 1 + len(_QUANTIFIER.findall(written))
-        self._is_nested = _REPEATED_GROUP.search(written) is not None
+        n_groups = 1 + written.count("(")
+        # Each group tries each of its choices: their product is largest where all groups have equally many.
+        self._choices = min((1 + written.count("|") / n_groups) ** min(n_groups, 100), float(FEW_STEPS))
+        # Where blanks don't count, a group and what repeats it need not stand side by side.
+        self._is_nested = any(found.search(written) for found in (_REPEATED_GROUP, _IGNORES_BLANKS))
 
     def is_in(self, text: str) -> bool:
         """Whether it matches anywhere. Raises RuleError when the text would take too long."""
@@ -43,15 +53,20 @@ class Pattern:
 
     def starts(self, text: str) -> Iterator[int]:
         """Where its matches begin. Raises RuleError when the text would take too long."""
+        return (start for start, _ in self.spans(text))
+
+    def spans(self, text: str, limit_s: float = TIME_LIMIT_S) -> Iterator[tuple[int, int]]:
+        """Where its matches begin and end. Raises RuleError when the text would take more than `limit_s` seconds."""
         # Without a group that repeats, each quantifier tries at most each place.
-        if not self._is_nested and float(max(len(text), 1)) ** min(self._exponent, 10) <= FEW_STEPS:
-            yield from (found.start() for found in self._plain.finditer(text))
+        steps = self._choices * float(max(len(text), 1)) ** min(self._exponent, 10)
+        if not self._is_nested and steps <= FEW_STEPS:
+            yield from (found.span() for found in self._plain.finditer(text))
             return
         started = time.monotonic()
         try:
-            for found in self._stoppable.finditer(text, timeout=TIME_LIMIT_S):
-                yield found.start()
-                if time.monotonic() - started > TIME_LIMIT_S:
+            for found in self._stoppable.finditer(text, timeout=limit_s):
+                yield found.span()
+                if time.monotonic() - started > limit_s:
                     raise TimeoutError
         except TimeoutError:
-            raise RuleError(f"the regular expression takes more than {TIME_LIMIT_S:g} s for a text") from None
+            raise RuleError(f"the regular expression takes more than {limit_s:g} s for a text") from None

@@ -61,6 +61,10 @@ class Tasks(Sequence[TaskFields]):
         same._columns = self._columns
         return same
 
+    def part(self, start: int, stop: int) -> "Tasks":
+        """The tasks from one place up to another."""
+        return Tasks(self._data[start:stop], self.question, self.history and self.history.part(start, stop))
+
     def values(self, field: str) -> tuple[Any, ...]:
         """A field as it is; None where it is missing."""
         if field.startswith(OWN_PREFIX):

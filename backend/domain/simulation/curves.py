@@ -83,7 +83,8 @@ def costs(curves: Sequence[Curve], shares: Sequence[float] = SHARES) -> list[Cos
     for plan in dict.fromkeys(curve.plan for curve in curves):
         runs = [curve for curve in curves if curve.plan == plan]
         for share in shares:
-            points = [reached(curve.points, share * curve.full) for curve in runs]
+            # A share of nothing is reached by nothing.
+            points = [reached(curve.points, share * curve.full) if curve.full > 0 else None for curve in runs]
             labels = [None if point is None else float(point.n_labels) for point in points]
             usd = [None if point is None else point.usd for point in points]
             found.append(Cost(plan, share, band(labels), band(usd)))

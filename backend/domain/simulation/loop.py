@@ -25,6 +25,10 @@ CHOICE_S = 2.0
 """Seconds that comparing classifiers may take at each training: a simulation trains dozens of times."""
 
 
+FREQUENT = 20
+"""Tasks of a label from which chance alone puts enough of them into both parts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """A pool to label from and held-out tasks to measure on, with what is the same in all runs on them.
@@ -64,10 +68,38 @@ class _Located(Evidence):
 
 
 def split(tasks: LabeledTasks, test_share: float, seed: int) -> tuple[LabeledTasks, LabeledTasks]:
-    """A pool, and a random share of the tasks (0..1) that is held out."""
+    """A pool, and a random share of the tasks (0..1) that is held out: of each rare label its own share, so that it is
+    in both parts, but never all of its tasks: what isn't in the pool can't be learned."""
     order = np.random.default_rng(seed).permutation(len(tasks.data))
-    n_test = round(test_share * len(order))
-    return tasks.rows(np.sort(order[n_test:])), tasks.rows(np.sort(order[:n_test]))
+    strata = _rare_labels(tasks)[order]
+    by_label = np.argsort(strata, kind="stable")
+    groups = np.split(order[by_label], np.flatnonzero(np.diff(strata[by_label])) + 1)
+    held_out: list[NDArray[np.int64]] = []
+    n_seen = n_taken = 0
+    for rows in groups:
+        n_seen += rows.size
+        n = min(round(test_share * n_seen) - n_taken, rows.size - 1)
+        n_taken += n
+        held_out.append(rows[:n])
+    is_test = np.zeros(len(order), dtype=np.bool_)
+    is_test[np.concatenate(held_out)] = True
+    return tasks.rows(np.flatnonzero(~is_test)), tasks.rows(np.flatnonzero(is_test))
+
+
+def _rare_labels(tasks: LabeledTasks) -> NDArray[np.int64]:
+    """The rarest label of each task (n,), over all questions, as a number; -1 where all its labels are frequent."""
+    n = len(tasks.data)
+    rarest, fewest, offset = np.full(n, -1, dtype=np.int64), np.full(n, FREQUENT, dtype=np.int64), 0
+    for decision in (item for question in tasks.questions for item in decisions(question)):
+        known, k = tasks.truth[decision.key], len(decision.classes)
+        # Of a set of labels, those count that were chosen.
+        has = known >= (decision.label is not None)
+        counts = np.bincount(known[has], minlength=k)
+        rows = np.flatnonzero(has)
+        rows = rows[counts[known[rows]] < fewest[rows]]
+        rarest[rows], fewest[rows] = offset + known[rows], counts[known[rows]]
+        offset += k
+    return rarest
 
 
 def rounds(plan: Plan, n_tasks: int) -> int:

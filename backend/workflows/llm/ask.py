@@ -1,10 +1,12 @@
 """Ask: LLMs vote on the tasks that the project's policy names, within its budget. Safe to run twice, or to kill."""
 
+import logging
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 
 import numpy as np
 
-from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
+from backend.domain.llm.records import UNREAD, LlmReply, LlmRequest, LlmSource, Problem
 from backend.domain.questions import Question
 from backend.errors import LlmUnavailable
 from backend.ports import ANSWERED, Deps, Job, Progress
@@ -13,13 +15,15 @@ from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.requests import CLAIM_S, Asking, Tally, price_of
-from backend.workflows.llm.view import LlmView, Prompt, view_of, why_idle
+from backend.workflows.llm.view import LlmView, Prompt, too_slow, view_of, why_idle
 from backend.workflows.mirror import open_project
 
 SLICE_S = 60.0
 """A job asks for so long, then asks for its successor: workers have other things to do too."""
 RETRY_S = 60.0
 """An endpoint that is down is asked about again after so many seconds, and so is a batch."""
+
+log = logging.getLogger(__name__)
 
 
 def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | None = None, bulk: bool = False) -> str:
@@ -47,6 +51,9 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     view = view_of(deps, opened.record, opened.info.instructions, policy)
     tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
     argument = ask_argument(policy, bulk=bulk)
+    tally.skipped |= too_slow(view.contents)
+    for reason, count in tally.skipped.items():
+        log.warning("%d tasks of project %s aren't sent to an LLM: %s", count, key, reason)
     try:
         failed = fetch_bulks(view, tally)
         bulk = bulk or view.policy.batch_api
@@ -73,6 +80,29 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     outcome = tally.outcome()
     progress(outcome, 1, 1)
     return outcome
+
+
+class Again(StrEnum):
+    """Which answers a person wants asked for again, after a fix."""
+
+    UNREADABLE = "unreadable"
+    REFUSED = "refused"
+    OFF_LIST = "off-list"
+
+
+_PROBLEMS = {
+    Again.UNREADABLE: UNREAD,
+    Again.REFUSED: {Problem.REFUSAL, Problem.CONTENT_FILTER, Problem.REJECTED},
+    Again.OFF_LIST: {Problem.OFF_LIST},
+}
+
+
+def forget(view: LlmView, again: Again) -> int:
+    """Forget answers without a label, so that the next asking asks about their tasks once more, where the policy still
+    names them, and for its price. Returns how many there were."""
+    sources = {prompt.source for question in view.config.questions for prompt in view.prompts(question)}
+    contents = set(view.hashes)
+    return sum(view.parts.records.forget_answers(source, contents, _PROBLEMS[again]) for source in sources)
 
 
 def ask_argument(policy: LlmPolicyName | None, *, bulk: bool) -> int:

@@ -72,9 +72,12 @@ def _let_go(asking: Asking, batch: Sequence[LlmRequest]) -> None:
 
 
 def _record(asking: Asking, bulk_id: str, batch: Sequence[LlmRequest]) -> BulkRecord:
-    claims = {request.bulk_id: asking.claims[tuple(request.contents.values())].id for request in batch}
-    memory = {request.bulk_id: _remembered(request, asking.prompt.question) for request in batch}
-    return BulkRecord(bulk_id, asking.view.key, claims, memory, asking.view.deps.now())
+    claims = {request.bulk_id: asking.claims[tuple(request.contents.values())] for request in batch}
+    memory = {
+        request.bulk_id: _remembered(request, asking.prompt.question, claims[request.bulk_id]) for request in batch
+    }
+    ids = {name: claim.id for name, claim in claims.items()}
+    return BulkRecord(bulk_id, asking.view.key, ids, memory, asking.view.deps.now())
 
 
 def _batches(requests: Iterator[LlmRequest]) -> Iterator[list[LlmRequest]]:
@@ -101,8 +104,10 @@ def fetch_bulks(view: LlmView, tally: Tally) -> bool:
         if result.status is BulkStatus.RUNNING:
             continue
         for number, request in requests.items():
-            question = _question(bulk.requests[number])
-            _take_in(view, tally, question, request, result.replies.get(number), bulk.claims[number])
+            memory = bulk.requests[number]
+            # Batches that an earlier release sent don't say what was reserved.
+            claim = Claim(bulk.claims[number], tuple(request.contents.values()), memory.get("usd", 0.0))
+            _take_in(view, tally, _question(memory), request, result.replies.get(number), claim)
         records.forget_bulk(bulk.id)
         tally.stopped = result.problem or tally.stopped
         failed = failed or not result.replies
@@ -115,19 +120,19 @@ def _take_in(
     question: Question,
     request: LlmRequest,
     reply: LlmReply | None,
-    claim_id: str,
+    claim: Claim,
 ) -> None:
     """Save the answers to one request of a batch that has ended; without a reply, its money goes back."""
-    claim = Claim(claim_id, tuple(request.contents.values()))
     if reply is None:
         view.parts.records.settle(claim, [], 0.0)
     else:
         settle_reply(view, question, request, reply, price_of(view, request.source.model).in_bulk, claim, tally)
 
 
-def _remembered(request: LlmRequest, question: Question) -> dict[str, Any]:
+def _remembered(request: LlmRequest, question: Question, claim: Claim) -> dict[str, Any]:
     """What has to be remembered of a request to read its reply, also when the label config has changed meanwhile."""
-    return {"source": asdict(request.source), "contents": dict(request.contents), "question": asdict(question)}
+    asked = {"source": asdict(request.source), "contents": dict(request.contents), "question": asdict(question)}
+    return asked | {"usd": claim.usd}
 
 
 def _request(memory: Mapping[str, Any]) -> LlmRequest:

@@ -1,6 +1,6 @@
 """Requests of one source on their way: money is reserved before each, its answers are saved before the next."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from backend.domain.audit import AUDIT_SHARE, is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
-from backend.domain.llm.price import estimated_tokens, reservation
-from backend.domain.llm.records import LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
+from backend.domain.llm.price import reservation
+from backend.domain.llm.records import UNREAD, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
 from backend.domain.questions import Question
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports.llm import MOST_CHARGED, Claim
@@ -36,6 +36,7 @@ NEAR = 0.75
 """Cosine from which two tasks are near-duplicates, by pieces of words. In the sample project no two reviews reach 0.5;
 a review has 0.9 with itself after three typing errors, a Chinese sentence 0.8 after one word was changed."""
 TURNED_DOWN = {Problem.CONTENT_FILTER, Problem.REJECTED}
+HOW_AGAIN = "after a fix, `prelabel llm ask PROJECT --again unreadable` asks about what can't be read once more"
 UNREAD_ALIKE = 3
 """Replies that can't be read, at the start of asking, after which the fault is in how the model is asked."""
 
@@ -45,16 +46,17 @@ class Tally:
     """What became of one job's asking.
 
     until: no request is begun after this moment (`Deps.now`). learn: asks for a training; called before answers that
-    count are saved. answered: tasks that got an answer, abstentions included; labeled: those that got a label. skipped:
-    reason -> number of tasks that could not be sent. elsewhere: tasks that other workers were asking about, or had
-    claimed when they died. stopped: why not all were asked; "" if they were. unfinished: the time was over, or the
-    project's settings changed.
+    count are saved. answered: tasks that got an answer, abstentions included; labeled: those that got a label.
+    problems: why others got none although the model didn't abstain. skipped: reason -> number of tasks that could not
+    be sent. elsewhere: tasks that other workers were asking about, or had claimed when they died. stopped: why not all
+    were asked; "" if they were. unfinished: the time was over, or the project's settings changed.
     """
 
     until: float
     learn: Callable[[], None]
     answered: int = 0
     labeled: int = 0
+    problems: Counter[Problem] = field(default_factory=Counter)
     skipped: dict[str, int] = field(default_factory=dict)
     elsewhere: int = 0
     stopped: str = ""
@@ -64,10 +66,15 @@ class Tally:
         """Count answers."""
         self.answered += len(answers)
         self.labeled += sum(bool(answer.labels) for answer in answers)
+        self.problems.update(answer.problem for answer in answers if answer.problem)
 
     def outcome(self) -> str:
         """For a person: what was asked, and what was not and why."""
         parts = [f"{self.answered} tasks answered, {self.labeled} with a label"]
+        if self.problems:
+            parts.append(", ".join(f"{count} {problem}" for problem, count in self.problems.most_common()))
+        if UNREAD & self.problems.keys():
+            parts.append(HOW_AGAIN)
         parts += [f"{count} not sent: {reason}" for reason, count in self.skipped.items()]
         parts += [f"{self.elsewhere} claimed by other workers"] if self.elsewhere else []
         parts += [self.stopped] if self.stopped else []
@@ -127,7 +134,8 @@ class Asking:
                 if request is None:
                     self.view.parts.records.settle(claim, [], 0.0)
                     continue
-                self.view.parts.records.reduce(claim, most_usd(request, self.price))
+                claim = replace(claim, usd=most_usd(request, self.price))
+                self.view.parts.records.reduce(claim, claim.usd)
             self.claims[tuple(request.contents.values())] = claim
             yield request
 
@@ -141,18 +149,19 @@ class Asking:
         """
         claim = self.claims.pop(tuple(request.contents.values()))
         if len(request.contents) > 1 and any(sample.problem in TURNED_DOWN for sample in reply.samples):
-            self.view.parts.records.settle(claim, [], cost_of(request, reply, self.price))
+            self.view.parts.records.settle(claim, [], cost_of(claim, reply, self.price))
             rows = {self.view.hashes[row]: row for row in self.rows}
             self.left.extend([rows[content]] for content in request.contents.values())
             return
         answers = settle_reply(self.view, self.prompt.question, request, reply, self.price, claim, self.tally)
-        unread = bool(answers) and all(answer.problem is Problem.UNREADABLE for answer in answers)
+        unread = bool(answers) and all(answer.problem in UNREAD for answer in answers)
         self._unread += unread
         self._was_read |= bool(answers) and not unread
         if self._unread >= UNREAD_ALIKE and not self._was_read:
             raise LlmRefused(
                 f"{self.prompt.source.model} doesn't answer in the form that it is asked for, or is cut off before it "
-                "does. Set LLM_THINKING_TOKENS for a reasoning model, or use another LLM_MODEL."
+                f"does ({', '.join(sorted({answer.problem for answer in answers}))}). Set LLM_THINKING_TOKENS for a "
+                f"reasoning model, or use another LLM_MODEL. If the fault was the server's: {HOW_AGAIN}."
             )
 
     def give_back(self) -> None:
@@ -235,7 +244,9 @@ class Asking:
         rows = [
             row
             for row in self._human
-            if not is_audit(self.view.key, self.view.items[row].task.id, share) and not self.view.contents[row].images
+            if not is_audit(self.view.key, self.view.items[row].task.id, share)
+            and self.view.contents[row].fields
+            and not self.view.contents[row].images
         ]
         return np.random.default_rng(0).permutation(np.array(rows, dtype=np.int64))[:MAX_TEACHING]
 
@@ -275,9 +286,12 @@ def most_usd(request: LlmRequest, price: ModelPrice) -> float:
     return MOST_CHARGED * reservation(request, price)
 
 
-def cost_of(request: LlmRequest, reply: LlmReply, price: ModelPrice) -> float:
-    """What a reply cost; what got lost may have been charged, and counts."""
-    return reply.lost * reservation(request, price) + price.of(reply.input_tokens, reply.output_tokens)
+def cost_of(claim: Claim, reply: LlmReply, price: ModelPrice) -> float:
+    """What a reply cost. What got lost may have been charged, and counts as the most that the request can cost; so does
+    a reply of which the endpoint doesn't say, or not credibly, how many tokens it took."""
+    most = claim.usd / MOST_CHARGED
+    is_counted = reply.input_tokens > 0 or all(sample.problem in TURNED_DOWN for sample in reply.samples)
+    return reply.lost * most + (price.of(reply.input_tokens, reply.output_tokens) if is_counted else most)
 
 
 def settle_reply(
@@ -290,19 +304,15 @@ def settle_reply(
     tally: Tally,
 ) -> list[LlmAnswer]:
     """Save the answers of a reply with what it cost, in one step; returns them."""
-    if reply.samples and not reply.input_tokens:
-        # An endpoint that doesn't count: by length.
-        counted = sum(estimated_tokens(sample.text) for sample in reply.samples)
-        reply = replace(reply, input_tokens=estimated_tokens(request.system + request.user), output_tokens=counted)
-    answered_at = view.deps.now()
-    answers = read_reply(request, reply, question, price, answered_at=answered_at) if reply.samples else []
+    usd, answered_at = cost_of(claim, reply, price), view.deps.now()
+    answers = read_reply(request, reply, question, usd, answered_at=answered_at) if reply.samples else []
     try:
         if view.is_trusted(request.source):
             # Before they are saved: what a killed worker saved is learned from too.
             tally.learn()
     finally:
         # They are paid for, also where a training can't be asked for.
-        view.parts.records.settle(claim, answers, cost_of(request, reply, price))
+        view.parts.records.settle(claim, answers, usd)
     tally.add(answers)
     return answers
 

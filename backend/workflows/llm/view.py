@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,10 +10,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.llm.content import Content, compile_masks, content_of
+from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.records import LlmAnswer, LlmSource
 from backend.domain.model import gold_of
 from backend.domain.nesting import PATH_SEPARATOR
+from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Answer
@@ -56,7 +58,17 @@ def contents_of(config: LabelConfig, policy: LlmPolicy, data: Sequence[Mapping[s
     fields = None if nothing_named else shown.texts
     masks = compile_masks(policy.masks)
     names = None if fields is None else (*fields, *shown.images)
-    return [content_of(item, names, policy.left_out, masks, image_fields=shown.images) for item in data]
+    return content_of_each(data, names, policy.left_out, masks, image_fields=shown.images)
+
+
+def too_slow(contents: Sequence[Content]) -> dict[str, int]:
+    """What keeps tasks from being sent because a mask takes too long -> number of tasks."""
+    counts = Counter(content.too_slow for content in contents if content.too_slow)
+    return {
+        f"the mask {one_line(mask)!r} (llm_masks) takes too long for a text, and nothing is sent unmasked: write it "
+        "without repetitions inside of repetitions": count
+        for mask, count in counts.items()
+    }
 
 
 def prompts_of(
@@ -224,7 +236,9 @@ def notes_on(view: LlmView, endpoint: str) -> list[str]:
     notes = [
         f"{field} ({tag}) can't be sent, so the LLM doesn't see it" for field, tag in view.config.shown.other.items()
     ]
-    nothing = len(view.items) - len(view.sendable)
+    slow = too_slow(view.contents)
+    notes += [f"{count} of {len(view.items)} tasks aren't sent: {reason}" for reason, count in slow.items()]
+    nothing = len(view.items) - len(view.sendable) - sum(slow.values())
     if nothing:
         notes.append(f"{nothing} of {len(view.items)} tasks have nothing that can be sent")
     withheld = sum(content.withheld for content in view.contents)

@@ -1,0 +1,218 @@
+"""Finding the answers in what a model wrote.
+
+A reply is `{"answers": [{"id": "t1", "labels": ["Positive"], "confidence": 0.9}, ...]}`. Models put thoughts before it,
+prose and fences around it, and tokens that end their turn behind it; they forget the list around a single answer, or
+break off. What is left without the thoughts is searched for JSON, and whatever in it has the form of an answer is one:
+whether they contradict each other is for the caller to see. Thoughts hold no answers, whatever is written in them.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from backend.domain.llm.json_text import Cursor, NotJson, Value
+
+MAX_BROKEN = 50
+"""Braces and brackets that begin no JSON. With more of them a text is not read: nobody knows what else is in it."""
+
+_NAMES = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad)"
+_OPENED = "|".join(
+    [
+        rf"<(?:\w{{1,20}}:)?{_NAMES}(?:\s[^<>]{{0,200}})?(?<!/)>",
+        rf"\[{_NAMES}\]",
+        rf"◁{_NAMES}▷",
+        rf"<\|(?:begin_of_|start_of_|begin_|start_)?{_NAMES}\|>",
+        # The channels of gpt-oss and Gemma.
+        r"<\|channel\|?>\s*(?:analysis|commentary|thought)",
+    ]
+)
+_CLOSED = "|".join(
+    [
+        rf"</\s*(?:\w{{1,20}}:)?{_NAMES}\s*>",
+        rf"\[/{_NAMES}\]",
+        rf"◁/{_NAMES}▷",
+        rf"<\|(?:end_of_|end_|/){_NAMES}\|>",
+        r"<\|channel\|>\s*final[^<]{0,100}(?:<\|constrain\|>[^<]{0,100})?<\|message\|>",
+        r"<channel\|>",
+        # What is left of gpt-oss's channels when a server drops special tokens.
+        r"assistantfinal",
+    ]
+)
+_MARK = re.compile(rf"(?P<opened>{_OPENED})|(?:{_CLOSED})", re.IGNORECASE)
+_JSON = re.compile(r"[\[{]")
+_TURN_END = re.compile(r"(?:\s*(?:<[|\uff5c]?/?[\w▁:]{1,30}[|\uff5c]?>|\[/\w{1,20}\]))+\s*$")
+_BESIDE = " \t\r\n`~"
+"""What may follow JSON of a text that was cut off: nothing but the end of its fence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something in the form of an answer: an object with labels. start: its place in the text; None = unknown."""
+
+    answer: Mapping[str, object]
+    start: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """items: all that have the form of an answer. cut: the text ends before its JSON, or its thoughts, do. has_json:
+    there is any JSON."""
+
+    items: tuple[Item, ...] = ()
+    cut: bool = False
+    has_json: bool = False
+
+
+def find_answers(text: str, ids: Collection[str], *, cut: bool) -> Found:
+    """Look for answers to the tasks with these ids. `cut`: the endpoint says that the text was cut off."""
+    whole = _whole(text)
+    if whole is not None and isinstance(whole.value, str):
+        # JSON as the text of a JSON string.
+        inner = find_answers(whole.value, ids, cut=cut) if _whole(whole.value) else Found()
+        return Found(tuple(Item(item.answer, None) for item in inner.items), inner.cut, has_json=True)
+    if whole is not None:
+        return Found(tuple(_items(text, whole, ids)), cut, has_json=True)
+    body, is_thinking = _without_thoughts(text)
+    documents, is_broken_off = _documents(body)
+    if cut and not is_broken_off and not ends_in_json(body):
+        # It went on to write: what it had found by then was not its last word.
+        documents = []
+    items = tuple(item for document in documents for item in _items(body, document, ids))
+    return Found(() if is_thinking else items, cut or is_thinking or is_broken_off, bool(documents))
+
+
+def ends_in_json(text: str) -> bool:
+    """Whether the last that a text says is JSON, but for the end of a fence and tokens that end a turn."""
+    return _TURN_END.sub("", text[-200:]).rstrip(_BESIDE).endswith(("}", "]"))
+
+
+def labels_of(answer: Mapping[str, object]) -> object:
+    """What stands under `labels`, or `label`; None also where both are there and differ."""
+    said = [value for key, value in answer.items() if _is_labels(key)]
+    return said[0] if said and all(value == said[0] for value in said) else None
+
+
+def label_spans(text: str, start: int) -> list[tuple[int, int]]:
+    """Where the labels of an answer, which begins at text[start:], stand, without their quotes; of an empty list, the
+    list itself."""
+    cursor = Cursor(text, start)
+    for key in cursor.keys():  # noqa: SIM118 - steps through the text; no dict
+        if not _is_labels(key):
+            cursor.value()
+        elif cursor.peek() == "[":
+            opened = cursor.at
+            spans = [(label.start + 1, label.end - 1) for label in cursor.elements()]
+            return spans or [(opened, cursor.at)]
+        else:
+            label = cursor.value()
+            return [(label.start + 1, label.end - 1)] if isinstance(label.value, str) else [(label.start, label.end)]
+    return []
+
+
+def _is_labels(key: str) -> bool:
+    return key.casefold() in {"labels", "label"}
+
+
+def _has_labels(value: object) -> bool:
+    return isinstance(value, dict) and any(map(_is_labels, value))
+
+
+def _answers_in(value: object) -> object:
+    """What stands under `answers` of an object; None = nothing does."""
+    return (
+        next((item for key, item in value.items() if key.casefold() == "answers"), None)
+        if isinstance(value, dict)
+        else None
+    )
+
+
+def _whole(text: str) -> Value | None:
+    """The one JSON value that a text is; None when it is something else, or more."""
+    cursor = Cursor(text)
+    try:
+        value = cursor.value()
+        cursor.end()
+    except NotJson:
+        return None
+    return value
+
+
+def _without_thoughts(text: str) -> tuple[str, bool]:
+    """The text with blanks in place of thoughts, so that all else keeps its place; and whether a thought never ends.
+
+    Where the end of a thought stands alone, the prompt had begun it, and all before it is thought.
+    """
+    parts: list[str] = []
+    at = 0
+    opened: int | None = None
+    for mark in _MARK.finditer(text):
+        if mark["opened"]:
+            opened = mark.start() if opened is None else opened
+        elif opened is None:
+            parts, at = [" " * mark.end()], mark.end()
+        else:
+            parts += [text[at:opened], " " * (mark.end() - opened)]
+            opened, at = None, mark.end()
+    return "".join([*parts, text[at:]]), opened is not None
+
+
+def _documents(body: str) -> tuple[list[Value], bool]:
+    """All JSON objects and arrays in a text, also those inside of one that is broken; and whether one is broken off by
+    the text's end."""
+    found: list[Value] = []
+    at = broken = 0
+    is_broken_off = False
+    while (begins := _JSON.search(body, at)) is not None:
+        try:
+            value = Cursor(body, begins.start()).value()
+        except NotJson as error:
+            broken += 1
+            is_broken_off |= error.cut
+            if broken > MAX_BROKEN:
+                return [], is_broken_off
+            at = begins.end()
+        else:
+            found.append(value)
+            at = value.end
+    return found, is_broken_off
+
+
+def _items(body: str, document: Value, ids: Collection[str]) -> Iterator[Item]:
+    """The answers of one JSON value: a list of them under `answers`, a list alone, one alone, or an object by id."""
+    value = document.value
+    if isinstance(value, dict) and len(value) == 1 and _answers_in(value) is None:
+        (only,) = value.values()
+        value = only if _answers_in(only) is not None else value
+    answers = _answers_in(value)
+    content = value if answers is None else answers
+    if isinstance(content, list):
+        elements = _elements(body, document) if value is document.value else []
+        for element in elements or [Value(item, -1, -1) for item in content]:
+            if _has_labels(element.value):
+                yield _item(element.value, element.start)
+            elif answers is None and _answers_in(element.value) is not None:
+                yield from _items(body, element, ids)
+    elif _has_labels(content):
+        yield _item(content, document.start if content is document.value else -1)
+    elif isinstance(content, dict) and content and set(content) <= set(ids):
+        for task_id, said in content.items():
+            yield _item({"id": task_id} | (said if _has_labels(said) else {"labels": said}), -1)
+
+
+def _item(answer: object, start: int) -> Item:
+    assert isinstance(answer, dict)  # noqa: S101 - has labels
+    return Item(answer, start if start >= 0 else None)
+
+
+def _elements(body: str, document: Value) -> list[Value]:
+    """The elements of a list of answers with their places; [] where they aren't known."""
+    if document.start < 0:
+        return []
+    cursor = Cursor(body, document.start)
+    if cursor.peek() == "[":
+        return list(cursor.elements())
+    for key in cursor.keys():  # noqa: SIM118 - as above
+        if key.casefold() == "answers" and cursor.peek() == "[":
+            return list(cursor.elements())
+        cursor.value()
+    return []

@@ -1,0 +1,45 @@
+"""Commands on a house: fakes for Label Studio, real parts for all else."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from typer.testing import CliRunner
+
+from backend.adapters.database import SqlDatabase
+from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.queue import RedisQueue
+from backend.adapters.versions import VersionFolders
+from backend.bootstrap import App
+from backend.entrypoints import cli
+from backend.settings import Settings
+from tests.screen import screen
+from tests.unit.house import House
+
+
+def app_of(house: House, queue: RedisQueue, settings: Settings | None = None) -> App:
+    """The application that commands see."""
+    app = SimpleNamespace(
+        settings=settings or Settings(),
+        deps=house.deps,
+        label_studio=cast("LabelStudioApi", house.label_studio),
+        database=cast("SqlDatabase", house.deps.database),
+        versions=cast("VersionFolders", house.deps.versions),
+        queue=queue,
+        key=lambda uid: f"{uid}-aaaaaaaa",
+    )
+    return cast("App", app)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, app: App) -> None:
+    """Let all commands work on an application."""
+    monkeypatch.setattr(cli, "_app", lambda: app)
+    monkeypatch.setattr(cli, "build", lambda _: app)
+
+
+def run(*arguments: str, width: int = 200, code: int = 0) -> str:
+    """Run a command; returns what it printed."""
+    with screen(width) as text:
+        done = CliRunner().invoke(cli.cli, list(arguments), catch_exceptions=False)
+    assert done.exit_code == code, done.output + text.getvalue()
+    return text.getvalue()

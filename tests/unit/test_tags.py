@@ -1,0 +1,99 @@
+"""Tags: only what we wrote last is ours."""
+
+import pytest
+
+from backend.domain.words import counted
+from backend.entrypoints.cli_check import print_checked
+from backend.ports import SuspectStatus
+from backend.workflows.check import check
+from backend.workflows.suspects import checked
+from backend.workflows.tags import adopt_tags, foreign_tags
+from tests.screen import screen
+from tests.unit.house import House, nothing, reviews
+
+N = 60
+OWN = "the user's own"
+
+
+def checked_house(house: House, own: dict[int, dict[str, object]]) -> list[int]:
+    """Label sixty tasks, four wrongly, with fields of the user's own; train and check. Returns the wrong ones."""
+    house.label_studio.add_tasks(house.project, reviews(N + 20)[40:])
+    for place, fields in own.items():
+        item = house.fake.tasks[house.task_ids[place]]
+        item.task.data.update(fields)
+    wrong = [house.task_ids[place] for place in (2, 19, 38, 55)]
+    house.annotate(house.task_ids[:N], wrong=tuple(wrong))
+    house.learn()
+    check(house.deps, house.key, nothing)
+    return wrong
+
+
+def data(house: House, task_id: int) -> dict[str, object]:
+    return {name: value for name, value in house.fake.tasks[task_id].task.data.items() if name.startswith("prelabel_")}
+
+
+def test_fields_of_the_users_own_are_left_alone_and_counted(house: House) -> None:
+    own: dict[int, dict[str, object]] = {
+        2: {"prelabel_reason": OWN, "prelabel_quality": 7},
+        19: {"prelabel_check": OWN},
+        30: {"prelabel_issue": OWN, "prelabel_expected": ["a", 1]},
+    }
+    wrong = checked_house(house, own)
+    found = {item.task_id for item in house.deps.database.suspects(house.key) if item.status is SuspectStatus.OPEN}
+    assert set(wrong) <= found
+    tagged = data(house, wrong[0])
+    assert (tagged["prelabel_reason"], tagged["prelabel_quality"]) == (OWN, 7)
+    assert tagged["prelabel_check"] == "suspect"
+    assert data(house, wrong[1])["prelabel_check"] == OWN
+    assert data(house, house.task_ids[30]) == own[30]
+    # Nothing that comes later writes over them either.
+    house.annotate(wrong)
+    house.reconcile()
+    check(house.deps, house.key, nothing)
+    assert data(house, wrong[0])["prelabel_reason"] == OWN
+    assert data(house, wrong[0])["prelabel_check"] == "fixed"
+    counts = {name: 1 for name in ("prelabel_check", "prelabel_expected", "prelabel_issue", "prelabel_quality")}
+    assert checked(house.deps, house.key).report["foreign_tags"] == counts | {"prelabel_reason": 1}
+    with screen() as text:
+        print_checked(checked(house.deps, house.key), 5)
+    assert "prelabel_check of 1 task" in text.getvalue()
+    assert "--adopt-tags" in text.getvalue()
+
+
+def test_tags_of_another_installation_are_cleared_once_they_are_adopted(house: House) -> None:
+    imported = {
+        "prelabel_check": "suspect",
+        "prelabel_reason": "Positive 0.01, Negative 0.99",
+        "prelabel_expected": "sentiment: Negative",
+        "prelabel_quality": 0.01,
+        "prelabel_issue": "outlier: unlike all other tasks",
+    }
+    (wrong, *_) = checked_house(house, {2: imported, 30: imported})
+    other = house.task_ids[30]
+    assert data(house, wrong) == imported
+    assert data(house, other) == imported
+    record = house.deps.database.project(house.key)
+    assert record is not None
+    assert adopt_tags(house.deps, record) == dict.fromkeys(sorted(imported), 2)
+    assert foreign_tags(house.deps, record) == set()
+    check(house.deps, house.key, nothing)
+    assert data(house, wrong)["prelabel_check"] == "suspect"
+    assert data(house, wrong)["prelabel_expected"] == f"sentiment: {house.gold(wrong)}"
+    cleared = data(house, other)
+    assert (cleared["prelabel_check"], cleared["prelabel_reason"], cleared["prelabel_issue"]) == ("cleared", "", "")
+    assert checked(house.deps, house.key).report["foreign_tags"] == {}
+    house.label_studio.calls.clear()
+    check(house.deps, house.key, nothing)
+    assert "tag" not in house.label_studio.calls
+
+
+def test_what_a_person_says_by_a_tag_is_for_us(house: House) -> None:
+    wrong = checked_house(house, {})
+    house.label_studio.tag(house.project, "prelabel_check", "keep", wrong[:1])
+    house.reconcile()
+    assert data(house, wrong[0])["prelabel_check"] == "confirmed"
+
+
+@pytest.mark.parametrize(("n", "said"), [(0, "0 labels"), (1, "1 label"), (2, "2 labels")])
+def test_a_number_has_its_noun(n: int, said: str) -> None:
+    assert counted(n, "label") == said
