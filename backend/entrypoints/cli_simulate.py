@@ -220,7 +220,7 @@ def _say_worth(curves: Sequence[Curve], guessed: float) -> None:
 
 
 def _print_json(curves: Sequence[Curve], notes: Sequence[str], picture: Path, table: Path) -> None:
-    found: Mapping[str, object] = {
+    found: dict[str, object] = {
         "shares": list(SHARES),
         "costs": [asdict(cost) for cost in costs(curves)],
         "finals": [asdict(final) for final in finals(curves)],

@@ -22,7 +22,8 @@ from backend.domain.model import TRUSTED_TYPES
 from backend.entrypoints.processes import redis_program
 from backend.ports import Deps, Job, Policy, VersionStatus
 from backend.settings import Settings
-from backend.workflows.learn import learn, rollback
+from backend.workflows.learn import learn
+from backend.workflows.rollback import rollback
 from backend.workflows.suggest import answer
 from tests.conftest import wait_for
 from tests.fakes import FakeLabelStudio, FakeProject, FakeQueue
