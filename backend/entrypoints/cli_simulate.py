@@ -1,6 +1,6 @@
 """`prelabel simulate`: what labeling would have cost, measured on data whose labels are known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
