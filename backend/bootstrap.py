@@ -16,8 +16,8 @@ from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LOCAL, LocalEmbedder
 from backend.adapters.embedding.store import SqlVectors
 from backend.adapters.event_requests import EventRequests
+from backend.adapters.label_config import parse_label_config
 from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.label_studios import LabelStudioMark
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images

@@ -11,7 +11,7 @@ import httpx
 import psutil
 
 from backend.adapters.database import SqlDatabase
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.adapters.label_studios import mark_of_address
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders

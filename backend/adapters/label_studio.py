@@ -179,7 +179,7 @@ class LabelStudioApi:
     def acceptable(
         self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
     ) -> list[Prediction]:
-        """The predictions that fit a label config: Label Studio drops all others without a word."""
+        """The predictions that a bulk import takes: it drops all others without a word."""
         from label_studio_sdk.label_interface.interface import LabelInterface  # noqa: PLC0415 - see the top
 
         interface = LabelInterface(label_config)

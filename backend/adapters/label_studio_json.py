@@ -1,32 +1,22 @@
-"""Label Studio's JSON and XML, translated to and from our records. No I/O."""
+"""Label Studio's JSON, translated to and from our records. No I/O.
+
+Whoever uses its API may store nearly any JSON in a task or an annotation: what can't be read is never an error here.
+"""
 
 import html
-import math
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from xml.etree.ElementTree import Element
 
-from backend.adapters.xml_text import read_xml
+from backend.domain.nesting import joined
+from backend.domain.outside import bounded_number, bounded_whole, one_line, storable
 from backend.domain.questions import Kind, Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import BadRequest, LabelStudioError
-from backend.ports import LabelConfig, MirroredTask, Prediction, ProjectInfo, Shown, Tab
-
-PATH_SEPARATOR = " / "
-DEFAULT_MAX_RATING = 5
-"""Label Studio's default for `<Rating maxRating>`."""
-MAX_RATING = 100
-"""Each value becomes a label, so there has to be an end; no screen shows more stars."""
-MAX_DIGITS = 10
-"""More of them are no number of stars, and int() takes long for thousands."""
-
-FIELD = re.compile(r"\$([^\W\d]\w*)")
-"""A field of task data in an attribute of a label config; of `$a.b` and `$a[0]`, the field is a."""
-MEDIA = {"Audio", "AudioPlus", "Video", "TimeSeries", "Pdf", "PDF", "Chat", "ReactCode"}
-"""Object tags whose content can't be read as text."""
+from backend.ports import MirroredTask, Prediction, ProjectInfo, Tab
 
 HIDDEN_COLUMNS = (
     "id",
@@ -50,186 +40,38 @@ HIDDEN_COLUMNS = (
     "draft_exists",
 )
 """Columns that a tab of ours shows only if it says so: without this list the Data Manager shows them all."""
-MAX_LABELS = 100_000
-"""Classification codes of medicine are 70,000; more is rather a mistake."""
-MAX_OTHER_TAGS = 10_000
-"""Tags of a label config besides those of labels."""
-MAX_LABEL_CHARS = 20_000_000
-"""Of all labels of a control together. A taxonomy's are whole paths: a long name counts once for each path it is in."""
-MAX_EXCLUSIVE = 32_767
-"""Labels of a control that takes one answer: a vote is a 16-bit number."""
+MAX_LABEL_CHARS = 20_000
+"""Of a label that an annotation has: of a longer one, the rest is cut off."""
+MAX_STARS = 10**9
+MAX_LEAD_TIME_S = 1e10
+"""Longer than Label Studio exists."""
+MAX_ID = 2**63 - 1
+UNNAMED = ""
+"""Under this name stands what an annotation has besides answers to controls: nothing that we know how to read."""
 
 
-def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
-    """Find the questions of a label config: every Choices, Rating and Taxonomy whose labels it lists.
+def parse_answers(result: object) -> dict[str, Answer]:
+    """Answers of an annotation's `result`, by control name, whatever the label config says today.
 
-    Raises:
-        BadRequest: the XML can't be parsed, is nested too deeply, or has more than `max_labels` labels.
+    What can't be read as one is kept as a short text, which is no label of any question, so that it can be shown.
     """
-    try:
-        root = read_xml(xml, max_labels + MAX_OTHER_TAGS)
-    except BadRequest as error:
-        raise BadRequest(f"The label config can't be used: {error}. Correct it in the project's settings.") from error
-    questions: list[Question] = []
-    unsupported: dict[str, str] = {}
-    meanings: dict[str, dict[str, str]] = {}
-    n_labels = 0
-    for name, to_name, element in _controls(root, unsupported):
-        reason = _why_unsupported(element)
-        if reason:
-            unsupported[name] = reason
-            continue
-        questions.append(_question(element, name, to_name))
-        meanings[name] = _meanings(element)
-        n_labels += len(questions[-1].labels)
-        if n_labels > max_labels:
-            raise BadRequest(f"The label config has more than {max_labels:,} labels. List fewer, or raise MAX_LABELS.")
-    return LabelConfig(tuple(questions), unsupported, _shown(root), meanings)
-
-
-def _controls(root: Element, unsupported: dict[str, str]) -> list[tuple[str, str, Element]]:
-    """Name, object and tag of each control; of several with one name none, as an answer could be of any of them."""
-    found: dict[str, list[tuple[str, str, Element]]] = {}
-    for element in root.iter():
-        name, to_name = element.get("name"), element.get("toName")
-        if name and to_name:
-            found.setdefault(name, []).append((name, to_name.split(",")[0].strip(), element))
-    for name, several in found.items():
-        if len(several) > 1:
-            unsupported[name] = "several controls have this name: rename all but one"
-    return [one for of_name in found.values() if len(of_name) == 1 for one in of_name]
-
-
-def _shown(root: Element) -> Shown:
-    """The fields of task data that a label config shows, by what they are shown as."""
-    texts: dict[str, None] = {}
-    images: dict[str, None] = {}
-    other: dict[str, str] = {}
-    for element in root.iter():
-        if element.get("toName"):
-            # A control: what it reads of the data are labels, not the task.
-            continue
-        for attribute in ("value", "valueList", "content"):
-            for field in FIELD.findall(element.get(attribute) or ""):
-                if element.tag == "Image":
-                    images[field] = None
-                elif element.tag in MEDIA or element.get("valueType") == "url":
-                    other[field] = element.tag
-                else:
-                    texts[field] = None
-    return Shown(tuple(texts), tuple(images), other)
-
-
-def _meanings(element: Element) -> dict[str, str]:
-    """What annotators read of each label besides its name: what it is shown as, where it has an alias, and its hint."""
-    found: dict[str, str] = {}
-    for choice in element.iter("Choice"):
-        label = choice.get("alias") or choice.get("value")
-        shown_as = choice.get("value") if choice.get("alias") else None
-        said = [part for part in (shown_as, choice.get("hint")) if part]
-        if label and said:
-            found[label] = ": ".join(said)
-    return found
-
-
-def _why_unsupported(element: Element) -> str:
-    if element.tag not in {"Choices", "Rating", "Taxonomy"}:
-        return f"<{element.tag}> can't be suggested yet"
-    if element.get("perRegion", "").lower() == "true":
-        return "an answer for each region can't be suggested yet"
-    if element.get("perItem", "").lower() == "true":
-        return "an answer for each item can't be suggested yet"
-    if element.tag == "Taxonomy" and element.get("labeling", "").lower() == "true":
-        return "a taxonomy that labels regions can't be suggested yet"
-    if element.get("value", "").startswith("$"):
-        return "labels that come from the task's data can't be suggested yet"
-    if element.get("apiUrl"):
-        return "labels that come from a URL can't be suggested yet"
-    if element.tag == "Rating" and not _max_rating(element):
-        return f"maxRating {element.get('maxRating')!r} is not a number from 1"
-    return "" if element.tag == "Rating" else _why_unsuitable(element)
-
-
-def _why_unsuitable(element: Element) -> str:
-    """Why the labels that a control lists can't be suggested; "" when they can."""
-    paths = _paths(element)
-    if not paths:
-        return "it has no labels"
-    if sum(len(part) for path in paths for part in path) > MAX_LABEL_CHARS:
-        return f"its labels have more than {MAX_LABEL_CHARS:,} characters together"
-    if len({PATH_SEPARATOR.join(path) for path in paths}) < len(paths):
-        return "several of its labels have the same name, so an answer could mean any of them"
-    if not _is_multiple(element) and len(paths) > MAX_EXCLUSIVE:
-        return f"it has more than {MAX_EXCLUSIVE:,} labels, and a person can choose only one of them"
-    return ""
-
-
-def _max_rating(element: Element) -> int:
-    """Number of stars; 0 when the attribute isn't a number."""
-    text = element.get("maxRating") or str(DEFAULT_MAX_RATING)
-    return min(int(text), MAX_RATING) if text.isdecimal() and len(text) < MAX_DIGITS else 0
-
-
-def _question(element: Element, name: str, to_name: str) -> Question:
-    if element.tag == "Rating":
-        stars = range(1, _max_rating(element) + 1)
-        return Question(name, to_name, Kind.RATING, tuple(str(value) for value in stars))
-    paths = _paths(element)
-    labels = tuple(PATH_SEPARATOR.join(path) for path in paths)
-    if element.tag == "Taxonomy":
-        return Question(name, to_name, Kind.TAXONOMY, labels, _is_multiple(element), tuple(paths))
-    return Question(name, to_name, Kind.CHOICES, labels, _is_multiple(element))
-
-
-def _is_multiple(element: Element) -> bool:
-    if element.tag == "Taxonomy":
-        return element.get("maxUsages") != "1"
-    return element.get("choice", "single") == "multiple"
-
-
-def _paths(element: Element) -> list[tuple[str, ...]]:
-    """The labels of a control, in the order of the config: a taxonomy's with those above them, each once."""
-    if element.tag == "Taxonomy":
-        return list(dict.fromkeys(_taxonomy_paths(element, (), element.get("leafsOnly", "").lower() == "true")))
-    return [(label,) for label in _leaves(element)]
-
-
-def _leaves(element: Element) -> list[str]:
-    """Labels of nested choices, top to bottom. Label Studio stores the alias where there is one."""
-    labels: list[str] = []
-    for choice in element.iterfind(".//Choice"):
-        label = choice.get("alias") or choice.get("value")
-        if label and choice.find("Choice") is None:
-            labels.append(label)
-    return labels
-
-
-def _taxonomy_paths(element: Element, above: tuple[str, ...], leaf_only: bool) -> list[tuple[str, ...]]:
-    paths: list[tuple[str, ...]] = []
-    for choice in element.findall("Choice"):
-        label = choice.get("alias") or choice.get("value")
-        if not label:
-            continue
-        path = (*above, label)
-        below = _taxonomy_paths(choice, path, leaf_only)
-        paths += below if below and leaf_only else [path, *below]
-    return paths
-
-
-def parse_answers(result: Sequence[Mapping[str, Any]]) -> dict[str, Answer]:
-    """Answers of an annotation's `result`, by control name, whatever the label config says today."""
     answers: dict[str, Answer] = {}
-    for item in _regions(result):
-        name, value = item.get("from_name"), item.get("value")
-        if not isinstance(name, str) or not isinstance(value, Mapping):
+    items = result if isinstance(result, list) else [result] if result else []
+    for item in items:
+        labels: tuple[str, ...]
+        if not isinstance(item, Mapping):
+            name, labels = UNNAMED, (_unreadable(item),)
+        elif isinstance(item.get("from_name"), str) and isinstance(item.get("value"), Mapping):
+            name, labels = storable(item["from_name"]), _labels(item["value"])
+        else:
+            # A relation, for one, is of no control.
             continue
-        labels = _labels(value)
         if labels:
             answers[name] = tuple(dict.fromkeys((*answers.get(name, ()), *labels)))
     return answers
 
 
-def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
+def parse_origins(result: object) -> dict[str, Origin]:
     """Which answers of an annotation's `result` came from a suggestion; one of several regions changed: changed.
 
     Label Studio keeps this when it deletes the prediction, unlike `parent_prediction`.
@@ -237,7 +79,7 @@ def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
     said: dict[str, set[str]] = {}
     for item in _regions(result):
         if isinstance(item.get("from_name"), str):
-            said.setdefault(item["from_name"], set()).add(str(item.get("origin")))
+            said.setdefault(storable(item["from_name"]), set()).add(str(item.get("origin")))
     return {
         name: Origin.ACCEPTED if origins == {Origin.ACCEPTED.value} else Origin.CHANGED
         for name, origins in said.items()
@@ -246,19 +88,33 @@ def parse_origins(result: Sequence[Mapping[str, Any]]) -> dict[str, Origin]:
 
 
 def _regions(result: object) -> list[Mapping[str, Any]]:
-    """The parts of a `result` that are what they should be: whoever writes by the API may send any JSON."""
-    return [item for item in result if isinstance(item, Mapping)] if isinstance(result, Sequence) else []
+    """The parts of a `result` that are what they should be."""
+    return [item for item in result if isinstance(item, Mapping)] if isinstance(result, list) else []
 
 
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
-    if isinstance(value.get("choices"), list):
-        return tuple(str(label[-1] if isinstance(label, list) and label else label) for label in value["choices"])
-    if isinstance(value.get("taxonomy"), list):
-        return tuple(PATH_SEPARATOR.join(map(str, path)) for path in value["taxonomy"] if isinstance(path, list))
-    rating = value.get("rating")
-    if isinstance(rating, int | float) and math.isfinite(rating):
-        return (str(int(rating)),)
-    return ()
+    for kind in (Kind.CHOICES, Kind.TAXONOMY):
+        given = value.get(kind.value)
+        if isinstance(given, list):
+            return tuple(_label(item) for item in given)
+        if given is not None:
+            return (_unreadable(given),)
+    rating = value.get(Kind.RATING.value)
+    if rating is None:
+        return ()
+    number = bounded_number(rating, 0, MAX_STARS)
+    return (_unreadable(rating) if number is None else f"{number:g}" if number % 1 else str(int(number)),)
+
+
+def _label(item: object) -> str:
+    """A label, or the path to it."""
+    if isinstance(item, list) and item and all(isinstance(part, str) for part in item):
+        return storable(joined(tuple(item)), MAX_LABEL_CHARS)
+    return storable(item, MAX_LABEL_CHARS) if isinstance(item, str) else _unreadable(item)
+
+
+def _unreadable(value: object) -> str:
+    return one_line(reprlib.repr(value))
 
 
 def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list[dict[str, Any]]:
@@ -273,18 +129,24 @@ def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list
                 "from_name": question.name,
                 "to_name": question.to_name,
                 "type": question.kind.value,
-                "value": {question.kind.value: _value(question, answer)},
+                "value": _value(question, answer),
             }
         )
     return items
 
 
-def _value(question: Question, answer: Answer) -> int | list[str] | list[list[str]]:
+def _value(question: Question, answer: Answer) -> dict[str, Any]:
     if question.kind is Kind.RATING:
-        return int(answer[0])
+        return {"rating": int(answer[0])}
     if question.kind is Kind.TAXONOMY:
-        return [list(question.paths[question.labels.index(label)]) for label in answer]
-    return list(answer)
+        return {"taxonomy": [list(question.paths[place]) for place in question.places(answer)]}
+    if not question.nesting:
+        return {"choices": list(answer)}
+    paths = question.nesting.saved(answer)
+    # The form selects by paths. The bulk import knows names only and drops what has paths, in silence, unless it finds
+    # a value of names below the control's own name, where the form doesn't look.
+    names = {question.name: {"choices": [path[-1] for path in paths]}} if question.name != "choices" else {}
+    return names | {"choices": [list(path) for path in paths]}
 
 
 def format_prediction(prediction: Prediction, version: str, questions: Sequence[Question]) -> dict[str, Any]:
@@ -306,13 +168,15 @@ def normal_time(text: str | None) -> str:
 
 def parse_task(item: Mapping[str, Any]) -> MirroredTask:
     """A task of `/api/tasks` with fields id, data, annotations, updated_at, is_labeled."""
+    data, entries = item.get("data"), item.get("annotations")
     task = Task(
         id=int(item["id"]),
-        data=item.get("data") or {},
+        data=data if isinstance(data, dict) else {},
         is_open=not item.get("is_labeled", False),
         updated_at=normal_time(item.get("updated_at")),
     )
-    return MirroredTask(task, tuple(parse_annotation(entry, task.id) for entry in item.get("annotations") or []))
+    known = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+    return MirroredTask(task, tuple(parse_annotation(entry, task.id) for entry in known))
 
 
 def parse_annotation(item: Mapping[str, Any], task_id: int) -> Annotation:
@@ -321,17 +185,13 @@ def parse_annotation(item: Mapping[str, Any], task_id: int) -> Annotation:
     return Annotation(
         id=int(item["id"]),
         task_id=task_id,
-        annotator_id=annotator.get("id") if isinstance(annotator, Mapping) else annotator,
-        answers=parse_answers(item.get("result") or []),
+        annotator_id=bounded_whole(annotator.get("id") if isinstance(annotator, Mapping) else annotator, 0, MAX_ID),
+        answers=parse_answers(item.get("result")),
         skipped=bool(item.get("was_cancelled")),
         updated_at=normal_time(item.get("updated_at")),
-        origins=parse_origins(item.get("result") or []),
-        lead_time_s=_seconds(item.get("lead_time")),
+        origins=parse_origins(item.get("result")),
+        lead_time_s=bounded_number(item.get("lead_time"), 0, MAX_LEAD_TIME_S),
     )
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value >= 0 else None
 
 
 def project_uid(project: Mapping[str, Any]) -> str:

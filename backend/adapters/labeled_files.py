@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.adapters.data_files import Rows, make_numbers, read_rows, read_text
-from backend.adapters.label_studio_json import parse_label_config, parse_task
+from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio_json import parse_task
 from backend.adapters.label_studio_tables import (
     ABOUT_ANNOTATION,
     ID,

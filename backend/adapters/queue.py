@@ -303,13 +303,13 @@ class RedisQueue:
 
     def _read(self, ids: Sequence[str]) -> list[RqJob]:
         """Jobs by id. Those that are gone, or were damaged in Redis's file, are left out."""
-        options = {"connection": self._redis, "serializer": JSONSerializer}
         with suppress(*DAMAGED):
-            return [job for job in RqJob.fetch_many(list(ids), **options) if job is not None]
+            together = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
+            return [job for job in together if job is not None]
         found = []
         for job_id in ids:
             with suppress(*DAMAGED):
-                found.append(RqJob.fetch(job_id, **options))
+                found.append(RqJob.fetch(job_id, self._redis, serializer=JSONSerializer))
         return found
 
     def _is_under_way(self, job: str, key: str) -> bool:

@@ -1,6 +1,7 @@
 """Next tasks: what a trained model says of the tasks, as evidence for choosing among them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,8 @@ from scipy.sparse import csr_matrix
 from backend.domain.model import DecisionModel, ProjectModel
 from backend.domain.posterior import is_known
 from backend.domain.priorities import Evidence, Opinions
-from backend.domain.votes import VoteMatrix
+from backend.domain.questions import decisions
+from backend.domain.votes import ABSTAIN, VoteMatrix
 
 
 def evidence_of(
@@ -20,6 +22,8 @@ def evidence_of(
     is_open: NDArray[np.bool_],
     features: csr_matrix,
     opinions: Opinions | None = None,
+    *,
+    hidden: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Evidence:
     """What is known of the tasks when the next ones are chosen.
 
@@ -31,6 +35,7 @@ def evidence_of(
         is_open: bool (n,), what may be asked.
         features: (n, d), of the model's extractor.
         opinions: of the tasks, where some that may be asked have labels.
+        hidden: see `hidden_rows`.
     """
     parts = model.decisions
     classified = {
@@ -39,7 +44,7 @@ def evidence_of(
         else part.classifier.predict_proba(features)
         for key, part in parts.items()
     }
-    return Evidence(
+    evidence = Evidence(
         questions=model.questions,
         posteriors={
             key: doubted(classified[key], posteriors[key]) if _learns_from_people_alone(part) else posteriors[key]
@@ -52,6 +57,36 @@ def evidence_of(
         is_open=is_open,
         features=features,
         opinions=opinions,
+    )
+    return _without_hidden(evidence, hidden) if hidden else evidence
+
+
+def _without_hidden(evidence: Evidence, hidden: Mapping[str, NDArray[np.bool_]]) -> Evidence:
+    """The same, in which nothing is known of a question where it is hidden."""
+    rows = {
+        decision.key: hidden[question.name]
+        for question in evidence.questions
+        if question.name in hidden
+        for decision in decisions(question)
+    }
+
+    def unknown(of_decisions: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        return {
+            key: np.where(rows[key][:, None], np.nan, posterior) if key in rows else posterior
+            for key, posterior in of_decisions.items()
+        }
+
+    votes = {
+        key: replace(matrix, votes=np.where(rows[key][:, None], ABSTAIN, matrix.votes)) if key in rows else matrix
+        for key, matrix in evidence.votes.items()
+    }
+    return replace(
+        evidence,
+        posteriors=unknown(evidence.posteriors),
+        label_model=unknown(evidence.label_model),
+        classifier=unknown(evidence.classifier),
+        votes=votes,
+        hidden=hidden,
     )
 
 

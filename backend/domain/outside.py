@@ -3,12 +3,15 @@
 import json
 import math
 import unicodedata
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 KEPT_CHARS = 2_000
 """Of a text that is kept to be read by people, such as an error's: more of it explains nothing."""
 SHOWN_CHARS = 200
 """Of a text in a table or a sentence."""
+MOST_LISTED = 5
+"""Names in a sentence."""
 CUT = "…"
 JOINERS = "\u200c\u200d"
 MAX_DIGITS = 400
@@ -116,6 +119,12 @@ def shortened(text: str, limit: int) -> str:
 def _acts(char: str) -> bool:
     """Whether a character does something instead of being seen. Joiners are parts of words (Persian) and of emoji."""
     return char not in JOINERS and unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def listed(names: Sequence[str], between: str = ", ") -> str:
+    """The first names, and how many more there are: a sentence stays one that people read."""
+    more = len(names) - MOST_LISTED
+    return between.join(names[:MOST_LISTED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def cell(value: object) -> object:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from backend.domain.posterior import is_known
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.tasks import Answer
+from backend.domain.visibility import hidden_rows
 from backend.domain.votes import ABSTAIN, VoteMatrix
 
 Posteriors = Mapping[str, NDArray[np.float64]]
@@ -19,7 +20,8 @@ Posteriors = Mapping[str, NDArray[np.float64]]
 class Suggestion:
     """What we would answer for one task.
 
-    answers: question -> labels; questions of which nothing is known, and empty sets, are left out.
+    answers: question -> labels; questions of which nothing is known, that the other answers hide, and empty sets are
+        left out.
     score: calibrated confidence in all that is known, 0..1; the lowest of `per_question`; 0.0 when nothing is known.
     per_question: question -> confidence; for a set of labels, that the whole set is right.
     votes: question -> source -> what it voted (several labels joined by ", "; "not X" if it only rules X out), for the
@@ -46,14 +48,17 @@ def suggest(
     """
     n_tasks = max((len(posterior) for posterior in posteriors.values()), default=0)
     suggestions = [Suggestion() for _ in range(n_tasks)]
+    answers = {question.name: answers_of(question, posteriors) for question in questions}
+    hidden = hidden_rows(questions, answers)
     for question in questions:
         confidence = confidences(question, posteriors)
-        answers = answers_of(question, posteriors)
-        for suggestion, certainty, answer in zip(suggestions, confidence.tolist(), answers, strict=True):
+        if question.name in hidden:
+            confidence = np.where(hidden[question.name], np.nan, confidence)
+        for suggestion, certainty, answer in zip(suggestions, confidence.tolist(), answers[question.name], strict=True):
             if not np.isnan(certainty):
                 suggestion.per_question[question.name] = certainty
-            if answer:
-                suggestion.answers[question.name] = answer
+                if answer:
+                    suggestion.answers[question.name] = answer
         _record_votes(question, votes or {}, suggestions)
     return [
         Suggestion(item.answers, min(item.per_question.values(), default=0.0), item.per_question, item.votes)

@@ -27,6 +27,7 @@ from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, LET_GO, Job, ProjectRecord, version_name
 from backend.ports.llm import LlmPolicyName
 from backend.workflows import rules as about_rules
+from backend.workflows.config_notes import why_nothing
 from backend.workflows.held import held_at
 from backend.workflows.llm.ask import Again, ask_argument, forget
 from backend.workflows.llm.estimate import estimate
@@ -146,12 +147,12 @@ def demo(
 @cli.command()
 def connect(project: ProjectId) -> None:
     """Connect a project: backend, webhook, sampling, first version."""
-    from backend.entrypoints.connect import connect_project, what_comes_next  # noqa: PLC0415 - as above
+    from backend.entrypoints.connect import connect_project, outlook  # noqa: PLC0415 - as above
 
     settings = read_settings()
     connect_project(settings, project)
     app = build(settings)
-    say(f"Project {project} is connected. {what_comes_next(app, _key(app, project))}")
+    say(f"Project {project} is connected. {outlook(app, app.label_studio.project(project))}")
 
 
 @cli.command()
@@ -185,7 +186,11 @@ def doctor(
 def retrain(project: ProjectId) -> None:
     """Train a new version at once."""
     app = _app()
-    app.queue.request(Job.TRAIN, _key(app, project), argument=FORCED)
+    info = app.label_studio.project(project)
+    nothing = why_nothing(app.deps.parse_label_config(info.label_config))
+    if nothing:
+        raise ConfigurationError(f"Nothing is trained: {nothing}")
+    app.queue.request(Job.TRAIN, app.key(info.uid), argument=FORCED)
     say(f"Training of project {project} is asked for: see `prelabel jobs`.")
 
 

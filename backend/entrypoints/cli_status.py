@@ -4,7 +4,9 @@ from dataclasses import asdict
 from typing import Any
 
 from backend.domain.audit import ENOUGH
+from backend.domain.outside import MOST_LISTED, listed
 from backend.domain.stopping import HORIZON, Progress, points
+from backend.domain.unmatched import told
 from backend.entrypoints.held import held_sentence
 from backend.ports import version_name
 from backend.workflows.status import ON_AUDIT, Accuracy, Status
@@ -18,14 +20,31 @@ def status_line(status: Status) -> str:
     parts[0] += f", {status.n_open} of {status.n_tasks} tasks open"
     parts[0] += f", {version_name(status.version)}" if status.version else ", no version yet"
     parts[0] += f" ({held_sentence(status.held, status.project_id)})" if status.held else ""
-    several = len(status.accuracies) > 1
-    for accuracy, progress in zip(status.accuracies, status.progress, strict=True):
-        name = f"{accuracy.question}: " if several else ""
-        parts += [f"{name}{_accuracy(accuracy)}", f"next {HORIZON} labels {_expected(progress)}"]
+    if status.unmatched:
+        parts.append(told(status.unmatched))
+    if status.n_without_data:
+        parts.append(f"{status.n_without_data} tasks have no data that can be read")
+    if status.nothing:
+        return "; ".join([*parts, status.nothing])
+    parts += _of_questions(status)
     # What the next labels bring stands there already.
     reasons = [reason for reason in status.advice.reasons if f"next {HORIZON} " not in reason]
-    parts.append(f"{status.advice.verdict}{': ' if reasons else ''}{', '.join(reasons)}")
+    parts.append(f"{status.advice.verdict}{': ' if reasons else ''}{listed(reasons)}")
     return "; ".join(parts)
+
+
+def _of_questions(status: Status) -> list[str]:
+    """What is known of each question; of many, of those with the lowest accuracy."""
+    each = list(zip(status.accuracies, status.progress, strict=True))
+    parts = []
+    if len(each) > MOST_LISTED:
+        n_known = sum(accuracy.accuracy is not None for accuracy, _ in each)
+        parts.append(f"{len(each)} questions, accuracy known of {n_known}, the lowest {MOST_LISTED} (all with --json)")
+        each = sorted(each, key=lambda item: (item[0].accuracy is None, item[0].accuracy or 0.0))[:MOST_LISTED]
+    for accuracy, progress in each:
+        name = f"{accuracy.question}: " if len(status.accuracies) > 1 else ""
+        parts += [f"{name}{_accuracy(accuracy)}", f"next {HORIZON} labels {_expected(progress)}"]
+    return parts
 
 
 def status_json(status: Status) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from backend.entrypoints.failing import failing_of
 from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo, version_name
 from backend.settings import Settings
+from backend.workflows.config_notes import why_nothing, why_unread
 from backend.workflows.mirror import known_project
 
 TITLE = "Prelabel"
@@ -36,8 +37,17 @@ def connect_project(settings: Settings, project_id: int) -> None:
     app.queue.request(Job.RECONCILE, key)
 
 
+def outlook(app: App, info: ProjectInfo) -> str:
+    """What a person may expect after a project was connected, and what its label config leaves no hope for."""
+    key, config = app.key(info.uid), app.deps.parse_label_config(info.label_config)
+    nothing, unread = why_nothing(config), why_unread(app.deps, key, config)
+    if nothing:
+        return f"But {nothing}"
+    return what_comes_next(app, key) + (f" But {unread}" if unread else "")
+
+
 def what_comes_next(app: App, key: str) -> str:
-    """What a person may expect after a project was connected, for the first time or again."""
+    """The same for a project in which something can be suggested."""
     failing = failing_of(app.queue, key).sentences
     if failing:
         return f"Nothing new comes, though: {'; '.join(failing)}. See `prelabel jobs`."

@@ -2,8 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import httpx
 
@@ -11,6 +10,7 @@ from backend.adapters.addresses import same_address
 from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
+from backend.domain.outside import listed
 from backend.entrypoints.access import listen_address
 from backend.entrypoints.cli_check import foreign_sentence
 from backend.entrypoints.connect import (
@@ -22,7 +22,9 @@ from backend.entrypoints.connect import (
     repair_settings,
     repair_webhook,
 )
+from backend.entrypoints.doctor_config import examine_config
 from backend.entrypoints.failing import failing_of
+from backend.entrypoints.finding import Finding
 from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
@@ -32,17 +34,6 @@ from backend.workflows.llm.view import contents_of, too_slow
 from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 
 REACH_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `fix` says what to do when it isn't good; `repair` does it, where we can."""
-
-    name: str
-    good: bool
-    detail: str
-    fix: str = ""
-    repair: Callable[[], None] | None = None
 
 
 def examine(app: App, project_id: int | None) -> Iterator[Finding]:
@@ -183,7 +174,7 @@ def _examine_rules(app: App) -> Finding:
         fix = "They are tried out with the first project: `prelabel connect PROJECT`."
         return Finding("Labeling functions", False, "none was tried out yet", fix)
     if loaded.set_aside:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in loaded.set_aside.items())
+        reasons = listed([f"{name}: {reason}" for name, reason in loaded.set_aside.items()], "; ")
         return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")
     return Finding("Labeling functions", True, f"{len(loaded.rules)} rules in {app.settings.lf_rules_dir}")
 
@@ -265,7 +256,7 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         yield _examine_webhook(app, info)
         yield _examine_sampling(app, info)
         yield _examine_version(app, info)
-        yield _examine_controls(app, info)
+        yield from examine_config(app, info)
         yield _examine_tags(app, info)
         yield from _examine_masks(app, info)
     except BackendError as error:
@@ -321,6 +312,8 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     name, key = "Version", app.key(info.uid)
     number = app.versions.current(key)
     ours = version_name(number)
+    if not app.deps.parse_label_config(info.label_config).questions:
+        return Finding(name, True, "nothing can be suggested, so nothing is trained (see Controls)")
     if not number:
         if failing_of(app.queue, key).hides_state:
             return Finding(name, False, "nothing was trained yet", "See Jobs above: the first version waits for them.")
@@ -352,19 +345,6 @@ def _examine_masks(app: App, info: ProjectInfo) -> Iterator[Finding]:
         said = "; ".join(f"{count} of {len(data)} tasks aren't sent: {reason}" for reason, count in slow.items())
         fix = "Correct llm_masks in the backend's extra parameters in Label Studio."
         yield Finding("Masks", not slow, said or f"{len(policy.masks)} masks, quick enough", fix if slow else "")
-
-
-def _examine_controls(app: App, info: ProjectInfo) -> Finding:
-    config = app.deps.parse_label_config(info.label_config)
-    answered = ", ".join(question.name for question in config.questions) or "none"
-    rules = app.deps.rules.load().of(app.deps.policy(app.key(info.uid)).rules_folder)
-    without = [item.name for item in config.questions if not any(rule.answers(item) for rule in rules)]
-    if without:
-        answered += f" (no rule votes on {', '.join(without)}: write some for its labels)"
-    if config.unsupported:
-        empty = "; ".join(f"{name}: {reason}" for name, reason in config.unsupported.items())
-        return Finding("Controls", bool(config.questions), f"answered: {answered}; left empty: {empty}")
-    return Finding("Controls", bool(config.questions), f"answered: {answered}", "Add Choices, Rating or Taxonomy.")
 
 
 def _examine_tags(app: App, info: ProjectInfo) -> Finding:

@@ -159,7 +159,8 @@ class LabelStudio(Protocol):
     def acceptable(
         self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
     ) -> list[Prediction]:
-        """The predictions that fit a label config: Label Studio drops all others without a word."""
+        """The predictions that a bulk import into a project with this label config takes: it drops all others without
+        a word."""
 
     def predicted_tasks(self, project_id: int, version: str, among: Collection[int] | None = None) -> set[int]:
         """Ids of the tasks that have a prediction of a version; with `among`, of these tasks only, which is faster."""

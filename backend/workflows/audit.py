@@ -101,7 +101,7 @@ def _anchoring(
         first = next((entry for entry in item.annotations if entry.teaches and entry.answers.get(name)), None)
         if then is None or first is None or not then.answers.get(name) or name not in then.per_question:
             continue
-        same = set(first.answers[name]) == set(then.answers[name])
+        same = set(question.read(first.answers[name])) == set(then.answers[name])
         if _saw(first, name):
             shown.append((then.per_question[name], same or first.origins[name] is Origin.ACCEPTED))
         elif is_audited:

@@ -14,16 +14,18 @@ from backend.domain.audit import is_audit, turn
 from backend.domain.label_errors import WEIGHTS
 from backend.domain.model import ProjectModel, Trained, gold_of, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Opinions, Round, choose_with_audit
+from backend.domain.priorities import Round, choose_with_audit
 from backend.domain.questions import Question, decisions
-from backend.domain.suggestions import suggest
+from backend.domain.suggestions import answers_of, suggest
 from backend.domain.tasks import Annotation, Answer
+from backend.domain.visibility import hidden_rows
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import (
     Built,
     Deps,
     Job,
+    LabelConfig,
     LoadedRules,
     MirroredTask,
     Policy,
@@ -37,6 +39,7 @@ from backend.ports import (
     version_name,
 )
 from backend.workflows.audit import remember_suggestions, what_the_audit_tells
+from backend.workflows.config_notes import warn_of_unmatched
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
@@ -77,6 +80,9 @@ def learn(
     if opened is None:
         return
     record, info = opened.record, opened.info
+    if not deps.parse_label_config(info.label_config).questions:
+        # A version of nothing would only hide the one before it.
+        return
     hold = deps.database.hold(key)
     if hold is not None:
         if not (by_person and asked_at >= hold.since):
@@ -118,6 +124,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
     config = deps.parse_label_config(info.label_config)
     items = deps.database.tasks(key)
+    warn_of_unmatched(key, config, items)
     rules = tried_rules(deps)
     data = [item.task.data for item in items]
     progress("collecting votes", 0, len(items))
@@ -166,7 +173,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
             gold,
             version.number,
             history_so_far,
-            opinions_on(config, items, trained),
+            config,
         ),
         metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
@@ -206,8 +213,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
         present = deps.label_studio.predicted_tasks(record.project_id, name)
     missing = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open} - present
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
-    questions = deps.versions.model(record.key, number).questions
-    push = Push(deps, record, info, number, questions, stored=present)
+    push = Push(deps, record, info, number, deps.parse_label_config(info.label_config).questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)
     predictions = push.fitting(wanted)
     top = [item for item in predictions if item.is_served]
@@ -216,7 +222,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     deps.versions.set_current(record.key, number)
     push.show()
     progress("pushing all other tasks", 0, len(rest))
-    push.together(rest)
+    push.together(rest, partial(progress, "pushing all other tasks"))
     push.show()
     # From here on nobody takes this up again when we are killed: only the removal may still be missing.
     ensure_next_tab(deps, record.key)
@@ -327,7 +333,7 @@ def _predictions(
     gold: Mapping[str, NDArray[np.int64]],
     number: int,
     history: Sequence[Round],
-    opinions: Opinions | None,
+    config: LabelConfig,
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
@@ -349,7 +355,9 @@ def _predictions(
     audit.sort(key=lambda row: turn(key, items[row].task.id))
     askable = is_open.copy()
     askable[audit] = False
-    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions)
+    hidden = hidden_rows(questions, {question.name: answers_of(question, posteriors) for question in questions})
+    opinions = opinions_on(config, items, trained, hidden)
+    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions, hidden=hidden)
     if opinions is not None:
         confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(

@@ -13,10 +13,13 @@ from backend.ports import LabelConfig, MirroredTask
 from backend.workflows.evidence import crowd_of, texts_of
 
 
-def opinions_on(config: LabelConfig, items: Sequence[MirroredTask], trained: Trained) -> Opinions | None:
+def opinions_on(
+    config: LabelConfig, items: Sequence[MirroredTask], trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]
+) -> Opinions | None:
     """ActiveLab's scores of all tasks; None where no open task has a label, so that nothing is to be compared.
 
-    Of several questions, and of several labels of one, that which most wants another opinion decides.
+    Of several questions, and of several labels of one, that which most wants another opinion decides. `hidden`: where
+    questions are left out, see `hidden_rows`.
     """
     teaching = [[entry for entry in item.annotations if entry.teaches] for item in items]
     begun = np.array([item.task.is_open and bool(said) for item, said in zip(items, teaching, strict=True)], np.bool_)
@@ -27,8 +30,9 @@ def opinions_on(config: LabelConfig, items: Sequence[MirroredTask], trained: Tra
     for question in trained.model.questions:
         posteriors = {decision.key: _without_label(trained, decision.key) for decision in decisions(question)}
         crowd = crowd_of(question, teaching, texts, posteriors)
+        shown = ~hidden[question.name] if question.name in hidden else True
         for consensus in crowd.consensus.values():
-            lowest = np.fmin(lowest, consensus.another_opinion)
+            lowest = np.fmin(lowest, np.where(shown, consensus.another_opinion, np.nan))
     return Opinions(begun, np.where(np.isfinite(lowest), lowest, np.nan))
 
 

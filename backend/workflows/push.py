@@ -1,6 +1,6 @@
 """Push: predictions on their way to Label Studio, with what it refuses, drops or no longer has a task for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.domain.questions import Question
@@ -27,6 +27,7 @@ class Push:
     info: ProjectInfo
     number: int
     questions: Sequence[Question]
+    """Of today's label config."""
     stored: set[int] = field(default_factory=set)
     refused: dict[int, str] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
@@ -47,11 +48,12 @@ class Push:
         return f"Label Studio stored {len(self.stored)} of {len(self.stored) + lost} predictions{reason}"
 
     def fitting(self, wanted: Sequence[Prediction]) -> list[Prediction]:
-        """Those that fit today's label config; Label Studio would drop the others without a word."""
-        accepted = self.deps.label_studio.acceptable(self.info.label_config, wanted, self.questions)
-        fit = {item.task_id for item in accepted}
-        self._refuse({item.task_id for item in wanted} - fit, "the answer doesn't fit the label config")
-        return accepted
+        """Those that fit today's label config, whose form would show nothing of the others."""
+        asked = {question.name: question for question in self.questions}
+        fit = [item for item in wanted if _fits(item, asked)]
+        lost = {item.task_id for item in wanted} - {item.task_id for item in fit}
+        self._refuse(lost, "the answer doesn't fit the label config")
+        return fit
 
     def singly(self, predictions: Sequence[Prediction], progress: Callable[[int, int], None]) -> None:
         """Push one by one: fast for a few, whatever the size of the project."""
@@ -73,9 +75,17 @@ class Push:
             else:
                 self._remember({task_id})
 
-    def together(self, predictions: Sequence[Prediction]) -> None:
-        """Push in one request, whose cost grows with the project and not with the number of predictions."""
+    def together(self, predictions: Sequence[Prediction], progress: Callable[[int, int], None]) -> None:
+        """Push in one request, whose cost grows with the project and not with the number of predictions.
+
+        It drops what Label Studio's form takes, but its check for imports doesn't (`<choice>` among `<Choice>`): such
+        ones go one by one.
+        """
         project_id = self.record.project_id
+        known = self.deps.label_studio.acceptable(self.info.label_config, predictions, self.questions)
+        of_known = {item.task_id for item in known}
+        self.singly([item for item in predictions if item.task_id not in of_known], progress)
+        predictions = known
         try:
             created = self.deps.label_studio.push_all(project_id, self.name, predictions, self.questions)
         except LabelStudioError as error:
@@ -109,3 +119,8 @@ class Push:
         alive = self.deps.label_studio.task_ids(self.record.project_id)
         self.deps.database.keep_tasks(self.record.key, alive)
         return alive
+
+
+def _fits(prediction: Prediction, asked: Mapping[str, Question]) -> bool:
+    answers = {} if prediction.withheld else prediction.suggestion.answers
+    return all(name in asked and set(asked[name].read(answer)) == set(answer) for name, answer in answers.items())

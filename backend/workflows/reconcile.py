@@ -82,7 +82,7 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     step = "suggesting for new tasks"
     if len(predictions) > ONE_BY_ONE_MAX:
         progress(step, 0, len(predictions))
-        push.together(predictions)
+        push.together(predictions, partial(progress, step))
     else:
         push.singly(predictions, partial(progress, step))
     # Also what was dropped again: the next version brings it a new chance.
@@ -123,9 +123,9 @@ def _suggestions_for(
 def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bool) -> None:
     """Ask for training now when questions or sources changed or enough labels are new, later when some are.
 
-    A project that a person holds at a version is left alone.
+    Where nothing can be suggested, nothing is trained; a project that a person holds at a version is left alone.
     """
-    if deps.database.hold(record.key) is not None:
+    if deps.database.hold(record.key) is not None or not deps.parse_label_config(record.label_config).questions:
         return
     trained = trained_versions(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)

@@ -1,14 +1,16 @@
 """Status: how far a project is, and whether it is worth labeling on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.audit import ENOUGH
 from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_of
-from backend.errors import ModelMissing
-from backend.ports import Deps, ProjectRecord
+from backend.domain.unmatched import Unmatched
+from backend.errors import BadRequest, ModelMissing
+from backend.ports import Deps, LabelConfig, ProjectRecord
 from backend.workflows import audit
+from backend.workflows.config_notes import unmatched_in, why_nothing
 from backend.workflows.held import Held, held_at
 from backend.workflows.reconcile import TRAINED
 
@@ -38,7 +40,9 @@ class Accuracy:
 class Status:
     """All that `prelabel status` says. n_labels: annotations that teach. `version`: the one in use, 0 = none.
 
-    metrics: of that version, of what is said here: `audit` and `progress`.
+    metrics: of that version, of what is said here: `audit` and `progress`. nothing: why nothing can be suggested; ""
+    when something can. left_empty: controls, each with why it is left empty. unmatched: answers that teach nothing.
+    n_without_data: tasks without any data that can be read.
     """
 
     project_id: int
@@ -52,6 +56,10 @@ class Status:
     progress: tuple[Progress, ...]
     advice: Advice
     metrics: Mapping[str, Any]
+    nothing: str = ""
+    left_empty: Mapping[str, str] = field(default_factory=dict)
+    unmatched: tuple[Unmatched, ...] = ()
+    n_without_data: int = 0
     held: Held | None = None
     """The version that a person holds it at."""
     failing: tuple[str, ...] = ()
@@ -63,7 +71,7 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
 
     `failing`: its jobs that fail. hides_state: because of them, what is known may be old: no reason for advice.
     """
-    key = record.key
+    key, config = record.key, _config(deps, record)
     items = deps.database.tasks(key)
     n_labels = sum(entry.teaches for item in items for entry in item.annotations)
     n_open = sum(item.task.is_open for item in items)
@@ -92,6 +100,10 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
         progress=progress,
         advice=_advice(progress, len(items), n_labels, n_open, budget, hides_state=hides_state),
         metrics={name: metrics.get(name, {}) for name in ("audit", "progress")},
+        nothing=why_nothing(config) if record.label_config else "",
+        left_empty=config.unsupported,
+        unmatched=unmatched_in(config, items),
+        n_without_data=sum(not item.task.data for item in items),
         held=held_at(deps, record),
         failing=failing,
     )
@@ -105,6 +117,13 @@ def _advice(
     if not n_tasks:
         return Advice(Verdict.UNKNOWN, ("no task is known",))
     return advise(progress, n_labels=n_labels, n_open=n_open, budget=budget)
+
+
+def _config(deps: Deps, record: ProjectRecord) -> LabelConfig:
+    try:
+        return deps.parse_label_config(record.label_config or "<View/>")
+    except BadRequest as error:
+        return LabelConfig((), {"label config": str(error)})
 
 
 def _accuracy(question: str, metrics: Mapping[str, Any]) -> Accuracy:

@@ -1,9 +1,10 @@
 """Verdicts: what people say of suspects, by what they do in Label Studio."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from backend.domain.label_errors import Precision, precision_of, verdict_id
+from backend.domain.questions import Question
 from backend.domain.tasks import Annotation
 from backend.domain.words import counted
 from backend.errors import BadRequest
@@ -26,12 +27,13 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
     if not undecided and not untold:
         return
     suspected = {item.task_id for item in undecided}
+    asked = {item.name: item for item in deps.parse_label_config(record.label_config).questions} if undecided else {}
     by_id = {item.task.id: item for item in deps.database.tasks(record.key, suspected)}
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP) if undecided else set()
     settled, verdicts, still = [], [], []
     for suspect in undecided:
         task = by_id.get(suspect.task_id)
-        status = SuspectStatus.CONFIRMED if suspect.task_id in kept else _verdict(suspect, task)
+        status = SuspectStatus.CONFIRMED if suspect.task_id in kept else _verdict(suspect, task, asked)
         if status is SuspectStatus.OPEN:
             still.append(suspect)
             continue
@@ -83,7 +85,7 @@ def _next_ones(undecided: Sequence[SuspectRecord], budget: int) -> list[SuspectR
     return [replace(item, status=SuspectStatus.OPEN, tagged=False) for item in chosen]
 
 
-def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus:
+def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[str, Question]) -> SuspectStatus:
     """What people have said since of the annotations that gave the doubtful answer; `OPEN`: nothing.
 
     Fixed: all of them answer otherwise now, or are gone or skipped. Confirmed: one was saved again exactly as it was,
@@ -94,22 +96,21 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None) -> SuspectStatus
         return SuspectStatus.CLEARED
     now = {entry.id: entry for entry in item.annotations if entry.teaches}
     given = frozenset(suspect.given)
+    question = asked.get(suspect.question)
+
+    def answer(entry: Annotation) -> frozenset[str]:
+        said = entry.answers.get(suspect.question, ())
+        # What no label of today is, as it stands: it may have been one.
+        return frozenset((question.read(said) if question else ()) or said)
+
     # The majority of several sets of labels may be a set that nobody gave: then it takes all of them to fix it.
-    culprits = [entry for entry in suspect.seen if _answer(entry, suspect.question) == given] or suspect.seen
-    unchanged = [
-        entry
-        for entry in culprits
-        if entry.id in now and _answer(now[entry.id], suspect.question) == _answer(entry, suspect.question)
-    ]
+    culprits = [entry for entry in suspect.seen if answer(entry) == given] or suspect.seen
+    unchanged = [entry for entry in culprits if entry.id in now and answer(now[entry.id]) == answer(entry)]
     if not unchanged:
         return SuspectStatus.FIXED
-    said_so = {entry.id for entry in suspect.seen if _answer(entry, suspect.question) == given}
-    seconded = any(entry.id not in said_so and _answer(entry, suspect.question) == given for entry in now.values())
+    said_so = {entry.id for entry in suspect.seen if answer(entry) == given}
+    seconded = any(entry.id not in said_so and answer(entry) == given for entry in now.values())
     saved_again = any(
         now[entry.id].updated_at > entry.updated_at and now[entry.id].answers == entry.answers for entry in unchanged
     )
     return SuspectStatus.CONFIRMED if seconded or saved_again else SuspectStatus.OPEN
-
-
-def _answer(annotation: Annotation, question: str) -> frozenset[str]:
-    return frozenset(annotation.answers.get(question, ()))

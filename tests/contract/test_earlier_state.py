@@ -13,7 +13,7 @@ import pytest
 
 from backend.adapters.backup import Backup
 from backend.adapters.database import SqlDatabase
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.adapters.queue import RedisQueue
 from backend.adapters.rule_loader import FolderRules
 from backend.adapters.sql import Sql

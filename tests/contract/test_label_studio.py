@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from backend.adapters.label_config import parse_label_config
 from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.label_studio_json import parse_label_config
 from backend.adapters.llm.images import Images
 from backend.domain.suggestions import Suggestion
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError

@@ -179,3 +179,12 @@ def test_a_database_of_a_newer_release_is_left_alone(empty: Engine, database_url
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigurationError, match="newer release"):
         SqlDatabase(database_url, lambda: 0.0).ping()
+
+
+def test_tasks_are_read_anew_where_answers_were_kept_in_part(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0006")
+    fill(empty)
+    with empty.begin() as connection:
+        connection.execute(text("UPDATE projects SET cursor = '2026'"))
+    (project,) = SqlDatabase(database_url, lambda: 0.0).projects()
+    assert project.cursor is None

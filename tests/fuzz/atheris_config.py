@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 import atheris
 
 with atheris.instrument_imports(include=["backend.adapters.label_studio_json", "backend.adapters.xml_text"]):
-    from backend.adapters.label_studio_json import parse_label_config
+    from backend.adapters.label_config import parse_label_config
 
 from backend.errors import BadRequest
 

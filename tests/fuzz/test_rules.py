@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.adapters.rule_files.tables import Tables
 from backend.adapters.rule_files.yaml_rules import load_yaml_rules
 from backend.domain.rules import History

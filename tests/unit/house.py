@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend.adapters.database import SqlDatabase
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.adapters.rule_loader import FolderRules
 from backend.adapters.versions import VersionFolders
 from backend.domain.label_errors import Action

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.domain.label_errors import Action
 from backend.domain.label_errors.verdicts import PROBES
 from backend.domain.model import gold_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.domain.tasks import Task
 from backend.entrypoints.cli_annotators import checked_json
 from backend.entrypoints.cli_check import print_checked

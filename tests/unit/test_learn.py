@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.domain.model import Trained, train
 from backend.entrypoints.cli_status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing

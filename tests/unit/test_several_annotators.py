@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.adapters.label_studio_json import parse_label_config
+from backend.adapters.label_config import parse_label_config
 from backend.domain.label_errors import Evidence, consensus_of, labels_of, search
 from backend.domain.model import gold_of
 from backend.domain.questions import Kind, Question

@@ -12,7 +12,7 @@ from backend.domain.classifier.choice import (
 from backend.domain.label_model import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
 from backend.domain.posterior import Pool
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Condition, Kind, Question, decisions
 from backend.errors import ModelMissing
 
 FORMAT = 2
@@ -78,4 +78,10 @@ def _question(fields: Mapping[str, Any]) -> Question:
         labels=tuple(fields["labels"]),
         multiple=fields["multiple"],
         paths=tuple(tuple(path) for path in fields["paths"]),
+        # Earlier releases suggested hidden questions too.
+        shown_when=tuple(_condition(item) for item in fields.get("shown_when", ())),
     )
+
+
+def _condition(fields: Mapping[str, Any]) -> Condition:
+    return Condition(fields["question"], tuple(tuple(group) for group in fields["groups"]), fields["chosen"])

@@ -58,6 +58,7 @@ class Evidence:
     posteriors, label_model, classifier: float64 (n, k) by `Decision.key`, NaN rows where nothing is known; the last two
     are members of the committee. votes, gold: by `Decision.key`; gold int64 (n,), class index or -1 = unknown.
     is_open: bool (n,), what may be asked. features: (n, d). opinions: where open tasks may have labels already.
+    hidden: question -> bool (n,), where other answers hide it; in these rows its posteriors are NaN, and nobody votes.
     """
 
     questions: Sequence[Question]
@@ -69,6 +70,7 @@ class Evidence:
     is_open: NDArray[np.bool_]
     features: csr_matrix
     opinions: Opinions | None = field(default=None, kw_only=True)
+    hidden: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
 
     @cached_property
     def open_rows(self) -> NDArray[np.int64]:
@@ -82,6 +84,23 @@ class Evidence:
         for truth in self.gold.values():
             known |= truth >= 0
         return np.flatnonzero(known)
+
+    def expected(self, labels: Sequence[Label]) -> NDArray[np.float64]:
+        """Probability of each label for each task (n, n_labels), see `chances`; 0 where its question is hidden."""
+        found = chances(labels, self.posteriors)
+        for place, label in enumerate(labels):
+            if label.question in self.hidden:
+                found[self.hidden[label.question], place] = 0.0
+        return found
+
+    def told(self) -> NDArray[np.float64]:
+        """How much a label of each task tells (n,), see `information`: the mean over all decisions."""
+        parts = [
+            np.where(self.hidden.get(question.name, False), 0.0, information(self.posteriors[decision.key]))
+            for question in self.questions
+            for decision in decisions(question)
+        ]
+        return np.asarray(np.mean(parts, axis=0))
 
     @cached_property
     def space(self) -> NDArray[np.float32]:
@@ -225,16 +244,15 @@ def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int)
             rows,
             evidence.labeled,
             evidence.where,
-            chances(labels, evidence.posteriors),
+            evidence.expected(labels),
             counts(labels, evidence.gold),
             n=min(n, MAX_REPRESENTATIVES),
             seed=seed,
         )
         return _Arm(strategy, share, chosen, _why_representative(evidence, labels, chosen, wanted))
     if strategy == Strategy.VARIANCE:
-        told = np.mean([information(posterior) for posterior in evidence.posteriors.values()], axis=0)
         doubt = _measured(evidence, Strategy.MARGIN)
-        chosen = variance_reduction(evidence.space, told, doubt, rows, evidence.labeled, n=n, seed=seed)
+        chosen = variance_reduction(evidence.space, evidence.told(), doubt, rows, evidence.labeled, n=n, seed=seed)
         return _Arm(strategy, share, chosen, [REASONS[strategy]] * len(chosen))
     utility = _utility(evidence, strategy, seed)
     # Equal ones (tasks with the same votes) by their margin.
@@ -308,7 +326,7 @@ def _rare(evidence: Evidence, n: int, seed: int) -> _Arm:
     """Tasks that may have one of the labels that lack examples, these in turn."""
     labels = labels_of(evidence.questions)
     rows = evidence.open_rows
-    chance = chances(labels, evidence.posteriors)
+    chance = evidence.expected(labels)
     given = counts(labels, evidence.gold)
     doubt = _measured(evidence, Strategy.MARGIN)
     proposals: list[list[tuple[int, str]]] = []

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from backend.domain.questions import Question
 from backend.domain.rules.fields import domain_of
 from backend.domain.rules.interface import Rule, Vote, batch_rule
 from backend.domain.rules.tasks import Tasks, key_of
@@ -77,7 +78,7 @@ def history_rule(
         history, asked = tasks.history, tasks.question
         if history is None or asked is None or field.startswith(OWN_PREFIX):
             return [None] * len(tasks)
-        given = [_known(answers, asked.name, asked.labels) for answers in history.answers]
+        given = [_known(answers, asked) for answers in history.answers]
         keys = [key(data.get(field)) for data in history.data]
         counts: dict[str, _Counts] = {}
         for known, answers in zip(keys, given, strict=True):
@@ -94,9 +95,9 @@ def history_rule(
     return batch_rule(name, batch, question=question, labels=None, description=description, needs_history=True)
 
 
-def _known(answers: Answers, question: str, labels: Sequence[str]) -> list[Answer]:
+def _known(answers: Answers, question: Question) -> list[Answer]:
     """Answers to a question, without the labels that it doesn't have (any more); answers without any other are none."""
-    given = (tuple(label for label in answer.get(question, ()) if label in labels) for answer in answers)
+    given = (question.read(answer.get(question.name, ())) for answer in answers)
     return [answer for answer in given if answer]
 
 

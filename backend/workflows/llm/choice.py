@@ -9,7 +9,6 @@ from backend.domain.llm.choose import sample_order, unsure, worth
 from backend.domain.llm.price import estimated_tokens
 from backend.domain.llm.records import Calibration, LlmSource
 from backend.domain.questions import Question
-from backend.errors import ModelMissing
 from backend.ports.llm import LlmPolicyName
 from backend.workflows.llm.view import LlmView, Prompt
 
@@ -25,9 +24,9 @@ def sample_rows(view: LlmView, question: Question, source: LlmSource) -> Rows:
     record = view.record(source)
     before = record.sample if record else frozenset[str]()
     labeled = view.human(question)
-    order = view.sendable[sample_order([view.hashes[row] for row in view.sendable])].tolist()
-    inside = [row for row in order if view.hashes[row] in before]
-    outside = [row for row in order if view.hashes[row] not in before]
+    order = view.sendable[sample_order([view.hashes[row] for row in view.sendable])]
+    inside = [row for row in order.tolist() if view.hashes[row] in before]
+    outside = [row for row in view.shown(question.name, order).tolist() if view.hashes[row] not in before]
     size = view.policy.sample
     judged = sum(row in labeled for row in inside)
     added = [row for row in outside if row in labeled][: max(0, size - judged)]
@@ -37,7 +36,7 @@ def sample_rows(view: LlmView, question: Question, source: LlmSource) -> Rows:
 
 def policy_rows(view: LlmView, question: Question, prompt: Prompt, sources: Sequence[LlmSource]) -> Rows:
     """The rows that the policy names besides the sample: open tasks that none of some sources has answered."""
-    left = _without(_open_rows(view), answered(view, sources))
+    left = _without(_open_rows(view, question.name), answered(view, sources))
     match view.policy.policy:
         case LlmPolicyName.ALL:
             return left
@@ -52,9 +51,10 @@ def policy_rows(view: LlmView, question: Question, prompt: Prompt, sources: Sequ
 
 def unsure_rows(view: LlmView, first: Sequence[LlmSource], second: Sequence[LlmSource]) -> Rows:
     """Open tasks of which a first model's answer isn't sure, and that a second one hasn't answered."""
-    rows = _without(_open_rows(view), answered(view, second))
+    answered_before = answered(view, second)
     found: list[int] = []
     for source in first:
+        rows = _without(_open_rows(view, source.question), answered_before)
         answers = view.answers(source, rows)
         record = view.record(source)
         calibration = record.calibration if record else Calibration()
@@ -68,9 +68,10 @@ def answered(view: LlmView, sources: Sequence[LlmSource]) -> set[int]:
     return set[int]().union(*(view.answers(source, view.sendable) for source in sources))
 
 
-def _open_rows(view: LlmView) -> Rows:
+def _open_rows(view: LlmView, question: str) -> Rows:
+    """Of the tasks that may be labeled, those in which the question is asked."""
     is_open = np.array([view.items[row].task.is_open for row in view.sendable], dtype=np.bool_)
-    return view.sendable[is_open]
+    return view.shown(question, view.sendable[is_open])
 
 
 def _without(rows: Rows, others: set[int]) -> Rows:
@@ -82,14 +83,8 @@ def _by_worth(view: LlmView, question: Question, prompt: Prompt, rows: Rows) -> 
 
     What the current version says of a task that no LLM has answered, it says from rules and classifier alone.
     """
-    number = view.deps.versions.current(view.key)
-    try:
-        predictions = view.deps.versions.predictions(view.key, number) if number else []
-    except ModelMissing:
-        predictions = []
-    known = {item.task_id: item.suggestion for item in predictions}
     # One that no version knows yet has no suggestion: nothing is known of it.
-    suggested = [known.get(view.items[row].task.id) for row in rows]
+    suggested = [view.suggested.get(view.items[row].task.id) for row in rows]
     uncertainty = np.array([1.0 - (item.per_question.get(question.name, 0.0) if item else 0.0) for item in suggested])
     # A source that contradicts the suggestion: the classifier is part of the suggestion, and so it may contradict it.
     disagreement = np.array(

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.records import LlmAnswer, LlmSource
 from backend.domain.model import gold_of
+from backend.domain.nesting import PATH_SEPARATOR
 from backend.domain.outside import one_line
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Question, decisions
+from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Answer
-from backend.errors import ConfigurationError
+from backend.domain.visibility import hidden_rows
+from backend.errors import ConfigurationError, ModelMissing
 from backend.ports import Deps, LabelConfig, MirroredTask, ProjectRecord
 from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName, PromptContext, SourceRecord
 
@@ -99,9 +102,9 @@ def prompts_of(
 
 
 def _meaning(config: LabelConfig, policy: LlmPolicy, question: Question, label: str) -> str:
-    leaf = label.rsplit(" / ", 1)[-1] if question.kind is Kind.TAXONOMY else label
+    leaf = label.rsplit(PATH_SEPARATOR, 1)[-1] if question.paths else label
     said = config.meanings.get(question.name, {})
-    parts = (said.get(leaf, ""), policy.definitions.get(label) or policy.definitions.get(leaf, ""))
+    parts = (said.get(label, ""), policy.definitions.get(label) or policy.definitions.get(leaf, ""))
     return "; ".join(part for part in parts if part)
 
 
@@ -138,6 +141,36 @@ class LlmView:
         """What people chose, see `gold_of`."""
         answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in self.items]
         return gold_of(self.config.questions, answers)
+
+    @cached_property
+    def suggested(self) -> dict[int, Suggestion]:
+        """What the current version suggests for open tasks, by task id; {} where there is none that can be read."""
+        number = self.deps.versions.current(self.key)
+        try:
+            predictions = self.deps.versions.predictions(self.key, number) if number else []
+        except ModelMissing:
+            predictions = []
+        return {item.task_id: item.suggestion for item in predictions}
+
+    @cached_property
+    def hidden(self) -> dict[str, NDArray[np.bool_]]:
+        """Where nobody is asked a question, bool (n,) by its name, see `hidden_rows`. People count first.
+
+        What nobody has answered, and no version suggests, is not chosen in the form either.
+        """
+        if not any(question.shown_when for question in self.config.questions):
+            return {}
+        answers, asked = {}, {}
+        for question in self.config.questions:
+            given, name = self.human(question), question.name
+            suggested = [self.suggested.get(item.task.id, Suggestion()) for item in self.items]
+            answers[name] = [given.get(row, item.answers.get(name, ())) for row, item in enumerate(suggested)]
+            asked[name] = np.isin(np.arange(len(self.items)), list(given))
+        return {name: rows & ~asked[name] for name, rows in hidden_rows(self.config.questions, answers).items()}
+
+    def shown(self, question: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some rows where a question is asked."""
+        return rows[~self.hidden[question][rows]] if question in self.hidden else rows
 
     def is_outdated(self) -> bool:
         """Whether the project's settings for LLMs have changed since, as to what may be sent above all."""

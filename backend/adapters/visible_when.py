@@ -1,0 +1,92 @@
+"""`visibleWhen`: what the answer to another question has to be, so that Label Studio shows a control.
+
+Judged by the form as it opens with our suggestions in it: what we don't answer isn't chosen, and no region is selected.
+"""
+
+from collections.abc import Mapping, Sequence
+from xml.etree.ElementTree import Element
+
+from backend.domain.nesting import Path, joined
+from backend.domain.questions import Condition, Kind, Question
+
+Decider = tuple[Question, Sequence[tuple[Path, Element]]]
+"""A question, and all its choices with their paths, top to bottom."""
+WITH_CONDITIONS = {"choices", "taxonomy"}
+"""Of the controls that we answer, those whose own `visibleWhen` counts; a rating is always shown."""
+
+
+class Hidden(Exception):
+    """No suggestion of ours shows the control; says why."""
+
+
+def conditions(
+    name: str, element: Element, around: Sequence[Element], deciders: Mapping[str, Decider]
+) -> tuple[Condition, ...]:
+    """What has to hold so that a control is shown.
+
+    Args:
+        name: the control's.
+        element: its tag.
+        around: the tags that it lies in.
+        deciders: what we answer, by name.
+
+    Raises:
+        Hidden: it can't come true by what we answer.
+    """
+    found = [
+        _of_tag(name, tag, deciders, own=tag is element)
+        for tag in (*around, element)
+        if tag.tag.lower() == "view" or (tag is element and tag.tag.lower() in WITH_CONDITIONS)
+    ]
+    return tuple(dict.fromkeys(item for item in found if item is not None))
+
+
+def _of_tag(name: str, tag: Element, deciders: Mapping[str, Decider], *, own: bool) -> Condition | None:
+    """What a tag asks for; None: nothing, or what is always so."""
+    when, value = tag.get("visiblewhen"), tag.get("whenchoicevalue") or ""
+    if when == "region-selected":
+        raise Hidden("it is shown only while a region is selected, and an answer would be saved unseen")
+    if not when:
+        # Label Studio looks for the whole text in any Choices.
+        return _of_any(name, [value], deciders) if value else None
+    if when not in {"choice-selected", "choice-unselected"}:
+        return None
+    asked = tag.get("whentagname")
+    try:
+        values = value.split(",") if value else []
+        # Without a name, only what is saved depends on the values, and only on those of the control itself.
+        found = _of_one(asked, values, deciders) if asked else _of_any(name, values if own else [], deciders)
+    except Hidden:
+        if when == "choice-selected":
+            raise
+        return None
+    return found if when == "choice-selected" else Condition(found.question, found.groups, chosen=False)
+
+
+def _of_any(name: str, values: Sequence[str], deciders: Mapping[str, Decider]) -> Condition:
+    if not any(question.kind is Kind.CHOICES and other != name for other, (question, _) in deciders.items()):
+        raise Hidden("it is shown only after an answer to other Choices, of which none can be suggested")
+    return Condition("", tuple((value,) for value in values))
+
+
+def _of_one(asked: str, values: Sequence[str], deciders: Mapping[str, Decider]) -> Condition:
+    if asked not in deciders or deciders[asked][0].kind is Kind.RATING:
+        raise Hidden(f"it is shown only after an answer to {asked!r}, which isn't suggested")
+    question, choices = deciders[asked]
+    groups = [group for value in values for group in _groups(question, choices, value)]
+    if values and not groups:
+        raise Hidden(f"it is shown only for {','.join(values)!r}, which nobody can choose in {asked!r}")
+    return Condition(asked, tuple(dict.fromkeys(groups)))
+
+
+def _groups(question: Question, choices: Sequence[tuple[Path, Element]], value: str) -> list[tuple[str, ...]]:
+    """Sets of labels: where all of one are chosen, so is the first choice with that value or alias."""
+    path = next((path for path, tag in choices if value in (tag.get("alias"), tag.get("value"))), None)
+    if path is None:
+        return []
+    if question.kind is Kind.TAXONOMY:
+        # Whatever has that name, at any place.
+        return [(label,) for label, other in zip(question.labels, question.paths, strict=True) if other[-1] == path[-1]]
+    if question.nesting:
+        return [tuple(question.nesting.leaves([joined(path)]))]
+    return [path] if len(path) == 1 else []

@@ -1,0 +1,75 @@
+"""Human answers that are no label of any question: they teach nothing, and must not be lost in silence."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from backend.domain.outside import listed, one_line
+from backend.domain.questions import Question
+from backend.domain.tasks import Answer
+
+EXAMPLE_CHARS = 60
+REPEATED = re.compile(r"\\{\\{.*?\\}\\}")
+"""Stands, escaped, for a number in the names of controls that Label Studio repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """Answers that match no label. question: the control's name on one line, "" where an answer names none. n: how many
+    answers. example: one of them, on one line. known: today's label config has such a question."""
+
+    question: str
+    n: int
+    example: str
+    known: bool
+
+
+def unmatched_answers(
+    questions: Sequence[Question], left_empty: Collection[str], answers: Iterable[Mapping[str, Answer]]
+) -> tuple[Unmatched, ...]:
+    """What can't be learned from, by control, the most answers first.
+
+    An answer of several labels where one is asked for is none, nor is one with a label that the question doesn't have.
+
+    Args:
+        questions: of today's label config.
+        left_empty: controls that we don't answer: what people said there is not for us.
+        answers: of each annotation.
+    """
+    asked = {question.name: question for question in questions}
+    repeated = [re.compile(REPEATED.sub(r"\\d+", re.escape(name))) for name in left_empty if "{{" in name]
+    found: dict[str, tuple[int, str]] = {}
+    for answer in answers:
+        for name, given in answer.items():
+            if name in asked:
+                lost = _lost(asked[name], given)
+            else:
+                ours = name not in left_empty and not any(pattern.fullmatch(name) for pattern in repeated)
+                lost = given if ours else ()
+            if lost:
+                n, example = found.get(name, (0, one_line(", ".join(lost), EXAMPLE_CHARS)))
+                found[name] = n + 1, example
+    each = [Unmatched(one_line(name), n, example, name in asked) for name, (n, example) in found.items()]
+    return tuple(sorted(each, key=lambda item: -item.n))
+
+
+def told(unmatched: Sequence[Unmatched]) -> str:
+    """The same for a person; "" when there are none."""
+    if not unmatched:
+        return ""
+    n = sum(item.n for item in unmatched)
+    where = [f"{_name(item)}: {item.n}, for example {item.example!r}" for item in unmatched]
+    those = f"{n} answers match no label and teach" if n > 1 else "1 answer matches no label and teaches"
+    return f"{those} nothing ({listed(where, '; ')})"
+
+
+def _name(item: Unmatched) -> str:
+    if not item.question:
+        return "of no control"
+    return item.question if item.known else f"{item.question}, which the label config doesn't have"
+
+
+def _lost(question: Question, given: Answer) -> Answer:
+    read = question.read(given)
+    unknown = tuple(label for label in given if not question.has(label))
+    return unknown or (given if len(read) > 1 and not question.multiple else ())

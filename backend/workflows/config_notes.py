@@ -1,0 +1,59 @@
+"""What people should know of a project's label config and of what it makes of their answers."""
+
+import logging
+
+from backend.domain.outside import listed, one_line
+from backend.domain.unmatched import Unmatched, told, unmatched_answers
+from backend.ports import Deps, LabelConfig, MirroredTask
+from backend.workflows.llm.view import why_idle
+
+log = logging.getLogger(__name__)
+
+WHAT_HELPS = "Add Choices, a Rating or a Taxonomy that lists its labels."
+
+
+def why_nothing(config: LabelConfig) -> str:
+    """Why nothing in a project can be suggested; "" when something can."""
+    if config.questions:
+        return ""
+    if not config.unsupported:
+        return f"nothing can be suggested: the label config has no question. {WHAT_HELPS}"
+    return f"nothing can be suggested ({left_empty(config)}). {WHAT_HELPS}"
+
+
+def left_empty(config: LabelConfig) -> str:
+    """The controls that are left empty, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in config.unsupported.items():
+        by_reason.setdefault(reason, []).append(one_line(name))
+    return listed([f"{listed(names)}: {one_line(reason)}" for reason, names in by_reason.items()], "; ")
+
+
+def why_unread(deps: Deps, key: str, config: LabelConfig) -> str:
+    """Why suggestions come from nothing that annotators look at; "" when they come from some of it."""
+    shown, policy = config.shown, deps.policy(key).llm
+    if shown.texts or not (shown.images or shown.other):
+        return ""
+    embedder = deps.embeddings.embedder if deps.embeddings is not None else None
+    embedded = embedder is not None and embedder.takes_images and (embedder.is_local or not policy.forbidden)
+    if shown.images and (embedded or not why_idle(deps, key)):
+        return ""
+    fields = dict.fromkeys(shown.images, "Image") | dict(shown.other)
+    tags = listed([f"{one_line(field)} ({tag})" for field, tag in fields.items()])
+    helps = " Set EMBEDDING_MODEL to a model that takes images, or LLM_MODEL." if shown.images else ""
+    return (
+        f"annotators see only {tags}, of which nothing is read: suggestions rest on the other fields of a task.{helps}"
+    )
+
+
+def unmatched_in(config: LabelConfig, items: list[MirroredTask]) -> tuple[Unmatched, ...]:
+    """Human answers that are no label, see `unmatched_answers`."""
+    answers = (entry.answers for item in items for entry in item.annotations if entry.teaches)
+    return unmatched_answers(config.questions, config.unsupported, answers)
+
+
+def warn_of_unmatched(key: str, config: LabelConfig, items: list[MirroredTask]) -> None:
+    """Say in the log what can't be learned from."""
+    said = told(unmatched_in(config, items))
+    if said:
+        log.warning("Project %s: %s", key, said)
