@@ -196,7 +196,7 @@ def test_children_do_not_outlive_the_supervisor(tmp_path: Path, number: signal.S
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("MODEL_DIR", str(tmp_path / "my data"))
+    monkeypatch.setenv("MODEL_DIR", str(tmp_path / "a b"))
     monkeypatch.delenv("REDIS_URL", raising=False)
     return Settings()
 
