@@ -10,6 +10,8 @@ from backend.adapters.addresses import same_address
 from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, webhook_secret
+from backend.domain.features.fields import about_left_out
+from backend.domain.model.training import CONTENT
 from backend.domain.outside import listed
 from backend.entrypoints.access import listen_address
 from backend.entrypoints.cli_check import foreign_sentence
@@ -257,6 +259,7 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         yield _examine_sampling(app, info)
         yield _examine_version(app, info)
         yield from examine_config(app, info)
+        yield from _examine_content(app, info)
         yield _examine_tags(app, info)
         yield from _examine_masks(app, info)
     except BackendError as error:
@@ -355,6 +358,26 @@ def _examine_tags(app: App, info: ProjectInfo) -> Finding:
     said = foreign_sentence(counts).replace("PROJECT", str(info.id))
     # These two fill our tabs.
     return Finding(name, not {CHECK_KEY, ISSUE_KEY} & set(counts), said, "Adopt them, or rename the user's own fields.")
+
+
+def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
+    """What the current version could read of the tasks; nothing where there is none, or an earlier release made it."""
+    key = app.key(info.uid)
+    number = app.versions.current(key)
+    metrics = app.versions.metrics(key, number) if number else {}
+    found = metrics.get(CONTENT)
+    if found is None:
+        return
+    fields = about_left_out(found["left_out"]) or "all fields are learned from"
+    if not found["unread"]:
+        yield Finding("Content", True, fields)
+        return
+    unread = f"{found['unread']} of {metrics['n_tasks']} tasks have nothing that can be read"
+    fix = (
+        "Where nothing votes, they get no suggestion. Import texts themselves instead of their addresses; for images, "
+        "set EMBEDDING_MODEL and EMBEDDING_IMAGES, or a model that takes images as LLM_MODEL."
+    )
+    yield Finding("Content", False, f"{unread}; {fields}", fix)
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:

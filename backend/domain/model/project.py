@@ -11,7 +11,7 @@ from backend.domain.classifier import Classifier
 from backend.domain.classifier.choice import (
     RecipeChoice,
 )
-from backend.domain.features import FeatureExtractor
+from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.label_model import LabelModel, PropensityVote
 from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
@@ -36,10 +36,12 @@ class DecisionModel:
     short: tuple[int, ...] = ()
 
     def posterior(self, votes: VoteMatrix | None, features: csr_matrix) -> NDArray[np.float64]:
-        """Posterior (n, k); NaN rows where nobody votes and there is no classifier."""
+        """Posterior (n, k); NaN rows where nobody votes and there is no classifier, or nothing for it to read."""
         n_tasks = features.shape[0]
         voted = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
         learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
+        # How often a class is right is no suggestion for a task of which nothing can be read.
+        learned[is_unread(features)] = np.nan
         pooled = self.pool.combine(voted, learned)
         if votes is None or votes.excluded is None:
             return pooled

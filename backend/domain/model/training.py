@@ -17,7 +17,7 @@ from backend.domain.classifier.choice import (
     folds,
     identities,
 )
-from backend.domain.features import FeatureExtractor
+from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.label_model import Choice, choose
 from backend.domain.metrics import evaluate
@@ -27,6 +27,8 @@ from backend.domain.questions import Decision, Question, decisions
 from backend.domain.votes import VoteMatrix, Votes
 
 LABEL_MODEL, CLASSIFIER = "label model", "classifier"
+CONTENT = "content"
+"""Key in the metrics: number of tasks of which nothing can be read, and fields that aren't learned from, with why."""
 CHOICE_S = 20.0
 """Seconds that comparing classifiers may take, all decisions together."""
 
@@ -127,6 +129,7 @@ def train(
         "questions": {item.name: evaluate(item, held_out, gold, votes, accuracies, seed=seed) for item in questions},
         "label_models": {key: choices[key].to_dict() for key in models},
         "classifiers": {key: _about_classifier(model) for key, model in models.items()},
+        CONTENT: {"unread": int(is_unread(matrix).sum()), "left_out": features.extractor.left_out_},
     }
     model = ProjectModel(tuple(questions), features.extractor, models, space)
     return Trained(model, held_out, metrics | _about_vectors(vectors, space), members, matrix)
@@ -267,6 +270,7 @@ def _classify(
     for place, (recipe, part, of_fold, scores, _) in enumerate(found):
         if of_fold is not None and scores is not None:
             learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
+    learned[is_unread(task.features)] = np.nan
     return classifier, learned
 
 
