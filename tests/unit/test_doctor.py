@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
-from backend.entrypoints.doctor import Finding, _examine_content, _examine_embeddings, _examine_llm
+from backend.entrypoints.doctor import _examine_content, _examine_embeddings, _examine_llm
+from backend.entrypoints.finding import Finding
 from backend.ports import ProjectInfo
 from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer
