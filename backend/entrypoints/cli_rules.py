@@ -8,6 +8,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from backend.domain.rule_report import RuleReport
+from backend.domain.words import counted, share
 from backend.entrypoints.console import Cell, Grid, say, say_json
 from backend.workflows.rules import MistakenTask, RulesDiff, RulesReport
 
@@ -32,7 +33,7 @@ def print_report(report: RulesReport, *, as_json: bool) -> None:
         say_json(asdict(report))
         return
     for question, rules in groupby(report.rules, key=lambda rule: rule.question):
-        title = f"{question}: {report.n_tasks} tasks, learned by {_learner(report)}"
+        title = f"{question}: {counted(report.n_tasks, 'task')}, learned by {_learner(report)}"
         table = Grid("rule", *FIGURES, title=title, figures=FIGURES, names=("rule",))
         for rule in rules:
             table.row(
@@ -47,7 +48,7 @@ def print_report(report: RulesReport, *, as_json: bool) -> None:
     if not report.rules:
         say("No rule is about a question of this project.")
     for name, (count, reason) in report.faults.items():
-        say(f"{name}: {count} faults, the first: {reason}")
+        say(f"{name}: {counted(count, 'fault')}, the first: {reason}")
     _print_set_aside(report.set_aside)
 
 
@@ -111,8 +112,8 @@ def _learner(report: RulesReport) -> str:
     return "agreement alone" if report.learned_by == "v0" else report.learned_by
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}%"
+def _percent(value: float | None) -> str:
+    return "-" if value is None else share(value, ".0%")
 
 
 def _print_set_aside(set_aside: Mapping[str, str]) -> None:

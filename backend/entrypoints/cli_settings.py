@@ -1,9 +1,12 @@
 """The settings of a command, with one sentence about all that is wrong with them."""
 
+from collections.abc import Callable
+
+import structlog
 from pydantic import ValidationError
 
 from backend.bootstrap import start_logging
-from backend.errors import ConfigurationError
+from backend.errors import BackendError, ConfigurationError
 from backend.settings import Settings
 
 
@@ -20,3 +23,14 @@ def read_settings() -> Settings:
         raise ConfigurationError(f"Settings can't be used: {problems}") from None
     start_logging(settings)
     return settings
+
+
+def serve(run: Callable[[Settings], None], settings: Settings) -> None:
+    """Run a service. Nobody watches it: what ends it unexpectedly stands in its log as a whole."""
+    try:
+        run(settings)
+    except (BackendError, OSError):
+        raise
+    except Exception:
+        structlog.get_logger().exception("the service ended")
+        raise

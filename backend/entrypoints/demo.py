@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httpx
+from pydantic import TypeAdapter
 
 from backend.adapters.label_studio import LabelStudioApi
 from backend.entrypoints.connect import connect_project
@@ -76,12 +77,12 @@ def load_state(folder: Path) -> DemoState | None:
     """
     path = folder / "demo.json"
     try:
-        return DemoState(**json.loads(path.read_text()))
+        return TypeAdapter(DemoState).validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigurationError(f"{folder} can't be used for the demo: {error.strerror}.") from error
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is damaged: delete the folder {folder} to start anew.") from error
 
 

@@ -13,6 +13,7 @@ from backend.bootstrap import App, webhook_secret
 from backend.domain.features.fields import about_left_out
 from backend.domain.model.training import CONTENT
 from backend.domain.outside import listed
+from backend.domain.words import counted
 from backend.entrypoints.access import listen_address
 from backend.entrypoints.cli_check import foreign_sentence
 from backend.entrypoints.connect import (
@@ -126,7 +127,7 @@ def _examine_processes(app: App) -> Finding:
     if missing:
         fix = "Start `prelabel up`, or `prelabel worker` and `prelabel scheduler`."
         return Finding(name, False, f"no {' and no '.join(missing)} runs", fix)
-    return Finding(name, True, f"{workers} worker(s) and the scheduler run")
+    return Finding(name, True, f"{counted(workers, 'worker')} and the scheduler run")
 
 
 def _examine_database(app: App) -> Finding:
@@ -178,7 +179,7 @@ def _examine_rules(app: App) -> Finding:
     if loaded.set_aside:
         reasons = listed([f"{name}: {reason}" for name, reason in loaded.set_aside.items()], "; ")
         return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")
-    return Finding("Labeling functions", True, f"{len(loaded.rules)} rules in {app.settings.lf_rules_dir}")
+    return Finding("Labeling functions", True, f"{counted(len(loaded.rules), 'rule')} in {app.settings.lf_rules_dir}")
 
 
 def _examine_address(app: App) -> Finding:
@@ -245,7 +246,7 @@ def _examine_embeddings(app: App) -> Finding:
         width = parts.embedder.embed([ToEmbed("a word")]).shape[1]
     except BackendError as error:
         return Finding(name, False, str(error), "Correct EMBEDDING_MODEL, EMBEDDING_BASE_URL or EMBEDDING_API_KEY.")
-    return Finding(name, True, f"{parts.embedder.name} answers with {width} numbers for a text")
+    return Finding(name, True, f"{parts.embedder.name} answers with {counted(width, 'number')} for a text")
 
 
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
@@ -253,7 +254,7 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         info = app.label_studio.project(project_id)
         # What fails explains what follows.
         yield _examine_jobs(app, app.key(info.uid))
-        yield Finding("Project", True, f"{info.title!r}, {info.n_tasks} tasks")
+        yield Finding("Project", True, f"{info.title!r}, {counted(info.n_tasks, 'task')}")
         yield _examine_connection(app, info)
         yield _examine_webhook(app, info)
         yield _examine_sampling(app, info)
