@@ -1,8 +1,6 @@
 """The one place that builds things. Building opens no connection: each part connects when it is first used."""
 
 import hmac
-import os
-import secrets
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +29,7 @@ from backend.adapters.rule_loader import FolderRules
 from backend.adapters.sql import Sql
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
+from backend.adapters.webhook_secret import WebhookSecret
 from backend.domain.model import TRUSTED_TYPES
 from backend.ports import Deps, Policy, ProjectRecord
 from backend.ports.embeddings import Embedder, EmbeddingParts
@@ -197,35 +196,17 @@ def rules_in(folder: Path, settings: Settings) -> FolderRules:
 
 
 def webhook_secret(model_dir: Path) -> str:
-    """The secret that our webhooks send: made once, kept in `MODEL_DIR` for all processes."""
-    secret = _webhook_secret(model_dir)
-    redact.learn([secret])
-    return secret
+    """The secret that our webhooks send; made when there is none yet.
 
-
-def _webhook_secret(model_dir: Path) -> str:
-    path = model_dir.resolve() / "webhook-secret"
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and linked into place: of several processes that start at once, one wins and all read its secret.
-    temporary = path.with_name(f".webhook-secret-{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe(32))
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        # Another process was first.
-        return path.read_text().strip()
-    finally:
-        temporary.unlink()
-    return path.read_text().strip()
+    Raises:
+        ConfigurationError: the file in `model_dir` holds none that can be used.
+    """
+    return WebhookSecret(model_dir).get()
 
 
 def same_secret(left: str, right: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(left.encode(), right.encode())
+    """Compare in constant time. What is empty or blank matches nothing: it would let everybody in."""
+    return hmac.compare_digest(left.encode(), right.encode()) and bool(left.strip())
 
 
 def start_logging(settings: Settings) -> None:

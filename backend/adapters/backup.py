@@ -29,12 +29,13 @@ from sqlalchemy.exc import OperationalError, StatementError
 
 from backend.adapters.migrations import all_tables, make_at, revision
 from backend.adapters.sql import Sql
+from backend.adapters.webhook_secret import NAME as SECRET
+from backend.adapters.webhook_secret import is_usable
 from backend.errors import BadRequest, ConfigurationError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 PROJECTS = "projects"
-SECRET = "webhook-secret"  # noqa: S105 - the name of a file
 LEFT_OUT = frozenset({"features"})
 """Folders of a project that are made anew from its tasks."""
 ROWS = 1000
@@ -51,11 +52,12 @@ UNFIT = (StatementError, LookupError, TypeError, ValueError, OverflowError, Recu
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a backup holds."""
+    """What a backup holds. `note`: what of it was left out, and what follows."""
 
     rows: int
     files: int
     size: int
+    note: str = ""
 
 
 class Backup:
@@ -109,6 +111,7 @@ class Backup:
             new, old = Path(name) / "new", Path(name) / "old"
             (new / PROJECTS).mkdir(parents=True)
             files = _extract(path, archive, new)
+            note = _leave_out_bad_secret(new)
             with self._sql.begin_as_it_is() as connection:
                 try:
                     rows = _restore_tables(connection, archive, made_at)
@@ -128,7 +131,7 @@ class Backup:
                         if (old / place).exists():
                             (old / place).rename(self._root / place)
                     raise
-        return Summary(rows, files, path.stat().st_size)
+        return Summary(rows, files, path.stat().st_size, note)
 
     def _fill(self, archive: zipfile.ZipFile) -> tuple[int, int]:
         sums: dict[str, str] = {}
@@ -290,6 +293,18 @@ def _extract(path: Path, archive: zipfile.ZipFile, folder: Path) -> int:
         if target.name == SECRET:
             target.chmod(0o600)
     return len(files)
+
+
+def _leave_out_bad_secret(folder: Path) -> str:
+    """Take a secret out of the restored files that would let everybody in; returns what is to be said of it."""
+    path = folder / SECRET
+    if not path.exists() or is_usable(path.read_bytes()):
+        return ""
+    path.unlink()
+    return (
+        "The webhooks' secret in the backup is empty or cut off, and was left out: run `prelabel doctor PROJECT --fix` "
+        "for each project once the services run."
+    )
 
 
 def _swap(root: Path, new: Path, old: Path) -> list[str]:

@@ -45,6 +45,8 @@ def restore_command(
             )
         done = backup.restore(file)
     say(f"Restored {_holds(done)}. Start the services: they catch up with Label Studio.")
+    if done.note:
+        say(done.note)
 
 
 def _holds(done: Summary) -> str:

@@ -9,7 +9,8 @@ import httpx
 from backend.adapters.addresses import same_address
 from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, webhook_secret
+from backend.adapters.webhook_secret import WebhookSecret
+from backend.bootstrap import App
 from backend.domain.features.fields import about_left_out
 from backend.domain.model.training import CONTENT
 from backend.domain.outside import listed
@@ -296,8 +297,10 @@ def _reconnect(app: App, info: ProjectInfo) -> None:
 
 
 def _examine_webhook(app: App, info: ProjectInfo) -> Finding:
-    secret, name = webhook_secret(app.settings.model_dir), "Webhook"
-    url = f"{app.settings.public_url}{WEBHOOK}"
+    name, url = "Webhook", f"{app.settings.public_url}{WEBHOOK}"
+    secret = WebhookSecret(app.settings.model_dir).read()
+    if secret is None:
+        return Finding(name, False, "its secret was not made yet", "Start `prelabel up`, then `prelabel connect`.")
     ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
     if ours and all(item.is_active and item.has_secret and item.sends_everything for item in ours):
         return Finding(name, True, "active, for all events, with our secret")

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
 from backend.adapters.logs import redact
+from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
 from backend.entrypoints.connections import KEEP_ALIVE_S, bounded_protocol, connections_that_fit
@@ -117,8 +118,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = build(settings)
 
     @asynccontextmanager
-    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        api.state.secret = webhook_secret(settings.model_dir)
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        webhook_secret(settings.model_dir)
         yield
 
     api = FastAPI(
@@ -131,7 +132,7 @@ def create_app(settings: Settings) -> FastAPI:
     api.state.metrics = Metrics(app)
     api.state.limits = Limits(settings.max_json_depth, settings.max_text_chars)
     api.router.route_class = LimitedRoute
-    api.add_middleware(Guard, settings=settings, secret=lambda: str(api.state.secret))
+    api.add_middleware(Guard, settings=settings, secret=WebhookSecret(settings.model_dir).current)
     # Added last, so it is the outermost: what is refused counts too.
     api.add_middleware(_Measure, metrics=api.state.metrics)
     api.exception_handler(BackendError)(_explain)
@@ -144,7 +145,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def run_web(settings: Settings) -> None:
     """Serve until stopped."""
-    # A folder that can't be written to is one sentence here, and a traceback later.
+    # A folder that can't be written to, or a secret that is none, is one sentence here, and a traceback later.
     webhook_secret(settings.model_dir)
     host, why = listen_address(settings)
     if why:

@@ -227,13 +227,16 @@ class Settings(AccessSettings, LlmSettings):
             raise ValueError("write for example redis://localhost:6379/0")
         return value
 
-    @field_validator("label_studio_api_key", "basic_auth_pass", "openai_api_key", "embedding_api_key")
+    @field_validator("label_studio_api_key", "openai_api_key", "embedding_api_key")
     @classmethod
-    def _check_header(cls, value: SecretStr) -> SecretStr:
-        # The value itself stays out of the message: it is a secret.
-        if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
-            raise ValueError("it has characters that an HTTP header can't carry; was it copied completely?")
-        return value
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        # A file or a copied line ends in a line break. The value itself stays out of the message: it is a secret.
+        key = value.get_secret_value().strip()
+        if value.get_secret_value() and not key:
+            raise ValueError("it is blank: set it to the key, or don't set it")
+        if not re.fullmatch(r"[\x21-\x7e]*", key):
+            raise ValueError("it has spaces, or characters that an HTTP header can't carry; was only the key copied?")
+        return SecretStr(key)
 
     @field_validator("log_level")
     @classmethod

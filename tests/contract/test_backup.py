@@ -73,7 +73,7 @@ def fill(url: str, root: Path) -> None:
     (root / "projects" / KEY / "features" / "data.npy").write_bytes(b"made anew")
     (root / "projects" / KEY / ".v2-half").mkdir()
     (root / "projects" / KEY / ".v2-half" / "model.skops").write_bytes(b"half")
-    (root / "webhook-secret").write_text("secret")
+    (root / "webhook-secret").write_text("a-secret-of-22-letters")
 
 
 def rows(url: str) -> dict[str, list[Any]]:
@@ -119,11 +119,21 @@ def test_everything_that_was_lost_comes_back(database_url: str, root: Path, tmp_
         "webhook-secret",
         *(f"projects/{KEY}/{name}" for name in ("v1/model.skops", "v1/votes.parquet", "current", "settings.json")),
     }
-    assert restored["webhook-secret"] == b"secret"
+    assert restored["webhook-secret"] == b"a-secret-of-22-letters"
     assert [path.stat().st_mode & 0o777 for path in (file, root / "webhook-secret")] == [0o600, 0o600]
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
     database = SqlDatabase(database_url, lambda: 9.0)
     assert database.new_version(KEY).number == 2
+
+
+def test_a_secret_that_would_let_everybody_in_is_left_out_with_a_word(tmp_path: Path) -> None:
+    root, file, sql = tmp_path / "models", tmp_path / "backup.zip", Sql(f"sqlite:///{tmp_path}/x.sqlite3")
+    root.mkdir()
+    (root / "webhook-secret").write_text("")
+    Backup(sql, root).write(file)
+    (root / "webhook-secret").write_text("a-secret-of-22-letters")
+    assert "doctor PROJECT --fix" in Backup(sql, root).restore(file).note
+    assert (root / "webhook-secret").read_text() == "a-secret-of-22-letters"
 
 
 def test_a_backup_moves_an_installation_to_the_other_kind_of_database(

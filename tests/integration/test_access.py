@@ -14,8 +14,9 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.bootstrap import webhook_secret
+from backend.bootstrap import same_secret, webhook_secret
 from backend.entrypoints.web import create_app
+from backend.errors import ConfigurationError
 from backend.settings import Settings
 from tests.canary import server
 from tests.conftest import free_port, wait_for
@@ -196,3 +197,42 @@ def test_no_address_in_a_request_is_asked(tmp_path: Path) -> None:
         web.post("/webhook", json=event)
         time.sleep(0.2)
         assert elsewhere.requests == []
+
+
+def event(web: TestClient, secret: bytes) -> int:
+    # {: without JSON it is refused with 422, but only once its sender is known.
+    return web.post("/webhook", content=b"{", headers={b"X-Webhook-Secret": secret}).status_code
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"abc", b"\0" * 43, b"\xff" * 43])
+def test_what_is_left_of_a_secret_lets_nobody_in_and_is_an_error_at_start(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "models" / "webhook-secret"
+    web = client(tmp_path, **AUTH)
+    path.write_bytes(content)
+    for guess in (content, b"", b" "):
+        assert event(web, guess.replace(b"\n", b"")) == 401
+    for credentials in (AUTH, {}):
+        with pytest.raises(ConfigurationError, match=r"webhook-secret.*[Dd]elete it.*doctor PROJECT --fix"):
+            client(tmp_path, **credentials)
+    path.unlink()
+    client(tmp_path, **AUTH)
+    assert len(path.read_text()) == 43
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_is_replaced_or_taken_away_while_the_service_runs_is_noticed(tmp_path: Path) -> None:
+    web, path = client(tmp_path, **AUTH), tmp_path / "models" / "webhook-secret"
+    old = path.read_bytes()
+    assert event(web, old) == 422
+    path.unlink()
+    assert event(web, old) == 401
+    new = webhook_secret(tmp_path / "models").encode()
+    assert (event(web, old), event(web, new)) == (401, 422)
+    path.write_bytes(old + b"\n")
+    assert (event(web, old), event(web, new)) == (422, 401)
+
+
+@pytest.mark.parametrize(("left", "right"), [("", ""), (" ", " "), ("\n", "\n"), ("a", ""), ("a", "a ")])
+def test_secrets_that_are_empty_or_not_the_same_do_not_match(left: str, right: str) -> None:
+    assert not same_secret(left, right)
+    assert same_secret("a", "a")

@@ -1,6 +1,7 @@
 """A project whose jobs fail: every command says so first, on a real Redis."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rq import SimpleWorker
@@ -55,7 +56,7 @@ def test_all_commands_name_the_failing_job_and_its_reason_first(
     assert "project 7" in run("jobs")
     assert "project 7" not in run("versions", project)
     assert "Nothing new comes" in what_comes_next(app, house.key)
-    monkeypatch.setattr("backend.entrypoints.doctor.webhook_secret", lambda _: "secret")
+    monkeypatch.setattr("backend.entrypoints.doctor.WebhookSecret", lambda _: SimpleNamespace(read=lambda: "secret"))
     findings = {finding.name: finding for finding in _examine_project(app, house.project)}
     assert next(iter(findings)) == "Jobs"
     assert "OverflowError" in findings["Jobs"].detail

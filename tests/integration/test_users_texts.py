@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rq import SimpleWorker
@@ -76,7 +77,7 @@ def project(tmp_path: Path, clean_redis_url: str, monkeypatch: pytest.MonkeyPatc
     queue.rq.enqueue_call(f"{__name__}.failing_job", args=(Job.ASK.value, house.key, 0))
     OneJob([queue.rq], connection=queue.redis, serializer=JSONSerializer).work(burst=True, logging_level="CRITICAL")
     use(monkeypatch, app_of(house, queue, Settings.model_validate({"LF_RULES_DIR": str(rules)})))
-    monkeypatch.setattr(doctor, "webhook_secret", lambda _: "secret")
+    monkeypatch.setattr(doctor, "WebhookSecret", lambda _: SimpleNamespace(read=lambda: "secret"))
     monkeypatch.setattr(doctor, "examine", doctor._examine_project)
     return str(house.project)
 
