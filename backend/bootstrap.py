@@ -84,8 +84,10 @@ class App:
             self.mark.settle(mark_at(self.label_studio, self.database.projects(), self.mark.fresh, secret))
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, *, makes_database: bool = True) -> App:
     """Build the application from settings, for a process that computes with one thread.
+
+    `makes_database`: an SQLite file that isn't there is made when the database is first used.
 
     Our matrices are small. On cores that others use too, threads wait for each other longer than they compute: with
     two threads on two busy cores, training took eight times as long as with one.
@@ -97,7 +99,7 @@ def build(settings: Settings) -> App:
         settings.label_studio_api_key.get_secret_value(),
         settings.label_studio_timeout_s,
     )
-    sql = Sql(settings.sql_url)
+    sql = Sql(settings.sql_url, makes_database=makes_database)
     database = SqlDatabase(sql, time.time)
     versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
@@ -185,9 +187,9 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
     return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
 
 
-def backup_of(settings: Settings) -> Backup:
+def backup_of(settings: Settings, *, makes_database: bool) -> Backup:
     """Backs up and restores the installation that the settings name."""
-    return Backup(Sql(settings.sql_url), settings.model_dir.resolve())
+    return Backup(Sql(settings.sql_url, makes_database=makes_database), settings.model_dir.resolve())
 
 
 def rules_in(folder: Path, settings: Settings) -> FolderRules:

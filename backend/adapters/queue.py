@@ -142,7 +142,7 @@ class RedisQueue:
                     continue
                 # Enqueued before it is forgotten: a crash in between gives one job too many, never one too few.
                 enqueued = self._enqueue(job, key, argument)
-                self._redis.set(_newest_key(job, key), enqueued.id)
+                self._redis.set(_newest_key(job, key), enqueued.id, ex=FAILURE_TTL_S)
                 self._redis.zrem(DUE, member)
                 moved += 1
         return moved
@@ -156,6 +156,19 @@ class RedisQueue:
         """Begin no job of a kind in a project for so many seconds: what is asked for meanwhile is done after that."""
         with named_errors():
             self._redis.set(_resting_key(job.value, key), 1, px=max(1, round(seconds * 1000)))
+
+    def leave_params(self, key: str, text: str) -> None:
+        """Leave the settings of a project that only its next reconciliation can tell from a made-up one."""
+        with named_errors():
+            self._redis.set(_params_key(key), text, ex=RESULT_TTL_S)
+
+    def take_params(self, key: str, keep: Callable[[str], None]) -> None:
+        """Give what was left for a project to `keep`, if anything was, and forget it."""
+        with named_errors():
+            found = cast("bytes | None", self._redis.get(_params_key(key)))
+            if found is not None:
+                keep(found.decode())
+                self._redis.delete(_params_key(key))
 
     def recover_abandoned(self) -> None:
         """Give the jobs of killed workers back to rq (retried while they have retries left), count them, and forget
@@ -399,6 +412,10 @@ def _release(lock: Lock) -> None:
 
 def _newest_key(job: str, key: str) -> str:
     return f"prelabel:newest:{job}:{key}"
+
+
+def _params_key(key: str) -> str:
+    return f"prelabel:params:{key}"
 
 
 def _resting_key(job: str, key: str) -> str:

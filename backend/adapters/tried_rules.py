@@ -143,7 +143,6 @@ class TriedRules:
         self._store.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".rules-", dir=self._store))
         try:
-            temporary.chmod(0o755)
             for path in files_of(self._folder):
                 target = temporary / path.relative_to(self._folder)
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from backend.adapters.files import OWN_UMASK
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, rules_in
 from backend.domain.words import counted
@@ -18,7 +19,7 @@ from backend.entrypoints.cli_issues import export_issues as write_issues
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
 from backend.entrypoints.cli_options import AsJson, ProjectId
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
-from backend.entrypoints.cli_settings import read_settings, serve
+from backend.entrypoints.cli_settings import read_settings, serve, service_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.entrypoints.cli_versions import print_versions, versions_json
@@ -80,6 +81,8 @@ def choose(
 
 def main() -> None:
     """Run the command; a failure is one sentence on standard error and exit code 1, or 70 if nobody foresaw it."""
+    # What is kept and written here holds tasks, answers and secrets.
+    os.umask(OWN_UMASK)
     write_what_can_be_written()
     try:
         cli()
@@ -92,7 +95,8 @@ def main() -> None:
 
 
 def _app() -> App:
-    return build(read_settings())
+    """The application for a command that looks, asks or repairs: it makes no database where there is none."""
+    return build(read_settings(), makes_database=False)
 
 
 def _key(app: App, project: int) -> str:
@@ -104,7 +108,7 @@ def web() -> None:
     """Run the web service only."""
     from backend.entrypoints.web import run_web  # noqa: PLC0415 - other commands start faster without it
 
-    serve(run_web, read_settings())
+    serve(run_web, service_settings())
 
 
 @cli.command()
@@ -112,7 +116,7 @@ def worker() -> None:
     """Run one worker only."""
     from backend.entrypoints.worker import run_worker  # noqa: PLC0415 - as above
 
-    serve(run_worker, read_settings())
+    serve(run_worker, service_settings())
 
 
 @cli.command()
@@ -120,7 +124,7 @@ def scheduler() -> None:
     """Run the scheduler only."""
     from backend.entrypoints.scheduler import run_scheduler  # noqa: PLC0415 - as above
 
-    serve(run_scheduler, read_settings())
+    serve(run_scheduler, service_settings())
 
 
 @cli.command()
@@ -128,7 +132,7 @@ def up() -> None:
     """Run everything for a Label Studio that exists: Redis (unless REDIS_URL is set), web, workers, scheduler."""
     from backend.entrypoints.up import run_up  # noqa: PLC0415 - as above
 
-    serve(run_up, read_settings())
+    serve(run_up, service_settings())
 
 
 @cli.command()

@@ -22,7 +22,7 @@ def backup_command(file: Annotated[Path, FILE]) -> None:
     settings = read_settings()
     if file.is_dir() or not file.resolve().parent.is_dir():
         raise ConfigurationError(f"{file} can't be written: name a file in a folder that exists.")
-    done = backup_of(settings).write(file)
+    done = backup_of(settings, makes_database=False).write(file)
     say(f"{file}: {_holds(done)}, {done.size / 1e6:.1f} MB. It holds tasks and a secret.")
 
 
@@ -34,7 +34,7 @@ def restore_command(
     settings = read_settings()
     if not file.is_file():
         raise ConfigurationError(f"There is no file {file}.")
-    backup = backup_of(settings)
+    backup = backup_of(settings, makes_database=True)
     with alone(settings):
         _check_nothing_runs(settings)
         there = backup.what_is_there()

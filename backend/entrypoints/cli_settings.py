@@ -5,9 +5,28 @@ from collections.abc import Callable
 import structlog
 from pydantic import ValidationError
 
+from backend.adapters.files import make_private
 from backend.bootstrap import start_logging
 from backend.errors import BackendError, ConfigurationError
 from backend.settings import Settings
+
+log = structlog.get_logger()
+
+
+def service_settings() -> Settings:
+    """Settings of a process that works on `MODEL_DIR`, which is made, and made private, first.
+
+    Raises:
+        ConfigurationError: as `read_settings`, or `MODEL_DIR` can't be made.
+    """
+    settings = read_settings()
+    try:
+        said = make_private(settings.model_dir.resolve())
+    except OSError as error:
+        raise ConfigurationError(f"MODEL_DIR ({settings.model_dir}) can't be used: {error.strerror}.") from error
+    for sentence in said:
+        log.warning(sentence)
+    return settings
 
 
 def read_settings() -> Settings:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -15,7 +16,7 @@ from backend.domain.features.fields import about_left_out
 from backend.domain.model.training import CONTENT
 from backend.domain.outside import listed
 from backend.domain.words import counted
-from backend.entrypoints.access import listen_address
+from backend.entrypoints.access import is_own_name, listen_address, own_names
 from backend.entrypoints.cli_check import foreign_sentence
 from backend.entrypoints.connect import (
     SAMPLING,
@@ -135,7 +136,7 @@ def _examine_database(app: App) -> Finding:
     try:
         return Finding("Database", True, f"{app.database.ping()} answers")
     except ConfigurationError as error:
-        return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it to use SQLite in MODEL_DIR.")
+        return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it for SQLite in MODEL_DIR.")
 
 
 def _examine_mark(app: App) -> Finding:
@@ -158,6 +159,9 @@ def _examine_mark(app: App) -> Finding:
 
 def _examine_folder(app: App) -> Finding:
     folder = app.settings.model_dir.resolve()
+    if not folder.exists():
+        fix = "`prelabel up` makes it; or set MODEL_DIR to where your installation is."
+        return Finding("Model folder", False, f"there is no {folder} yet", fix)
     try:
         app.versions.check_writable()
     except OSError as error:
@@ -195,7 +199,13 @@ def _examine_backend(app: App) -> Finding:
     url, settings = app.settings.public_url, app.settings
     auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.health_auth else None
     try:
-        httpx.get(f"{url}/health", auth=auth, timeout=REACH_TIMEOUT_S).raise_for_status()
+        answer = httpx.get(f"{url}/health", auth=auth, timeout=REACH_TIMEOUT_S)
+        if answer.status_code == httpx.codes.MISDIRECTED_REQUEST:
+            fix = f"Start it with BACKEND_URL={url}, or with BASIC_AUTH_USER and BASIC_AUTH_PASS."
+            return Finding(
+                "This backend", False, f"it refuses the name in {url}: it runs with another BACKEND_URL", fix
+            )
+        answer.raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
         return _unanswered("This backend", url, error, fix)
@@ -278,7 +288,15 @@ def _examine_jobs(app: App, key: str | None = None) -> Finding:
 
 def _examine_connection(app: App, info: ProjectInfo) -> Finding:
     url, name = app.settings.public_url, "Label Studio reaches the backend"
-    ours = [item for item in app.label_studio.connections(info.id) if same_address(item.url, url)]
+    connections = app.label_studio.connections(info.id)
+    ours = [item for item in connections if same_address(item.url, url)]
+    others = [item.url for item in connections if urlsplit(item.url).port == urlsplit(url).port]
+    refused = [other for other in others if not is_own_name(urlsplit(other).netloc, own_names(app.settings))]
+    if not ours and refused and not app.settings.basic_auth_user:
+        fix = (
+            f"If that is this backend: start it with BACKEND_URL={refused[0]}, or set credentials and connect it anew."
+        )
+        return Finding(name, False, f"{refused[0]} is connected, which is not BACKEND_URL ({url})", fix)
     if not ours:
         fix = f"`prelabel connect {info.id}`"
         return Finding(name, False, f"{url} is not connected to this project", fix, lambda: register(app, info))

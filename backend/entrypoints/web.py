@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
 from backend.adapters.logs import redact
+from backend.adapters.project_settings import NO_PARAMS
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
@@ -237,7 +238,11 @@ def _add_protocol(api: FastAPI) -> None:
         for name, reason in config.unsupported.items():
             log.warning("control is left empty", project=key, control=name, reason=reason)
         try:
-            app.project_settings.save(key, body.extra_params)
+            if app.project_settings.is_known(key):
+                app.project_settings.save(key, body.extra_params)
+            elif (params := app.project_settings.checked(body.extra_params)) != NO_PARAMS:
+                # Anyone may make a uid up: a worker asks Label Studio before anything is written for it.
+                background.add_task(app.queue.leave_params, key, params)
         except BadRequest as error:
             # Label Studio would show no reason and call the backend broken: it works, with what was set before.
             log.error("settings of the project are left as they were", project=key, error=str(error))

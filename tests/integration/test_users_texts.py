@@ -45,7 +45,7 @@ def rule(task):
 class OneJob(PromptWorker):
     """Our worker, in this process, for a job of a test."""
 
-    job_class = RqJob
+    job_class = RqJob  # type: ignore[assignment] # any function may be a job here
     execute_job = SimpleWorker.execute_job
 
 
