@@ -165,9 +165,9 @@ def _print_tables(labeled: LabeledData, curves: Sequence[Curve], baseline: str, 
     full = [curve.full for curve in curves]
     questions = ", ".join(f"{item.name} ({counted(len(item.labels), 'label')})" for item in labeled.questions)
     say(f"Question: {questions}.")
-    say(
-        f"Full accuracy, with all labels: {sum(full) / len(full):.3f} ({min(full):.3f}-{max(full):.3f} over seeds).",
-    )
+    if any(full):
+        mean = sum(full) / len(full)
+        say(f"Full accuracy, with all labels: {mean:.3f} ({min(full):.3f}-{max(full):.3f} over seeds).")
     shown = Grid("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", f"{baseline} costs")
     found = costs(curves)
     others = {cost.share: cost for cost in found if cost.plan == baseline}
@@ -216,7 +216,8 @@ def _say_worth(curves: Sequence[Curve], guessed: float) -> None:
     """Warn where full accuracy is none, so that a share of it means nothing."""
     full = [curve.full for curve in curves]
     if not all(full):
-        say("Nothing is right with all labels in some run: there a share of the full accuracy can't be measured.")
+        n = sum(not accuracy for accuracy in full)
+        say(f"With all labels nothing is right in {n} of {len(full)} runs: no share of that can be reached.")
     elif sum(full) / len(full) <= guessed:
         say(
             f"Always answering the most frequent label is right on {guessed:.3f} of the tasks, and all labels together "

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.classifier import ENOUGH
+from backend.domain.features import kinds_of
+from backend.domain.features.fields import LEARNED_FROM, about_left_out
 from backend.domain.model import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import Rule
@@ -63,6 +65,11 @@ def prepare(
     notes = _about_annotators(questions, answers, gold)
     data = [data[row] for row in kept.tolist()]
     gold = {key: known[kept] for key, known in gold.items()}
+    kinds = kinds_of(data)
+    if fields := about_left_out(kinds):
+        notes.append(f"Fields {fields}.")
+    if not (rules or llms) and not any(kind in LEARNED_FROM for kind in kinds.values()):
+        raise BadRequest(f"No field of the tasks can be learned from, and nothing votes. {' '.join(notes)}")
     votes, faults = apply_rules(rules, data, questions)
     if rules and not any(matrix.sources for matrix in votes.values()):
         raise BadRequest(

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -63,12 +63,11 @@ class FeatureExtractor:
 
     def fit(self, data: Sequence[Mapping[str, object]]) -> Self:
         """Learn kinds, terms and scales from task data, n_tasks of them (may be 0)."""
-        rows = [flat_fields(item) for item in data[:: max(1, math.ceil(len(data) / (5 * MAX_TEXTS)))]]
+        rows = _sample(data)
         self.texts_, self.numbers_, self.dates_, self.categories_, self.items_ = {}, {}, {}, [], []
         self.left_out_ = {}
-        for name in sorted({name for row in rows for name in row}):
-            values = [value for row in rows if not is_missing(value := row.get(name))]
-            match kind_of(values):
+        for name, values, kind in _columns(rows):
+            match kind:
                 case FieldKind.TEXT:
                     texts = [text_of(value) for value in values[:: math.ceil(len(values) / MAX_TEXTS)]]
                     features = TextFeatures().fit(texts)
@@ -82,7 +81,7 @@ class FeatureExtractor:
                     self.categories_.append(name)
                 case FieldKind.ITEMS:
                     self.items_.append(name)
-                case FieldKind.LOCATION | FieldKind.ORDER as kind:
+                case FieldKind.LOCATION | FieldKind.ORDER:
                     self.left_out_[name] = str(kind)
         plain = [self._plain_features(row) for row in rows] if self._has_plain else []
         self.dictionary_ = DictVectorizer(dtype=np.float32).fit(plain) if any(plain) else None
@@ -155,6 +154,23 @@ class FeatureExtractor:
             if isinstance(items, list):
                 features |= {f"{name} has {text_of(item)}": 1.0 for item in items if not is_missing(item)}
         return features
+
+
+def kinds_of(data: Sequence[Mapping[str, object]]) -> dict[str, FieldKind]:
+    """What each field of task data holds, as an extractor that is fitted to them takes it."""
+    return {name: kind for name, _, kind in _columns(_sample(data))}
+
+
+def _sample(data: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The fields of enough tasks to know what each field holds, in their order."""
+    return [flat_fields(item) for item in data[:: max(1, math.ceil(len(data) / (5 * MAX_TEXTS)))]]
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, list[object], FieldKind]]:
+    """Each field, its values that aren't missing, and its kind; by name."""
+    for name in sorted({name for row in rows for name in row}):
+        values = [value for row in rows if not is_missing(value := row.get(name))]
+        yield name, values, kind_of(values)
 
 
 def is_unread(features: csr_matrix) -> NDArray[np.bool_]:

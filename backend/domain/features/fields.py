@@ -43,8 +43,11 @@ class FieldKind(StrEnum):
     IGNORED = "ignored"
 
 
+LEARNED_FROM = frozenset(FieldKind) - {FieldKind.LOCATION, FieldKind.ORDER, FieldKind.IGNORED}
+
+
 def about_left_out(fields: Mapping[str, str]) -> str:
-    """A clause about fields that aren't learned from (name -> `FieldKind`); "" without any."""
+    """A clause about addresses and numberings among fields (name -> `FieldKind`); "" without any."""
     why = {
         FieldKind.LOCATION: "only addresses or file names",
         FieldKind.ORDER: "they number the tasks in their order, which tells nothing of others",
