@@ -12,8 +12,6 @@ from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App
-from backend.domain.features.fields import about_left_out
-from backend.domain.model.training import CONTENT
 from backend.domain.outside import listed
 from backend.domain.words import counted
 from backend.entrypoints.access import is_own_name, listen_address, own_names
@@ -34,6 +32,7 @@ from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
+from backend.workflows.content import NOTHING_TO_READ, about_content
 from backend.workflows.held import held_at
 from backend.workflows.llm.view import contents_of, too_slow
 from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
@@ -384,22 +383,10 @@ def _examine_tags(app: App, info: ProjectInfo) -> Finding:
 
 def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
     """What the current version could read of the tasks; nothing where there is none, or an earlier release made it."""
-    key = app.key(info.uid)
-    number = app.versions.current(key)
-    metrics = app.versions.metrics(key, number) if number else {}
-    found = metrics.get(CONTENT)
-    if found is None:
-        return
-    fields = about_left_out(found["left_out"]) or "all fields are learned from"
-    if not found["unread"]:
-        yield Finding("Content", True, fields)
-        return
-    unread = f"{found['unread']} of {metrics['n_tasks']} tasks have nothing that can be read"
-    fix = (
-        "Where nothing votes, they get no suggestion. Import texts themselves instead of their addresses; for images, "
-        "set EMBEDDING_MODEL and EMBEDDING_IMAGES, or a model that takes images as LLM_MODEL."
-    )
-    yield Finding("Content", False, f"{unread}; {fields}", fix)
+    number = app.versions.current(key := app.key(info.uid))
+    said = about_content(app.versions.metrics(key, number) if number else {})
+    if said:
+        yield Finding("Content", not said.unread, said.sentence, NOTHING_TO_READ if said.unread else "")
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:
