@@ -73,7 +73,7 @@ class Checks(threading.Thread):
 
 @dataclass
 class Group:
-    """Tests that run one after the other."""
+    """Some of the tests: which, from when to when, and how long they took themselves."""
 
     tests: set[str] = field(default_factory=set)
     began: float = float("inf")
@@ -119,7 +119,8 @@ class Beside:
                 check.name, (check.name, None, check.name), {}, "failed", check.said, "setup", duration=check.seconds
             )
             session.config.hook.pytest_runtest_logreport(report=report)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say how long each part took."""

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,14 @@ class Demo:
     def redis_url(self) -> str:
         return f"unix://{self.state['model_dir']}/redis/redis.sock"
 
+    @cached_property
+    def queue(self) -> RedisQueue:
+        """Its queue."""
+        return RedisQueue(self.redis_url, 60)
+
     def jobs(self) -> list[JobView]:
         """What `prelabel jobs` shows, without starting a process each time."""
-        return RedisQueue(self.redis_url, 60).jobs()
+        return self.queue.jobs()
 
     def account(self, lines: int = 60) -> str:
         """Its jobs, and the last lines of its logs that tell more than that a page was asked for."""

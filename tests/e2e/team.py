@@ -11,7 +11,7 @@ from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegis
 from rq.serializers import JSONSerializer
 
 from backend.adapters.job_views import view_of_job
-from backend.adapters.queue import DUE, RedisQueue
+from backend.adapters.queue import DUE
 from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from tests.conftest import Demo, wait_for
@@ -102,13 +102,13 @@ class Team:
         tabs = self.get("/api/dm/views/", project=self.project)
         return next(tab for tab in tabs if tab["data"]["title"] == title)
 
-    def is_quiet(self) -> bool:
-        """Whether nothing is asked for, waits or runs in this project; fails when a job failed for good.
+    def under_way(self) -> tuple[bool, bool]:
+        """Whether jobs of this project wait for their time, and whether some are with the workers, at one moment.
 
-        All is read at one moment: a job that ends has asked for the next one before.
+        A job that ends has asked for the next one before, so none of both means that nothing is left to do. Fails when
+        a job failed for good.
         """
-        queue = RedisQueue(self.demo.redis_url, 60)
-        rq = queue.rq
+        queue, rq = self.demo.queue, self.demo.queue.rq
         with queue.redis.pipeline(transaction=True) as reading:
             reading.zrange(DUE, 0, -1)
             reading.lrange(rq.key, 0, -1)
@@ -116,14 +116,14 @@ class Team:
             for registry in (ScheduledJobRegistry, StartedJobRegistry, FailedJobRegistry):
                 reading.zrange(registry(queue=rq).key, 0, -1)
             due, *busy, failed = reading.execute()
-        assert not (found := self._mine(queue, failed)), [view_of_job(job) for job in found]
+        assert not (found := self._mine(failed)), [view_of_job(job) for job in found]
         asked = any(member.split(b"|")[1].startswith(self._prefix) for member in due)
-        return not asked and not self._mine(queue, [member for members in busy for member in members])
+        return asked, bool(self._mine([member for members in busy for member in members]))
 
-    def _mine(self, queue: RedisQueue, members: Sequence[bytes]) -> list[Job]:
+    def _mine(self, members: Sequence[bytes]) -> list[Job]:
         """This project's jobs among members of rq's lists; those of running ones name the run, too."""
         ids = [member.decode().partition(":")[0] for member in members]
-        jobs = Job.fetch_many(ids, connection=queue.redis, serializer=JSONSerializer)
+        jobs = Job.fetch_many(ids, connection=self.demo.queue.redis, serializer=JSONSerializer)
         return [job for job in jobs if job is not None and job.args[1].encode().startswith(self._prefix)]
 
     @property
@@ -153,15 +153,15 @@ class Team:
         """
 
         def settled() -> bool:
-            if self.is_quiet():
-                return True
-            self._let_time_pass()
-            return False
+            asked, running = self.under_way()
+            if asked and not running:
+                self._let_time_pass()
+            return not asked and not running
 
         wait_for(settled, VERSION_S, "a settled project")
 
     def _let_time_pass(self) -> None:
-        redis = RedisQueue(self.demo.redis_url, 60).redis
+        redis = self.demo.queue.redis
         for member in cast("list[bytes]", redis.zrange(DUE, 0, -1)):
             if member.split(b"|")[1].startswith(self._prefix):
                 redis.zadd(DUE, {member: time.time()}, xx=True, lt=True)
