@@ -1,7 +1,9 @@
 """The one place that builds things. Building opens no connection: each part connects when it is first used."""
 
 import hmac
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +33,8 @@ from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.domain.model import TRUSTED_TYPES
-from backend.ports import Deps, Policy, ProjectRecord
+from backend.errors import ConfigurationError
+from backend.ports import Deps, LoadedRules, Policy, ProjectRecord, RuleSample
 from backend.ports.embeddings import Embedder, EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.settings import Settings
@@ -195,6 +198,22 @@ def backup_of(settings: Settings, *, makes_database: bool) -> Backup:
 def rules_in(folder: Path, settings: Settings) -> FolderRules:
     """The rules as they lie in a folder now, whether they are in use or not."""
     return FolderRules(folder, settings.rule_databases)
+
+
+def tried_in(folder: Path, settings: Settings, samples: Sequence[RuleSample]) -> LoadedRules:
+    """What of a folder's rules passes its try-out, without being put into use.
+
+    Raises:
+        ConfigurationError: there is no such folder, or no file of rules in it.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder: --folder names the one with the edited rules.")
+    if not FolderRules(folder).names():
+        raise ConfigurationError(
+            f"{folder} has no file of rules (*.py, *.yaml, *.yml): --folder names the edited copy."
+        )
+    with tempfile.TemporaryDirectory() as store:
+        return TriedRules(folder, Path(store), settings.rule_databases).try_out(samples)
 
 
 def webhook_secret(model_dir: Path) -> str:

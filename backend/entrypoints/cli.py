@@ -8,7 +8,7 @@ import typer
 
 from backend.adapters.files import OWN_UMASK
 from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, build, rules_in
+from backend.bootstrap import App, build, tried_in
 from backend.domain.words import counted
 from backend.entrypoints import cli_options as options
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
@@ -48,6 +48,7 @@ from backend.workflows.reconcile import TRAINED
 from backend.workflows.status import status_of
 from backend.workflows.suspects import checked
 from backend.workflows.tags import adopt_tags
+from backend.workflows.try_rules import sample_of
 from backend.workflows.verdicts import keep_labels
 
 cli = typer.Typer(
@@ -317,7 +318,9 @@ def show_rules(
     app = _app()
     key = _key(app, project)
     if mistakes and name is not None:
-        print_mistakes(name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
+        found = about_rules.mistakes(app.deps, key, name)
+        faults = None if found else about_rules.faults_of(app.deps, key, name)
+        print_mistakes(name, found, as_json=as_json, faults=faults)
     else:
         print_report(about_rules.report(app.deps, key, name), as_json=as_json)
 
@@ -330,10 +333,16 @@ def diff_rules(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what edited rules would change if they took the place of those in use."""
+    """Show what edited rules would change if they took the place of those in use. Fails if one can't be used at all."""
     app = _app()
-    edited = rules_in(folder or app.settings.lf_rules_dir, app.settings).load()
-    print_diff(about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
+    key = _key(app, project)
+    record = app.deps.database.project(key)
+    samples = [] if record is None else [sample_of(app.deps, record)]
+    edited = tried_in(folder or app.settings.lf_rules_dir, app.settings, samples)
+    found = about_rules.diff(app.deps, key, edited)
+    print_diff(found, as_json=as_json)
+    if not found.is_usable:
+        raise typer.Exit(1)
 
 
 @llm.command("estimate")
