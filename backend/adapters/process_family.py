@@ -52,6 +52,26 @@ def descendants() -> list[int]:
     return known
 
 
+def has_children() -> bool:
+    """Whether this process has any that it didn't wait for yet; a cheap question. Only Linux knows, others say no."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def has_ended(child: int) -> bool:
+    """Whether a child of this process has ended."""
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] == child
+    except ChildProcessError:
+        # This was asked before.
+        return True
+
+
 def end_family(leader: int) -> None:
     """End a child that leads a group of its own, its group, and everything else below this process."""
     # The group first: that ends all of it at once, however fast it forks. Then those that left it.

@@ -12,7 +12,14 @@ from time import perf_counter
 from typing import NoReturn
 
 from backend.adapters.module_watch import ModuleWatch
-from backend.adapters.process_family import end_with_parent, limit_cpu, limit_files, limit_memory
+from backend.adapters.process_family import (
+    descendants,
+    end_with_parent,
+    has_children,
+    limit_cpu,
+    limit_files,
+    limit_memory,
+)
 from backend.adapters.rule_loader import FolderRules
 from backend.domain.rules import Rule
 from backend.domain.rules.contained import off_main_thread
@@ -23,6 +30,7 @@ FAULT_SHARE = 0.05
 """A rule that fails on a larger share of a project's sample is set aside."""
 FEW = 20
 """Tasks that a rule's time is spread over at least: its first call may compile or load something."""
+TOO_MANY = "it had more than {} processes at once"
 CORES = 4
 """A rule may compute on so many of them at once."""
 
@@ -113,6 +121,8 @@ class Trial:
             reason, clean = self._judge(rule, sample), True
             if changed := self.watch.changed():
                 reason, clean = _changing(changed), False
+            elif has_children() and len(descendants()) > self.limits.processes:
+                reason, clean = TOO_MANY.format(self.limits.processes), False
             elif "MemoryError" in reason:
                 reason, clean = f"it needs more than {self.limits.memory_bytes // 2**20} MiB of memory", False
             if reason:

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from backend.adapters.module_watch import ModuleWatch
-from backend.adapters.process_family import adopt_orphans, descendants, end_family, end_with_parent
+from backend.adapters.process_family import adopt_orphans, descendants, end_family, end_with_parent, has_ended
 from backend.adapters.rule_loader import FolderRules
-from backend.adapters.rule_trial import Limits, Trial
-from backend.domain.outside import storable
+from backend.adapters.rule_trial import TOO_MANY, Limits, Trial
+from backend.domain.outside import one_line, storable
 from backend.domain.questions import Kind, Question
 from backend.errors import ConfigurationError
 from backend.ports import RuleSample
@@ -61,11 +61,11 @@ def try_out(
         [sys.executable, "-m", "backend.adapters.rule_tryout"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(json.dumps(request).encode())
+        said, problem = process.communicate(json.dumps(request).encode())
     finally:
         # Also when our own job ends: it has to end what it started before it ends itself.
         process.terminate()
@@ -77,8 +77,9 @@ def try_out(
     try:
         aside: dict[str, str] = json.loads(said)
     except ValueError:
+        *_, reason = ["no reason", *problem.decode(errors="replace").split("\n")[:-1]]
         raise ConfigurationError(
-            f"The rules can't be tried out: the process for it ended with {process.returncode}."
+            f"The rules can't be tried out: the process for it ended: {one_line(reason)}"
         ) from None
     return aside
 
@@ -142,7 +143,7 @@ def _try_file(trial: Trial, known: Mapping[str, str]) -> _Heard:
         try:
             os.close(saying)
             heard.begun, heard.again = trial.name, False
-            reason = _listen(hearing, child, heard, trial.limits)
+            reason = _listen(hearing, child, heard, trial)
         finally:
             os.close(hearing)
             end_family(child)
@@ -152,17 +153,18 @@ def _try_file(trial: Trial, known: Mapping[str, str]) -> _Heard:
     return heard
 
 
-def _listen(hearing: int, child: int, heard: _Heard, limits: Limits) -> str:
+def _listen(hearing: int, child: int, heard: _Heard, trial: Trial) -> str:
     """Take in what a process says until it is through, or until something is wrong; returns what, "" for nothing."""
+    limits = trial.limits
     unread, since = b"", time.monotonic()
     while not (heard.done or heard.again):
         ready, _, _ = select.select([hearing], [], [], LOOK_EACH_S)
         if not ready and len(descendants()) > limits.processes:
-            return f"it had more than {limits.processes} processes at once"
+            return TOO_MANY.format(limits.processes)
         if time.monotonic() - since > limits.sample_s:
             return f"it wasn't done after {limits.sample_s:g} s"
         said = os.read(hearing, 1 << 16) if ready else b""
-        if not said and (ready or os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)):
+        if not said and (ready or has_ended(child)):
             return "the process that tried it out died of it"
         *lines, unread = (unread + said).split(b"\n")
         try:
@@ -173,7 +175,11 @@ def _listen(hearing: int, child: int, heard: _Heard, limits: Limits) -> str:
             return "it wrote into a pipe that isn't its own"
         if len(unread) > MAX_SAID_BYTES:
             return f"more than {MAX_SAID_BYTES:,} bytes had to be said of it"
-    return f"it left more than {limits.processes} processes" if len(descendants()) > limits.processes else ""
+    if len(descendants()) > limits.processes:
+        # They left their parents, so that nobody knows which rule began them.
+        heard.begun = trial.name
+        return TOO_MANY.format(limits.processes)
+    return ""
 
 
 def _sample(fields: Mapping[str, Any]) -> RuleSample:
