@@ -37,8 +37,6 @@ def off_main_thread(work: Callable[[], Result]) -> Result:
     waiting. So whatever is raised inside of the work is the users' own, also `KeyboardInterrupt`, and what ends a job
     isn't taken for their fault. A process that they forked ends where it comes back to us.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return work()
     done: list[Result] = []
     raised: list[BaseException] = []
     n_forks = Forks.n
@@ -51,9 +49,17 @@ def off_main_thread(work: Callable[[], Result]) -> Result:
         if Forks.n != n_forks:
             end_fork()
 
+    if threading.current_thread() is not threading.main_thread():
+        run()
+        return _result(done, raised)
+
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join()
+    return _result(done, raised)
+
+
+def _result(done: list[Result], raised: list[BaseException]) -> Result:
     if raised:
         raise raised[0]
     return done[0]
