@@ -169,4 +169,5 @@ def _write_files(folder: Path, built: Built) -> None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    # Without indentation, which takes ten times as long: a question may have thousands of labels.
+    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False))

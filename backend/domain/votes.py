@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.alike import fingerprint
 from backend.domain.outside import one_line, storable
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.rules import History, Not, Rule, Tasks
@@ -43,6 +44,11 @@ class VoteMatrix:
     sources: tuple[str, ...]
     votes: Votes
     excluded: Votes | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The same for the same votes of the same sources only."""
+        return fingerprint(self.votes, self.excluded) + "\n".join(self.sources).encode()
 
     def rows(self, rows: NDArray[np.int64]) -> "VoteMatrix":
         """The votes on some of the tasks."""
@@ -144,14 +150,22 @@ def _matrices(
     """Vote matrices from what each source said: int64 (2, n_votes), row of the task and code (see `_codes`)."""
     asked = decisions(question)
     shape = (n_tasks, len(sources))
-    matrices = [np.full(shape, ABSTAIN, dtype=np.int16) for _ in asked]
     excluded = np.full(shape, ABSTAIN, dtype=np.int16)
+    # Labels that nothing votes on share one matrix: there may be thousands.
+    matrices = [np.full(shape, ABSTAIN, dtype=np.int16)] * len(asked)
+    voted_on: set[int] = set()
     for column, (rows, codes) in enumerate(columns):
         against = codes < 0
         named = np.where(against, _NOT - codes, codes)
         if question.multiple:
-            for index in np.unique(named):
-                of_label = named == index
+            order = np.argsort(named, kind="stable")
+            labels, n_votes = np.unique(named, return_counts=True)
+            ends = n_votes.cumsum()
+            for index, start, end in zip(labels.tolist(), ends - n_votes, ends, strict=True):
+                of_label = order[start:end]
+                if index not in voted_on:
+                    voted_on.add(index)
+                    matrices[index] = np.full(shape, ABSTAIN, dtype=np.int16)
                 matrices[index][rows[of_label], column] = ~against[of_label]
         elif len(question.labels) == 2:
             # Of two classes, ruling one out is a vote for the other.
