@@ -350,6 +350,10 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
         return Finding(name, True, f"the project shows {ours}, which is ours{also}")
     if ours not in app.label_studio.versions(info.id):
         detail = f"Label Studio has no prediction of {ours}"
+        if app.database.hold(key):
+            # A training would let go of the version that a person chose.
+            fix = f"`prelabel rollback {info.id} {ours}` pushes them anew; without open tasks there is nothing to push"
+            return Finding(name, False, detail, fix, lambda: app.queue.request(Job.ROLLBACK, key, argument=number))
         fix = f"`prelabel retrain {info.id}` pushes anew; without open tasks there is nothing to push"
         return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
     shown = repr(info.model_version) if info.shows_predictions else "no predictions"

@@ -83,16 +83,6 @@ def test_tags_of_another_installation_are_cleared_once_they_are_adopted(house: H
     cleared = data(house, other)
     assert (cleared["prelabel_check"], cleared["prelabel_reason"], cleared["prelabel_issue"]) == ("cleared", "", "")
     assert checked(house.deps, house.key).report["foreign_tags"] == {}
-    house.label_studio.calls.clear()
-    check(house.deps, house.key, nothing)
-    assert "tag" not in house.label_studio.calls
-
-
-def test_what_a_person_says_by_a_tag_is_for_us(house: House) -> None:
-    wrong = checked_house(house, {})
-    house.label_studio.tag(house.project, "prelabel_check", "keep", wrong[:1])
-    house.reconcile()
-    assert data(house, wrong[0])["prelabel_check"] == "confirmed"
 
 
 def test_suspects_can_be_kept_without_opening_them(house: House) -> None:
