@@ -16,6 +16,7 @@ from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LOCAL, LocalEmbedder
 from backend.adapters.embedding.store import SqlVectors
 from backend.adapters.event_requests import EventRequests
+from backend.adapters.installation import Installation
 from backend.adapters.label_config import parse_label_config
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.label_studios import LabelStudioMark
@@ -102,7 +103,7 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
         settings.label_studio_api_key.get_secret_value(),
         settings.label_studio_timeout_s,
     )
-    sql = Sql(settings.sql_url, makes_database=makes_database)
+    sql = Sql(settings.sql_url, Installation(settings.model_dir.resolve()), makes_database=makes_database)
     database = SqlDatabase(sql, time.time)
     versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
@@ -192,7 +193,8 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
 
 def backup_of(settings: Settings, *, makes_database: bool) -> Backup:
     """Backs up and restores the installation that the settings name."""
-    return Backup(Sql(settings.sql_url, makes_database=makes_database), settings.model_dir.resolve())
+    root = settings.model_dir.resolve()
+    return Backup(Sql(settings.sql_url, Installation(root), makes_database=makes_database), root)
 
 
 def rules_in(folder: Path, settings: Settings) -> FolderRules:

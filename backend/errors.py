@@ -3,6 +3,7 @@
 BackendError
 ├── BadRequest            what was sent can't be used
 ├── ConfigurationError    a setting is missing or wrong
+│   └── WrongDatabase          the database isn't the one that MODEL_DIR belongs to
 ├── LabelStudioError      Label Studio refused, or did not answer
 │   ├── LabelStudioAuthError   it refused our API key
 │   └── ProjectMissing         it has no such project
@@ -27,6 +28,10 @@ class BadRequest(BackendError):
 
 class ConfigurationError(BackendError):
     """A setting is missing or wrong; the message names the setting."""
+
+
+class WrongDatabase(ConfigurationError):
+    """The database was deleted or replaced, or is none that MODEL_DIR belongs to; nothing is written to it."""
 
 
 class LabelStudioError(BackendError):

@@ -27,6 +27,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Connection, LargeBinary, MetaData, Table, insert, inspect, select
 from sqlalchemy.exc import OperationalError, StatementError
 
+from backend.adapters.installation import Installation
 from backend.adapters.migrations import all_tables, make_at, revision
 from backend.adapters.sql import Sql
 from backend.adapters.webhook_secret import NAME as SECRET
@@ -67,6 +68,7 @@ class Backup:
         """`root`: MODEL_DIR."""
         self._sql = sql
         self._root = root
+        self._installation = Installation(root)
 
     def write(self, path: Path) -> Summary:
         """Write a backup: completely, or not at all. Only its owner may read it: it holds tasks and a secret.
@@ -121,6 +123,7 @@ class Backup:
                         raise
                     # Not the database's own words: they may quote a row.
                     raise BadRequest(f"{path} has rows that don't fit its tables. Nothing was restored.") from None
+                ours = self._installation.agree(connection, by_force=True)
                 old.mkdir()
                 moved = _swap(self._root, new, old)
                 try:
@@ -131,6 +134,7 @@ class Backup:
                         if (old / place).exists():
                             (old / place).rename(self._root / place)
                     raise
+        self._installation.keep(ours)
         return Summary(rows, files, path.stat().st_size, note)
 
     def _fill(self, archive: zipfile.ZipFile) -> tuple[int, int]:

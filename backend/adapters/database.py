@@ -287,6 +287,10 @@ class SqlDatabase:
         with self._begin() as connection:
             save(connection, check_reports, [{"key": key, "report": dict(report)}])
 
+    def note(self) -> None:
+        """Let the processes that are forked from this one refuse another database file, or an emptied MODEL_DIR."""
+        self._sql.note()
+
     def ping(self) -> str:
         """Check that the database answers; returns its kind.
 

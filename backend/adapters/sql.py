@@ -3,17 +3,18 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import SQLITE_BUSY, SQLITE_LOCKED
 from sqlite3 import OperationalError as SqliteError
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from backend.adapters.installation import Identity, Installation, identities, note, noted
 from backend.adapters.migrations import bring_up_to_date
 from backend.errors import ConfigurationError
 
@@ -23,6 +24,7 @@ BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for another process's write."""
 PRIMARY_CODE = 0xFF
 """Bits of SQLite's result codes that say what happened, the others how."""
+CHECK_EACH_S = 1.0
 ROWS = 5000
 """Rows in one INSERT of many: SQLAlchemy splits them further, so this only bounds memory."""
 
@@ -32,10 +34,18 @@ Item = TypeVar("Item")
 class Sql:
     """A database. It is opened, and tables are made, when they are first used."""
 
-    def __init__(self, url: str, *, makes_database: bool = True) -> None:
-        """`url` is SQLAlchemy's. `makes_database`: an SQLite file that isn't there is made."""
+    def __init__(self, url: str, installation: Installation | None = None, *, makes_database: bool = True) -> None:
+        """`url` is SQLAlchemy's. With an `installation`, a database that isn't its own is refused. `makes_database`: an
+        SQLite file that isn't there is made."""
         self._url = url
+        self._installation = installation
         self._makes_database = makes_database
+        parsed = make_url(url)
+        is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}
+        self._file = Path(str(parsed.database)) if is_file else None
+        self._files: Mapping[str, Identity] = {}
+        """What the file was when it was opened."""
+        self._checked_at = 0.0
         self._engine: Engine | None = None
         self._is_up_to_date = False
         self._opening = threading.Lock()
@@ -46,9 +56,11 @@ class Sql:
 
         Raises:
             ConfigurationError: the database doesn't answer, or refuses; the message has no password.
+            WrongDatabase: it isn't the installation's own.
             IntegrityError: a key is there already.
         """
         with _named_errors(), self._open().begin() as connection:
+            self._check(connection)
             yield connection
 
     @contextmanager
@@ -70,6 +82,7 @@ class Sql:
             engine = self._open()
             level = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "REPEATABLE READ"
             with engine.connect().execution_options(isolation_level=level) as connection:
+                self._check(connection)
                 if engine.dialect.name == "sqlite":
                     connection.exec_driver_sql("BEGIN")
                 yield connection
@@ -81,28 +94,59 @@ class Sql:
             lock(connection, "tables")
             yield connection
 
+    def note(self) -> None:
+        """Let the processes that are forked from this one refuse another database file, or an emptied MODEL_DIR."""
+        if self._installation is not None:
+            self._installation.note()
+            if self._file is not None:
+                note(self._file)
+
     def _open(self) -> Engine:
+        self._check_files()
         engine = self._connect()
         with self._opening:
             if not self._is_up_to_date:
                 # Processes that start together all do this: one after the other, and wholly or not at all.
                 with engine.begin() as connection:
                     lock(connection, "tables")
+                    found = self._installation.agree(connection) if self._installation is not None else ""
                     bring_up_to_date(connection)
+                if self._installation is not None:
+                    self._installation.keep(found)
+                if self._file is not None:
+                    # The connection stays open in the pool, and with it these files.
+                    self._files = identities(self._file)
                 self._is_up_to_date = True
         return engine
+
+    def _check_files(self) -> None:
+        """Raise WrongDatabase when there is no file, or another one, where the database's was."""
+        if self._file is None or self._installation is None:
+            return
+        now = identities(self._file)
+        if not self._is_up_to_date and not now and self._installation.is_known:
+            # SQLite would make an empty one.
+            raise self._installation.wrong(f"is gone: there is no file {self._file}")
+        for ending, identity in (self._files or noted(self._file)).items():
+            if now.get(ending) != identity:
+                raise self._installation.wrong(f"was deleted or replaced while it was in use: {self._file}{ending}")
+
+    def _check(self, connection: Connection) -> None:
+        """Raise WrongDatabase when this is another installation's. Asked now and then: it is a question of its own."""
+        if self._installation is not None and time.monotonic() - self._checked_at > CHECK_EACH_S:
+            self._installation.check(connection)
+            self._checked_at = time.monotonic()
 
     def _connect(self) -> Engine:
         with self._opening:
             if self._engine is None:
-                if self._url.startswith("sqlite:///"):
-                    path = Path(self._url.removeprefix("sqlite:///"))
-                    if not self._makes_database and not path.exists():
+                if self._file is not None:
+                    if not self._makes_database and not self._file.exists():
                         raise ConfigurationError(
-                            f"Nothing is there yet: no database {path}. Start `prelabel up`, then `prelabel connect "
-                            "PROJECT`; or set MODEL_DIR (DATABASE_URL) to where your installation is."
+                            f"Nothing is there yet: no database {self._file}. Start `prelabel up`, then `prelabel "
+                            "connect PROJECT`; or set MODEL_DIR (DATABASE_URL) to where your installation is."
                         )
-                    _make_folder(path.parent)
+                    _make_folder(self._file.parent)
                 engine = create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)

@@ -26,10 +26,11 @@ from backend.entrypoints.connect import (
     repair_webhook,
 )
 from backend.entrypoints.doctor_config import examine_config
+from backend.entrypoints.embedded_redis import ASIDE, stamps_aside
 from backend.entrypoints.failing import failing_of
 from backend.entrypoints.finding import Finding
 from backend.entrypoints.held import held_sentence
-from backend.errors import BackendError, ConfigurationError, LabelStudioError
+from backend.errors import BackendError, ConfigurationError, LabelStudioError, WrongDatabase
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
 from backend.workflows.content import NOTHING_TO_READ, about_content
@@ -111,11 +112,27 @@ def _examine_token(app: App) -> Finding:
 
 
 def _examine_redis(app: App) -> Finding:
-    where = "the embedded Redis" if not app.settings.redis_url else "REDIS_URL"
+    if app.settings.redis_url:
+        fix = (
+            "Start it, or correct REDIS_URL. Its own log says why it ended. Files that it can't read may be removed: "
+            "all that Prelabel keeps there is asked for anew."
+        )
+        return _redis_finding(app, "REDIS_URL answers", fix)
+    folder, said = app.settings.redis_socket.parent, "the embedded Redis answers"
+    stamps = stamps_aside(folder)
+    if stamps:
+        said = (
+            f"{said}; it could not read its files at {stamps[-1].removeprefix(ASIDE)} and began anew: delete "
+            f"{folder / ASIDE}* when you don't need them"
+        )
+    return _redis_finding(app, said, "Start `prelabel up`, which brings Redis, or set REDIS_URL.")
+
+
+def _redis_finding(app: App, said: str, fix: str) -> Finding:
     try:
-        return Finding("Redis", True, f"{where} answers ({app.queue.ping()})")
+        return Finding("Redis", True, f"{said} ({app.queue.ping()})")
     except ConfigurationError as error:
-        return Finding("Redis", False, str(error), "Start `prelabel up`, which brings Redis, or set REDIS_URL.")
+        return Finding("Redis", False, str(error), fix)
 
 
 def _examine_processes(app: App) -> Finding:
@@ -134,6 +151,8 @@ def _examine_processes(app: App) -> Finding:
 def _examine_database(app: App) -> Finding:
     try:
         return Finding("Database", True, f"{app.database.ping()} answers")
+    except WrongDatabase as error:
+        return Finding("Database", False, str(error), "Correct DATABASE_URL or MODEL_DIR, or do what is said above.")
     except ConfigurationError as error:
         return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it for SQLite in MODEL_DIR.")
 

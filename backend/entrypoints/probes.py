@@ -4,7 +4,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backend.bootstrap import App
-from backend.errors import BackendError
+from backend.errors import BackendError, WrongDatabase
 
 
 def add_probes(api: FastAPI) -> None:
@@ -37,6 +37,8 @@ def unready(app: App) -> tuple[list[str], list[str]]:
     for what, ask in (("the database (DATABASE_URL)", app.database.ping), ("Redis (REDIS_URL)", app.queue.ping)):
         try:
             ask()
+        except WrongDatabase:
+            reasons.append(f"{what} isn't the one of this installation: see `prelabel doctor`")
         except BackendError:
             reasons.append(f"{what} doesn't answer")
     try:

@@ -15,6 +15,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_registration import register
 
+from backend.adapters.database import SqlDatabase
 from backend.adapters.job_views import keep_error
 from backend.adapters.logs import redact
 from backend.adapters.queue import OwnJob, RedisQueue
@@ -54,6 +55,8 @@ class PromptWorker(Worker):
     job_class = OwnJob
     outcomes: RedisQueue
     """Counts what was killed."""
+    database: SqlDatabase | None = None
+    """Seen by the jobs' processes as it was when this worker first saw it."""
 
     def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002 - rq's signature
         """Seconds that a sign of life counts for."""
@@ -63,6 +66,12 @@ class PromptWorker(Worker):
         """Give a sign of life, also to a Redis that lost its data and doesn't know us any more."""
         super().heartbeat(timeout, pipeline)
         register(self, pipeline)
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Begin a job's process."""
+        if self.database is not None:
+            self.database.note()
+        super().fork_work_horse(job, queue)
 
     def set_current_job_working_time(self, current_job_working_time: float, pipeline: "Pipeline | None" = None) -> None:
         """Say how long the job has run."""
@@ -109,7 +118,8 @@ def run_worker(settings: Settings) -> None:
     # Annotators wait for the web service, nobody waits for a job: on a busy machine, jobs stand back.
     os.nice(NICENESS)
 
-    queue = build(settings).queue
+    app = build(settings)
+    queue = app.queue
     connection, rq_queue = queue.for_worker()
     worker = PromptWorker(
         [rq_queue],
@@ -119,6 +129,6 @@ def run_worker(settings: Settings) -> None:
         # rq waits for a job 15 seconds less than this, and then gives a sign.
         worker_ttl=IDLE_SIGN_EACH_S + 15,
     )
-    worker.outcomes = queue
+    worker.outcomes, worker.database = queue, app.database
     # Retries are moved by our scheduler.
     worker.work(with_scheduler=False, logging_level=settings.log_level)

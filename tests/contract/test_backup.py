@@ -83,11 +83,14 @@ def rows(url: str) -> dict[str, list[Any]]:
         return {
             name: sorted(repr(tuple(row)) for row in connection.execute(select(table)))
             for name, table in metadata.tables.items()
+            # It says which installation a database belongs to, and is in no backup.
+            if name != "installation"
         }
 
 
 def files(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    found = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if name != "installation"}
 
 
 def lose_everything(url: str, root: Path) -> None:

@@ -10,6 +10,8 @@ import pytest
 from redis import Redis
 
 from backend.adapters.queue import RedisQueue
+from backend.bootstrap import build
+from backend.entrypoints.doctor import examine
 from backend.entrypoints.embedded_redis import KEPT_ASIDE, set_aside, stamps_aside
 from backend.entrypoints.processes import Supervisor, redis_program
 from backend.ports import Job
@@ -125,6 +127,9 @@ def test_files_that_redis_cannot_read_are_set_aside(used: tuple[Settings, Path],
         assert [job.key for job in queue.jobs()] == [KEY]
         (stamp,) = stamps_aside(folder)
         assert any(f"set aside as {folder / stamp}" in said for said in run.said)
+        found = next(item for item in examine(build(settings), None) if item.name == "Redis")
+        assert found.good
+        assert f"could not read its files at {stamp.removeprefix('set-aside-')} and began anew" in found.detail
         assert f"set aside as {folder / stamp}" in (tmp_path / "logs" / "redis.log").read_text()
         assert list(folder.glob(f"{stamp}-append*"))
     finally:

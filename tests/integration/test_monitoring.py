@@ -16,10 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.adapters.figures import Figures
 from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import RedisQueue
-from backend.bootstrap import App
+from backend.bootstrap import App, build
 from backend.domain.tasks import Annotation, Origin, Task
+from backend.entrypoints.doctor import examine
 from backend.entrypoints.jobs import counted
 from backend.entrypoints.web import create_app
+from backend.errors import WrongDatabase
 from backend.ports import Job, MirroredTask, ProjectRecord, VersionStatus
 from backend.settings import Settings
 from tests.frozen.names import NAMES
@@ -348,3 +350,24 @@ def test_promtool_reads_the_figures(web: TestClient) -> None:
     text = web.get("/metrics").text
     done = subprocess.run([str(PROMTOOL), "check", "metrics"], check=False, capture_output=True, text=True, input=text)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_database_that_was_deleted_or_replaced_makes_it_unready(web: TestClient, tmp_path: Path) -> None:
+    app = app_of(web)
+    app.database.save_project(ProjectRecord(KEY, 1))
+    assert web.get("/ready").status_code == 200
+    folder = tmp_path / "models"
+    for path in folder.glob("prelabel.sqlite3*"):
+        path.unlink()
+    answer = web.get("/ready")
+    assert answer.status_code == 503
+    said = "the database (DATABASE_URL) isn't the one of this installation: see `prelabel doctor`"
+    assert answer.json()["reasons"] == [said]
+    found = next(item for item in examine(app, None) if item.name == "Database")
+    assert not found.good
+    assert "was deleted or replaced while it was in use" in found.detail
+    assert f"delete the file {folder / 'installation'}" in found.detail
+    # A process that starts now makes no new one either.
+    with pytest.raises(WrongDatabase, match="there is no file"):
+        build(app.settings).database.projects()
+    assert not list(folder.glob("prelabel.sqlite3*"))
