@@ -14,6 +14,7 @@ from backend.adapters.embedding.store import SqlVectors
 from backend.adapters.sql import Sql
 from backend.ports.embeddings import EmbeddingParts
 from backend.workflows.check import check
+from backend.workflows.embed import vectors_of
 from backend.workflows.suggest import answer
 from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer
@@ -209,3 +210,14 @@ def test_images_of_the_same_meaning_are_near_duplicates(house: House, server: Ll
     listed = house.deps.database.check_report(house.key)["data_issues"]["listed"]
     pair = {house.task_ids[5], house.task_ids[7]}
     assert {item["task"] for item in listed if "duplicate" in item["kind"]} == pair
+
+
+def test_a_vector_that_is_none_is_set_aside_and_said(house: House, server: LlmServer, tmp_path: Path) -> None:
+    use(house, server, tmp_path)
+    config = house.deps.parse_label_config(CONFIG)
+    server.embed = lambda text: [float("nan") if "bad" in text else 1.0, 2.0]
+    data = [{"text": "good"}, {"text": "bad"}, {"text": "fine"}]
+    found = vectors_of(house.deps, house.key, config, data, nothing)
+    assert found is not None
+    assert np.isnan(found.rows).all(axis=1).tolist() == [False, True, False]
+    assert "1 of 3 tasks" in found.problem

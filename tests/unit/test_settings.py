@@ -48,3 +48,14 @@ def test_keys_lose_what_surrounds_them_and_are_refused_when_nothing_is_left(
         monkeypatch.setenv(name, bad)
         with pytest.raises(ValidationError, match=name):
             Settings()
+
+
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "EMBEDDING_BASE_URL"])
+@pytest.mark.parametrize("url", ["https://me:hunter2@x.example/v1?api-version=1", "x.example/v1", "http://[::1"])
+def test_an_address_that_no_api_can_have_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(ValidationError, match=r"query|not an address") as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value.errors()[0]["msg"])
+    monkeypatch.setenv(name, "http://[::1]:11434/v1")
+    assert Settings()
