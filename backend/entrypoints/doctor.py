@@ -336,7 +336,8 @@ def _examine_webhook(app: App, info: ProjectInfo) -> Finding:
     name, url = "Webhook", f"{app.settings.public_url}{WEBHOOK}"
     secret = WebhookSecret(app.settings.model_dir).read()
     if secret is None:
-        return Finding(name, False, "its secret was not made yet", "Start `prelabel up`, then `prelabel connect`.")
+        fix = "`prelabel doctor --fix` makes one and gives it to Label Studio"
+        return Finding(name, False, "there is no secret for it", fix, lambda: repair_webhook(app, info))
     ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
     if ours and all(item.is_active and item.has_secret and item.sends_everything for item in ours):
         return Finding(name, True, "active, for all events, with our secret")
