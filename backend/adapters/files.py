@@ -5,9 +5,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-OWN_UMASK = 0o077
-"""Files of mode 600, folders of mode 700: for a process to set as it starts."""
 OTHERS = 0o077
+"""What the group and all others may do. As a process's umask: files of mode 600, folders of mode 700."""
 OURS = ("projects", "redis", "rules", "logs", "prelabel.sqlite3", "webhook-secret")
 """What lies in `MODEL_DIR`, and how the files beside them begin (SQLite's -wal and -shm)."""
 

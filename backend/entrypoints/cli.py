@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backend.adapters.files import OWN_UMASK
+from backend.adapters.files import OTHERS
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App, build, tried_in
 from backend.domain.words import counted
@@ -83,7 +83,7 @@ def choose(
 def main() -> None:
     """Run the command; a failure is one sentence on standard error and exit code 1, or 70 if nobody foresaw it."""
     # What is kept and written here holds tasks, answers and secrets.
-    os.umask(OWN_UMASK)
+    os.umask(OTHERS)
     write_what_can_be_written()
     try:
         cli()
