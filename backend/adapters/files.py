@@ -42,16 +42,16 @@ def sync_folder(folder: Path) -> None:
 def make_private(root: Path) -> list[str]:
     """Make `MODEL_DIR`, or take the others' rights to what of ours lies in it; returns what is to be said of that.
 
-    A folder that also holds something else keeps its mode: it may be anybody's, and a part of the system.
+    A folder that also holds something else, or is made for many (as /tmp is), keeps its mode.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     entries = [entry for entry in root.iterdir() if entry.name != "lost+found"]
     ours = [entry for entry in entries if entry.name.lstrip(".").startswith(OURS)]
     said = []
-    if len(ours) == len(entries):
+    if len(ours) == len(entries) and not _mode(root) & stat.S_ISVTX:
         ours = [root]
     else:
-        said.append(f"{root} holds other files than Prelabel's, so its mode stays: better give MODEL_DIR to it alone.")
+        said.append(f"{root} isn't Prelabel's alone, so its mode stays: better give MODEL_DIR a folder of its own.")
     open_to_others = [path for top in ours for path in _below(top) if not path.is_symlink() and _mode(path) & OTHERS]
     failed = 0
     for path in open_to_others:

@@ -45,9 +45,15 @@ def test_a_folder_with_other_files_keeps_its_mode_and_theirs(tmp_path: Path) -> 
     (tmp_path / "others.txt").write_text("x")
     for path in (tmp_path, tmp_path / "others.txt"):
         path.chmod(0o755)
-    assert "other files" in make_private(tmp_path)[0]
+    assert "isn't Prelabel's alone" in make_private(tmp_path)[0]
     assert {path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "others.txt")} == {0o755}
     assert modes(tmp_path / "projects") == {0o700, 0o600}
+
+
+def test_a_folder_that_is_made_for_many_stays_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    assert "isn't Prelabel's alone" in make_private(tmp_path)[0]
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
