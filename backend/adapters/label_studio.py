@@ -16,6 +16,7 @@ from label_studio_sdk.core.request_options import RequestOptions
 from backend.adapters.addresses import origin_without_user, same_address
 from backend.adapters.label_studio_errors import BLOCKED, refused
 from backend.adapters.label_studio_json import format_prediction, format_tab, normal_time, parse_project, parse_task
+from backend.adapters.label_studio_pages import task_pages
 from backend.adapters.label_studio_query import condition, task_query
 from backend.domain.questions import Question
 from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
@@ -337,26 +338,16 @@ class LabelStudioApi:
         page_size: int = PAGE_SIZE,
         conjunction: str = "and",
     ) -> Iterator[list[dict[str, Any]]]:
-        params: dict[str, object] = {
-            "project": project_id,
-            "fields": "all",
-            "include": fields,
-            "page_size": page_size,
-        }
+        params: dict[str, object] = {"project": project_id, "fields": "all"}
         if filters:
             params["query"] = task_query(filters, ordering, conjunction)
-        seen = 0
-        page = 1
-        while True:
-            body = self._call("GET", "api/tasks/", params=params | {"page": page}, timeout_s=SLOW_TIMEOUT_S).json()
-            tasks = body.get("tasks") or []
-            if tasks:
-                yield tasks
-            seen += len(tasks)
-            # A page past the end is answered with 404, so the total decides.
-            if not tasks or seen >= int(body.get("total", 0)):
-                return
-            page += 1
+
+        def read(fields: str, page_size: int, page: int) -> dict[str, Any]:
+            asked = params | {"include": fields, "page_size": page_size, "page": page}
+            found: dict[str, Any] = self._call("GET", "api/tasks/", params=asked, timeout_s=SLOW_TIMEOUT_S).json()
+            return found
+
+        yield from task_pages(read, fields, page_size)
 
     def _call(
         self,

@@ -7,6 +7,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from backend.domain.outside import MOST_LISTED
 from backend.domain.rule_report import RuleReport
 from backend.entrypoints.console import Cell, Grid, say, say_json
 from backend.workflows.rules import MistakenTask, RulesDiff, RulesReport
@@ -27,11 +28,14 @@ class ShowsByDefault(TyperGroup):
 
 
 def print_report(report: RulesReport, *, as_json: bool) -> None:
-    """A table for each question, then what went wrong."""
+    """A table for each question, of many for those with the most votes; then what went wrong."""
     if as_json:
         say_json(asdict(report))
         return
-    for question, rules in groupby(report.rules, key=lambda rule: rule.question):
+    by_question = {name: list(rules) for name, rules in groupby(report.rules, key=lambda rule: rule.question)}
+    most = sorted(by_question, key=lambda name: -sum(rule.n_votes for rule in by_question[name]))[:MOST_LISTED]
+    for question in [name for name in by_question if name in most]:
+        rules = by_question[question]
         title = f"{question}: {report.n_tasks} tasks, learned by {_learner(report)}"
         table = Grid("rule", *FIGURES, title=title, figures=FIGURES, names=("rule",))
         for rule in rules:
@@ -44,6 +48,8 @@ def print_report(report: RulesReport, *, as_json: bool) -> None:
                 "-" if rule.weight is None else f"{rule.weight:+.1f}",
             )
         table.show()
+    if len(by_question) > len(most):
+        say(f"{len(by_question) - len(most)} more questions, with fewer votes: --json has all.")
     if not report.rules:
         say("No rule is about a question of this project.")
     for name, (count, reason) in report.faults.items():

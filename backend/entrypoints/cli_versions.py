@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from backend.bootstrap import App
+from backend.domain.outside import MOST_LISTED
 from backend.entrypoints.console import Grid
 from backend.errors import BackendError
 from backend.ports import VersionRecord
 
 
 def print_versions(app: App, key: str) -> None:
-    """A row for each question of each version."""
+    """A row for each question of each version; of many questions, for those with the lowest accuracy."""
     current = app.versions.current(key)
     table = Grid("version", "status", "trained", "labels", "question", "accuracy (95 %)", "macro-F1", "note")
     for record in app.database.versions(key):
@@ -50,8 +51,15 @@ def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
         # Still in training, or its folder is gone: the record itself is shown all the same.
         questions = {}
     rows = []
-    for name, figures in questions.items():
+    each = list(questions.items())
+    more = len(each) - MOST_LISTED
+    if more > 0:
+        worst = sorted(each, key=lambda item: (item[1].get("accuracy") is None, item[1].get("accuracy") or 0.0))
+        each = worst[:MOST_LISTED]
+    for name, figures in each:
         accuracy, interval, f1 = (figures.get(field) for field in ("accuracy", "accuracy_interval", "macro_f1"))
         text = "-" if accuracy is None else f"{accuracy:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
         rows.append((name, text, "-" if f1 is None else f"{f1:.3f}"))
+    if more > 0:
+        rows.append((f"and {more} more (--json)", "these or better", "-"))
     return rows or [("-", "-", "-")]

@@ -2,14 +2,18 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from backend.adapters.label_config import parse_label_config
+from backend.bootstrap import App
 from backend.domain.stopping import Progress
 from backend.domain.unmatched import told, unmatched_answers
 from backend.entrypoints.cli_status import status_json, status_line
+from backend.entrypoints.cli_versions import print_versions
 from backend.ports import Job
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.workflows.config_notes import left_empty, why_nothing, why_unread
@@ -212,3 +216,17 @@ def test_the_status_of_many_questions_stays_a_line(house: House) -> None:
     assert "question 1: accuracy 0.01" in line
     assert "question 6:" not in line
     assert len(status_json(many)["accuracies"]) == 167
+
+
+def test_the_versions_of_many_questions_name_the_worst(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = "".join(
+        f'<Choices name="q{number}" toName="text"><Choice value="a"/><Choice value="b"/></Choices>'
+        for number in range(7)
+    )
+    reconfigure(house, f'<View><Text name="text" value="$text"/>{asked}</View>')
+    house.label_studio.annotate(house.project, house.task_ids[0], {"q6": ("a",)})
+    house.learn()
+    print_versions(cast("App", SimpleNamespace(versions=house.deps.versions, database=house.deps.database)), house.key)
+    shown = capsys.readouterr().out
+    assert "these or" in shown
+    assert [f" q{number} " in shown for number in (0, 4, 5)] == [True, True, False]

@@ -220,6 +220,15 @@ def test_the_table_fits_the_terminal_and_drops_nothing(width: int) -> None:
     assert "…" not in shown
 
 
+def test_of_many_questions_those_with_the_most_votes_are_shown() -> None:
+    rules = [replace(REPORT.rules[0], question=f"question {number}", n_votes=number) for number in range(167)]
+    with screen(120) as text:
+        print_report(replace(REPORT, rules=rules), as_json=False)
+    shown = text.getvalue()
+    assert [f"question {number}" in shown for number in (161, 162, 166)] == [False, True, True]
+    assert "162 more questions, with fewer votes: --json has all." in shown
+
+
 def test_faults_and_rules_set_aside_are_told_below_the_table() -> None:
     with screen(80) as text:
         print_report(REPORT, as_json=False)

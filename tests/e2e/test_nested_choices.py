@@ -1,0 +1,68 @@
+"""Nested choices in Label Studio's form: what we push in bulk is selected, and saved as we read it."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio_json import parse_answers
+from backend.domain.suggestions import Suggestion
+from backend.ports import Prediction
+from tests.conftest import Demo, wait_for
+from tests.e2e.test_loop import browser, page  # noqa: F401 - fixtures
+
+NESTED = """<Choice value="Neg"><Choice value="Awful"/><Choice value="Bad" alias="bd"/></Choice>
+<Choice value="Pos"><Choice value="Good"/></Choice><Choice value="Meh"/>"""
+CONFIG = f"""<View><Text name="text" value="$text"/>
+<Choices name="one" toName="text" allowNested="true">{NESTED}</Choices>
+<Choices name="some" toName="text" allowNested="true" choice="multiple">{NESTED}</Choices>
+<Choices name="outer" toName="text">{NESTED}</Choices>
+<Choices name="flat" toName="text" allowNested="true" layout="inline"><Choice value="x"/><Choice value="y"/></Choices>
+<Choices name="list" toName="text" layout="select"><Choice value="u"/><Choice value="v"/></Choices></View>"""
+PUSHED: list[dict[str, tuple[str, ...]]] = [
+    {"one": ("Neg / bd",), "some": ("Neg / Awful", "Meh"), "outer": ("Neg",), "flat": ("x",), "list": ("v",)},
+    {"one": ("Neg",), "some": ("Neg / Awful", "Neg / bd"), "outer": ("Meh",), "flat": ("y",), "list": ("u",)},
+    {"one": ("Pos / Good",), "some": ("Pos / Good",), "outer": ("Pos",), "flat": ("y",), "list": ("u",)},
+]
+
+
+def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) -> list[dict[str, Any]]:  # noqa: F811
+    """Open a task, choose something, and save; returns the `result` of the annotation."""
+    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}")
+    button = page.get_by_test_id("bottombar-submit-button")
+    button.wait_for()
+    page.wait_for_selector("input[name='Meh']")
+    for name in clicked:
+        page.locator(f"input[name='{name}']").first.click(force=True)
+    button.click()
+    saved: list[dict[str, Any]] = []
+
+    def is_saved() -> bool:
+        with demo.api as api:
+            saved[:] = api.get(f"/api/tasks/{task_id}/annotations/").raise_for_status().json()
+        return bool(saved)
+
+    wait_for(is_saved, 60, "the annotation")
+    found: list[dict[str, Any]] = saved[0]["result"]
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_nested_choices_are_selected_and_saved_as_they_were_pushed(demo: Demo, page: Page) -> None:  # noqa: F811
+    project, task_ids = demo.new_project(CONFIG, [{"text": f"text {number}"} for number in range(len(PUSHED) + 1)])
+    questions = parse_label_config(CONFIG).questions
+    predictions = [
+        Prediction(task_id, Suggestion(answers), 0.5) for task_id, answers in zip(task_ids, PUSHED, strict=False)
+    ]
+    label_studio = LabelStudioApi(demo.url, demo.state["api_key"])
+    assert label_studio.push_all(project, "v1", predictions, questions) == len(PUSHED)
+    label_studio.update_project(project, {"model_version": "v1"})
+    for task_id, answers in zip(task_ids, PUSHED, strict=False):
+        saved = submit(page, demo, project, task_id)
+        assert {item["from_name"]: item["origin"] for item in saved} == dict.fromkeys(answers, "prediction")
+        said = parse_answers(saved)
+        assert {question.name: question.read(said[question.name]) for question in questions} == answers
+    by_hand = parse_answers(submit(page, demo, project, task_ids[-1], "Neg"))
+    assert questions[0].read(by_hand["one"]) == ("Neg",)
