@@ -13,7 +13,7 @@ RUN uv sync --locked --no-dev --no-editable --extra postgres
 
 FROM python:3.11-slim
 RUN useradd --uid 1000 --create-home prelabel \
-    && mkdir -p /data/models && chown -R prelabel:prelabel /data
+    && install -d -m 700 -o prelabel -g prelabel /data /data/models
 COPY --from=build /app/.venv /app/.venv
 COPY --chown=prelabel:prelabel lf_rules /app/lf_rules
 ENV PATH=/app/.venv/bin:$PATH \

@@ -1,9 +1,9 @@
 """The one place that builds things. Building opens no connection: each part connects when it is first used."""
 
 import hmac
-import os
-import secrets
+import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,8 +31,10 @@ from backend.adapters.rule_loader import FolderRules
 from backend.adapters.sql import Sql
 from backend.adapters.tried_rules import TriedRules
 from backend.adapters.versions import VersionFolders
+from backend.adapters.webhook_secret import WebhookSecret
 from backend.domain.model import TRUSTED_TYPES
-from backend.ports import Deps, Policy, ProjectRecord
+from backend.errors import ConfigurationError
+from backend.ports import Deps, LoadedRules, Policy, ProjectRecord, RuleSample
 from backend.ports.embeddings import Embedder, EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.settings import Settings
@@ -85,19 +87,22 @@ class App:
             self.mark.settle(mark_at(self.label_studio, self.database.projects(), self.mark.fresh, secret))
 
 
-def build(settings: Settings) -> App:
+def build(settings: Settings, *, makes_database: bool = True) -> App:
     """Build the application from settings, for a process that computes with one thread.
+
+    `makes_database`: an SQLite file that isn't there is made when the database is first used.
 
     Our matrices are small. On cores that others use too, threads wait for each other longer than they compute: with
     two threads on two busy cores, training took eight times as long as with one.
     """
     threadpool_limits(1)
+    settings.trust_certificates()
     label_studio = LabelStudioApi(
         settings.label_studio_url,
         settings.label_studio_api_key.get_secret_value(),
         settings.label_studio_timeout_s,
     )
-    sql = Sql(settings.sql_url)
+    sql = Sql(settings.sql_url, makes_database=makes_database)
     database = SqlDatabase(sql, time.time)
     versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
@@ -185,9 +190,9 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
     return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
 
 
-def backup_of(settings: Settings) -> Backup:
+def backup_of(settings: Settings, *, makes_database: bool) -> Backup:
     """Backs up and restores the installation that the settings name."""
-    return Backup(Sql(settings.sql_url), settings.model_dir.resolve())
+    return Backup(Sql(settings.sql_url, makes_database=makes_database), settings.model_dir.resolve())
 
 
 def rules_in(folder: Path, settings: Settings) -> FolderRules:
@@ -195,36 +200,34 @@ def rules_in(folder: Path, settings: Settings) -> FolderRules:
     return FolderRules(folder, settings.rule_databases)
 
 
+def tried_in(folder: Path, settings: Settings, samples: Sequence[RuleSample]) -> LoadedRules:
+    """What of a folder's rules passes its try-out, without being put into use.
+
+    Raises:
+        ConfigurationError: there is no such folder, or no file of rules in it.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is not a folder: --folder names the one with the edited rules.")
+    if not FolderRules(folder).names():
+        raise ConfigurationError(
+            f"{folder} has no file of rules (*.py, *.yaml, *.yml): --folder names the edited copy."
+        )
+    with tempfile.TemporaryDirectory() as store:
+        return TriedRules(folder, Path(store), settings.rule_databases).try_out(samples)
+
+
 def webhook_secret(model_dir: Path) -> str:
-    """The secret that our webhooks send: made once, kept in `MODEL_DIR` for all processes."""
-    secret = _webhook_secret(model_dir)
-    redact.learn([secret])
-    return secret
+    """The secret that our webhooks send; made when there is none yet.
 
-
-def _webhook_secret(model_dir: Path) -> str:
-    path = model_dir.resolve() / "webhook-secret"
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and linked into place: of several processes that start at once, one wins and all read its secret.
-    temporary = path.with_name(f".webhook-secret-{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe(32))
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        # Another process was first.
-        return path.read_text().strip()
-    finally:
-        temporary.unlink()
-    return path.read_text().strip()
+    Raises:
+        ConfigurationError: the file in `model_dir` holds none that can be used.
+    """
+    return WebhookSecret(model_dir).get()
 
 
 def same_secret(left: str, right: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(left.encode(), right.encode())
+    """Compare in constant time. What is empty or blank matches nothing: it would let everybody in."""
+    return hmac.compare_digest(left.encode(), right.encode()) and bool(left.strip())
 
 
 def start_logging(settings: Settings) -> None:

@@ -33,10 +33,11 @@ class SmallText:
     """A process with small-text in it; a context manager."""
 
     def __enter__(self) -> Self:
-        packages = [word for package in PACKAGES for word in ("--with", package)]
-        command = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages]
+        # Here, since the peer's own environment doesn't have what that module needs.
+        from benchmarks.common import peers_command  # noqa: PLC0415
+
         self._process = subprocess.Popen(
-            [*command, "python", "-W", "ignore", "-m", "benchmarks.active_learning_peers"],
+            [*peers_command(PACKAGES), "-W", "ignore", "-m", "benchmarks.active_learning_peers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -25,7 +25,7 @@ from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule, labeling_function
 from backend.domain.votes import apply_rules
 from benchmarks import spam_rules
-from benchmarks.common import Row, report
+from benchmarks.common import Row, peers_command, report
 
 HERE = Path(__file__).parent
 PEER = "snorkel PandasLFApplier"
@@ -82,11 +82,9 @@ def ours(rules: Sequence[Rule], tasks: Sequence[dict[str, Any]]) -> tuple[float,
 
 def peers(folder: Path) -> tuple[float, NDArray[np.int16]]:
     """Seconds and votes of Snorkel, in its own environment, on `tasks.json` in a folder."""
-    environment = ["uv", "run", "--isolated", "--no-project", "--python", platform.python_version()]
-    script = ["python", str(HERE / "snorkel_peer.py"), str(folder / "tasks.json"), str(folder / "votes.npy")]
-    ran = subprocess.run(
-        [*environment, "--with", "snorkel", "--with", "pandas", *script], check=True, capture_output=True, text=True
-    )
+    environment = peers_command(("snorkel", "pandas"), platform.python_version())
+    script = [str(HERE / "snorkel_peer.py"), str(folder / "tasks.json"), str(folder / "votes.npy")]
+    ran = subprocess.run([*environment, *script], check=True, capture_output=True, text=True)
     return float(ran.stdout.split()[-1]), np.load(folder / "votes.npy").astype(np.int16)
 
 

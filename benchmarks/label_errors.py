@@ -35,7 +35,7 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors import Evidence, classified, groups_of, search
 from backend.domain.questions import Decision, Kind, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
-from benchmarks.common import OURS, Row
+from benchmarks.common import OURS, Row, peers_command
 from benchmarks.label_errors_crowd import consensus_rows
 from benchmarks.label_errors_large import large_rows
 
@@ -212,9 +212,7 @@ def add_peers(runs: Sequence[Run]) -> None:
         single = [run for run in runs if run.given.ndim == 1]
         for number, run in enumerate(single):
             np.savez(folder / f"{number}.npz", proba=run.proba, given=run.given)
-        command = ["uv", "run", "--isolated", "--no-project", "--python", "3.11"]
-        command += [word for package in PEERS for word in ("--with", package)]
-        subprocess.run([*command, "python", "-m", "benchmarks.label_errors_peers", name], check=True)
+        subprocess.run([*peers_command(PEERS), "-m", "benchmarks.label_errors_peers", name], check=True)
         for number, run in enumerate(single):
             with np.load(folder / f"{number}.peer.npz") as file:
                 for method in ("Datalab", "doubtlab"):
@@ -266,6 +264,9 @@ def main() -> None:
     arguments = parser.parse_args()
     folders = sorted(path for kind in ("al_*", "ws_*", "llm_*") for path in arguments.data.glob(kind))
     folders = [folder for folder in folders if not arguments.sets or folder.name in arguments.sets]
+    if not arguments.no_peers:
+        # Before hours of measuring, not after them.
+        peers_command(PEERS)
     rows: list[Row] = []
     runs: list[Run] = []
     voting: set[str] = set()

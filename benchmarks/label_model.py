@@ -28,7 +28,7 @@ from backend.domain.label_model import LabelModel, MajorityVote, choose
 from backend.domain.model import train
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
-from benchmarks.common import OURS, Row, report
+from benchmarks.common import OURS, Row, peers_command, report
 from benchmarks.memory import peak_mib
 
 MAJORITY = "majority vote"
@@ -184,9 +184,7 @@ def peers(items: Sequence[VoteSet], n_seeds: int) -> list[Row]:
         folder = Path(name)
         for item in items:
             np.savez(folder / f"{item.name}.npz", votes=item.votes, n_classes=item.n_classes)
-        packages = [word for package in PEERS for word in ("--with", package)]
-        command = ["uv", "run", "--isolated", "--no-project", "--python", "3.11", *packages]
-        subprocess.run([*command, "python", "-m", "benchmarks.label_model_peers", name, str(n_seeds)], check=True)
+        subprocess.run([*peers_command(PEERS), "-m", "benchmarks.label_model_peers", name, str(n_seeds)], check=True)
         for item in items:
             rows += _peer_rows(item, sorted(folder.glob(f"{item.name}.*.peer.npz")), n_seeds)
     return rows
@@ -285,6 +283,9 @@ def main() -> None:
         print(f"no folder ws_* or llm_* with votes.npz and gold labels in {arguments.data}: nothing to measure")
         return
     print("found", ", ".join(item.name for item in items))
+    if not arguments.no_peers:
+        # Before hours of measuring, not after them.
+        peers_command(PEERS)
     rows = large()
     for item in items:
         rows += ours(item, arguments.seeds, text=not arguments.no_text)

@@ -20,7 +20,7 @@ from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
 from backend.settings import PACKAGED_RULES_DIR
 from backend.workflows.learn import learn
-from benchmarks.common import OURS, PEER, Row, options, our_server, peer_server, quantile, redis, report
+from benchmarks.common import OURS, PEER, Row, check_peer, options, our_server, peer_server, quantile, redis, report
 from tests.fakes import FakeLabelStudio, FakeQueue
 
 UID = "1.1767225600"
@@ -70,6 +70,7 @@ def measure(url: str, n_tasks: int) -> list[float]:
 def main() -> None:
     """Measure and report."""
     arguments = options(__doc__ or "").parse_args()
+    check_peer()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

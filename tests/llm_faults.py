@@ -11,7 +11,8 @@ WHAT = {"json_schema": "response_format", "json_object": "response_format"}
 class Fault:
     """An answer that isn't one. how: "" = status and body; "hang" = no answer until the server stops; "cut" =
     connection closed before a byte; "cut body" = closed in the middle of the body; "garbage" = a page with
-    status 200."""
+    status 200; "endless" = a body that goes on until the caller hangs up; "drip" = likewise, a byte at a time; "bomb" =
+    a small body that unpacks to 100 MB; "bytes" = `body` with the headers, as it is."""
 
     status: int = 500
     body: object = field(default_factory=dict)
@@ -32,6 +33,9 @@ def error(status: int, message: str, kind: str = "invalid_request_error", code: 
 HANG = Fault(how="hang")
 CUT = Fault(how="cut")
 CUT_BODY = Fault(how="cut body")
+ENDLESS = Fault(200, how="endless")
+DRIP = Fault(200, how="drip")
+BOMB = Fault(200, how="bomb")
 GARBAGE = Fault(200, how="garbage")
 RATE_LIMITED = error(429, "Rate limit reached for requests", "requests", "rate_limit_exceeded")
 NO_CREDIT = error(429, "You exceeded your current quota", "insufficient_quota", "insufficient_quota")

@@ -4,6 +4,7 @@ By hand: `python -m tests.llm_server --port 11500`, then `OPENAI_BASE_URL=http:/
 """
 
 import argparse
+import gzip
 import itertools
 import json
 import re
@@ -58,7 +59,8 @@ class LlmServer:
     answer: chat request -> text, `Said` or `Fault`. faults: taken first, one for each chat request. refuses: parameters
     or forms that the model doesn't take -> the fault it says so with. models: None = any. one_choice: `n` is ignored.
     has_batches: whether there is a Batch API. batch_status: what batches become; "in_progress" = not ended.
-    embed: text (or address of an image) -> vector. embedding_faults: as faults.
+    embed: text (or address of an image) -> vector. embedding_faults, file_faults: as faults. written: bytes of bodies
+    that go on and on.
     """
 
     def __init__(self, answer: Answerer | None = None, port: int = 0) -> None:
@@ -73,9 +75,11 @@ class LlmServer:
         self.has_batches = True
         self.batch_status = "completed"
         self.batch_faults: deque[Fault] = deque()
+        self.file_faults: deque[Fault] = deque()
         self.seen: list[Seen] = []
         self.files: dict[str, str] = {}
         self.batches: dict[str, dict[str, Any]] = {}
+        self.written = 0
         self.stopping = threading.Event()
         self._ids = itertools.count(1)
         self._in_flight = 0
@@ -185,6 +189,8 @@ class LlmServer:
             batch = self.batches.get(path.removeprefix("/v1/batches/"))
             return self._progress(batch) if batch else error(404, "No such batch")
         match = re.fullmatch(r"/v1/files/([^/]+)/content", path)
+        if match and self.file_faults:
+            return self.file_faults.popleft()
         if match and match[1] in self.files:
             return self.files[match[1]]
         return error(404, "Not found")
@@ -324,18 +330,39 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.how == "cut body":
             self._write(200, fault.headers, '{"id": "chatcmpl', length=500)
             self._hang_up()
+        elif fault.how in {"endless", "drip"}:
+            self._go_on(fault)
+        elif fault.how == "bomb":
+            packed = gzip.compress(bytes(100_000_000), 1)
+            self._write(fault.status, {"content-encoding": "gzip"} | dict(fault.headers), packed)
+        elif fault.how == "bytes" and isinstance(fault.body, bytes):
+            self._write(fault.status, fault.headers, fault.body)
         elif fault.how == "garbage":
             self._write(200, fault.headers, "<html><body>Welcome</body></html>")
         else:
             body = fault.body if isinstance(fault.body, str) else json.dumps(fault.body)
             self._write(fault.status, fault.headers, body)
 
-    def _write(self, status: int, headers: Mapping[str, str], body: str, length: int | None = None) -> None:
-        raw = body.encode()
+    def _go_on(self, fault: Fault) -> None:
+        """Write until the caller has had enough; `written` says how much that was."""
+        self.send_response(fault.status)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        piece = b" " if fault.how == "drip" else b" " * 100_000
+        self.close_connection = True
+        with suppress(OSError):
+            while not self.server.llm.stopping.wait(0.02 if fault.how == "drip" else 0):
+                self.wfile.write(piece)
+                self.wfile.flush()
+                self.server.llm.written += len(piece)
+
+    def _write(self, status: int, headers: Mapping[str, str], body: str | bytes, length: int | None = None) -> None:
+        raw = body.encode() if isinstance(body, str) else body
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("content-type", "text/html" if body.startswith("<") else "application/json")
+        if "content-type" not in headers:
+            self.send_header("content-type", "text/html" if raw.startswith(b"<") else "application/json")
         self.send_header("content-length", str(len(raw) if length is None else length))
         self.end_headers()
         self.wfile.write(raw)

@@ -7,11 +7,14 @@ read in one transaction, while others write.
 """
 
 import base64
+import errno
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import time
 import zipfile
@@ -21,31 +24,40 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlalchemy import JSON, Connection, LargeBinary, MetaData, Table, insert, inspect, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import JSON, Column, Connection, LargeBinary, MetaData, Table, insert, inspect, select
+from sqlalchemy.exc import OperationalError, StatementError
 
 from backend.adapters.migrations import all_tables, make_at, revision
 from backend.adapters.sql import Sql
+from backend.adapters.webhook_secret import NAME as SECRET
+from backend.adapters.webhook_secret import is_usable
 from backend.errors import BadRequest, ConfigurationError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 PROJECTS = "projects"
-SECRET = "webhook-secret"  # noqa: S105 - the name of a file
 LEFT_OUT = frozenset({"features"})
 """Folders of a project that are made anew from its tasks."""
 ROWS = 1000
 BLOCK = 1 << 20
 MAX_MANIFEST_BYTES = 100_000_000
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError),
+    *(RuntimeError, LookupError, TypeError, ValueError, OverflowError, RecursionError, MemoryError),
+)
+"""What reading a file that isn't a backup of ours, or was damaged, may end in."""
+UNFIT = (StatementError, LookupError, TypeError, ValueError, OverflowError, RecursionError, StopIteration)
+"""What rows of other shapes or types may end in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a backup holds."""
+    """What a backup holds. `note`: what of it was left out, and what follows."""
 
     rows: int
     files: int
     size: int
+    note: str = ""
 
 
 class Backup:
@@ -93,16 +105,20 @@ class Backup:
         Raises:
             BadRequest: the file isn't a whole backup, or one of a newer release.
         """
-        manifest = check(path)
+        made_at = check(path)["revision"]
         self._root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".restore-", dir=self._root) as name, zipfile.ZipFile(path) as archive:
             new, old = Path(name) / "new", Path(name) / "old"
             (new / PROJECTS).mkdir(parents=True)
-            files = _extract(archive, new)
+            files = _extract(path, archive, new)
+            note = _leave_out_bad_secret(new)
             with self._sql.begin_as_it_is() as connection:
                 try:
-                    rows = _restore_tables(connection, archive, str(manifest["revision"]))
-                except (IntegrityError, KeyError, ValueError, StopIteration):
+                    rows = _restore_tables(connection, archive, made_at)
+                except UNFIT as error:
+                    if isinstance(error, OperationalError):
+                        # It is the database that failed, not the rows.
+                        raise
                     # Not the database's own words: they may quote a row.
                     raise BadRequest(f"{path} has rows that don't fit its tables. Nothing was restored.") from None
                 old.mkdir()
@@ -115,7 +131,7 @@ class Backup:
                         if (old / place).exists():
                             (old / place).rename(self._root / place)
                     raise
-        return Summary(rows, files, path.stat().st_size)
+        return Summary(rows, files, path.stat().st_size, note)
 
     def _fill(self, archive: zipfile.ZipFile) -> tuple[int, int]:
         sums: dict[str, str] = {}
@@ -162,6 +178,8 @@ def check(path: Path) -> dict[str, Any]:
                 raise BadRequest(f"{path} is not a backup of Prelabel: its manifest is too large.")
             manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
             sums: dict[str, str] = manifest["sha256"]
+            if not isinstance(manifest["revision"], str) or not isinstance(sums, dict):
+                raise ValueError("a manifest of another shape")
             if manifest["format"] != FORMAT:
                 raise BadRequest(f"{path} was made by another release of Prelabel: restore it with that one.")
             names = [name for name in archive.namelist() if name != MANIFEST]
@@ -172,7 +190,10 @@ def check(path: Path) -> dict[str, Any]:
                 with archive.open(name) as entry:
                     if hashlib.file_digest(entry, "sha256").hexdigest() != sums[name]:  # type: ignore[arg-type]
                         raise BadRequest(f"{path} is damaged: {name} isn't what was backed up. Take another one.")
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, KeyError, TypeError, ValueError, EOFError) as error:
+    except (*UNREADABLE, OSError) as error:
+        # bz2 has no error of its own.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise BadRequest(
             f"{path} is not a whole backup of Prelabel ({type(error).__name__}). Take another one."
         ) from error
@@ -228,10 +249,13 @@ def _restore_tables(connection: Connection, archive: zipfile.ZipFile, at: str) -
 
 def _insert(connection: Connection, table: Table, lines: Iterator[bytes]) -> int:
     names: list[str] = json.loads(next(lines))
+    kinds = {name: _kind(table.columns[name]) for name in names}
     binary = {name for name in names if isinstance(table.columns[name].type, LargeBinary)}
     total, batch = 0, []
     for line in lines:
         row = dict(zip(names, json.loads(line), strict=True))
+        if not all(isinstance(row[name], kind) for name, kind in kinds.items()):
+            raise ValueError("a value of another type")
         batch.append(row | {name: base64.b64decode(row[name]) for name in binary if row[name] is not None})
         if len(batch) == ROWS:
             connection.execute(insert(table), batch)
@@ -241,16 +265,46 @@ def _insert(connection: Connection, table: Table, lines: Iterator[bytes]) -> int
     return total + len(batch)
 
 
-def _extract(archive: zipfile.ZipFile, folder: Path) -> int:
+def _kind(column: Column[Any]) -> tuple[type, ...]:
+    """Types that a value of a column may have in a backup. SQLite itself takes any."""
+    none = (type(None),) if column.nullable else ()
+    if isinstance(column.type, JSON):
+        return (object,)
+    if isinstance(column.type, LargeBinary):
+        return (str, *none)
+    kind = column.type.python_type
+    return (kind, *none, *((int,) if kind is float else ()))
+
+
+def _extract(path: Path, archive: zipfile.ZipFile, folder: Path) -> int:
     files = [name for name in archive.namelist() if name.startswith("files/")]
     for name in files:
-        path = folder / name.removeprefix("files/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(name) as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, BLOCK)
-        if path.name == SECRET:
-            path.chmod(0o600)
+        target = folder / name.removeprefix("files/")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, target.open("wb") as written:
+                shutil.copyfileobj(source, written, BLOCK)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            raise BadRequest(f"{path} has a file and a folder of the same name. Nothing was restored.") from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise BadRequest(f"{path} has a file whose name is too long. Nothing was restored.") from error
+        if target.name == SECRET:
+            target.chmod(0o600)
     return len(files)
+
+
+def _leave_out_bad_secret(folder: Path) -> str:
+    """Take a secret out of the restored files that would let everybody in; returns what is to be said of it."""
+    path = folder / SECRET
+    if not path.exists() or is_usable(path.read_bytes()):
+        return ""
+    path.unlink()
+    return (
+        "The webhooks' secret in the backup is empty or cut off, and was left out: run `prelabel doctor PROJECT --fix` "
+        "for each project once the services run."
+    )
 
 
 def _swap(root: Path, new: Path, old: Path) -> list[str]:

@@ -90,7 +90,7 @@ def _completed(
     new = np.flatnonzero(places < 0)
     if len(data) >= GROWN * manifest["n_fitted"] or len(data) - new.size < KEPT * len(data):
         return None
-    fresh = [data[row] for row in new]
+    fresh = [data[row] for row in new.tolist()]
     if not {name for item in fresh for name in flat_fields(item)} <= set(manifest["fields"]):
         return None
     if new.size:

@@ -42,8 +42,13 @@ class Figures:
         """Name -> labels -> value. Durations are under `<name>:bucket`, `<name>:sum` and `<name>:last`."""
         found: dict[str, dict[Labels, float]] = {}
         for field, value in cast("dict[bytes, bytes]", self._redis.hgetall(KEY)).items():
-            name, labels = json.loads(field)
-            found.setdefault(name, {})[tuple(sorted(labels.items()))] = float(value)
+            try:
+                name, labels = json.loads(field)
+                number, pairs = float(value), tuple(sorted(labels.items()))
+            except (ValueError, TypeError, AttributeError):
+                # Redis's file was damaged in this place.
+                continue
+            found.setdefault(name, {})[pairs] = number
         return found
 
 

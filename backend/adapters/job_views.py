@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import dropwhile
 
+from rq.exceptions import DeserializationError
 from rq.job import Job as RqJob
 
 from backend.domain.outside import storable
+from backend.ports import Job
 
 ERROR = "error"
+LATEST = datetime(9999, 1, 1).timestamp()
+"""A damaged time may be later than Python can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,34 @@ def failing(views: Sequence[JobView], key: str | None = None) -> list[JobView]:
     return [view for view in newest.values() if view.error and key in {None, view.key}]
 
 
+def parse_member(member: bytes) -> tuple[str, str, int]:
+    """Job, project's key and argument of a request in the sorted set. Raises ValueError: Redis's file was damaged."""
+    job, key, argument = member.decode().split("|")
+    return Job(job).value, key, int(argument)
+
+
+def is_request(member: bytes) -> bool:
+    """Whether a member of the sorted set can be read."""
+    try:
+        parse_member(member)
+    except ValueError:
+        return False
+    return True
+
+
 def view_of_request(member: bytes, due: float) -> JobView:
     """A request that no worker has seen yet."""
-    job, key, _ = member.decode().split("|")
-    return JobView("", job, key, "requested", "", 0, 0, datetime.fromtimestamp(due), None, "")
+    job, key, _ = parse_member(member)
+    return JobView("", job, key, "requested", "", 0, 0, datetime.fromtimestamp(min(due, LATEST)), None, "")
 
 
 def view_of_job(job: RqJob) -> JobView:
     """A job in rq."""
-    args = [str(arg) for arg in job.args or ("", "")]
+    try:
+        args = [str(arg) for arg in job.args or ("", "")]
+    except DeserializationError:
+        # Redis's file was damaged. Its worker says so, too.
+        args = ["?", "?"]
     return JobView(
         id=job.id,
         job=args[0],

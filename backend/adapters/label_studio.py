@@ -6,6 +6,7 @@ The SDK's client is imported when it is first used: it takes 20 MiB, and the web
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +15,8 @@ from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
 
 from backend.adapters.addresses import origin_without_user, same_address
-from backend.adapters.label_studio_errors import BLOCKED, refused
+from backend.adapters.bounded import read_all, text_of
+from backend.adapters.label_studio_errors import BLOCKED, refused, unanswered
 from backend.adapters.label_studio_json import format_prediction, format_tab, normal_time, parse_project, parse_task
 from backend.adapters.label_studio_pages import task_pages
 from backend.adapters.label_studio_query import condition, task_query
@@ -36,6 +38,8 @@ NO_PROJECT = "No Project matches"
 NOT_FOUND = "Not found."
 """What it said up to 1.13, and what other services say too."""
 CONNECT_TRIES = 3
+MAX_ERROR_BYTES = 1_000_000
+"""Of what Label Studio says instead of a file."""
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
 NOT_FOLLOWED = (
     "which is not followed: our key is for LABEL_STUDIO_URL only. If Label Studio moved there, correct that setting."
@@ -90,15 +94,27 @@ class LabelStudioApi:
             return False
         return isinstance(found, dict) and "release" in found
 
-    def download(self, path: str) -> tuple[bytes, str]:
+    def download(self, path: str, most_bytes: int) -> tuple[bytes, str]:
         """A file that Label Studio serves (`/data/upload/..`): its bytes and its content type.
 
         Raises:
             Elsewhere: it lies in a cloud storage; it isn't fetched from there.
+            TooLarge: it has more than `most_bytes`.
         """
-        prefix = urlsplit(self._url).path
-        response = self._call("GET", path.removeprefix(prefix).lstrip("/"))
-        return response.content, str(response.headers.get("content-type", ""))
+        path = path.removeprefix(urlsplit(self._url).path).lstrip("/")
+        with self._explained():
+            # Unpacked, a small file may fill the memory: we ask for it as it is.
+            opened = self._client()._client_wrapper.httpx_client.stream(
+                path,
+                method="GET",
+                headers={"accept-encoding": "identity"},
+                request_options={"timeout_in_seconds": int(self._timeout_s)},
+            )
+            with opened as response:
+                is_file = response.is_success
+                content = read_all(response.iter_bytes(), most_bytes if is_file else MAX_ERROR_BYTES, self._timeout_s)
+        self._check(response, "" if is_file else text_of(content, ""))
+        return content, str(response.headers.get("content-type", ""))
 
     def update_project(self, project_id: int, changes: Mapping[str, object]) -> None:
         """Change settings of a project."""
@@ -365,7 +381,7 @@ class LabelStudioApi:
         options: RequestOptions = {"timeout_in_seconds": int(timeout_s or self._timeout_s)}
         if method == "POST":
             options["max_retries"] = 0
-        try:
+        with self._explained():
             # The SDK has no public method for several of these endpoints; this is the client that its methods use.
             response: httpx.Response = self._client()._client_wrapper.httpx_client.request(
                 path,
@@ -374,19 +390,27 @@ class LabelStudioApi:
                 json=body,
                 request_options=options,
             )
+        self._check(response, response.text if response.status_code >= 300 else "")
+        return response
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Any failure of a request as a LabelStudioError that says what to do."""
+        try:
+            yield
         except ApiError as error:
             raise refused(self._url, self._api_key, error.status_code or 0, str(error.body)) from error
-        except httpx.HTTPError as error:
-            raise LabelStudioError(
-                f"Label Studio at {self._url} doesn't answer ({type(error).__name__}). Is it running, and is "
-                "LABEL_STUDIO_URL its address as seen from here?"
-            ) from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise unanswered(self._url, error) from error
         except ValueError as error:
             # The SDK takes whatever answers its request for an access token for JSON, also the page of a proxy.
             raise LabelStudioError(
                 f"Label Studio at {self._url} didn't answer with an access token when it got LABEL_STUDIO_API_KEY. Is "
                 "it just starting, or failing (see its log), and is LABEL_STUDIO_URL its own address?"
             ) from error
+
+    def _check(self, response: httpx.Response, text: str) -> None:
+        """Raises LabelStudioError for an answer, whose body is `text`, that is none."""
         if response.has_redirect_location:
             target = urljoin(str(response.request.url), response.headers["location"])
             raise Elsewhere(
@@ -395,8 +419,7 @@ class LabelStudioApi:
                 target,
             )
         if response.status_code >= 300:
-            raise refused(self._url, self._api_key, response.status_code, response.text)
-        return response
+            raise refused(self._url, self._api_key, response.status_code, text)
 
     def _client(self) -> "SdkClient":
         from label_studio_sdk import LabelStudio as SdkClient  # noqa: PLC0415 - see the top

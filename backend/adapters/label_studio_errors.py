@@ -2,6 +2,7 @@
 
 import json
 
+from backend.adapters.certificates import tls_problem
 from backend.errors import LabelStudioAuthError, LabelStudioError
 
 BLOCKED = "reserved network address"
@@ -18,6 +19,12 @@ def refused(url: str, api_key: str, status: int, text: str) -> LabelStudioError:
             status,
         )
     return LabelStudioError(f"Label Studio at {url} answered {status}: {detail}", status)
+
+
+def unanswered(url: str, error: Exception) -> LabelStudioError:
+    """The error for a request that got no answer."""
+    silent = f"doesn't answer ({type(error).__name__}). Is it running, and is LABEL_STUDIO_URL its address as seen"
+    return LabelStudioError(f"Label Studio at {url} {tls_problem(error) or f'{silent} from here?'}")
 
 
 def _said(text: str) -> str:

@@ -50,6 +50,17 @@ def task_data(row: Mapping[str, Any], answers: Collection[str], *, is_table: boo
     return {name: _opened(value) for name, value in named.items()} if is_table else named
 
 
+def differing_columns(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Columns that differ between the rows of one task: its data are the same in all of them, so these are answers."""
+    first: dict[str, Mapping[str, Any]] = {}
+    found: set[str] = set()
+    for row in rows:
+        known = first.setdefault(str(row.get(ID)), row)
+        if known is not row:
+            found |= {name for name in (known.keys() | row.keys()) if known.get(name) != row.get(name)}
+    return found - ABOUT_ANNOTATION - {ID}
+
+
 def answer_in(value: object, *, is_export: bool = False) -> Answer | None:
     """The labels that a cell or a field holds: () where it is empty, None where it is no answer to a whole task.
 

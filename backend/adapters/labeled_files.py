@@ -14,6 +14,7 @@ from backend.adapters.label_studio_tables import (
     ABOUT_ANNOTATION,
     ID,
     answer_in,
+    differing_columns,
     has_answer_shape,
     is_annotated,
     is_label_studio_table,
@@ -202,6 +203,8 @@ def _columns_of(found: Rows, path: Path, label: str, config: LabelConfig | None)
             how += ", give the label config (--config), or export the project as JSON"
         raise BadRequest(f"{path} {what}: {how}. It has {_listed(possible)}.")
     others = {*shaped, *(config.unsupported if config is not None else ())}
+    if is_export and config is None:
+        others |= differing_columns(found.rows)
     return _Columns(answers, [name for name in columns if name in others and name not in answers], is_export)
 
 

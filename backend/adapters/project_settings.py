@@ -76,6 +76,8 @@ class ProjectParams(BaseModel):
         return masks
 
 
+NO_PARAMS = "{}"
+"""The text that is kept when nothing is set."""
 LLM_FIELDS = {name: name.removeprefix("llm_") for name in ProjectParams.model_fields if name.startswith("llm_")} | {
     "llm_tasks_per_request": "per_request"
 }
@@ -123,11 +125,15 @@ class ProjectSettings:
             llm=replace(self._defaults.llm, **llm),
         )
 
-    def save(self, key: str, extra_params: object) -> None:
-        """Keep what `/setup` brought: JSON text or an object, None for nothing.
+    def is_known(self, key: str) -> bool:
+        """Whether anything of a project is kept."""
+        return self._path(key).parent.is_dir()
+
+    def checked(self, extra_params: object) -> str:
+        """What `/setup` brought (JSON text or an object, None for nothing) as the text that is kept.
 
         Raises:
-            BadRequest: something in it is unknown or can't be used; the message names it. What was set before stays.
+            BadRequest: something in it is unknown or can't be used; the message names it.
         """
         try:
             params = ProjectParams.model_validate(_as_object(extra_params))
@@ -136,11 +142,18 @@ class ProjectSettings:
             known = ", ".join(ProjectParams.model_fields)
             raise BadRequest(f"extra parameters can't be used: {problems}. Known: {known}.") from error
         try:
-            text = params.model_dump_json(exclude_none=True)
+            return params.model_dump_json(exclude_none=True)
         except PydanticSerializationError as error:
             raise BadRequest("extra parameters have half a character (a lone surrogate) in a text.") from error
-        path = self._path(key)
-        if (path.read_text() if path.exists() else "{}") == text:
+
+    def save(self, key: str, extra_params: object) -> None:
+        """Keep what `/setup` brought.
+
+        Raises:
+            BadRequest: as `checked`. What was set before stays.
+        """
+        text, path = self.checked(extra_params), self._path(key)
+        if (path.read_text() if path.exists() else NO_PARAMS) == text:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".settings-{os.getpid()}-{threading.get_ident()}")

@@ -7,7 +7,7 @@ idempotent, delays and postpones them, and is all that a webhook waits for. The 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import structlog
@@ -18,7 +18,7 @@ from redis.lock import Lock
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue as RqQueue
 from rq import Worker
-from rq.exceptions import NoSuchJobError
+from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.job import Job as RqJob
 from rq.job import JobStatus, Retry
 from rq.registry import FailedJobRegistry, FinishedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
@@ -26,7 +26,7 @@ from rq.serializers import JSONSerializer
 from rq.worker_registration import clean_worker_registry
 
 from backend.adapters.figures import Figures
-from backend.adapters.job_views import JobView, newest_last, view_of_job, view_of_request
+from backend.adapters.job_views import JobView, is_request, newest_last, parse_member, view_of_job, view_of_request
 from backend.adapters.redis_access import ANSWER_S, BACKOFF, TRIES, named_errors
 from backend.adapters.running_job import report_progress
 from backend.errors import BadRequest, ConfigurationError
@@ -51,6 +51,8 @@ BETWEEN_S = 20.0
 SOON_S = 60.0
 """Longer than anything waits that an event asked for: it is put off by seconds, and a project rests for ten at most."""
 SHIFTED_ONCE_S = 10
+DAMAGED = (NoSuchJobError, DeserializationError, ValueError, TypeError, AttributeError)
+"""What rq raises for a job that isn't there, or whose fields can't be read."""
 KILLED = "killed"
 """Outcome of a job whose process or worker was killed; it is tried again."""
 
@@ -126,7 +128,12 @@ class RedisQueue:
             self._move_retries()
             members = cast("list[bytes]", self._redis.zrangebyscore(DUE, 0, time.time()))
             for member in members:
-                job, key, argument = member.decode().split("|")
+                try:
+                    job, key, argument = parse_member(member)
+                except ValueError:
+                    log.error("a damaged request is dropped", member=repr(member[:200]))
+                    self._redis.zrem(DUE, member)
+                    continue
                 event = request_member(Job.RECONCILE, key, 0)
                 if member == request_member(Job.RECONCILE, key, REGULAR).encode() and self._begins_soon(event):
                     self._redis.zrem(DUE, member)
@@ -134,8 +141,8 @@ class RedisQueue:
                 if self._is_under_way(job, key) or self._redis.exists(_resting_key(job, key)):
                     continue
                 # Enqueued before it is forgotten: a crash in between gives one job too many, never one too few.
-                enqueued = self._enqueue(job, key, int(argument))
-                self._redis.set(_newest_key(job, key), enqueued.id)
+                enqueued = self._enqueue(job, key, argument)
+                self._redis.set(_newest_key(job, key), enqueued.id, ex=FAILURE_TTL_S)
                 self._redis.zrem(DUE, member)
                 moved += 1
         return moved
@@ -149,6 +156,19 @@ class RedisQueue:
         """Begin no job of a kind in a project for so many seconds: what is asked for meanwhile is done after that."""
         with named_errors():
             self._redis.set(_resting_key(job.value, key), 1, px=max(1, round(seconds * 1000)))
+
+    def leave_params(self, key: str, text: str) -> None:
+        """Leave the settings of a project that only its next reconciliation can tell from a made-up one."""
+        with named_errors():
+            self._redis.set(_params_key(key), text, ex=RESULT_TTL_S)
+
+    def take_params(self, key: str, keep: Callable[[str], None]) -> None:
+        """Give what was left for a project to `keep`, if anything was, and forget it."""
+        with named_errors():
+            found = cast("bytes | None", self._redis.get(_params_key(key)))
+            if found is not None:
+                keep(found.decode())
+                self._redis.delete(_params_key(key))
 
     def recover_abandoned(self) -> None:
         """Give the jobs of killed workers back to rq (retried while they have retries left), count them, and forget
@@ -223,8 +243,8 @@ class RedisQueue:
         with named_errors():
             try:
                 return str(RqJob.fetch(job_id, self._redis, serializer=JSONSerializer).get_status().value)
-            except (NoSuchJobError, ValueError):
-                # ValueError: rq gives no job an id like this.
+            except DAMAGED:
+                # Or rq gives no job an id like this.
                 return None
 
     def request_status(self, job: Job, key: str) -> str | None:
@@ -241,7 +261,7 @@ class RedisQueue:
         queue = self.rq
         with named_errors():
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, -1, withscores=True))
-            views = [view_of_request(member, at) for member, at in due]
+            views = [view_of_request(member, at) for member, at in due if is_request(member)]
             ids: Sequence[str] = [
                 *FinishedJobRegistry(queue=queue).get_job_ids(),
                 *FailedJobRegistry(queue=queue).get_job_ids(),
@@ -250,8 +270,7 @@ class RedisQueue:
                 *StartedJobRegistry(queue=queue).get_job_ids(cleanup=False),
                 *queue.get_job_ids(),
             ]
-            found = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
-            views += [view_of_job(job) for job in found if job is not None]
+            views += [view_of_job(job) for job in self._read(ids)]
         return sorted(views, key=newest_last)
 
     def depth(self) -> tuple[int, int]:
@@ -270,8 +289,7 @@ class RedisQueue:
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, 0, withscores=True))
             since = [at for _, at in due]
             ids = self.rq.get_job_ids(0, 1)
-            oldest = RqJob.fetch_many(ids, connection=self._redis, serializer=JSONSerializer)
-            since += [job.enqueued_at.timestamp() for job in oldest if job is not None and job.enqueued_at is not None]
+            since += [job.enqueued_at.timestamp() for job in self._read(ids) if job.enqueued_at is not None]
         return max(0.0, time.time() - min(since)) if since else 0.0
 
     def beat(self) -> None:
@@ -285,13 +303,27 @@ class RedisQueue:
             return Worker.count(queue=self.rq), bool(self._redis.exists(SCHEDULER_ALIVE))
 
     def ping(self) -> str:
-        """Redis's version.
+        """Which server it is, and its version.
 
         Raises:
             ConfigurationError: it doesn't answer.
         """
         with named_errors():
-            return str(self._redis.info("server").get("redis_version", "?"))
+            server = self._redis.info("server")
+        # Valkey says in redis_version which Redis it is like.
+        name = "valkey" if "valkey_version" in server else "redis"
+        return f"{name.capitalize()} {server.get(f'{name}_version', '?')}"
+
+    def _read(self, ids: Sequence[str]) -> list[RqJob]:
+        """Jobs by id. Those that are gone, or were damaged in Redis's file, are left out."""
+        with suppress(*DAMAGED):
+            together = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
+            return [job for job in together if job is not None]
+        found = []
+        for job_id in ids:
+            with suppress(*DAMAGED):
+                found.append(RqJob.fetch(job_id, self._redis, serializer=JSONSerializer))
+        return found
 
     def _is_under_way(self, job: str, key: str) -> bool:
         newest = cast("bytes | None", self._redis.get(_newest_key(job, key)))
@@ -311,7 +343,7 @@ class RedisQueue:
         """
         registry = ScheduledJobRegistry(queue=self.rq)
         for job_id in registry.get_jobs_to_schedule():
-            job = self.rq.fetch_job(job_id)
+            job = next(iter(self._read([job_id])), None)
             with self._redis.pipeline() as pipeline:
                 if job is not None:
                     self.rq.enqueue_job(job, pipeline=pipeline)
@@ -380,6 +412,10 @@ def _release(lock: Lock) -> None:
 
 def _newest_key(job: str, key: str) -> str:
     return f"prelabel:newest:{job}:{key}"
+
+
+def _params_key(key: str) -> str:
+    return f"prelabel:params:{key}"
 
 
 def _resting_key(job: str, key: str) -> str:

@@ -1,45 +1,39 @@
-"""Rules tried out in a process of their own, so that one that hangs, dies or eats the memory takes nothing with it.
+"""Rules tried out in processes of their own, so that one that hangs, dies or eats the memory takes nothing with it.
 
-This module is both sides: `try_out` starts `python -m backend.adapters.rule_tryout`, which reads one request from
-standard input and says on standard output, line by line, what it begins and what it found wrong. When it goes silent
-for too long, or dies, what it began last is to blame; it is left out, and the rest is tried again.
+`try_out` starts `python -m backend.adapters.rule_tryout`, which runs no rule itself. It forks a process for each file
+(see `rule_trial`), listens to what that begins and what it finds wrong, and ends it with all that it started. When it
+goes silent for too long, or dies, what it began last is to blame; that is left out, and the rest of the file is tried
+again.
 """
 
+import gc
 import json
 import os
-import queue
-import re
+import select
+import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from backend.adapters.module_watch import ModuleWatch
+from backend.adapters.process_family import adopt_orphans, descendants, end_family, end_with_parent, has_ended
 from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rule_trial import TOO_MANY, Limits, Trial
+from backend.domain.outside import one_line, storable
 from backend.domain.questions import Kind, Question
-from backend.domain.rules import Rule
-from backend.domain.votes import apply_rules
 from backend.errors import ConfigurationError
 from backend.ports import RuleSample
 
-START_S = 60.0
-"""What the process may take to start."""
-FAULT_SHARE = 0.05
-"""A rule that fails on a larger share of a project's sample is set aside."""
-FEW = 20
-"""Tasks that a rule's time is spread over at least: its first call may compile or load something."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a rule may take: seconds a task, seconds a sample, bytes of memory beyond what the process had before."""
-
-    task_s: float = 0.05
-    sample_s: float = 10.0
-    memory_bytes: int = 512 * 1024 * 1024
+ENDING_S = 20.0
+"""What the process may take to end those that it started."""
+LOOK_EACH_S = 0.1
+"""How often a silent process is looked at."""
+MAX_SAID_BYTES = 4_000_000
+"""What a process may say of one rule or file; more isn't ours."""
 
 
 def try_out(
@@ -54,133 +48,137 @@ def try_out(
     `known`: what is known to be bad already, and isn't waited for again.
 
     Raises:
-        ConfigurationError: the process fails before it begins with any of them.
+        ConfigurationError: the process fails.
     """
-    aside = dict(known or {})
-    while True:
-        blamed, found = _run(folder, databases, samples, limits, aside)
-        aside |= found
-        if blamed is None:
-            return aside
-        name, reason = blamed
-        if not name:
-            raise ConfigurationError(f"The rules can't be tried out: {reason}.")
-        aside[name] = reason
-
-
-def _run(
-    folder: Path,
-    databases: Mapping[str, str],
-    samples: Sequence[RuleSample],
-    limits: Limits,
-    aside: Mapping[str, str],
-) -> tuple[tuple[str, str] | None, dict[str, str]]:
-    """One process; returns what it hung or died of, if it did, and what it found."""
     request = {
         "folder": str(folder),
         "databases": dict(databases),
-        "aside": dict(aside),
+        "aside": dict(known or {}),
         "limits": asdict(limits),
         "samples": [asdict(sample) for sample in samples],
     }
-    command = [sys.executable, "-m", "backend.adapters.rule_tryout"]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "backend.adapters.rule_tryout"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - for the type checker
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True).start()
     try:
-        # By a thread as well: a process that hangs before it reads would block us here.
-        threading.Thread(target=_send, args=(process.stdin, request), daemon=True).start()
-        return _listen(lines, limits)
+        said, problem = process.communicate(json.dumps(request).encode())
     finally:
-        process.kill()
-        process.wait()
-
-
-def _listen(lines: "queue.SimpleQueue[str]", limits: Limits) -> tuple[tuple[str, str] | None, dict[str, str]]:
-    found: dict[str, str] = {}
-    begun, patience_s = "", START_S
-    while True:
+        # Also when our own job ends: it has to end what it started before it ends itself.
+        process.terminate()
         try:
-            line = lines.get(timeout=patience_s)
-        except queue.Empty:
-            return (begun, f"it wasn't done after {patience_s:g} s"), found
-        if not line:
-            return (begun, "the process that tried it out died of it"), found
-        said = json.loads(line)
-        if "aside" in said:
-            found |= said["aside"]
-        if "begun" in said:
-            begun, patience_s = said["begun"], limits.sample_s
-        if "done" in said:
-            return None, found
-
-
-def _send(pipe: TextIO, request: Mapping[str, Any]) -> None:
+            process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
     try:
-        with pipe:
-            json.dump(request, pipe)
-    except OSError:
-        # It died before it had read everything: its silence says so.
-        return
+        aside: dict[str, str] = json.loads(said)
+    except ValueError:
+        *_, reason = ["no reason", *problem.decode(errors="replace").split("\n")[:-1]]
+        raise ConfigurationError(
+            f"The rules can't be tried out: the process for it ended: {one_line(reason)}"
+        ) from None
+    return aside
 
 
-def _pass_on(pipe: TextIO, lines: "queue.SimpleQueue[str]") -> None:
-    for line in pipe:
-        lines.put(line)
-    lines.put("")
-
-
-# The other side: everything below runs in the process that may be killed.
+# The other side: everything below runs in the process that was started, which itself runs no rule.
 
 
 def main() -> None:
-    """Try out what standard input says."""
+    """Try out what standard input says, and say what has to be set aside."""
+    # `sys.exit` unwinds to where the processes below this one are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    end_with_parent(signal.SIGTERM)
+    adopt_orphans()
     request = json.load(sys.stdin)
-    # What rules print must not mix with what we say.
-    said = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-    def say(**words: object) -> None:
-        said.write(json.dumps(words) + "\n")
-        said.flush()
-
     limits = Limits(**request["limits"])
-    _limit_memory(limits.memory_bytes)
-    loader = FolderRules(
-        Path(request["folder"]), request["databases"], request["aside"], begins=lambda name: say(begun=name)
-    )
-    loaded = loader.load()
-    say(aside={name: reason for name, reason in loaded.set_aside.items() if name not in request["aside"]})
-    for rule in loaded.rules:
-        for sample in map(_sample, request["samples"]):
-            if rule.folder != sample.rules_folder or not any(map(rule.answers, sample.questions)):
-                continue
-            say(begun=rule.key)
-            reason = _judge(rule, sample, limits)
-            if reason:
-                say(aside={rule.key: f"{reason} (project {sample.project_id})"})
-                break
-    say(done=True)
+    samples = tuple(map(_sample, request["samples"]))
+    aside: dict[str, str] = request["aside"]
+    taken: set[str] = set()
+    watch = ModuleWatch()
+    # What is there now is shared with all processes to come; none of them needs to look through it for garbage.
+    gc.freeze()
+    loader = FolderRules(Path(request["folder"]), request["databases"])
+    for name in loader.names():
+        if name not in aside:
+            trial = Trial(loader, name, frozenset(taken), samples, limits, watch)
+            heard = _try_file(trial, aside)
+            aside |= heard.aside
+            taken |= heard.keys
+    json.dump(aside, sys.stdout)
 
 
-def _judge(rule: Rule, sample: RuleSample, limits: Limits) -> str:
-    """Why a rule can't be used, from a project's tasks; "" when it can."""
-    started = time.perf_counter()
-    _, faults = apply_rules([rule], sample.tasks, sample.questions)
-    task_s = (time.perf_counter() - started) / max(len(sample.tasks), FEW)
-    reason = faults.reasons.get(rule.name, "")
-    if "MemoryError" in reason:
-        return f"it needs more than {limits.memory_bytes // 2**20} MiB of memory"
-    if rule.name in faults.off_list:
-        return reason
-    share = faults.counts.get(rule.name, 0) / max(len(sample.tasks), 1)
-    if share > FAULT_SHARE or (reason and rule.batch is not None):
-        return f"it failed on {share:.0%} of {len(sample.tasks)} tasks: {reason}"
-    if task_s > limits.task_s:
-        return f"it takes {task_s * 1000:.0f} ms a task; {limits.task_s * 1000:.0f} are allowed"
+@dataclass(slots=True)
+class _Heard:
+    """What was said of one file. `begun`: what the process is at; `passed`: rules that need not be tried again."""
+
+    begun: str
+    aside: dict[str, str] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    passed: set[str] = field(default_factory=set)
+    done: bool = False
+    again: bool = False
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        self.begun = said.get("begun", self.begun)
+        self.keys |= set(said.get("keys", ()))
+        self.passed |= set(said.get("passed", ()))
+        self.aside |= {name: storable(reason) for name, reason in said.get("aside", {}).items()}
+        self.done, self.again = "done" in said, "again" in said
+
+
+def _try_file(trial: Trial, known: Mapping[str, str]) -> _Heard:
+    """One file, by as many processes as it takes until one comes to the end of it."""
+    heard = _Heard(trial.name)
+    while not heard.done:
+        hearing, saying = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.close(hearing)
+            trial.run(saying, {*known, *heard.aside, *heard.passed})
+        try:
+            os.close(saying)
+            heard.begun, heard.again = trial.name, False
+            reason = _listen(hearing, child, heard, trial)
+        finally:
+            os.close(hearing)
+            end_family(child)
+        if reason:
+            heard.aside[heard.begun] = reason
+            heard.done = heard.begun == trial.name
+    return heard
+
+
+def _listen(hearing: int, child: int, heard: _Heard, trial: Trial) -> str:
+    """Take in what a process says until it is through, or until something is wrong; returns what, "" for nothing."""
+    limits = trial.limits
+    unread, since = b"", time.monotonic()
+    while not (heard.done or heard.again):
+        ready, _, _ = select.select([hearing], [], [], LOOK_EACH_S)
+        if not ready and len(descendants()) > limits.processes:
+            return TOO_MANY.format(limits.processes)
+        if time.monotonic() - since > limits.sample_s:
+            return f"it wasn't done after {limits.sample_s:g} s"
+        said = os.read(hearing, 1 << 16) if ready else b""
+        if not said and (ready or has_ended(child)):
+            return "the process that tried it out died of it"
+        *lines, unread = (unread + said).split(b"\n")
+        try:
+            for line in lines:
+                heard.take(json.loads(line))
+                since = time.monotonic()
+        except (ValueError, TypeError, AttributeError):
+            return "it wrote into a pipe that isn't its own"
+        if len(unread) > MAX_SAID_BYTES:
+            return f"more than {MAX_SAID_BYTES:,} bytes had to be said of it"
+    if len(descendants()) > limits.processes:
+        # They left their parents, so that nobody knows which rule began them.
+        heard.begun = trial.name
+        return TOO_MANY.format(limits.processes)
     return ""
 
 
@@ -197,18 +195,6 @@ def _sample(fields: Mapping[str, Any]) -> RuleSample:
         for item in fields["questions"]
     )
     return RuleSample(**{**fields, "questions": questions, "tasks": tuple(fields["tasks"])})
-
-
-def _limit_memory(extra: int) -> None:
-    """Let this process take so many bytes more than it has now; where the system can't say that, no limit is set."""
-    status = Path("/proc/self/status")
-    found = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    if found is None:
-        return
-    import resource  # noqa: PLC0415 - only where there is /proc
-
-    kib = int(found[1])
-    resource.setrlimit(resource.RLIMIT_DATA, (kib * 1024 + extra, kib * 1024 + extra))
 
 
 if __name__ == "__main__":

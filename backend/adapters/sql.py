@@ -32,9 +32,10 @@ Item = TypeVar("Item")
 class Sql:
     """A database. It is opened, and tables are made, when they are first used."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is SQLAlchemy's."""
+    def __init__(self, url: str, *, makes_database: bool = True) -> None:
+        """`url` is SQLAlchemy's. `makes_database`: an SQLite file that isn't there is made."""
         self._url = url
+        self._makes_database = makes_database
         self._engine: Engine | None = None
         self._is_up_to_date = False
         self._opening = threading.Lock()
@@ -95,7 +96,13 @@ class Sql:
         with self._opening:
             if self._engine is None:
                 if self._url.startswith("sqlite:///"):
-                    _make_folder(Path(self._url.removeprefix("sqlite:///")).parent)
+                    path = Path(self._url.removeprefix("sqlite:///"))
+                    if not self._makes_database and not path.exists():
+                        raise ConfigurationError(
+                            f"Nothing is there yet: no database {path}. Start `prelabel up`, then `prelabel connect "
+                            "PROJECT`; or set MODEL_DIR (DATABASE_URL) to where your installation is."
+                        )
+                    _make_folder(path.parent)
                 engine = create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)
@@ -146,7 +153,7 @@ def chunks(items: Sequence[Item], size: int = CHUNK) -> Iterator[Sequence[Item]]
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{folder} can't be made ({error.strerror}): correct MODEL_DIR.") from error
 

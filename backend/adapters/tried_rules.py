@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from backend.adapters.rule_loader import FolderRules, files_of, state_of
-from backend.adapters.rule_tryout import Limits, try_out
+from backend.adapters.rule_loader import FolderRules, files_of, no_such_folder, state_of
+from backend.adapters.rule_trial import Limits
+from backend.adapters.rule_tryout import try_out
 from backend.errors import ConfigurationError
 from backend.ports import LoadedRules, RuleSample
 
@@ -88,9 +89,7 @@ class TriedRules:
         if not self._folder.is_dir():
             if in_use is not None:
                 return True
-            raise ConfigurationError(
-                f"LF_RULES_DIR is {self._folder}, which is not a folder. Make it, or correct LF_RULES_DIR."
-            )
+            raise no_such_folder(self._folder)
         return in_use is not None and in_use.state == self._state() and sample_ids <= set(in_use.samples)
 
     def try_out(self, samples: Sequence[RuleSample]) -> LoadedRules:
@@ -135,7 +134,7 @@ class TriedRules:
         if self._content[0] != seen:
             parts = []
             for path in files:
-                parts += [str(path.relative_to(self._folder)).encode(), path.read_bytes()]
+                parts += [os.fsencode(path.relative_to(self._folder)), path.read_bytes()]
             self._content = (seen, _digest(parts))
         return self._content[1]
 
@@ -144,7 +143,6 @@ class TriedRules:
         self._store.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".rules-", dir=self._store))
         try:
-            temporary.chmod(0o755)
             for path in files_of(self._folder):
                 target = temporary / path.relative_to(self._folder)
                 target.parent.mkdir(parents=True, exist_ok=True)

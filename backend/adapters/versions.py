@@ -63,8 +63,6 @@ class VersionFolders:
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             _write_files(temporary, built)
-            # mkdtemp makes it private; other services of the same group may have to read it.
-            temporary.chmod(0o755)
             if folder.exists():
                 shutil.rmtree(folder)
             temporary.rename(folder)
@@ -137,8 +135,7 @@ class VersionFolders:
         temporary.replace(pointer)
 
     def check_writable(self) -> None:
-        """Raise OSError when a file can't be made below the root."""
-        self._root.mkdir(parents=True, exist_ok=True)
+        """Raise OSError when a file can't be made below the root, or there is no root."""
         with tempfile.TemporaryFile(dir=self._root) as file:
             file.write(b"x")
 
@@ -172,4 +169,5 @@ def _write_files(folder: Path, built: Built) -> None:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    # Without indentation, which takes ten times as long: a question may have thousands of labels.
+    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False))

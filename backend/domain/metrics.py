@@ -1,11 +1,13 @@
 """How good suggestions are, measured on human labels that they could not see."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.alike import Alike, fingerprint
 from backend.domain.label_model import MajorityVote
 from backend.domain.posterior import is_known
 from backend.domain.questions import Kind, Question, decisions
@@ -47,14 +49,18 @@ def evaluate(
         off. `majority_vote` is measured on tasks with votes, their share being
         `answered`. `sources`: share of all tasks voted on, and the accuracy the label model learned.
     """
-    taught = np.all([gold[decision.key] >= 0 for decision in decisions(question)], axis=0)
-    truth = {decision.key: gold[decision.key][taught] for decision in decisions(question)}
+    keys, k = [decision.key for decision in decisions(question)], _n_classes(question)
+    taught = np.all([gold[key] >= 0 for key in keys], axis=0)
+    truth = {key: gold[key][taught] for key in keys}
     ours = {key: held_out[key][taught] for key in truth}
+    alike: Alike[NDArray[np.float64]] = Alike()
+
+    def by_majority(key: str) -> NDArray[np.float64]:
+        cast = votes[key].votes
+        return MajorityVote().fit(cast, k, gold[key]).predict_proba(cast[taught])
+
     majority = {
-        decision.key: MajorityVote()
-        .fit(votes[decision.key].votes, len(decision.classes), gold[decision.key])
-        .predict_proba(votes[decision.key].votes[taught])
-        for decision in decisions(question)
+        key: alike.get((votes[key].fingerprint, fingerprint(gold[key])), partial(by_majority, key)) for key in keys
     }
     return {
         "n_labels": int(taught.sum()),
@@ -103,9 +109,7 @@ def _macro_f1(
     n = int(answered.sum())
     if n == 0:
         return {"macro_f1": None, "macro_f1_interval": None}
-    given = _label_matrix(question, {key: np.eye(_n_classes(question))[known] for key, known in truth.items()})[
-        answered
-    ]
+    given = _label_matrix(question, _certain(question, truth))[answered]
     chosen = _label_matrix(question, posteriors)[answered]
     random = np.random.default_rng(seed)
     resampled = [
@@ -188,8 +192,14 @@ def is_answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]
 
 def is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
     """Where the answer, the whole set of labels, is right: bool (n,). Arguments as for `accuracy_of`."""
-    given = {key: np.eye(_n_classes(question))[known] for key, known in truth.items()}
-    return np.asarray((_label_matrix(question, posteriors) == _label_matrix(question, given)).all(axis=1))
+    given = _label_matrix(question, _certain(question, truth))
+    return np.asarray((_label_matrix(question, posteriors) == given).all(axis=1))
+
+
+def _certain(question: Question, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
+    """Answers as posteriors (n, k): all on the class that was chosen."""
+    each = np.eye(_n_classes(question))
+    return {key: each[known] for key, known in truth.items()}
 
 
 def _label_matrix(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:

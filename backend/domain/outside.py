@@ -4,6 +4,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 KEPT_CHARS = 2_000
 """Of a text that is kept to be read by people, such as an error's: more of it explains nothing."""
@@ -39,14 +40,16 @@ def bounded_whole(value: object, low: int, high: int) -> int | None:
     return int(value) if int(value) == value else None
 
 
-def read_json(text: str) -> object | None:
-    """What a JSON text from outside holds; None when it is none, or nested so deeply that it can't be read.
+def read_json(text: str, too_deep: object = None) -> object | None:
+    """What a JSON text from outside holds; None when it is none, `too_deep` when it is nested too deeply to be read.
 
     A whole number of more than `MAX_DIGITS` digits becomes infinite: out of all bounds, and all else is read.
     """
     try:
         value: object = json.loads(text, parse_int=whole)
-    except (ValueError, RecursionError):
+    except RecursionError:
+        return too_deep
+    except ValueError:
         return None
     return value
 
@@ -54,6 +57,25 @@ def read_json(text: str) -> object | None:
 def whole(digits: str) -> int | float:
     """A whole number of JSON, for `json`'s parse_int. See `read_json`."""
     return int(digits) if len(digits) <= MAX_DIGITS else math.inf * (-1 if digits[0] == "-" else 1)
+
+
+def base_url_problem(url: str) -> str:
+    """Why an address can't be that of an API, below which paths are asked for: "is not ..."; "" = it can."""
+    example = "write for example http://localhost:11434/v1"
+    try:
+        parts = urlsplit(url)
+        # A port that is no number is found out by asking for it.
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(char.isspace() or _acts(char) for char in url):
+        return f"is not an address; {example}"
+    if "?" in url or "#" in url:
+        return (
+            f"has a query (?...) or a fragment (#...), behind which no path can stand; {example}, and for Azure "
+            "https://<resource>.openai.azure.com/openai/v1"
+        )
+    return ""
 
 
 def storable(text: str, limit: int = KEPT_CHARS) -> str:

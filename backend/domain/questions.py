@@ -71,8 +71,15 @@ class Question:
     def _places(self) -> dict[str, int]:
         return {label: place for place, label in enumerate(self.labels)}
 
+    @cached_property
+    def decided(self) -> tuple["Decision", ...]:
+        """See `decisions`."""
+        if self.multiple:
+            return tuple(Decision(self.name, ("no", "yes"), label) for label in self.labels)
+        return (Decision(self.name, self.labels),)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Decision:
     """One thing to decide with exclusive classes: what label models and classifiers work on.
 
@@ -84,7 +91,7 @@ class Decision:
     classes: tuple[str, ...]
     label: str | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Unique name within a project: "sentiment", or "genre=drama" for one label of a multiple question.
 
@@ -96,6 +103,4 @@ class Decision:
 
 def decisions(question: Question) -> list[Decision]:
     """The decisions a question consists of, in the order of its labels."""
-    if question.multiple:
-        return [Decision(question.name, ("no", "yes"), label) for label in question.labels]
-    return [Decision(question.name, question.labels)]
+    return list(question.decided)

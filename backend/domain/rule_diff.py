@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.alike import Alike, fingerprint
 from backend.domain.label_model import PropensityVote
 from backend.domain.posterior import rule_out_held_out
 from backend.domain.questions import Question, decisions
@@ -81,8 +83,18 @@ def compare_suggestions(
         truth = answers_of(
             question, {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
         )
+        alike: Alike[NDArray[np.float64]] = Alike()
         old, new = (
-            answers_of(question, {item.key: _posterior(votes[item.key], gold[item.key], seed) for item in asked})
+            answers_of(
+                question,
+                {
+                    item.key: alike.get(
+                        (votes[item.key].fingerprint, fingerprint(gold[item.key])),
+                        partial(_posterior, votes[item.key], gold[item.key], seed),
+                    )
+                    for item in asked
+                },
+            )
             for votes in (before, after)
         )
         was_right = np.array([answer == given for answer, given in zip(old, truth, strict=True)], dtype=np.bool_)

@@ -165,14 +165,28 @@ class _Tally:
 
     def add(self, matrix: VoteMatrix, gold: NDArray[np.int64], learned: Mapping[str, float]) -> None:
         """Count the votes on one decision."""
-        decision, codes = matrix.decision, codes_of(matrix)
-        k = len(decision.classes)
+        codes, k = codes_of(matrix), len(matrix.decision.classes)
         voted = codes != ABSTAIN
         n_votes = voted.sum(axis=0)
+        if voted.any():
+            # A question may have thousands of labels on which nothing votes.
+            self._add_votes(matrix.decision, codes, gold)
+
+        accuracies = np.array([learned.get(source, np.nan) for source in self.sources])
+        known = np.isfinite(accuracies)
+        n_for = (voted & (codes < k)).sum(axis=0)
+        # The label model knows votes for classes only. A rule that says nothing of any task has an accuracy all the
+        # same: what the label model believes beforehand.
+        weights = np.where(known & ((n_for > 0) | (n_votes == 0)), np.maximum(n_for, 1e-9), 0.0)
+        self.learned += weights * np.where(known, accuracies, 0.0)
+        self.n_learned += weights
+
+    def _add_votes(self, decision: Decision, codes: Codes, gold: NDArray[np.int64]) -> None:
+        voted, k = codes != ABSTAIN, len(decision.classes)
         self.voted |= voted
         self.overlapping |= voted & (voted.sum(axis=1) > 1)[:, None]
         self.conflicting |= _conflicting(codes, k)
-        self.n_votes += n_votes
+        self.n_votes += voted.sum(axis=0)
 
         judged, right = _judge(codes, gold, k)
         self.n_judged += judged.sum(axis=0)
@@ -187,15 +201,6 @@ class _Tally:
             self.broad |= (n_cast >= MIN_VOTES) & (n_cast > limits[code] * len(codes))
             self.same += _together(cast)
         self.both += _together(voted)
-
-        accuracies = np.array([learned.get(source, np.nan) for source in self.sources])
-        known = np.isfinite(accuracies)
-        n_for = (voted & (codes < k)).sum(axis=0)
-        # The label model knows votes for classes only. A rule that says nothing of any task has an accuracy all the
-        # same: what the label model believes beforehand.
-        weights = np.where(known & ((n_for > 0) | (n_votes == 0)), np.maximum(n_for, 1e-9), 0.0)
-        self.learned += weights * np.where(known, accuracies, 0.0)
-        self.n_learned += weights
 
     def report(self, column: int, faults: Faults) -> RuleReport:
         """The record of one source."""
@@ -229,7 +234,7 @@ class _Tally:
         either = self.n_votes[column] + self.n_votes - self.both[column]
         alike = (self.same[column] >= DUPLICATE * either) & (either >= MIN_VOTES)
         flags += [f"duplicate of {self.sources[other]}" for other in np.flatnonzero(alike[:column])[:1]]
-        if faults.reasons.get(name) == no_such_label(self.question):
+        if no_such_label(self.question) in faults.reasons.get(name, ""):
             flags.append("stale label")
         return flags
 

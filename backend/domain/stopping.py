@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backend.domain.llm.gate import cohen_kappa
 from backend.domain.metrics import Z
+from backend.domain.words import counted
 
 HORIZON = 100
 """Labels whose gain is foretold."""
@@ -193,7 +194,7 @@ def advise(questions: Sequence[Progress], *, n_labels: int, n_open: int, budget:
         budget: labels that may be given; 0 = no such number.
     """
     if budget and n_labels >= budget:
-        return Advice(Verdict.STOP, (f"the budget of {budget} labels is reached",))
+        return Advice(Verdict.STOP, (f"the budget of {counted(budget, 'label')} is reached",))
     if not n_open:
         return Advice(Verdict.STOP, ("every task is labeled",))
     each = [_advise_on(item) for item in questions]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.outside import storable
+from backend.domain.alike import fingerprint
+from backend.domain.outside import one_line, storable
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.rules import History, Not, Rule, Tasks
 from backend.domain.rules.contained import Forks, described, end_fork, off_main_thread
@@ -19,6 +20,8 @@ ABSTAIN = -1
 _NOT = -2
 """A vote against the class with index i has the code `_NOT` - i, within this module only."""
 
+SHOWN_LABEL = 60
+"""Characters of a label that a question doesn't have."""
 MAX_NAMED = 100_000
 """Labels in one vote; as many as a label config may have."""
 MAX_FAILURES = 64
@@ -41,6 +44,11 @@ class VoteMatrix:
     sources: tuple[str, ...]
     votes: Votes
     excluded: Votes | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The same for the same votes of the same sources only."""
+        return fingerprint(self.votes, self.excluded) + "\n".join(self.sources).encode()
 
     def rows(self, rows: NDArray[np.int64]) -> "VoteMatrix":
         """The votes on some of the tasks."""
@@ -118,8 +126,8 @@ def _apply_rules(
 
 
 def no_such_label(question: Question) -> str:
-    """The reason of the fault that is counted for a vote for, or against, a label that a question doesn't have."""
-    return f"voted for a label that {question.name!r} doesn't have"
+    """What is in the reason of each fault that is a vote for, or against, a label which a question doesn't have."""
+    return f"a label that {question.name!r} doesn't have"
 
 
 def votes_on(
@@ -142,14 +150,22 @@ def _matrices(
     """Vote matrices from what each source said: int64 (2, n_votes), row of the task and code (see `_codes`)."""
     asked = decisions(question)
     shape = (n_tasks, len(sources))
-    matrices = [np.full(shape, ABSTAIN, dtype=np.int16) for _ in asked]
     excluded = np.full(shape, ABSTAIN, dtype=np.int16)
+    # Labels that nothing votes on share one matrix: there may be thousands.
+    matrices = [np.full(shape, ABSTAIN, dtype=np.int16)] * len(asked)
+    voted_on: set[int] = set()
     for column, (rows, codes) in enumerate(columns):
         against = codes < 0
         named = np.where(against, _NOT - codes, codes)
         if question.multiple:
-            for index in np.unique(named):
-                of_label = named == index
+            order = np.argsort(named, kind="stable")
+            labels, n_votes = np.unique(named, return_counts=True)
+            ends = n_votes.cumsum()
+            for index, start, end in zip(labels.tolist(), ends - n_votes, ends, strict=True):
+                of_label = order[start:end]
+                if index not in voted_on:
+                    voted_on.add(index)
+                    matrices[index] = np.full(shape, ABSTAIN, dtype=np.int16)
                 matrices[index][rows[of_label], column] = ~against[of_label]
         elif len(question.labels) == 2:
             # Of two classes, ruling one out is a vote for the other.
@@ -189,7 +205,7 @@ def _column(
                 rows += [row] * len(voted)
                 coded += voted
         except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
-            faults.add(rule.name, described(error))
+            faults.add(rule.name, described(error, rule.place))
             if isinstance(error, _OffList):
                 faults.off_list.add(rule.name)
         if Forks.n != n_forks:
@@ -243,8 +259,9 @@ def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) 
     labels = [str.__str__(label) for label in named if isinstance(label, str)]
     if len(labels) < len(named):
         raise RuleError("returned something that isn't a label, Not(label), labels or None")
-    if not all(label in codes for label in labels):
-        raise _OffList(no_such_label(question))
+    unknown = next((label for label in labels if label not in codes), None)
+    if unknown is not None:
+        raise _OffList(f"voted for {one_line(unknown, SHOWN_LABEL)!r}, {no_such_label(question)}")
     pairs = zip(parts, (codes[label] for label in labels), strict=True)
     voted = tuple(dict.fromkeys(_NOT - index if isinstance(part, Not) else index for part, index in pairs))
     if len(voted) > 1 and not question.multiple:

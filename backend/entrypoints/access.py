@@ -3,9 +3,10 @@
 import base64
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request, Response
 from fastapi.responses import JSONResponse
@@ -19,6 +20,11 @@ from backend.settings import Settings
 PROBES = frozenset({"/", "/health", "/ready"})
 EVENTS = frozenset({"/webhook", "/train"})
 MEGABYTE = 1_000_000
+WRONG_NAME = (
+    "Without credentials this backend answers under localhost and the host of BACKEND_URL only: set BACKEND_URL to the "
+    "address under which Label Studio reaches it, or set BASIC_AUTH_USER and BASIC_AUTH_PASS, and start it again."
+)
+"""A page of the web may give its own name this machine's address (DNS rebinding): the name is what tells it apart."""
 MAX_DIGITS = 18
 
 
@@ -42,6 +48,20 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def own_names(settings: Settings) -> frozenset[str]:
+    """Names under which this service answers without credentials, besides the addresses of this machine's own loop."""
+    return frozenset({"localhost", urlsplit(settings.public_url).hostname or "localhost"})
+
+
+def is_own_name(host: str, names: Set[str]) -> bool:
+    """Whether a request's Host header (name, perhaps port) names this machine, or the service as it is known."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    return name in names or _is_loopback(name)
+
+
 class Guard:
     """Lets in who has the credentials, on every path, known or not: a route that is added later is guarded too.
 
@@ -56,6 +76,7 @@ class Guard:
         self._user = settings.basic_auth_user
         self._password = settings.basic_auth_pass.get_secret_value()
         self._secret = secret
+        self._names = own_names(settings)
         self._max_bytes = settings.max_body_mb * MEGABYTE
         self._open = (frozenset() if settings.health_auth else PROBES) | (
             frozenset() if settings.metrics_auth else frozenset({"/metrics"})
@@ -67,6 +88,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if not self._user and not is_own_name(headers.get("host", ""), self._names):
+            await JSONResponse({"detail": WRONG_NAME}, 421)(scope, receive, send)
+            return
         problem = self._problem(scope["path"], headers)
         if problem:
             refusal = JSONResponse({"detail": problem}, 401, {"WWW-Authenticate": "Basic"})

@@ -6,22 +6,33 @@ from typing import Annotated
 
 import typer
 
+from backend.adapters.files import OWN_UMASK
 from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, build, rules_in
+from backend.bootstrap import App, build, tried_in
 from backend.domain.words import counted
+from backend.entrypoints import cli_options as options
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
 from backend.entrypoints.cli_backup import backup_command, restore_command
 from backend.entrypoints.cli_check import export as write_suspects
 from backend.entrypoints.cli_check import print_checked, wait_for_check
 from backend.entrypoints.cli_issues import export_issues as write_issues
 from backend.entrypoints.cli_llm import estimates_json, estimates_table, report_json, report_tables
+from backend.entrypoints.cli_options import AsJson, ProjectId
 from backend.entrypoints.cli_rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
-from backend.entrypoints.cli_settings import read_settings
+from backend.entrypoints.cli_settings import read_settings, serve, service_settings
 from backend.entrypoints.cli_simulate import simulate_command
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.entrypoints.cli_versions import print_versions, versions_json
-from backend.entrypoints.console import Grid, complain, fail, say, say_json, write_what_can_be_written
-from backend.entrypoints.failing import failing_of
+from backend.entrypoints.console import (
+    Grid,
+    complain,
+    fail,
+    fail_unexpectedly,
+    say,
+    say_json,
+    write_what_can_be_written,
+)
+from backend.entrypoints.failing import failing_of, say_failing
 from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import FORCED, LET_GO, Job, ProjectRecord, version_name
@@ -37,6 +48,7 @@ from backend.workflows.reconcile import TRAINED
 from backend.workflows.status import status_of
 from backend.workflows.suspects import checked
 from backend.workflows.tags import adopt_tags
+from backend.workflows.try_rules import sample_of
 from backend.workflows.verdicts import keep_labels
 
 cli = typer.Typer(
@@ -54,14 +66,6 @@ cli.command("simulate")(simulate_command)
 cli.command("backup")(backup_command)
 cli.command("restore")(restore_command)
 
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
-LARGEST_ID = 2**31 - 1
-"""Label Studio's ids are SQL's integers."""
-ProjectId = Annotated[
-    int,
-    typer.Argument(metavar="PROJECT", min=1, max=LARGEST_ID, help="Label Studio's project id, as in /projects/<id>."),
-]
-
 
 @cli.callback()
 def choose(
@@ -77,7 +81,9 @@ def choose(
 
 
 def main() -> None:
-    """Run the command; an expected failure is one sentence on standard error and exit code 1."""
+    """Run the command; a failure is one sentence on standard error and exit code 1, or 70 if nobody foresaw it."""
+    # What is kept and written here holds tasks, answers and secrets.
+    os.umask(OWN_UMASK)
     write_what_can_be_written()
     try:
         cli()
@@ -85,10 +91,13 @@ def main() -> None:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'a file'}: {error.strerror or error}. Check MODEL_DIR and the other paths.")
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person at a terminal wants to know what to do
+        fail_unexpectedly(error)
 
 
 def _app() -> App:
-    return build(read_settings())
+    """The application for a command that looks, asks or repairs: it makes no database where there is none."""
+    return build(read_settings(), makes_database=False)
 
 
 def _key(app: App, project: int) -> str:
@@ -100,7 +109,7 @@ def web() -> None:
     """Run the web service only."""
     from backend.entrypoints.web import run_web  # noqa: PLC0415 - other commands start faster without it
 
-    run_web(read_settings())
+    serve(run_web, service_settings())
 
 
 @cli.command()
@@ -108,7 +117,7 @@ def worker() -> None:
     """Run one worker only."""
     from backend.entrypoints.worker import run_worker  # noqa: PLC0415 - as above
 
-    run_worker(read_settings())
+    serve(run_worker, service_settings())
 
 
 @cli.command()
@@ -116,7 +125,7 @@ def scheduler() -> None:
     """Run the scheduler only."""
     from backend.entrypoints.scheduler import run_scheduler  # noqa: PLC0415 - as above
 
-    run_scheduler(read_settings())
+    serve(run_scheduler, service_settings())
 
 
 @cli.command()
@@ -124,7 +133,7 @@ def up() -> None:
     """Run everything for a Label Studio that exists: Redis (unless REDIS_URL is set), web, workers, scheduler."""
     from backend.entrypoints.up import run_up  # noqa: PLC0415 - as above
 
-    run_up(read_settings())
+    serve(run_up, service_settings())
 
 
 @cli.command()
@@ -157,9 +166,7 @@ def connect(project: ProjectId) -> None:
 
 @cli.command()
 def doctor(
-    project: Annotated[
-        int | None, typer.Argument(metavar="[PROJECT]", min=1, max=LARGEST_ID, help="Also look at this project.")
-    ] = None,
+    project: options.AnyProject = None,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
 ) -> None:
     """Check the installation, and a project's connection; each finding says what to do."""
@@ -197,25 +204,15 @@ def retrain(project: ProjectId) -> None:
 @cli.command()
 def check(
     project: ProjectId,
-    tasks: Annotated[
-        list[int] | None, typer.Argument(metavar="[TASKS]", min=1, max=LARGEST_ID, help="With --keep only.")
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=0, help="List so many suspects, the worst ones.")] = 50,
-    export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")
-    ] = None,
-    consensus: Annotated[
-        Path | None, typer.Option("--consensus", metavar="FILE.csv", help="Write what annotators of a task agree on.")
-    ] = None,
-    annotators: Annotated[bool, typer.Option("--annotators", help="Say how good each annotator is, by name.")] = False,
-    export_issues: Annotated[
-        Path | None, typer.Option("--export-issues", metavar="FILE.csv", help="Write data issues to this file.")
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="The labels of these TASKS are right: confirm them.")] = False,
-    adopt: Annotated[
-        bool, typer.Option("--adopt-tags", help="Take tags that somebody else wrote for ours: they are overwritten.")
-    ] = False,
+    tasks: options.Tasks = None,
+    top: options.Top = 50,
+    export: options.Export = None,
+    consensus: options.Consensus = None,
+    annotators: options.Annotators = False,
+    export_issues: options.ExportIssues = None,
+    wait: options.Wait = False,
+    keep: options.Keep = False,
+    adopt: options.AdoptTags = False,
     as_json: AsJson = False,
 ) -> None:
     """Look for wrong labels at once; list those that the last check found."""
@@ -261,7 +258,7 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
     if as_json:
         say_json(versions_json(app, key))
         return
-    _say_failing(app, key)
+    say_failing(app.queue, key)
     print_versions(app, key)
     record = app.database.project(key)
     held = held_at(app.deps, record) if record else None
@@ -285,10 +282,8 @@ def status(project: ProjectId, as_json: AsJson = False) -> None:
 @cli.command()
 def rollback(
     project: ProjectId,
-    version: Annotated[
-        str | None, typer.Argument(metavar="[VERSION]", help="The version to go back to, as v3.")
-    ] = None,
-    release: Annotated[bool, typer.Option("--release", help="Let automatic trainings go on.")] = False,
+    version: options.Version = None,
+    release: options.Release = False,
 ) -> None:
     """Show an older version again, and hold the project at it until a person lets go."""
     if release == (version is not None):
@@ -323,7 +318,9 @@ def show_rules(
     app = _app()
     key = _key(app, project)
     if mistakes and name is not None:
-        print_mistakes(name, about_rules.mistakes(app.deps, key, name), as_json=as_json)
+        found = about_rules.mistakes(app.deps, key, name)
+        faults = None if found else about_rules.faults_of(app.deps, key, name)
+        print_mistakes(name, found, as_json=as_json, faults=faults)
     else:
         print_report(about_rules.report(app.deps, key, name), as_json=as_json)
 
@@ -336,10 +333,16 @@ def diff_rules(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what edited rules would change if they took the place of those in use."""
+    """Show what edited rules would change if they took the place of those in use. Fails if one can't be used at all."""
     app = _app()
-    edited = rules_in(folder or app.settings.lf_rules_dir, app.settings).load()
-    print_diff(about_rules.diff(app.deps, _key(app, project), edited), as_json=as_json)
+    key = _key(app, project)
+    record = app.deps.database.project(key)
+    samples = [] if record is None else [sample_of(app.deps, record)]
+    edited = tried_in(folder or app.settings.lf_rules_dir, app.settings, samples)
+    found = about_rules.diff(app.deps, key, edited)
+    print_diff(found, as_json=as_json)
+    if not found.is_usable:
+        raise typer.Exit(1)
 
 
 @llm.command("estimate")
@@ -391,11 +394,6 @@ def _llm_view(app: App, project: int) -> LlmView:
     return view_of(app.deps, _record(app, app.key(info.uid), project), info.instructions)
 
 
-def _say_failing(app: App, key: str | None = None) -> None:
-    for sentence in failing_of(app.queue, key).sentences:
-        say((f"{sentence}.", "red"))
-
-
 def _record(app: App, key: str, project: int) -> ProjectRecord:
     record = app.database.project(key)
     if record is None:
@@ -415,7 +413,7 @@ def jobs(
         fields = ("id", "job", "key", "status", "step", "done", "total", "error")
         say_json([{name: getattr(job, name) for name in fields} for job in found])
         return
-    _say_failing(app)
+    say_failing(app.queue)
     table = Grid("job", "project", "status", "progress", "started", "error")
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step

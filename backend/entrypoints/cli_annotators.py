@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.adapters.csv_files import write_csv
+from backend.domain.words import share
 from backend.entrypoints.console import Grid, say
 from backend.ports import SuspectRecord
 from backend.workflows.annotators import overall
@@ -90,4 +91,4 @@ def _named(who: int | None, names: Mapping[int, str]) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else share(value)

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from backend.adapters.backup import Summary
 from backend.bootstrap import backup_of, build
+from backend.domain.words import counted
 from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.console import say
 from backend.entrypoints.processes import alone, answers
@@ -20,8 +22,8 @@ def backup_command(file: Annotated[Path, FILE]) -> None:
     settings = read_settings()
     if file.is_dir() or not file.resolve().parent.is_dir():
         raise ConfigurationError(f"{file} can't be written: name a file in a folder that exists.")
-    done = backup_of(settings).write(file)
-    say(f"{file}: {done.rows} rows and {done.files} files, {done.size / 1e6:.1f} MB. It holds tasks and a secret.")
+    done = backup_of(settings, makes_database=False).write(file)
+    say(f"{file}: {_holds(done)}, {done.size / 1e6:.1f} MB. It holds tasks and a secret.")
 
 
 def restore_command(
@@ -32,7 +34,7 @@ def restore_command(
     settings = read_settings()
     if not file.is_file():
         raise ConfigurationError(f"There is no file {file}.")
-    backup = backup_of(settings)
+    backup = backup_of(settings, makes_database=True)
     with alone(settings):
         _check_nothing_runs(settings)
         there = backup.what_is_there()
@@ -42,7 +44,13 @@ def restore_command(
                 "up, then restore with --force, which replaces all of it."
             )
         done = backup.restore(file)
-    say(f"Restored {done.rows} rows and {done.files} files. Start the services: they catch up with Label Studio.")
+    say(f"Restored {_holds(done)}. Start the services: they catch up with Label Studio.")
+    if done.note:
+        say(done.note)
+
+
+def _holds(done: Summary) -> str:
+    return f"{counted(done.rows, 'row')} and {counted(done.files, 'file')}"
 
 
 def _check_nothing_runs(settings: Settings) -> None:
@@ -53,7 +61,7 @@ def _check_nothing_runs(settings: Settings) -> None:
     except ConfigurationError:
         # Without Redis no worker does anything; the embedded one is away when `prelabel up` is.
         workers, scheduler = 0, False
-    running += [f"{workers} worker(s)"] if workers else []
+    running += [counted(workers, "worker")] if workers else []
     running += ["the scheduler"] if scheduler else []
     if running:
         raise ConfigurationError(

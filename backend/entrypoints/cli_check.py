@@ -8,7 +8,7 @@ from typing import Any
 from backend.adapters.csv_files import write_csv
 from backend.adapters.queue import RedisQueue
 from backend.domain.label_errors import Precision
-from backend.domain.words import counted
+from backend.domain.words import counted, share
 from backend.entrypoints.cli_issues import print_issues
 from backend.entrypoints.console import Grid, progress_bar, say
 from backend.errors import BackendError, ConfigurationError
@@ -62,13 +62,14 @@ def summary(found: Checked, top: int) -> list[str]:
     """All that isn't in the table, a sentence each."""
     n, n_open = len(found.suspects), sum(item.status is SuspectStatus.OPEN for item in found.suspects)
     more = f", {min(n, top)} listed" if n > top else ""
-    sentences = [f"{n} suspects: {n_open} in the tab 'Prelabel: check', {n - n_open} waiting{more}."]
+    sentences = [f"{counted(n, 'suspect')}: {n_open} in the tab 'Prelabel: check', {n - n_open} waiting{more}."]
     held_back = found.report.get("held_back", 0)
     if held_back:
-        sentences.append(f"{held_back} more are held back: people confirmed most labels of like quality.")
+        verb = "is" if held_back == 1 else "are"
+        sentences.append(f"{held_back} more {verb} held back: people confirmed most labels of like quality.")
     sentences.append(_precision(found.precision))
     for name, about in found.report.get("questions", {}).items():
-        sentences += _about(name, about)
+        sentences += _about(name, about, sum(item.question == name for item in found.suspects))
     foreign = found.report.get("foreign_tags")
     return [*sentences, f"{foreign_sentence(foreign)}."] if foreign else sentences
 
@@ -102,17 +103,19 @@ def _precision(precision: Precision) -> str:
     low, high = precision.interval
     n = precision.n_fixed + precision.n_confirmed
     return (
-        f"By {n} verdicts, {precision.share:.2f} ({low:.2f}-{high:.2f}) of the suspects were wrong: "
+        f"By {counted(n, 'verdict')}, {share(precision.share)} ({low:.2f}-{high:.2f}) of the suspects were wrong: "
         f"{precision.n_fixed} fixed, {precision.n_confirmed} confirmed."
     )
 
 
-def _about(name: str, about: Mapping[str, Any]) -> Iterator[str]:
+def _about(name: str, about: Mapping[str, Any], n_suspects: int) -> Iterator[str]:
     for item in about["not_yet"]:
         label = item["key"].partition("=")[2]
         yield f"{name}{f', {label}' if label else ''}: {item['reason']}."
     for key, noise in about["noise"].items():
-        yield f"{key}: some {noise['n_errors']} of {noise['n_labels']} labels are wrong by confident learning."
+        if noise["n_errors"]:
+            of_all = f"{noise['n_errors']} of {counted(noise['n_labels'], 'label')}"
+            yield f"{key}: confident learning counts some {of_all} as wrong."
         transition, classes = noise["transition"], noise["classes"]
         mistaken = sorted(
             (
@@ -124,5 +127,11 @@ def _about(name: str, about: Mapping[str, Any]) -> Iterator[str]:
             reverse=True,
         )
         if mistaken:
-            said = ", ".join(f"{true} -> {given} {share:.2f}" for share, true, given in mistaken[:5])
+            said = ", ".join(f"{true} -> {given} {share(rate)}" for rate, true, given in mistaken[:5])
             yield f"{key}: most often mistaken (true -> given, share of the true ones): {said}."
+    n_counted = sum(noise["n_errors"] for noise in about["noise"].values())
+    if about["noise"] and n_counted < n_suspects:
+        yield (
+            f"{name}: confident learning, which looks at probabilities alone, counts {n_counted or 'none'} as wrong; "
+            f"votes, similar tasks or other annotators speak against {counted(n_suspects, 'label')}."
+        )

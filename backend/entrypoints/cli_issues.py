@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.adapters.csv_files import write_csv
+from backend.domain.words import counted, share
 from backend.entrypoints.console import Grid, say
 from backend.workflows.data_issues import DATA_TAB, tag_of
 
@@ -33,8 +34,8 @@ def issue_sentences(issues: Mapping[str, Any]) -> Iterator[str]:
         said = ", ".join(f"{kind} {n}" for kind, n in sorted(counts.items(), key=lambda entry: -entry[1]))
         yield f"Tasks with data issues: {said}. The first ones are in the tab '{DATA_TAB.title}'."
     for item in issues.get("rare", []):
-        share = f"{100 * item['share']:.1f} % of the labels"
-        yield f"{item['question']}: {item['label']} is rare: {item['n_labels']} labels, {share}."
+        of_all = f"{share(item['share'], '.1%')} of the labels"
+        yield f"{item['question']}: {item['label']} is rare: {counted(item['n_labels'], 'label')}, {of_all}."
 
 
 def export_issues(path: Path, report: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backend.domain.llm.records import UNREAD
+from backend.domain.words import counted, share
 from backend.entrypoints.console import Grid, say, say_json
 from backend.ports.llm import LlmPolicy, SourceRecord, Spending
 from backend.workflows.llm.estimate import Estimate
@@ -64,12 +65,12 @@ def estimates_json(estimates: Sequence[Estimate], spending: Spending, policy: Ll
 def _print_source(record: SourceRecord, policy: LlmPolicy) -> None:
     report = record.report
     source = record.source
-    shown = f"{source.examples} examples" if source.examples else "no examples"
+    shown = counted(source.examples, "example") if source.examples else "no examples"
     title = f"{source.name} on {source.question} ({shown})"
     say(title if record.current else f"{title}, an earlier prompt")
     say(f"  {_verdict(record, policy)}")
     say(
-        f"  {report.get('n_answers', 0)} answers, {report.get('n_abstained', 0)} abstentions"
+        f"  {counted(report.get('n_answers', 0), 'answer')}, {counted(report.get('n_abstained', 0), 'abstention')}"
         + "".join(f", {count} {name}" for name, count in report.get("problems", {}).items())
         + f"; {report.get('usd', 0.0):.4f} USD",
     )
@@ -77,8 +78,9 @@ def _print_source(record: SourceRecord, policy: LlmPolicy) -> None:
         low, high = report["agreement_interval"]
         kappa_low, kappa_high = report["kappa_interval"]
         say(
-            f"  agreement {report['agreement']:.3f} ({low:.3f}-{high:.3f}), kappa {report['kappa']:.3f} "
-            f"({kappa_low:.3f}-{kappa_high:.3f}) on {report['n_compared']} tasks of the sample that people labeled",
+            f"  agreement {share(report['agreement'], '.3f')} ({low:.3f}-{high:.3f}), kappa {report['kappa']:.3f} "
+            f"({kappa_low:.3f}-{kappa_high:.3f}) on {counted(report['n_compared'], 'task')} of the sample that people "
+            "labeled",
         )
         _print_labels(report["labels"])
     if report.get("reliability"):
@@ -114,7 +116,7 @@ def _share(figures: Mapping[str, Any], name: str) -> str:
     if figures.get(name) is None:
         return "-"
     low, high = figures[f"{name}_interval"]
-    return f"{figures[name]:.2f} ({low:.2f}-{high:.2f}) of {figures[f'n_{name}']}"
+    return f"{share(figures[name])} ({low:.2f}-{high:.2f}) of {figures[f'n_{name}']}"
 
 
 def _about_money(spending: Spending, policy: LlmPolicy) -> str:

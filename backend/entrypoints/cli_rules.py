@@ -7,13 +7,16 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from backend.domain.outside import MOST_LISTED
+from backend.domain.outside import MOST_LISTED, one_line
 from backend.domain.rule_report import RuleReport
+from backend.domain.words import counted, share
 from backend.entrypoints.console import Cell, Grid, say, say_json
 from backend.workflows.rules import MistakenTask, RulesDiff, RulesReport
 
 SHOW = "show"
 FIGURES = ("votes", "cover", "overlap", "conflict", "right", "learned", "weight")
+LINE = 600
+"""Characters of what is said of one rule or file."""
 
 
 class ShowsByDefault(TyperGroup):
@@ -36,7 +39,7 @@ def print_report(report: RulesReport, *, as_json: bool) -> None:
     most = sorted(by_question, key=lambda name: -sum(rule.n_votes for rule in by_question[name]))[:MOST_LISTED]
     for question in [name for name in by_question if name in most]:
         rules = by_question[question]
-        title = f"{question}: {report.n_tasks} tasks, learned by {_learner(report)}"
+        title = f"{question}: {counted(report.n_tasks, 'task')}, learned by {_learner(report)}"
         table = Grid("rule", *FIGURES, title=title, figures=FIGURES, names=("rule",))
         for rule in rules:
             table.row(
@@ -52,18 +55,19 @@ def print_report(report: RulesReport, *, as_json: bool) -> None:
         say(f"{len(by_question) - len(most)} more questions, with fewer votes: --json has all.")
     if not report.rules:
         say("No rule is about a question of this project.")
-    for name, (count, reason) in report.faults.items():
-        say(f"{name}: {count} faults, the first: {reason}")
-    _print_set_aside(report.set_aside)
+    _print_problems(report.faults, report.set_aside)
 
 
-def print_mistakes(name: str, found: Sequence[MistakenTask], *, as_json: bool) -> None:
-    """One row for each task on which people disagree with a rule."""
+def print_mistakes(
+    name: str, found: Sequence[MistakenTask], *, as_json: bool, faults: tuple[int, str] | None = None
+) -> None:
+    """One row for each task on which people disagree with a rule; `faults`: see `RulesReport`, for one without any."""
     if as_json:
         say_json([asdict(item) for item in found])
         return
     if not found:
         say(f"Nobody disagrees with {name}.")
+        _print_problems({name: faults} if faults else {}, {})
         return
     table = Grid("task", "question", "voted", "people say", "data", title=name)
     for item in found:
@@ -77,7 +81,9 @@ def print_diff(diff: RulesDiff, *, as_json: bool) -> None:
         rules = [asdict(rule) | {"change": rule.change} for rule in diff.rules]
         say_json(asdict(diff) | {"rules": rules})
         return
-    if not diff.rules:
+    if not diff.rules and not diff.is_usable:
+        say("The rules that can be used vote like those in use.")
+    elif not diff.rules:
         say("These rules vote like those in use, as an edit in LF_RULES_DIR does within seconds: see --folder.")
     else:
         table = Grid("rule", "question", "change", "votes changed", "votes", "right", names=("rule",))
@@ -98,7 +104,7 @@ def print_diff(diff: RulesDiff, *, as_json: bool) -> None:
             f"{question.n_labels} human labels {question.right_before} -> {question.right_after} are met "
             f"({question.better} better, {question.worse} worse).",
         )
-    _print_set_aside(diff.set_aside)
+    _print_problems(diff.faults, {**diff.set_aside, **diff.stale})
 
 
 def _described(rule: RuleReport) -> Cell:
@@ -117,10 +123,12 @@ def _learner(report: RulesReport) -> str:
     return "agreement alone" if report.learned_by == "v0" else report.learned_by
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f}%"
+def _percent(value: float | None) -> str:
+    return "-" if value is None else share(value, ".0%")
 
 
-def _print_set_aside(set_aside: Mapping[str, str]) -> None:
+def _print_problems(faults: Mapping[str, tuple[int, str]], set_aside: Mapping[str, str]) -> None:
+    for name, (count, reason) in faults.items():
+        say(one_line(f"{name}: {counted(count, 'fault')}, the first: {reason}", LINE))
     for name, reason in set_aside.items():
-        say(f"set aside: {name}: {reason}")
+        say(one_line(f"set aside: {name}: {reason}", LINE))

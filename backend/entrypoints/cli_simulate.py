@@ -11,6 +11,7 @@ from backend.domain.priorities import Strategy
 from backend.domain.rules import Rule
 from backend.domain.simulation import SHARES, Band, Cost, Curve, costs, finals, ratio
 from backend.domain.votes import Faults
+from backend.domain.words import counted
 from backend.entrypoints.cli_settings import read_settings
 from backend.entrypoints.cli_simulate_options import (
     After,
@@ -116,7 +117,11 @@ def run(options: Options) -> None:
         curves = simulate(replayed.tasks, plans, seeds=options.seeds, test_share=options.test_share, progress=report)
     picture, table = options.folder / "curves.png", options.folder / "curves.csv"
     write_curves_csv(table, curves)
-    draw_curves(picture, curves, f"{options.data.name}: {len(replayed.tasks.data)} tasks, {options.seeds} seeds")
+    draw_curves(
+        picture,
+        curves,
+        f"{options.data.name}: {counted(len(replayed.tasks.data), 'task')}, {counted(options.seeds, 'seed')}",
+    )
     if options.as_json:
         _print_json(curves, notes, picture, table)
     else:
@@ -142,7 +147,7 @@ def _rules(folder: Path | None) -> tuple[Rule, ...]:
 def _warn(rules: Sequence[Rule], faults: Faults) -> None:
     """What went wrong in the rules, and which can't take part."""
     for name, count in faults.counts.items():
-        complain(f"{name} failed on {count} tasks: {faults.reasons[name]}")
+        complain(f"{name} failed on {counted(count, 'task')}: {faults.reasons[name]}")
     late = [rule.name for rule in rules if rule.needs_history]
     if late:
         complain(f"Rules that vote by what annotators answered before abstain in a simulation: {', '.join(late)}.")
@@ -158,11 +163,11 @@ def _check_folder(folder: Path) -> None:
 
 def _print_tables(labeled: LabeledData, curves: Sequence[Curve], baseline: str, picture: Path, table: Path) -> None:
     full = [curve.full for curve in curves]
-    questions = ", ".join(f"{item.name} ({len(item.labels)} labels)" for item in labeled.questions)
+    questions = ", ".join(f"{item.name} ({counted(len(item.labels), 'label')})" for item in labeled.questions)
     say(f"Question: {questions}.")
-    say(
-        f"Full accuracy, with all labels: {sum(full) / len(full):.3f} ({min(full):.3f}-{max(full):.3f} over seeds).",
-    )
+    if any(full):
+        mean = sum(full) / len(full)
+        say(f"Full accuracy, with all labels: {mean:.3f} ({min(full):.3f}-{max(full):.3f} over seeds).")
     shown = Grid("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", f"{baseline} costs")
     found = costs(curves)
     others = {cost.share: cost for cost in found if cost.plan == baseline}
@@ -190,7 +195,7 @@ def never_reached(found: Sequence[Cost]) -> list[str]:
     sentences = []
     for plan in dict.fromkeys(cost.plan for cost in found):
         missed = [
-            f"{100 * cost.share:.0f} % in {band.n_runs - band.n_reached} of {band.n_runs} runs"
+            f"{100 * cost.share:.0f} % in {band.n_runs - band.n_reached} of {counted(band.n_runs, 'run')}"
             for cost in found
             if cost.plan == plan and (band := cost.labels).n_reached < band.n_runs
         ]
@@ -211,7 +216,8 @@ def _say_worth(curves: Sequence[Curve], guessed: float) -> None:
     """Warn where full accuracy is none, so that a share of it means nothing."""
     full = [curve.full for curve in curves]
     if not all(full):
-        say("Nothing is right with all labels in some run: there a share of the full accuracy can't be measured.")
+        n = sum(not accuracy for accuracy in full)
+        say(f"With all labels nothing is right in {n} of {len(full)} runs: no share of that can be reached.")
     elif sum(full) / len(full) <= guessed:
         say(
             f"Always answering the most frequent label is right on {guessed:.3f} of the tasks, and all labels together "

@@ -7,6 +7,7 @@ from backend.domain.audit import ENOUGH
 from backend.domain.outside import MOST_LISTED, listed
 from backend.domain.stopping import HORIZON, Progress, points
 from backend.domain.unmatched import told
+from backend.domain.words import counted, share
 from backend.entrypoints.held import held_sentence
 from backend.ports import version_name
 from backend.workflows.status import ON_AUDIT, Accuracy, Status
@@ -14,10 +15,9 @@ from backend.workflows.status import ON_AUDIT, Accuracy, Status
 
 def status_line(status: Status) -> str:
     """What fails, labels, version, accuracy and where it is from, what the next labels may bring, and the advice."""
-    of_budget = f" of {status.label_budget}" if status.label_budget else ""
     failing = "".join(f"{sentence}; " for sentence in status.failing)
-    parts = [f"{status.title or 'project'} ({status.project_id}): {failing}{status.n_labels}{of_budget} labels"]
-    parts[0] += f", {status.n_open} of {status.n_tasks} tasks open"
+    parts = [f"{status.title or 'project'} ({status.project_id}): {failing}{_labels(status)}"]
+    parts[0] += f", {status.n_open} of {counted(status.n_tasks, 'task')} open"
     parts[0] += f", {version_name(status.version)}" if status.version else ", no version yet"
     parts[0] += f" ({held_sentence(status.held, status.project_id)})" if status.held else ""
     if status.unmatched:
@@ -52,11 +52,17 @@ def status_json(status: Status) -> dict[str, Any]:
     return asdict(status)
 
 
+def _labels(status: Status) -> str:
+    if not status.label_budget:
+        return counted(status.n_labels, "label")
+    return f"{status.n_labels} of {counted(status.label_budget, 'label')}"
+
+
 def _accuracy(accuracy: Accuracy) -> str:
     if accuracy.accuracy is None or accuracy.interval is None:
         return "accuracy unknown without labels"
     low, high = accuracy.interval
-    said = f"accuracy {accuracy.accuracy:.2f} ({low:.2f}-{high:.2f}) on {accuracy.n} {accuracy.measured_on}"
+    said = f"accuracy {share(accuracy.accuracy)} ({low:.2f}-{high:.2f}) on {accuracy.n} {accuracy.measured_on}"
     if accuracy.measured_on == ON_AUDIT:
         return said
     return f"{said} ({accuracy.n_audit} audit tasks so far, {ENOUGH} needed)"

@@ -2,6 +2,7 @@
 
 from backend.adapters.addresses import same_address
 from backend.adapters.label_studio_errors import BLOCKED
+from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.failing import failing_of
 from backend.errors import LabelStudioError
@@ -85,7 +86,8 @@ def explain_unreachable(url: str, said: str) -> str:
 
 def former_addresses(app: App, info: ProjectInfo) -> list[str]:
     """Addresses that this backend had before: its webhooks went there, with the secret that nobody else has."""
-    known = app.label_studio.webhooks(info.id, webhook_secret(app.settings.model_dir))
+    secret = WebhookSecret(app.settings.model_dir).read()
+    known = app.label_studio.webhooks(info.id, secret) if secret else []
     addresses = [item.url.removesuffix(WEBHOOK) for item in known if item.has_secret]
     return [address for address in addresses if not same_address(address, app.settings.public_url)]
 

@@ -5,12 +5,17 @@ no markup, no character that acts instead of being seen, and no line break that 
 """
 
 import json
+import logging
+import os
 import sys
+import traceback
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
+import structlog
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,7 +23,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from backend.adapters.logs import redact
-from backend.domain.outside import one_line, shortened, visible
+from backend.domain.outside import KEPT_CHARS, one_line, shortened, visible
 from backend.ports import Progress as Report
 
 SENTENCE_CHARS = 20_000
@@ -27,6 +32,9 @@ NARROWEST = 12
 """Columns of a name that is wanted whole."""
 EXPECTED_FAILURE, FAULT = 1, 70
 """Exit codes: a person can mend it; it is a fault of ours (EX_SOFTWARE of sysexits.h)."""
+
+OURS = str(Path(__file__).parents[1])
+"""Folder of our code."""
 
 Part = str | tuple[str, str]
 """A text, or a text with its style."""
@@ -54,9 +62,28 @@ def fail(sentence: str, code: int = EXPECTED_FAILURE) -> NoReturn:
     raise SystemExit(code) from None
 
 
+def fail_unexpectedly(error: Exception) -> NoReturn:
+    """End the command after a fault of ours: where it is, in a sentence; all of it for those who want to mend it."""
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        structlog.get_logger().error("a command failed", exc_info=error)
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if f"{OURS}{os.sep}" in frame.filename] or frames
+    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    about = str(error) or "no more is known"
+    fail(
+        f"This is a fault of Prelabel itself, at {place}: {type(error).__name__}: {about[:KEPT_CHARS]}. "
+        "LOG_LEVEL=DEBUG shows all of it, for a bug report; `prelabel doctor` may say what led to it.",
+        FAULT,
+    )
+
+
 def say_json(value: object) -> None:
-    """Print JSON for scripts. What isn't ASCII is escaped: terminals act on nothing, half characters get through."""
-    out.out(redact(json.dumps(value, indent=1, allow_nan=False)), highlight=False)
+    """Print JSON for scripts. What isn't ASCII is escaped: terminals act on nothing, half characters get through.
+
+    Numbers that JSON doesn't have (NaN, infinite) become null.
+    """
+    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    out.out(redact(json.dumps(finite, indent=1)), highlight=False)
 
 
 class Grid:

@@ -14,7 +14,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httpx
+from pydantic import TypeAdapter
 
+from backend.adapters.files import replace_synced
 from backend.adapters.label_studio import LabelStudioApi
 from backend.entrypoints.connect import connect_project
 from backend.entrypoints.console import out, say, spinner
@@ -62,10 +64,7 @@ class DemoState:
 
     def save(self, folder: Path) -> None:
         """Write the file as a whole, mode 600."""
-        temporary = folder / f".demo-{os.getpid()}.json"
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(asdict(self), file, indent=1)
-        temporary.replace(folder / "demo.json")
+        replace_synced(folder / "demo.json", json.dumps(asdict(self), indent=1).encode())
 
 
 def load_state(folder: Path) -> DemoState | None:
@@ -76,12 +75,12 @@ def load_state(folder: Path) -> DemoState | None:
     """
     path = folder / "demo.json"
     try:
-        return DemoState(**json.loads(path.read_text()))
+        return TypeAdapter(DemoState).validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigurationError(f"{folder} can't be used for the demo: {error.strerror}.") from error
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ConfigurationError(f"{path} is damaged: delete the folder {folder} to start anew.") from error
 
 

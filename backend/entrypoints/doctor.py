@@ -3,14 +3,18 @@
 import base64
 import json
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 
 from backend.adapters.addresses import same_address
+from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, webhook_secret
+from backend.adapters.webhook_secret import WebhookSecret
+from backend.bootstrap import App
 from backend.domain.outside import listed
-from backend.entrypoints.access import listen_address
+from backend.domain.words import counted
+from backend.entrypoints.access import is_own_name, listen_address, own_names
 from backend.entrypoints.cli_check import foreign_sentence
 from backend.entrypoints.connect import (
     SAMPLING,
@@ -28,6 +32,7 @@ from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError, LabelStudioError
 from backend.ports import FORCED, Job, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
+from backend.workflows.content import NOTHING_TO_READ, about_content
 from backend.workflows.held import held_at
 from backend.workflows.llm.view import contents_of, too_slow
 from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
@@ -78,8 +83,15 @@ def _examine_url(app: App) -> Finding:
         httpx.get(f"{url}/health", timeout=REACH_TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start Label Studio, or correct LABEL_STUDIO_URL (in a container, localhost is the container itself)."
-        return Finding(name, False, f"{url} doesn't answer ({type(error).__name__})", fix)
+        return _unanswered(name, url, error, fix)
     return Finding(name, True, f"{url} answers")
+
+
+def _unanswered(name: str, address: str, error: httpx.HTTPError, fix: str) -> Finding:
+    """The finding about an address that gave no answer; `fix`: what to do unless it's the certificate's fault."""
+    problem = tls_problem(error)
+    detail = problem or f"doesn't answer from here ({type(error).__name__})"
+    return Finding(name, False, f"{address} {detail}", "" if problem else fix)
 
 
 def _examine_token(app: App) -> Finding:
@@ -101,7 +113,7 @@ def _examine_token(app: App) -> Finding:
 def _examine_redis(app: App) -> Finding:
     where = "the embedded Redis" if not app.settings.redis_url else "REDIS_URL"
     try:
-        return Finding("Redis", True, f"{where} answers (version {app.queue.ping()})")
+        return Finding("Redis", True, f"{where} answers ({app.queue.ping()})")
     except ConfigurationError as error:
         return Finding("Redis", False, str(error), "Start `prelabel up`, which brings Redis, or set REDIS_URL.")
 
@@ -116,14 +128,14 @@ def _examine_processes(app: App) -> Finding:
     if missing:
         fix = "Start `prelabel up`, or `prelabel worker` and `prelabel scheduler`."
         return Finding(name, False, f"no {' and no '.join(missing)} runs", fix)
-    return Finding(name, True, f"{workers} worker(s) and the scheduler run")
+    return Finding(name, True, f"{counted(workers, 'worker')} and the scheduler run")
 
 
 def _examine_database(app: App) -> Finding:
     try:
         return Finding("Database", True, f"{app.database.ping()} answers")
     except ConfigurationError as error:
-        return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it to use SQLite in MODEL_DIR.")
+        return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it for SQLite in MODEL_DIR.")
 
 
 def _examine_mark(app: App) -> Finding:
@@ -146,6 +158,9 @@ def _examine_mark(app: App) -> Finding:
 
 def _examine_folder(app: App) -> Finding:
     folder = app.settings.model_dir.resolve()
+    if not folder.exists():
+        fix = "`prelabel up` makes it; or set MODEL_DIR to where your installation is."
+        return Finding("Model folder", False, f"there is no {folder} yet", fix)
     try:
         app.versions.check_writable()
     except OSError as error:
@@ -168,7 +183,7 @@ def _examine_rules(app: App) -> Finding:
     if loaded.set_aside:
         reasons = listed([f"{name}: {reason}" for name, reason in loaded.set_aside.items()], "; ")
         return Finding("Labeling functions", False, f"set aside: {reasons}", "Correct these files.")
-    return Finding("Labeling functions", True, f"{len(loaded.rules)} rules in {app.settings.lf_rules_dir}")
+    return Finding("Labeling functions", True, f"{counted(len(loaded.rules), 'rule')} in {app.settings.lf_rules_dir}")
 
 
 def _examine_address(app: App) -> Finding:
@@ -183,10 +198,16 @@ def _examine_backend(app: App) -> Finding:
     url, settings = app.settings.public_url, app.settings
     auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.health_auth else None
     try:
-        httpx.get(f"{url}/health", auth=auth, timeout=REACH_TIMEOUT_S).raise_for_status()
+        answer = httpx.get(f"{url}/health", auth=auth, timeout=REACH_TIMEOUT_S)
+        if answer.status_code == httpx.codes.MISDIRECTED_REQUEST:
+            fix = f"Start it with BACKEND_URL={url}, or with BASIC_AUTH_USER and BASIC_AUTH_PASS."
+            return Finding(
+                "This backend", False, f"it refuses the name in {url}: it runs with another BACKEND_URL", fix
+            )
+        answer.raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
-        return Finding("This backend", False, f"{url} doesn't answer from here ({type(error).__name__})", fix)
+        return _unanswered("This backend", url, error, fix)
     return Finding("This backend", True, f"{url} answers from here")
 
 
@@ -215,10 +236,12 @@ def _examine_llm(app: App) -> Finding:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         # The list of models costs nothing.
-        status = httpx.get(f"{settings.openai_base_url}/models", headers=headers, timeout=REACH_TIMEOUT_S).status_code
+        url = f"{settings.openai_base_url.rstrip('/')}/models"
+        with httpx.stream("GET", url, headers=headers, timeout=REACH_TIMEOUT_S) as answer:
+            status = answer.status_code
     except httpx.HTTPError as error:
         fix = "Start it, or correct OPENAI_BASE_URL (in a container, localhost is the container itself)."
-        return Finding(name, False, f"{address} doesn't answer ({type(error).__name__})", fix)
+        return _unanswered(name, address, error, fix)
     if status in {401, 403}:
         return Finding(name, False, f"{address} refuses the key ({status})", "Correct OPENAI_API_KEY.")
     said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"
@@ -233,7 +256,7 @@ def _examine_embeddings(app: App) -> Finding:
         width = parts.embedder.embed([ToEmbed("a word")]).shape[1]
     except BackendError as error:
         return Finding(name, False, str(error), "Correct EMBEDDING_MODEL, EMBEDDING_BASE_URL or EMBEDDING_API_KEY.")
-    return Finding(name, True, f"{parts.embedder.name} answers with {width} numbers for a text")
+    return Finding(name, True, f"{parts.embedder.name} answers with {counted(width, 'number')} for a text")
 
 
 def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
@@ -241,12 +264,13 @@ def _examine_project(app: App, project_id: int) -> Iterator[Finding]:
         info = app.label_studio.project(project_id)
         # What fails explains what follows.
         yield _examine_jobs(app, app.key(info.uid))
-        yield Finding("Project", True, f"{info.title!r}, {info.n_tasks} tasks")
+        yield Finding("Project", True, f"{info.title!r}, {counted(info.n_tasks, 'task')}")
         yield _examine_connection(app, info)
         yield _examine_webhook(app, info)
         yield _examine_sampling(app, info)
         yield _examine_version(app, info)
         yield from examine_config(app, info)
+        yield from _examine_content(app, info)
         yield _examine_tags(app, info)
         yield from _examine_masks(app, info)
     except BackendError as error:
@@ -263,7 +287,15 @@ def _examine_jobs(app: App, key: str | None = None) -> Finding:
 
 def _examine_connection(app: App, info: ProjectInfo) -> Finding:
     url, name = app.settings.public_url, "Label Studio reaches the backend"
-    ours = [item for item in app.label_studio.connections(info.id) if same_address(item.url, url)]
+    connections = app.label_studio.connections(info.id)
+    ours = [item for item in connections if same_address(item.url, url)]
+    others = [item.url for item in connections if urlsplit(item.url).port == urlsplit(url).port]
+    refused = [other for other in others if not is_own_name(urlsplit(other).netloc, own_names(app.settings))]
+    if not ours and refused and not app.settings.basic_auth_user:
+        fix = (
+            f"If that is this backend: start it with BACKEND_URL={refused[0]}, or set credentials and connect it anew."
+        )
+        return Finding(name, False, f"{refused[0]} is connected, which is not BACKEND_URL ({url})", fix)
     if not ours:
         fix = f"`prelabel connect {info.id}`"
         return Finding(name, False, f"{url} is not connected to this project", fix, lambda: register(app, info))
@@ -282,8 +314,10 @@ def _reconnect(app: App, info: ProjectInfo) -> None:
 
 
 def _examine_webhook(app: App, info: ProjectInfo) -> Finding:
-    secret, name = webhook_secret(app.settings.model_dir), "Webhook"
-    url = f"{app.settings.public_url}{WEBHOOK}"
+    name, url = "Webhook", f"{app.settings.public_url}{WEBHOOK}"
+    secret = WebhookSecret(app.settings.model_dir).read()
+    if secret is None:
+        return Finding(name, False, "its secret was not made yet", "Start `prelabel up`, then `prelabel connect`.")
     ours = [item for item in app.label_studio.webhooks(info.id, secret) if same_address(item.url, url)]
     if ours and all(item.is_active and item.has_secret and item.sends_everything for item in ours):
         return Finding(name, True, "active, for all events, with our secret")
@@ -316,6 +350,10 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
         return Finding(name, True, f"the project shows {ours}, which is ours{also}")
     if ours not in app.label_studio.versions(info.id):
         detail = f"Label Studio has no prediction of {ours}"
+        if app.database.hold(key):
+            # A training would let go of the version that a person chose.
+            fix = f"`prelabel rollback {info.id} {ours}` pushes them anew; without open tasks there is nothing to push"
+            return Finding(name, False, detail, fix, lambda: app.queue.request(Job.ROLLBACK, key, argument=number))
         fix = f"`prelabel retrain {info.id}` pushes anew; without open tasks there is nothing to push"
         return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
     shown = repr(info.model_version) if info.shows_predictions else "no predictions"
@@ -345,6 +383,14 @@ def _examine_tags(app: App, info: ProjectInfo) -> Finding:
     said = foreign_sentence(counts).replace("PROJECT", str(info.id))
     # These two fill our tabs.
     return Finding(name, not {CHECK_KEY, ISSUE_KEY} & set(counts), said, "Adopt them, or rename the user's own fields.")
+
+
+def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
+    """What the current version could read of the tasks; nothing where there is none, or an earlier release made it."""
+    number = app.versions.current(key := app.key(info.uid))
+    said = about_content(app.versions.metrics(key, number) if number else {})
+    if said:
+        yield Finding("Content", not said.unread, said.sentence, NOTHING_TO_READ if said.unread else "")
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:

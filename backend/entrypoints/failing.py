@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from backend.adapters.job_views import JobView, failing
 from backend.adapters.queue import RedisQueue
+from backend.entrypoints.console import say
 from backend.errors import ConfigurationError
 from backend.ports import Job
 
@@ -24,6 +25,12 @@ def failing_of(queue: RedisQueue, key: str | None = None) -> Failing:
         return Failing((f"whether its jobs fail can't be seen: {error}",))
     hides = any(view.job in {Job.RECONCILE, Job.TRAIN} for view in found)
     return Failing(tuple(_sentence(view, names_project=key is None) for view in found), hides)
+
+
+def say_failing(queue: RedisQueue, key: str | None = None) -> None:
+    """Print what fails, a line each."""
+    for sentence in failing_of(queue, key).sentences:
+        say((f"{sentence}.", "red"))
 
 
 def _sentence(view: JobView, *, names_project: bool) -> str:

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import structlog
 from redis.exceptions import RedisError
@@ -99,6 +100,7 @@ def _run(app: App, job: str, key: str, argument: int) -> str:
         learn(app.deps, key, app.queue.progress, force=force, by_person=by_person, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
         started = time.monotonic()
+        app.queue.take_params(key, partial(_keep_params, app, key))
         reconcile(app.deps, key, app.queue.progress)
         rest_s = min(LONGEST_REST_S, REST_FACTOR * (time.monotonic() - started))
         app.queue.rest(Job.RECONCILE, key, rest_s)
@@ -111,6 +113,16 @@ def _run(app: App, job: str, key: str, argument: int) -> str:
     app.queue.progress("done", 1, 1)
     log.info("job done", version=app.versions.current(key))
     return "done"
+
+
+def _keep_params(app: App, key: str, text: str) -> None:
+    """Keep what `/setup` brought for a project that nothing was known of, if Label Studio has it."""
+    try:
+        info = app.label_studio.project(int(key.split(".", 1)[0]))
+    except ProjectMissing:
+        return
+    if app.key(info.uid) == key:
+        app.project_settings.save(key, text)
 
 
 def _ask(app: App, key: str, argument: int) -> str:
@@ -138,7 +150,8 @@ def counted(app: App, job: str, key: str, *, is_regular: bool) -> Iterator[None]
         try:
             app.queue.figures.count("jobs", job=job, outcome=outcome)
             app.queue.figures.time("job", seconds, job=job)
-            if job == Job.TRAIN and outcome == "done":
+            # A made-up project is trained in no time, and leaves no figures.
+            if job == Job.TRAIN and outcome == "done" and app.database.project(key) is not None:
                 app.queue.figures.time("training", seconds, project=key)
             after = app.database.annotations_state(key) if is_regular and outcome == "done" else before
             # The first look at a project finds all of it.

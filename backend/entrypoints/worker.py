@@ -19,6 +19,7 @@ from backend.adapters.job_views import keep_error
 from backend.adapters.logs import redact
 from backend.adapters.queue import OwnJob, RedisQueue
 from backend.bootstrap import build
+from backend.domain.outside import storable
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ PRELOADED = (
     "label_studio_sdk.label_interface.interface",
 )
 """Loaded once in the worker instead of in each job's process, which is forked from it."""
+KEPT_OF_FAILURE = 50_000
+"""Characters of a traceback."""
 NICENESS = 5
 """A third of the processor time that the web service gets when both want it: in one service's control group. In a login
 session Linux shares the time between sessions, and each of our processes has its own."""
@@ -81,8 +84,11 @@ class PromptWorker(Worker):
     def handle_job_failure(
         self, job: Job, queue: Queue, started_job_registry: StartedJobRegistry | None = None, exc_string: str = ""
     ) -> None:
-        """Keep a failure in Redis, without secrets: whoever may look into the queue need not know them."""
-        said = redact(exc_string)
+        """Keep a failure in Redis, without secrets: whoever may look into the queue need not know them.
+
+        Half characters of users' texts, which Redis can't hold, would leave the job running for ever. The end says why.
+        """
+        said = storable(redact(exc_string)[-KEPT_OF_FAILURE:], KEPT_OF_FAILURE)
         keep_error(job, said)
         super().handle_job_failure(job, queue, started_job_registry, said)
 

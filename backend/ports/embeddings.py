@@ -32,7 +32,7 @@ class Embedder(Protocol):
         """Whether images can be embedded."""
 
     def embed(self, contents: Sequence[ToEmbed]) -> NDArray[np.float32]:
-        """Vectors (n, d), finite, in the order of the contents."""
+        """Vectors (n, d) in the order of the contents; all NaN for one of which the model gave no usable numbers."""
 
 
 class VectorStore(Protocol):

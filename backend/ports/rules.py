@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
+from backend.domain.outside import storable
 from backend.domain.questions import Question
 from backend.domain.rules import Rule
 
@@ -15,6 +16,11 @@ class LoadedRules:
     rules: tuple[Rule, ...]
     set_aside: Mapping[str, str]
     signature: str
+
+    def __post_init__(self) -> None:
+        """Names of files and what rules raise may be any text: the reasons are kept as text that can be stored."""
+        reasons = {storable(name): storable(reason) for name, reason in self.set_aside.items()}
+        object.__setattr__(self, "set_aside", reasons)
 
     def of(self, folder: str) -> tuple[Rule, ...]:
         """Those of one folder; "" for those outside of any."""

@@ -1,7 +1,9 @@
 """All settings, read once from the environment. No other module reads it."""
 
 import json
+import os
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -66,6 +68,12 @@ class Settings(AccessSettings, LlmSettings):
         default={},
         validation_alias="LF_DATABASES",
         description="Databases that rules look values up in, name -> SQLAlchemy URL, as JSON.",
+    )
+    ssl_cert_file: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
+        description="File (PEM) with all certificates that are trusted, in place of the usual ones: for a Label Studio "
+        "or an endpoint with a self-signed one, or one of your own authority.",
     )
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL", description="DEBUG, INFO, WARNING or ERROR.")
     log_format: Literal["json", "console"] = Field(
@@ -190,6 +198,17 @@ class Settings(AccessSettings, LlmSettings):
             raise ValueError("it is not an address; write for example http://localhost:8080")
         return value.rstrip("/")
 
+    @field_validator("ssl_cert_file")
+    @classmethod
+    def _check_certificates(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                if not value.is_dir():
+                    ssl.create_default_context(cafile=value)
+            except OSError as error:
+                raise ValueError(f"it is no file with certificates in PEM ({error.strerror or error})") from None
+        return value
+
     @field_validator("lf_databases", mode="before")
     @classmethod
     def _read_databases(cls, value: object) -> object:
@@ -208,13 +227,16 @@ class Settings(AccessSettings, LlmSettings):
             raise ValueError("write for example redis://localhost:6379/0")
         return value
 
-    @field_validator("label_studio_api_key", "basic_auth_pass", "openai_api_key", "embedding_api_key")
+    @field_validator("label_studio_api_key", "openai_api_key", "embedding_api_key")
     @classmethod
-    def _check_header(cls, value: SecretStr) -> SecretStr:
-        # The value itself stays out of the message: it is a secret.
-        if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
-            raise ValueError("it has characters that an HTTP header can't carry; was it copied completely?")
-        return value
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        # A file or a copied line ends in a line break. The value itself stays out of the message: it is a secret.
+        key = value.get_secret_value().strip()
+        if value.get_secret_value() and not key:
+            raise ValueError("it is blank: set it to the key, or don't set it")
+        if not re.fullmatch(r"[\x21-\x7e]*", key):
+            raise ValueError("it has spaces, or characters that an HTTP header can't carry; was only the key copied?")
+        return SecretStr(key)
 
     @field_validator("log_level")
     @classmethod
@@ -232,6 +254,14 @@ class Settings(AccessSettings, LlmSettings):
     def sql_url(self) -> str:
         """SQLAlchemy URL of the database: `DATABASE_URL`, else a SQLite file in `MODEL_DIR`."""
         return _with_driver(self.database_url or f"sqlite:///{self.model_dir.resolve() / 'prelabel.sqlite3'}")
+
+    def trust_certificates(self) -> None:
+        """Make all clients of this process and of its children trust `ssl_cert_file`.
+
+        httpx, which they all use, reads its own variable and not that of requests, which is the one that people have.
+        """
+        if self.ssl_cert_file is not None:
+            os.environ["SSL_CERT_DIR" if self.ssl_cert_file.is_dir() else "SSL_CERT_FILE"] = str(self.ssl_cert_file)
 
     def secrets(self) -> list[str]:
         """All secrets among the settings, and the passwords in addresses."""

@@ -1,8 +1,9 @@
 """Settings of who may come in, where, and with how much."""
 
+import re
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 
@@ -68,8 +69,29 @@ class AccessSettings(BaseSettings):
     )
     port: int = Field(default=9090, ge=1, le=65535, validation_alias="PORT", description="Port of the web service.")
 
+    @field_validator("basic_auth_user")
+    @classmethod
+    def _check_user(cls, value: str) -> str:
+        if ":" in value:
+            raise ValueError("it has a colon, which ends a user name in basic auth: choose another one")
+        return value
+
+    @field_validator("basic_auth_user", "basic_auth_pass")
+    @classmethod
+    def _check_words(cls, value: str | SecretStr) -> str | SecretStr:
+        # The value itself stays out of the message: it may be a secret.
+        if not re.fullmatch(r"[\x20-\x7e]*", _text(value)):
+            raise ValueError("choose one of ASCII letters, digits and signs: others are sent in more than one way")
+        if _text(value) != _text(value).strip():
+            raise ValueError("it begins or ends with a space, which Label Studio doesn't send: choose another one")
+        return value
+
     @model_validator(mode="after")
     def _check_basic_auth(self) -> Self:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass.get_secret_value()):
             raise ValueError("set both BASIC_AUTH_USER and BASIC_AUTH_PASS, or neither: one alone protects nothing")
         return self
+
+
+def _text(value: str | SecretStr) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
+from backend.domain.outside import base_url_problem
 from backend.ports.llm import MAX_USD, LlmPolicyName
 
 
@@ -133,6 +134,14 @@ class LlmSettings(BaseSettings):
         validation_alias="EMBEDDING_IMAGES",
         description="The embedding model takes images as well as texts.",
     )
+
+    @field_validator("openai_base_url", "embedding_base_url")
+    @classmethod
+    def _check_address(cls, url: str) -> str:
+        problem = base_url_problem(url) if url else ""
+        if problem:
+            raise ValueError(problem)
+        return url
 
     @model_validator(mode="after")
     def _check_llm(self) -> Self:

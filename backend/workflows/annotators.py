@@ -88,7 +88,7 @@ def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> dic
         "reasons": {key: crowd.consensus[key].reason for key in asked},
         "n_shared": len(rows),
         "n_agree": int(agree.sum()),
-        "tasks": [int(task_ids[row]) for row in rows],
+        "tasks": [int(task_ids[int(row)]) for row in rows],
         "answers": [_answer(question, of_task) for of_task in classes.tolist()],
         "quality": [round(value, 4) for value in quality.tolist()],
         "n_labels": n_labels.tolist(),

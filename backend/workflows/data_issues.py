@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.label_errors import Evidence
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
+from backend.domain.locations import is_stored
 from backend.domain.model import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.tasks import user_fields
@@ -118,8 +119,12 @@ def _text(config: LabelConfig, item: MirroredTask) -> str | None:
     media = {*shown.images, *shown.other}
     names = shown.texts if shown.texts or media else tuple(data)
     values = [data.get(name) for name in names]
-    text = "\n".join(value for value in values if isinstance(value, str)).strip()
-    else_ = [*(value for value in values if not isinstance(value, str)), *(data.get(name) for name in media)]
+    read = [isinstance(value, str) and not is_stored(value) for value in values]
+    text = "\n".join(str(value) for value, is_text in zip(values, read, strict=True) if is_text).strip()
+    else_ = [
+        *(value for value, is_text in zip(values, read, strict=True) if not is_text),
+        *(data.get(name) for name in media),
+    ]
     return None if not text and any(value not in (None, "", [], {}) for value in else_) else text
 
 

@@ -81,7 +81,13 @@ def _embed(
             # Training goes on with what is known: suggestions without embeddings beat none.
             log.warning("Embedding stopped: %s", error)
             return str(error)
-        found = {name: vector for (name, _), vector in zip(ready, made, strict=True)}
+        answered = {name: vector for (name, _), vector in zip(ready, made, strict=True)}
+        found = {name: vector for name, vector in answered.items() if np.isfinite(vector).all()}
+        if len(found) < len(answered):
+            n_bad = len(answered) - len(found)
+            problem = (
+                f"{parts.embedder.name} answered {n_bad} of {len(answered)} tasks with something else than numbers"
+            )
         parts.store.save_vectors(parts.embedder.name, found)
         known.update(found)
     return problem

@@ -40,6 +40,7 @@ from backend.ports import (
 )
 from backend.workflows.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.config_notes import warn_of_unmatched
+from backend.workflows.content import warn_of_content
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
@@ -150,6 +151,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         smoothing=policy.label_smoothing,
         choice_s=policy.choice_s,
     )
+    warn_of_content(key, trained.metrics)
     posteriors = trained.model.posteriors_of(trained.features, votes)
     teaching = [entry for item in items for entry in item.annotations if entry.teaches]
     remember_suggestions(deps, key, items)

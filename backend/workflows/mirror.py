@@ -29,7 +29,7 @@ def open_project(deps: Deps, key: str, progress: Progress) -> OpenedProject | No
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
     """
-    record = known_project(deps, key)
+    record = _record(deps, key)
     try:
         info = deps.label_studio.project(record.project_id)
     except ProjectMissing:
@@ -42,12 +42,14 @@ def open_project(deps: Deps, key: str, progress: Progress) -> OpenedProject | No
 
 def known_project(deps: Deps, key: str) -> ProjectRecord:
     """What we remember of a project; a new record when it is seen for the first time."""
-    found = deps.database.project(key)
-    if found is not None:
-        return found
-    record = ProjectRecord(key, project_id=int(key.split(".", 1)[0]))
+    record = _record(deps, key)
     deps.database.save_project(record)
     return record
+
+
+def _record(deps: Deps, key: str) -> ProjectRecord:
+    """What we remember of a project, else what its key says. Nothing is kept of it: anyone may make a uid up."""
+    return deps.database.project(key) or ProjectRecord(key, project_id=int(key.split(".", 1)[0]))
 
 
 def _sync(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> OpenedProject:

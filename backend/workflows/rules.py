@@ -1,15 +1,16 @@
 """Rules: what each does in a project, where people disagree with it, and what an edit would change."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.model import ProjectModel, gold_of, rules_only
+from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
 from backend.domain.rule_diff import QuestionDiff, changed_votes, compare_suggestions
-from backend.domain.rule_report import RuleReport, mistakes_of, report_rules
+from backend.domain.rule_report import RuleReport, mistakes_of, report_rules, stale_labels
 from backend.domain.rules import Rule
 from backend.domain.tasks import user_fields
 from backend.domain.votes import Faults, VoteMatrix, apply_rules
@@ -66,11 +67,22 @@ class RuleDiff:
 
 @dataclass(frozen=True, slots=True)
 class RulesDiff:
-    """What an edit changes. `set_aside`: what of the edited rules can't be used, and why."""
+    """What an edit changes. `set_aside`: what of the edited rules can't be used, and why.
+
+    faults: of the edited rules, name -> number of faults and the first reason. stale: those about a question that they
+    aren't used for, because it doesn't have all their labels, name -> why.
+    """
 
     rules: list[RuleDiff]
     questions: list[QuestionDiff]
     set_aside: Mapping[str, str]
+    faults: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    stale: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether all of the edited rules can be used."""
+        return not self.set_aside and not self.stale
 
 
 def report(deps: Deps, key: str, name: str | None = None) -> RulesReport:
@@ -91,10 +103,18 @@ def report(deps: Deps, key: str, name: str | None = None) -> RulesReport:
     if name is not None:
         _check_name(name, rules, loaded)
         reports = [item for item in reports if item.name == name]
-    reasons = {
-        rule: (count, faults.reasons[rule]) for rule, count in faults.counts.items() if name is None or rule == name
-    }
+    reasons = {rule: fault for rule, fault in _first_faults(faults).items() if name is None or rule == name}
     return RulesReport(version_name(number), len(mirror.items), reports, reasons, dict(loaded.set_aside))
+
+
+def faults_of(deps: Deps, key: str, name: str) -> tuple[int, str] | None:
+    """Number of faults of a rule in use over all tasks of a project, and the first reason; None without any.
+
+    Raises:
+        ConfigurationError: nothing is known of the project yet.
+    """
+    rules = [rule for rule in _of_project(deps, key, deps.rules.load()) if rule.name == name]
+    return _first_faults(_Mirror.read(deps, key).apply(rules)[1]).get(name)
 
 
 def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
@@ -124,15 +144,43 @@ def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
     """
     mirror = _Mirror.read(deps, key)
     in_use = deps.rules.load()
-    (before, old), (after, new) = (mirror.measure(_of_project(deps, key, loaded)) for loaded in (in_use, edited))
+    before, old, _ = mirror.measure(_of_project(deps, key, in_use))
+    rules_after = _of_project(deps, key, edited)
+    after, new, faults = mirror.measure(rules_after)
     changed = changed_votes(mirror.questions, before, after)
-    names = dict.fromkeys([*old, *new])
+    stale = _stale(rules_after, mirror.questions)
+    # A new rule that isn't used adds nothing.
+    names = dict.fromkeys([*old, *(item for item in new if item[1] not in stale)])
     rules = [
         RuleDiff(name, question, changed.get((question, name), 0), old.get((question, name)), new.get((question, name)))
         for question, name in names
         if (question, name) in changed or (question, name) not in old or (question, name) not in new
     ]
-    return RulesDiff(rules, compare_suggestions(mirror.questions, before, after, mirror.gold), dict(edited.set_aside))
+    return RulesDiff(
+        rules=rules,
+        questions=compare_suggestions(mirror.questions, before, after, mirror.gold),
+        set_aside=dict(edited.set_aside),
+        faults=_first_faults(faults),
+        stale=stale,
+    )
+
+
+def _stale(rules: Sequence[Rule], questions: Sequence[Question]) -> dict[str, str]:
+    """Rules that can't be used for a question that they are about, with the labels that it doesn't have."""
+    found = {}
+    for rule in rules:
+        for question in questions:
+            missing = stale_labels(rule, question, questions)
+            if missing:
+                said = ", ".join(map(repr, missing))
+                found[rule.name] = f"it isn't used: {question.name!r} has no label {said}" + (
+                    f" ({rule.place})" if rule.place else ""
+                )
+    return found
+
+
+def _first_faults(faults: Faults) -> dict[str, tuple[int, str]]:
+    return {rule: (count, faults.reasons[rule]) for rule, count in faults.counts.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +205,11 @@ class _Mirror:
         data = [item.task.data for item in self.items]
         return apply_rules(rules, data, self.questions, history_of(self.items, range(len(self.items))))
 
-    def measure(self, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport]]:
-        """Votes, and reports by question and rule."""
+    def measure(self, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport], Faults]:
+        """Votes, reports by question and rule, and faults."""
         votes, faults = self.apply(rules)
         reports = report_rules(rules, self.questions, votes, self.gold, {}, faults)
-        return votes, {(item.question, item.name): item for item in reports}
+        return votes, {(item.question, item.name): item for item in reports}, faults
 
 
 def _current_model(deps: Deps, key: str) -> tuple[int, ProjectModel | None]:
@@ -197,12 +245,14 @@ def _of_project(deps: Deps, key: str, loaded: LoadedRules) -> tuple[Rule, ...]:
 def _check_name(name: str, rules: Sequence[Rule], loaded: LoadedRules) -> None:
     if name in {rule.name for rule in rules}:
         return
-    reasons = [f"{where}: {reason}" for where, reason in loaded.set_aside.items() if where.endswith(f": {name}")]
+    # A rule that can't be read is named with its file, one that failed its try-out with its folder.
+    ends = (f": {name}", f"/{name}")
+    reasons = [
+        f"{where}: {reason}" for where, reason in loaded.set_aside.items() if where == name or where.endswith(ends)
+    ]
     raise RuleError(f"There is no rule {name!r} in use." + "".join(f" It is set aside: {item}" for item in reasons))
 
 
 def _snippet(data: Mapping[str, object]) -> str:
     """The beginning of a task's data on one line, without characters that a terminal would obey."""
-    text = " | ".join(str(value) for value in user_fields(data).values() if value is not None)
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= SNIPPET else line[: SNIPPET - 1] + "…"
+    return one_line(" | ".join(str(value) for value in user_fields(data).values() if value is not None), SNIPPET)

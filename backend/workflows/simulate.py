@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.classifier import ENOUGH
+from backend.domain.features import kinds_of
+from backend.domain.features.fields import LEARNED_FROM, about_left_out
 from backend.domain.model import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import Rule
@@ -61,8 +63,13 @@ def prepare(
     if len(kept) < MIN_TASKS:
         raise BadRequest(f"Only {len(kept)} tasks have a label that counts: a simulation needs {MIN_TASKS}.")
     notes = _about_annotators(questions, answers, gold)
-    data = [data[row] for row in kept]
+    data = [data[row] for row in kept.tolist()]
     gold = {key: known[kept] for key, known in gold.items()}
+    kinds = kinds_of(data)
+    if fields := about_left_out(kinds):
+        notes.append(f"Fields {fields}.")
+    if not (rules or llms) and not any(kind in LEARNED_FROM for kind in kinds.values()):
+        raise BadRequest(f"No field of the tasks can be learned from, and nothing votes. {' '.join(notes)}")
     votes, faults = apply_rules(rules, data, questions)
     if rules and not any(matrix.sources for matrix in votes.values()):
         raise BadRequest(
@@ -72,7 +79,7 @@ def prepare(
     rare = [note for question in questions if (note := _about_rare(question, gold))]
     if not (rules or llms) and not any(_counts(question, gold).max() > ENOUGH for question in questions):
         raise BadRequest(f"{' '.join(rare)} Nothing can be measured: label more tasks, or join labels.")
-    said = {name: [given[row] for row in kept] for name, given in llms.items()}
+    said = {name: [given[row] for row in kept.tolist()] for name, given in llms.items()}
     recorded = _llm_votes(questions[0], said) if said else {}
     tasks = LabeledTasks(questions, data, votes, recorded, gold, gold)
     return Replayed(tasks, faults, (*notes, *rare), _guessed(questions, gold))

@@ -55,9 +55,10 @@ def write(
     So tags that are wanted no more are emptied.
     """
     known = deps.database.tags(record.key)
-    alive = {item.task.id for item in deps.database.tasks(record.key)}
     # Where nothing stands, nothing needs to be emptied.
-    changed = {place: value for place, value in wanted.items() if place[0] in alive and known.get(place, "") != value}
+    changed = {place: value for place, value in wanted.items() if known.get(place, "") != value}
+    alive = {item.task.id for item in deps.database.tasks(record.key, {task_id for task_id, _ in changed})}
+    changed = {place: value for place, value in changed.items() if place[0] in alive}
     if not changed:
         return
     foreign = foreign_tags(deps, record)

@@ -20,7 +20,7 @@ def tried_rules(deps: Deps) -> LoadedRules:
     filled = [project for project in deps.database.projects() if deps.database.count_tasks(project.key)]
     projects = {_sample_id(deps, project): project for project in filled}
     if not deps.rules.is_tried(projects.keys()):
-        return deps.rules.try_out([_sample(deps, project) for project in projects.values()])
+        return deps.rules.try_out([sample_of(deps, project) for project in projects.values()])
     return deps.rules.load()
 
 
@@ -30,7 +30,8 @@ def rules_signature(deps: Deps, key: str) -> str:
     return f"{deps.rules.load().signature} {folder}".strip()
 
 
-def _sample(deps: Deps, project: ProjectRecord) -> RuleSample:
+def sample_of(deps: Deps, project: ProjectRecord) -> RuleSample:
+    """What rules are tried out on of one project."""
     try:
         questions = deps.parse_label_config(project.label_config or "<View/>").questions
     except BadRequest:

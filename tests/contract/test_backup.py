@@ -73,7 +73,7 @@ def fill(url: str, root: Path) -> None:
     (root / "projects" / KEY / "features" / "data.npy").write_bytes(b"made anew")
     (root / "projects" / KEY / ".v2-half").mkdir()
     (root / "projects" / KEY / ".v2-half" / "model.skops").write_bytes(b"half")
-    (root / "webhook-secret").write_text("secret")
+    (root / "webhook-secret").write_text("a-secret-of-22-letters")
 
 
 def rows(url: str) -> dict[str, list[Any]]:
@@ -119,11 +119,21 @@ def test_everything_that_was_lost_comes_back(database_url: str, root: Path, tmp_
         "webhook-secret",
         *(f"projects/{KEY}/{name}" for name in ("v1/model.skops", "v1/votes.parquet", "current", "settings.json")),
     }
-    assert restored["webhook-secret"] == b"secret"
+    assert restored["webhook-secret"] == b"a-secret-of-22-letters"
     assert [path.stat().st_mode & 0o777 for path in (file, root / "webhook-secret")] == [0o600, 0o600]
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
     database = SqlDatabase(database_url, lambda: 9.0)
     assert database.new_version(KEY).number == 2
+
+
+def test_a_secret_that_would_let_everybody_in_is_left_out_with_a_word(tmp_path: Path) -> None:
+    root, file, sql = tmp_path / "models", tmp_path / "backup.zip", Sql(f"sqlite:///{tmp_path}/x.sqlite3")
+    root.mkdir()
+    (root / "webhook-secret").write_text("")
+    Backup(sql, root).write(file)
+    (root / "webhook-secret").write_text("a-secret-of-22-letters")
+    assert "doctor PROJECT --fix" in Backup(sql, root).restore(file).note
+    assert (root / "webhook-secret").read_text() == "a-secret-of-22-letters"
 
 
 def test_a_backup_moves_an_installation_to_the_other_kind_of_database(
@@ -254,6 +264,83 @@ def test_a_bad_backup_is_refused_in_words_and_changes_nothing(
     assert (rows(database_url), files(root)) == before
     assert not (tmp_path / "evil").exists()
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+
+
+DEEP = b"[" * 200_000 + b"]" * 200_000
+
+
+def with_entries(**contents: bytes) -> Callable[[Path], Path]:
+    """Entries replaced or added; `__` in a name stands for "/"."""
+    new = {name.replace("__", "/"): content for name, content in contents.items()}
+    return lambda file: rewritten(file, lambda entries: entries.update(new))
+
+
+def with_rows(*values: object) -> Callable[[Path], Path]:
+    """Rows of the table of projects that have these keys, ids and titles."""
+
+    def change(entries: dict[str, bytes]) -> None:
+        header, *_ = entries["tables/projects.jsonl"].splitlines()
+        rest = [""] * (len(json.loads(header)) - 1)
+        lines = [header, *(json.dumps(["k", value, *rest[1:]]).encode() for value in values)]
+        entries["tables/projects.jsonl"] = b"\n".join(lines) + b"\n"
+
+    return lambda file: rewritten(file, change)
+
+
+def with_manifest(content: bytes) -> Callable[[Path], Path]:
+    return lambda file: rewritten(file, lambda entries: entries.update({"manifest.json": content}), resign=False)
+
+
+def compressed(method: int, spoil: bytes = b"") -> Callable[[Path], Path]:
+    def make(file: Path) -> Path:
+        bad = file.with_name("bad.zip")
+        with zipfile.ZipFile(file) as archive, zipfile.ZipFile(bad, "w", method) as other:
+            for name in archive.namelist():
+                other.writestr(name, archive.read(name))
+        content = bytearray(bad.read_bytes())
+        if spoil:
+            place = content.index(spoil)
+            content[place : place + len(spoil)] = bytes(len(spoil))
+        bad.write_bytes(content)
+        return bad
+
+    return make
+
+
+ODD: dict[str, Callable[[Path], Path]] = {
+    "a deep manifest": with_manifest(DEEP),
+    "a manifest that is a list": with_manifest(b"[]"),
+    "a manifest of other shapes": with_manifest(b'{"format": 1, "revision": ["0001"], "sha256": {}}'),
+    "a deep row": with_entries(**{"tables__projects.jsonl": DEEP + b"\n"}),
+    "a deep value": with_entries(
+        **{"tables__tasks.jsonl": b'["key","data"]\n["k",' + b"[" * 900 + b"]" * 900 + b"]\n"}
+    ),
+    "no header": with_entries(**{"tables__projects.jsonl": b""}),
+    "a header that is a number": with_entries(**{"tables__projects.jsonl": b"7\n"}),
+    "a header of lists": with_entries(**{"tables__projects.jsonl": b"[[1]]\n"}),
+    "rows that are numbers": with_entries(**{"tables__projects.jsonl": b'["key"]\n7\n'}),
+    "half a character": with_entries(**{"tables__projects.jsonl": b'["key"]\n["\\ud800"]\n'}),
+    "a word for a number": with_rows("seven"),
+    "a number of hundred digits": with_rows(10**100),
+    "a list for a number": with_rows([1]),
+    "nothing where something must be": with_rows(None),
+    "a file and a folder of one name": with_entries(**{"files__projects__a": b"", "files__projects__a__b": b""}),
+    "a name that is too long": with_entries(**{f"files__projects__{'x' * 300}": b""}),
+    "damaged bzip2": compressed(zipfile.ZIP_BZIP2, b"1AY&SY"),
+    "damaged lzma": compressed(zipfile.ZIP_LZMA, b"]\0\0\x80"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_backup_of_odd_shapes_is_refused_in_words_and_changes_nothing(name: str, root: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    SqlDatabase(url, lambda: 5.0).save_project(ProjectRecord(KEY, 1, "Films"))
+    Backup(Sql(url), root).write(tmp_path / "backup.zip")
+    before = rows(url)
+    with pytest.raises(BadRequest, match=r"bad\.zip|The backup"):
+        Backup(Sql(url), root).restore(ODD[name](tmp_path / "backup.zip"))
+    assert rows(url) == before
+    assert not (root / "projects").exists()
 
 
 def test_a_backup_of_an_earlier_release_is_brought_up_to_date(database_url: str, root: Path, tmp_path: Path) -> None:

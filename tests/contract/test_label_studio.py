@@ -361,7 +361,7 @@ def test_an_uploaded_image_can_be_downloaded(demo: Demo) -> None:
         api.post(f"/api/projects/{project}/import", files=files).raise_for_status()
         (task,) = api.get("/api/tasks/", params={"project": project, "fields": "all"}).json()["tasks"]
     (path,) = task["data"].values()
-    content, kind = LabelStudioApi(demo.url, demo.state["api_key"]).download(path)
+    content, kind = LabelStudioApi(demo.url, demo.state["api_key"]).download(path, 1000)
     assert content == image
     assert kind == "image/png"
     sent = Images(demo.url, LabelStudioApi(demo.url, demo.state["api_key"]).download)(path)

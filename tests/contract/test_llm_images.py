@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -25,8 +26,19 @@ class _Files(BaseHTTPRequestHandler):
         if self.headers.get("authorization") != f"Token {KEY}":
             self._write(401, "application/json", b'{"detail": "Invalid token."}')
             return
+        if self.path.endswith("endless.png"):
+            self._go_on()
+            return
         kind, content = FILES.get(self.path.removeprefix("/studio"), ("", b""))
         self._write(200 if kind else 404, kind or "text/html", content)
+
+    def _go_on(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "image/png")
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(PNG * 10_000)
 
     def _write(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
@@ -78,6 +90,7 @@ def test_what_label_studio_holds_is_fetched_with_our_key(images: Images, server:
     [
         ("data:image/png;base64," + "A" * 2000, "MB"),
         ("/data/upload/1/large.png", "MB"),
+        ("/data/upload/1/endless.png", "MB"),
         ("data:text/html;base64,AAAA", "not an image"),
         ("/data/upload/1/note.txt", "not an image"),
         ("/data/upload/1/missing.png", "404"),

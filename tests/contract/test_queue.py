@@ -385,3 +385,19 @@ def test_a_redis_that_says_nothing_is_away(tmp_path: Path, monkeypatch: pytest.M
             asyncio.run(EventRequests(f"unix://{tmp_path}/redis.sock").request(Job.TRAIN, KEY))
         # It isn't asked six times, as one is that refuses connections.
         assert time.monotonic() - started < 0.5 * 5
+
+
+def test_settings_that_were_left_for_a_project_are_taken_once_and_do_not_stay(real: RedisQueue) -> None:
+    taken: list[str] = []
+    real.take_params(KEY, taken.append)
+    real.leave_params(KEY, "{}")
+    assert real.redis.ttl(f"prelabel:params:{KEY}") > 0
+
+    def fail(text: str) -> None:
+        raise ConfigurationError(text)
+
+    with pytest.raises(ConfigurationError):
+        real.take_params(KEY, fail)
+    real.take_params(KEY, taken.append)
+    real.take_params(KEY, taken.append)
+    assert taken == ["{}"]

@@ -78,7 +78,7 @@ def test_an_image_that_label_studio_sends_to_something_else_is_refused(target: s
     ["http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/x.png", "http://[::1]:6379/", "https://x.example/a"],
 )
 def test_images_of_other_addresses_are_never_fetched_by_us(url: str) -> None:
-    def fetch(path: str) -> tuple[bytes, str]:
+    def fetch(path: str, _: int) -> tuple[bytes, str]:
         raise AssertionError(path)
 
     assert Images("http://127.0.0.1:1", fetch)(url) == url

@@ -1,11 +1,17 @@
 """A project on the demo's Label Studio, and the people who work in it."""
 
 import time
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, Self, cast
 
 import httpx
 import pyarrow.parquet as pq
+from rq.job import Job
+from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
 
+from backend.adapters.job_views import view_of_job
+from backend.adapters.queue import DUE
 from backend.entrypoints.label_studio_process import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from tests.conftest import Demo, wait_for
@@ -96,31 +102,71 @@ class Team:
         tabs = self.get("/api/dm/views/", project=self.project)
         return next(tab for tab in tabs if tab["data"]["title"] == title)
 
-    def is_quiet(self) -> bool:
-        """Whether nothing is asked for or running in this project."""
-        busy = {"requested", "queued", "started", "scheduled"}
-        mine = [job for job in self.demo.jobs() if job.key.startswith(f"{self.project}.")]
-        failed = [job for job in mine if job.status == "failed"]
-        assert not failed, failed
-        return not any(job.status in busy for job in mine)
+    def under_way(self) -> tuple[bool, bool]:
+        """Whether jobs of this project wait for their time, and whether some are with the workers, at one moment.
+
+        A job that ends has asked for the next one before, so none of both means that nothing is left to do. Fails when
+        a job failed for good.
+        """
+        queue, rq = self.demo.queue, self.demo.queue.rq
+        with queue.redis.pipeline(transaction=True) as reading:
+            reading.zrange(DUE, 0, -1)
+            reading.lrange(rq.key, 0, -1)
+            reading.lrange(rq.intermediate_queue_key, 0, -1)
+            for registry in (ScheduledJobRegistry, StartedJobRegistry, FailedJobRegistry):
+                reading.zrange(registry(queue=rq).key, 0, -1)
+            due, *busy, failed = reading.execute()
+        assert not (found := self._mine(failed)), [view_of_job(job) for job in found]
+        asked = any(member.split(b"|")[1].startswith(self._prefix) for member in due)
+        return asked, bool(self._mine([member for members in busy for member in members]))
+
+    def _mine(self, members: Sequence[bytes]) -> list[Job]:
+        """This project's jobs among members of rq's lists; those of running ones name the run, too."""
+        ids = [member.decode().partition(":")[0] for member in members]
+        jobs = Job.fetch_many(ids, connection=self.demo.queue.redis, serializer=JSONSerializer)
+        return [job for job in jobs if job is not None and job.args[1].encode().startswith(self._prefix)]
+
+    @property
+    def _prefix(self) -> bytes:
+        return f"{self.project}.".encode()
 
     def reaches(self, version: str) -> None:
         """Wait until Label Studio shows suggestions of a version."""
-        wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"version {version} of {self.project}")
+        # To describe a project takes Label Studio longer than most answers: the suggestions would wait for that.
+        wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"{version} of {self.project}", each_s=0.5)
+
+    def connect(self) -> None:
+        """Connect the project; its first version is shown, and nothing is due."""
+        self.demo.prelabel("connect", str(self.project))
+        self.reaches("v1")
+        self.settle()
+
+    def next_version(self) -> str:
+        """Name of the version that a training would make now."""
+        return f"v{int(self.info()['model_version'].removeprefix('v')) + 1}"
 
     def settle(self) -> None:
-        """Wait until everything that follows from what was done has happened."""
-        quiet_since = 0.0
+        """Wait until everything that follows from what was done has happened: trained, checked, and nothing is due.
 
-        def quiet() -> bool:
-            nonlocal quiet_since
-            if not self.is_quiet():
-                quiet_since = 0.0
-            elif not quiet_since:
-                quiet_since = time.monotonic()
-            return bool(quiet_since) and time.monotonic() - quiet_since > 3
+        Label Studio calls webhooks before it answers, so what was done is known here. What only waits for its time
+        (the quiet before a training, the rest after a look at the project) comes at once.
+        """
 
-        wait_for(quiet, VERSION_S, "a quiet project")
+        def settled() -> bool:
+            asked, running = self.under_way()
+            if asked and not running:
+                self._let_time_pass()
+            return not asked and not running
+
+        wait_for(settled, VERSION_S, "a settled project")
+
+    def _let_time_pass(self) -> None:
+        redis = self.demo.queue.redis
+        for member in cast("list[bytes]", redis.zrange(DUE, 0, -1)):
+            if member.split(b"|")[1].startswith(self._prefix):
+                redis.zadd(DUE, {member: time.time()}, xx=True, lt=True)
+        for resting in redis.scan_iter(f"prelabel:resting:*:{self.project}.*"):
+            redis.delete(resting)
 
 
 def result(label: str) -> list[dict[str, Any]]:

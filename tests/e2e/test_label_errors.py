@@ -106,9 +106,7 @@ def planted(demo: Demo, annotators: list[httpx.Client]) -> Planted:
         overlap = {"maximum_annotations": 2, "overlap_cohort_percentage": SHARED_PERCENT}
         api.patch(f"/api/projects/{team.project}/", json=overlap).raise_for_status()
     labeled = label_with_errors(team, annotators)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     # Verdicts are annotations too: without this, each few of them would bring a new version and another check.
     set_parameters(team, {"check_budget": BUDGET, "training_quiet_s": 3600, "start_training_each_n_updates": 1000})
     return labeled
@@ -234,9 +232,7 @@ def test_tasks_that_lack_annotations_are_offered_by_what_another_one_teaches(
         team.annotate(task_id, other if task_id in doubted else right, annotators[1])
     for task_id in done:
         team.annotate(task_id, team.gold[task_id], annotators[2])
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
 
     # In the tab: tasks on which people disagree before those on which they agree, tasks without labels among them.
     queue = [item["task_id"] for item in team.queue("v1")]

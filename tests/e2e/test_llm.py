@@ -14,9 +14,7 @@ from tests.llm_server import LlmServer
 @pytest.mark.timeout(600)
 def test_an_llm_votes_once_people_agree_with_it(demo: Demo, llm_server: LlmServer) -> None:
     team = Team.with_reviews(demo, 80)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     llm_server.answer = read_gold
     for task_id in team.task_ids[:55]:
         team.annotate(task_id, team.gold[task_id])

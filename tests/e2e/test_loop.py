@@ -75,9 +75,7 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     # Start empty and connect with one command.
     team = Team.with_reviews(demo, 200)
     assert team.info()["model_version"] == ""
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     assert team.versions() == {"v1": 200}
     first = team.predictions("v1")
 
@@ -177,9 +175,7 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_an_audit_task_is_served_in_turn_with_an_empty_form(demo: Demo, page: Page) -> None:
     team = Team.with_reviews(demo, 60)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     with demo.api as api:
         (backend,) = api.get("/api/ml/", params={"project": team.project}).json()
         changed = {"project": team.project, "url": backend["url"], "extra_params": {"audit_share": 0.5}}
@@ -254,11 +250,8 @@ def test_doctor_finds_nothing_to_do_in_the_demo(demo: Demo) -> None:
     assert "personal access token" in said
 
 
-def test_doctor_repairs_what_someone_broke(demo: Demo) -> None:
-    team = Team.with_reviews(demo, 20)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+def test_doctor_repairs_what_someone_broke(demo: Demo, connected: Team) -> None:
+    team, version = connected, connected.info()["model_version"]
     with demo.api as api:
         changes = {"sampling": "Sequential sampling", "show_collab_predictions": False}
         api.patch(f"/api/projects/{team.project}/", json=changes).raise_for_status()
@@ -272,7 +265,7 @@ def test_doctor_repairs_what_someone_broke(demo: Demo) -> None:
     ]
     assert "BAD" not in demo.prelabel("doctor", str(team.project))
     info = team.info()
-    assert (info["sampling"], info["model_version"]) == ("Uncertainty sampling", "v1")
+    assert (info["sampling"], info["model_version"]) == ("Uncertainty sampling", version)
 
 
 def test_a_project_connected_by_hand_is_served_too(demo: Demo) -> None:
@@ -283,14 +276,12 @@ def test_a_project_connected_by_hand_is_served_too(demo: Demo) -> None:
     team.reaches("v1")
 
 
-def test_start_training_trains_at_once(demo: Demo) -> None:
-    team = Team.with_reviews(demo, 20)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+def test_start_training_trains_at_once(demo: Demo, connected: Team) -> None:
+    team, version = connected, connected.next_version()
     with demo.api as api:
         backend = api.get("/api/ml/", params={"project": team.project}).json()[0]["id"]
         api.post(f"/api/ml/{backend}/train", json={}).raise_for_status()
-    team.reaches("v2")
+    team.reaches(version)
+    team.settle()
     with demo.api as api:
         assert api.get(f"/api/ml/{backend}/versions").json()["versions"]

@@ -48,9 +48,7 @@ def test_every_kind_of_question_is_learned_and_pushed(demo: Demo) -> None:
         tasks.append(full if number else {"text": text})
     project, task_ids = demo.new_project(MIXED, tasks)
     team = Team(demo, project, task_ids)
-    demo.prelabel("connect", str(project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     with demo.api as api:
         for number in range(1, 31):
             body = {"result": answers(number)}
@@ -76,9 +74,7 @@ def test_every_kind_of_question_is_learned_and_pushed(demo: Demo) -> None:
 @pytest.mark.timeout(600)
 def test_a_changed_label_config_is_learned_anew(demo: Demo) -> None:
     team = Team.with_reviews(demo, 40)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     config = team.info()["label_config"].replace('value="Neutral"', 'value="Undecided"')
     with demo.api as api:
         api.patch(f"/api/projects/{team.project}/", json={"label_config": config}).raise_for_status()
@@ -92,9 +88,7 @@ def test_a_changed_label_config_is_learned_anew(demo: Demo) -> None:
 @pytest.mark.timeout(600)
 def test_deleted_and_new_tasks_and_annotations_are_followed(demo: Demo) -> None:
     team = Team.with_reviews(demo, 30)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     annotation = team.annotate(team.task_ids[0], "Positive")
     with demo.api as api:
         api.delete(f"/api/tasks/{team.task_ids[1]}/").raise_for_status()
@@ -108,19 +102,16 @@ def test_deleted_and_new_tasks_and_annotations_are_followed(demo: Demo) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_what_an_admin_types_as_extra_parameters_counts_for_the_project(demo: Demo) -> None:
-    team = Team.with_reviews(demo, 20)
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+def test_what_an_admin_types_as_extra_parameters_counts_for_the_project(demo: Demo, connected: Team) -> None:
+    team, version = connected, connected.next_version()
     with demo.api as api:
         (backend,) = api.get("/api/ml/", params={"project": team.project}).json()
         changed = {"project": team.project, "url": backend["url"], "extra_params": {"top_tasks": 3}}
         api.patch(f"/api/ml/{backend['id']}", json=changed).raise_for_status()
     demo.prelabel("retrain", str(team.project))
-    team.reaches("v2")
+    team.reaches(version)
     team.settle()
-    assert sum(bool(item["chosen_by"]) for item in team.queue("v2")) == 3
+    assert sum(bool(item["chosen_by"]) for item in team.queue(version)) == 3
 
 
 @pytest.mark.timeout(600)
@@ -128,9 +119,7 @@ def test_a_task_that_needs_two_annotations_stays_in_the_tab_until_it_has_them(de
     team = Team.with_reviews(demo, 20)
     with demo.api as api:
         api.patch(f"/api/projects/{team.project}/", json={"maximum_annotations": 2}).raise_for_status()
-    demo.prelabel("connect", str(team.project))
-    team.reaches("v1")
-    team.settle()
+    team.connect()
     half_done, done = team.task_ids[:2]
     second = another_annotator(demo)
     for task_id, annotator in ((half_done, None), (done, None), (done, second)):

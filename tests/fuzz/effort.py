@@ -1,4 +1,4 @@
-"""How much is tried. Without FUZZ_FACTOR the same cases each time; with it so many times more, and others each time."""
+"""How much is tried: a tenth, and the same each time; with FUZZ_FACTOR so many times all, and others each time."""
 
 import os
 
@@ -9,11 +9,16 @@ from backend.errors import BackendError
 FACTOR = int(os.environ.get("FUZZ_FACTOR", "0"))
 
 
+def cases(full: int) -> int:
+    """How many of so many cases are tried."""
+    return full * FACTOR or -(-full // 10)
+
+
 def effort(examples: int, *, shrinks: bool = True) -> settings:
-    """Settings of Hypothesis for a property that is tried on so many examples. No example has a time limit."""
+    """Settings of Hypothesis for a property that a full run tries on so many examples. No example has a time limit."""
     phases = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if shrinks else [])]
     made = settings(
-        max_examples=examples * max(FACTOR, 1),
+        max_examples=cases(examples),
         derandomize=not FACTOR,
         deadline=None,
         phases=phases,

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.effort import FACTOR
+from tests.fuzz.effort import FACTOR, cases
 
 RUNS = 20_000
+"""In a full run."""
 SECONDS_A_RUN = 10
 
 
@@ -20,7 +21,7 @@ SECONDS_A_RUN = 10
 )
 def test_no_input_that_reaches_a_new_branch_breaks_the_parser(tmp_path: Path) -> None:
     options = [
-        f"-runs={RUNS * max(FACTOR, 1)}",
+        f"-runs={cases(RUNS)}",
         f"-timeout={SECONDS_A_RUN}",
         "-rss_limit_mb=2048",
         "-max_len=100",
@@ -32,4 +33,4 @@ def test_no_input_that_reaches_a_new_branch_breaks_the_parser(tmp_path: Path) ->
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, errors="replace")
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     (ran,) = re.findall(r"Done (\d+) runs", done.stderr) or ["0"]
-    assert int(ran) >= RUNS
+    assert int(ran) >= cases(RUNS)

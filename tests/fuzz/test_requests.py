@@ -24,17 +24,17 @@ from schemathesis.core import NotSet
 
 from tests.fuzz.configs import VALID
 from tests.fuzz.conftest import AUTH, Web
-from tests.fuzz.effort import FACTOR, effort
+from tests.fuzz.effort import FACTOR, cases, effort
 from tests.fuzz.strategies import JSON_PIECES
 from tests.integration.test_web import CONFIG, EVENTS, PROJECT, UID
 
 CASES = 10_000
-"""Requests in all; the test fails when fewer are made."""
+"""Requests of a full run in all; the test fails when fewer are made."""
 EXAMPLES = {"/setup": 440, "/predict": 600, "/versions": 350, "/job_status": 350, "/train": 350, "/webhook": 440}
-"""Of each route, made by schemathesis; half of them are what the page allows, half of them not."""
+"""Of each route, made by schemathesis in a full run; half of them are what the page allows, half of them not."""
 PROBES = {"/", "/health", "/ready", "/metrics"}
 PROBED = 120
-"""Requests of each route that takes nothing."""
+"""Requests of a full run to each route that takes nothing."""
 TIMEOUT_S = 60.0
 """After so long without an answer it hangs, also on a machine that is busy with other things."""
 GROWTH_MB = 60.0
@@ -158,7 +158,7 @@ def test_no_request_makes_it_fail_hang_or_grow(web: Web) -> None:
             except Unsatisfiable:
                 # Where nothing can be sent, nothing can be wrong with it.
                 assert operation.path in PROBES
-        for _ in range(PROBED * max(FACTOR, 1) if operation.path in PROBES else 0):
+        for _ in range(cases(PROBED) if operation.path in PROBES else 0):
             fuzzer.changed(operation.method.upper(), operation.path, None)
     grown = web.memory_mb() - before
     by_route: Counter[str] = Counter()
@@ -166,10 +166,10 @@ def test_no_request_makes_it_fail_hang_or_grow(web: Web) -> None:
         by_route[route] += n
     print(f"{sum(by_route.values()):,} requests, {grown:.0f} MB more:", dict(by_route), dict(fuzzer.sent))  # noqa: T201
     assert grown < GROWTH_MB * max(FACTOR, 1)
-    assert sum(by_route.values()) >= CASES
-    assert all(by_route[path] >= 100 for path in page["paths"])
+    assert sum(by_route.values()) >= cases(CASES)
+    assert all(by_route[path] >= cases(100) for path in page["paths"])
     # As many were taken as refused, or only the refusals would have been tried.
-    assert sum(n for (_, status), n in fuzzer.sent.items() if status < 300) > CASES / 8
+    assert sum(n for (_, status), n in fuzzer.sent.items() if status < 300) > cases(CASES) / 8
 
 
 def test_without_credentials_nothing_is_answered_but_that(web: Web) -> None:

@@ -13,9 +13,12 @@ import httpx
 import psutil
 import pytest
 from fastapi.testclient import TestClient
+from redis import Redis
 
-from backend.bootstrap import webhook_secret
+from backend.adapters.queue import DUE
+from backend.bootstrap import same_secret, webhook_secret
 from backend.entrypoints.web import create_app
+from backend.errors import ConfigurationError
 from backend.settings import Settings
 from tests.canary import server
 from tests.conftest import free_port, wait_for
@@ -34,7 +37,9 @@ def client(folder: Path, **more: str) -> TestClient:
         "LABEL_STUDIO_URL": "http://127.0.0.1:1",
         "LF_RULES_DIR": str(folder),
     }
-    made = TestClient(create_app(Settings.model_validate(values | more)), raise_server_exceptions=False)
+    made = TestClient(
+        create_app(Settings.model_validate(values | more)), "http://localhost", raise_server_exceptions=False
+    )
     made.__enter__()
     return made
 
@@ -196,3 +201,91 @@ def test_no_address_in_a_request_is_asked(tmp_path: Path) -> None:
         web.post("/webhook", json=event)
         time.sleep(0.2)
         assert elsewhere.requests == []
+
+
+def event(web: TestClient, secret: bytes) -> int:
+    # {: without JSON it is refused with 422, but only once its sender is known.
+    return web.post("/webhook", content=b"{", headers={b"X-Webhook-Secret": secret}).status_code
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"abc", b"\0" * 43, b"\xff" * 43])
+def test_what_is_left_of_a_secret_lets_nobody_in_and_is_an_error_at_start(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "models" / "webhook-secret"
+    web = client(tmp_path, **AUTH)
+    path.write_bytes(content)
+    for guess in (content, b"", b" "):
+        assert event(web, guess.replace(b"\n", b"")) == 401
+    for credentials in (AUTH, {}):
+        with pytest.raises(ConfigurationError, match=r"webhook-secret.*[Dd]elete it.*doctor PROJECT --fix"):
+            client(tmp_path, **credentials)
+    path.unlink()
+    client(tmp_path, **AUTH)
+    assert len(path.read_text()) == 43
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_is_replaced_or_taken_away_while_the_service_runs_is_noticed(tmp_path: Path) -> None:
+    web, path = client(tmp_path, **AUTH), tmp_path / "models" / "webhook-secret"
+    old = path.read_bytes()
+    assert event(web, old) == 422
+    path.unlink()
+    assert event(web, old) == 401
+    new = webhook_secret(tmp_path / "models").encode()
+    assert (event(web, old), event(web, new)) == (401, 422)
+    path.write_bytes(old + b"\n")
+    assert (event(web, old), event(web, new)) == (422, 401)
+
+
+@pytest.mark.parametrize(("left", "right"), [("", ""), (" ", " "), ("\n", "\n"), ("a", ""), ("a", "a ")])
+def test_secrets_that_are_empty_or_not_the_same_do_not_match(left: str, right: str) -> None:
+    assert not same_secret(left, right)
+    assert same_secret("a", "a")
+
+
+HOSTS = {
+    "localhost": True,
+    "localhost:9090": True,
+    "LocalHost.:9090": True,
+    "127.0.0.1:9090": True,
+    "[::1]:9090": True,
+    "prelabel.example:9090": True,
+    "PRELABEL.example": True,
+    "evil.example": False,
+    "localhost.evil.example": False,
+    "localhost@evil.example": False,
+    "127.0.0.1.evil.example": False,
+    "host.docker.internal:9090": False,
+    "192.168.1.5:9090": False,
+    "[::1": False,
+    "": False,
+}
+
+
+def test_without_credentials_only_our_own_names_are_answered(tmp_path: Path) -> None:
+    web = client(tmp_path, BACKEND_URL="http://prelabel.example:9090")
+    for host, fine in HOSTS.items():
+        for path in ("/health", "/versions", "/docs", "/nothing"):
+            answer = web.get(path, headers={"Host": host})
+            assert (answer.status_code != 421) is fine, (host, path)
+            assert fine or "BACKEND_URL" in answer.json()["detail"]
+        assert (web.post("/predict", json=predict([]), headers={"Host": host}).status_code == 200) is fine, host
+    named = client(tmp_path / "b", BACKEND_URL="http://host.docker.internal:9090")
+    assert named.get("/health", headers={"Host": "host.docker.internal:9090"}).status_code == 200
+    locked = client(tmp_path / "c", **AUTH)
+    assert locked.get("/versions", auth=("team", "hunter2"), headers={"Host": "evil.example"}).status_code != 421
+
+
+def test_projects_that_nobody_has_leave_nothing_behind(tmp_path: Path, clean_redis_url: str) -> None:
+    web = client(tmp_path, REDIS_URL=clean_redis_url)
+    for number in range(3):
+        uid = f"{number}.1234567899"
+        setup = {"project": uid, "schema": CONFIG, "extra_params": {"top_tasks": 3}}
+        assert web.post("/setup", json=setup).status_code == 200
+        assert web.post("/predict", json=predict([{"data": {"text": "x"}}]) | {"project": uid}).status_code == 200
+        assert web.post("/webhook", json={"action": "ANNOTATION_CREATED", "project": uid}).status_code == 201
+        assert web.get(f"/versions?project={uid}").status_code == 200
+    assert not (tmp_path / "models" / "projects").exists()
+    # Requests, which a job ends, and what Redis forgets by itself.
+    redis = Redis.from_url(clean_redis_url)
+    assert [name for name in redis.scan_iter() if redis.ttl(name) < 0] == [DUE.encode()]
+    assert "1234567899" not in web.get("/metrics").text

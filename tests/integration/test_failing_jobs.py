@@ -1,6 +1,7 @@
 """A project whose jobs fail: every command says so first, on a real Redis."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rq import SimpleWorker
@@ -10,6 +11,7 @@ from backend.adapters import running_job
 from backend.adapters.queue import RedisQueue
 from backend.entrypoints.connect import what_comes_next
 from backend.entrypoints.doctor import _examine_project
+from backend.errors import ConfigurationError
 from backend.ports import Job, ProjectRecord
 from tests.commands import app_of, run, use
 from tests.unit.house import House
@@ -54,7 +56,7 @@ def test_all_commands_name_the_failing_job_and_its_reason_first(
     assert "project 7" in run("jobs")
     assert "project 7" not in run("versions", project)
     assert "Nothing new comes" in what_comes_next(app, house.key)
-    monkeypatch.setattr("backend.entrypoints.doctor.webhook_secret", lambda _: "secret")
+    monkeypatch.setattr("backend.entrypoints.doctor.WebhookSecret", lambda _: SimpleNamespace(read=lambda: "secret"))
     findings = {finding.name: finding for finding in _examine_project(app, house.project)}
     assert next(iter(findings)) == "Jobs"
     assert "OverflowError" in findings["Jobs"].detail
@@ -65,3 +67,14 @@ def test_all_commands_name_the_failing_job_and_its_reason_first(
     assert {finding.name: finding.good for finding in _examine_project(app, house.project)}["Jobs"]
     house.learn()
     assert what_comes_next(app, house.key).startswith("It has suggestions of v1 already")
+
+
+def test_only_a_version_that_exists_is_rolled_back_to(
+    tmp_path: Path, clean_redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, queue = House(tmp_path), RedisQueue(clean_redis_url, 60)
+    use(monkeypatch, app_of(house, queue))
+    for version in ("v²", "²", "v9", "", "v-1", "-1", "v1.0", "9" * 5000, "V1", "v" * 300):
+        with pytest.raises(ConfigurationError, match="There is no version"):
+            run("rollback", str(house.project), "--", version)
+    assert queue.jobs() == []

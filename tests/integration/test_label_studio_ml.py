@@ -1,6 +1,7 @@
 """The plug-in, through label-studio-ml's own server (1.0.9) and through the 2.x interface."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from label_studio_ml.api import init_app
 
 from backend.adapters.label_studios import mark_of_address
 from backend.adapters.queue import DUE, RedisQueue
+from backend.adapters.tried_rules import TriedRules
 from backend.entrypoints import label_studio_ml as plugin
 from backend.entrypoints.label_studio_ml import PrelabelModel
 from backend.errors import BadRequest
 from backend.ports import ProjectRecord
+from backend.settings import Settings
 
 URL = "http://localhost:1"
 KEY = f"7.1767225600-{mark_of_address(URL)}"
@@ -25,8 +28,16 @@ TASKS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped rules, tried out."""
+    store = tmp_path_factory.mktemp("tried") / "rules"
+    TriedRules(Settings().lf_rules_dir, store).try_out([])
+    return store
+
+
 @pytest.fixture
-def queue(clean_redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RedisQueue:
+def queue(clean_redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tried: Path) -> RedisQueue:
     """The plug-in's surroundings: settings in the environment, and a project that was seen before."""
     for name, value in {
         "MODEL_DIR": str(tmp_path),
@@ -38,7 +49,7 @@ def queue(clean_redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     plugin._app.cache_clear()
     plugin._app().database.save_project(ProjectRecord(KEY, 7))
-    plugin._app().rules.try_out([])
+    shutil.copytree(tried, tmp_path / "rules")
     return RedisQueue(clean_redis_url, 60)
 
 

@@ -39,7 +39,7 @@ def web(tmp_path: Path, clean_redis_url: str) -> TestClient:
         "LF_RULES_DIR": str(tmp_path),
         "LLM_MODEL": "m",
     }
-    client = TestClient(create_app(Settings.model_validate(values)))
+    client = TestClient(create_app(Settings.model_validate(values)), "http://localhost")
     client.__enter__()
     return client
 
@@ -115,7 +115,7 @@ def test_annotations_that_no_event_told_of_are_counted(web: TestClient) -> None:
 
 def test_a_job_that_cant_be_counted_is_done_all_the_same(tmp_path: Path, web: TestClient) -> None:
     values = {"MODEL_DIR": str(tmp_path), "REDIS_URL": f"unix://{tmp_path}/none.sock", "LABEL_STUDIO_URL": URL}
-    away = TestClient(create_app(Settings.model_validate(values)))
+    away = TestClient(create_app(Settings.model_validate(values)), "http://localhost")
     with counted(app_of(away), Job.TRAIN, KEY, is_regular=False):
         pass
 
@@ -167,7 +167,7 @@ def test_figures_go_on_while_redis_or_the_database_is_away(tmp_path: Path) -> No
         "REDIS_URL": f"unix://{tmp_path}/none.sock",
         "DATABASE_URL": "postgresql://x:hunter2@127.0.0.1:1/none",
     }
-    with TestClient(create_app(Settings.model_validate(values))) as web:
+    with TestClient(create_app(Settings.model_validate(values)), "http://localhost") as web:
         found = figures(web)
         assert found["prelabel_up", (("part", "redis"),)] == 0
         assert found["prelabel_up", (("part", "database"),)] == 0

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from backend.adapters.label_studios import mark_of_address
 from backend.entrypoints.web import create_app
 from backend.settings import Settings
 from tests.integration.test_access import CONFIG, UID, client, predict
@@ -91,7 +92,7 @@ def test_a_project_whose_id_is_no_number_is_refused(plain: TestClient, number: s
 @pytest.fixture
 def web(tmp_path: Path, clean_redis_url: str) -> TestClient:
     values = {"MODEL_DIR": str(tmp_path / "models"), "REDIS_URL": clean_redis_url, "LABEL_STUDIO_URL": "http://x"}
-    made = TestClient(create_app(Settings.model_validate(values)))
+    made = TestClient(create_app(Settings.model_validate(values)), "http://localhost")
     made.__enter__()
     return made
 
@@ -116,6 +117,8 @@ def test_a_job_that_could_be_none_is_not_known(web: TestClient) -> None:
 
 def test_extra_parameters_that_cant_be_kept_leave_what_was_set_before(web: TestClient, tmp_path: Path) -> None:
     setup = {"project": UID, "schema": CONFIG}
+    # A project that is known has a folder.
+    (tmp_path / "models" / "projects" / f"{UID}-{mark_of_address('http://x')}").mkdir(parents=True)
     assert web.post("/setup", json=setup | {"extra_params": {"training_quiet_s": 5}}).status_code == 200
     (kept,) = (tmp_path / "models").glob("projects/*/settings.json")
     before = kept.read_text()

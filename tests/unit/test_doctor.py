@@ -8,7 +8,16 @@ from pydantic import SecretStr
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
-from backend.entrypoints.doctor import _examine_embeddings, _examine_llm
+from backend.entrypoints.doctor import (
+    _examine_backend,
+    _examine_connection,
+    _examine_content,
+    _examine_embeddings,
+    _examine_llm,
+)
+from backend.entrypoints.finding import Finding
+from backend.ports import ProjectInfo
+from tests.canary import server
 from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer
 
@@ -41,3 +50,41 @@ def test_doctor_asks_the_embedding_model() -> None:
     assert "EMBEDDING_API_KEY" in finding.fix
     without = cast("App", SimpleNamespace(deps=SimpleNamespace(embeddings=None)))
     assert _examine_embeddings(without).good
+
+
+def test_doctor_says_of_how_many_tasks_nothing_can_be_read_and_what_is_left_out() -> None:
+    def found(unread: int, **left_out: str) -> list[Finding]:
+        metrics = {"n_tasks": 40, "content": {"unread": unread, "left_out": left_out}}
+        versions = SimpleNamespace(current=lambda _: 3, metrics=lambda *_: metrics)
+        app = cast("App", SimpleNamespace(key=str, versions=versions))
+        return list(_examine_content(app, cast("ProjectInfo", SimpleNamespace(uid="1.2"))))
+
+    (finding,) = found(40, image="location")
+    assert not finding.good
+    assert "40 of 40 tasks have nothing that can be read" in finding.detail
+    assert "image (only addresses or file names)" in finding.detail
+    assert "EMBEDDING_IMAGES" in finding.fix
+    (finding,) = found(0, row="order")
+    assert finding.good
+    assert "row (they number the tasks in their order" in finding.detail
+
+
+def test_a_backend_that_is_connected_under_a_name_it_does_not_answer_to_is_named() -> None:
+    connected = SimpleNamespace(url="http://me.example:9090", error="421")
+    label_studio = SimpleNamespace(connections=lambda _: [connected])
+    settings = SimpleNamespace(public_url="http://localhost:9090", basic_auth_user="")
+    app = cast("App", SimpleNamespace(settings=settings, label_studio=label_studio))
+    info = cast("ProjectInfo", SimpleNamespace(id=1))
+    finding = _examine_connection(app, info)
+    assert not finding.good
+    assert "BACKEND_URL=http://me.example:9090" in finding.fix
+    settings.basic_auth_user = "team"
+    assert "prelabel connect" in _examine_connection(app, info).fix
+
+
+def test_a_service_that_refuses_the_name_in_backend_url_is_told_apart_from_none() -> None:
+    with server(421) as refusing:
+        settings = SimpleNamespace(public_url=refusing.url, health_auth=False)
+        finding = _examine_backend(cast("App", SimpleNamespace(settings=settings)))
+    assert not finding.good
+    assert f"BACKEND_URL={refusing.url}" in finding.fix

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import skops.io
@@ -6,6 +8,10 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from backend.domain.features import TRUSTED_TYPES, FeatureExtractor
+from backend.domain.model import train
+from backend.domain.questions import Kind, Question, decisions
+from backend.domain.suggestions import suggest
+from backend.domain.votes import VoteMatrix
 
 Data = list[dict[str, object]]
 
@@ -194,3 +200,95 @@ def test_fields_of_nested_objects_are_features() -> None:
     one, other, earlier = dense(extractor, *data, dialogue("a splendid evening", 2020))
     assert (one != other).any()
     assert (one != earlier).any()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "s3://bucket/Dog photo ({}).jpg",
+        "gs://bucket/some folder/{}",
+        "C:\\photos\\Dog {}.jpg",
+        "D:/photos/dog{}.jpg",
+        "\\\\server\\share\\dogs\\{}",
+        "Dog photo ({}).jpg",
+        "IMG 2024-01-02 at 10.15.{}.PNG",
+        "my photos/Dog {}.jpeg",
+        "data:image/png;base64,iVBORw0KGgo{}",
+        "/data/local-files/?d=Dog photo {}.jpg",
+        "https://example.org/Dog photo {}.jpg",
+    ],
+)
+def test_addresses_and_file_names_with_spaces_are_not_learned_from(value: str) -> None:
+    data: Data = [{"image": value.format(index), "images": [value.format(index)]} for index in (7, 3, 9, 1)]
+    extractor = FeatureExtractor().fit(data)
+    assert not extractor.transform(data).nnz
+    assert extractor.left_out_ == {"image": "location", "images": "location"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["km/h", "kg/m", "km/h", "kg/m"],
+        ["01/31/2024", "02/01/2024", "01/31/2024"],
+        ["and/or", "either/or", "and/or"],
+        ["n/a", "yes", "n/a", "n/a"],
+        ["Node.js", "Vue.js", "Node.js"],
+        ["bbc.co.uk", "cnn.com", "bbc.co.uk"],
+        ["https://example.org is down", "https://example.org is up again"],
+        ["He opened cat.jpg and laughed.", "She opened dog.jpg and cried."],
+    ],
+)
+def test_words_with_slashes_and_points_are_no_locations(values: list[str]) -> None:
+    assert n_features([{"word": value} for value in values]) > 0
+
+
+def in_order(values: Sequence[object]) -> dict[str, str]:
+    return FeatureExtractor().fit([{"n": value} for value in values]).left_out_
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        list(range(40)),
+        [str(number) for number in range(200, 100, -3)],
+        [float(number) for number in range(40)],
+        [f"train_{number:05d}" for number in range(40)],
+        [f"2024-01-{day:02d}T08:15:00Z" for day in range(1, 29)],
+        # Two files, one after the other.
+        [*range(40), *range(40)],
+    ],
+)
+def test_what_numbers_the_tasks_is_not_learned_from(values: list[object]) -> None:
+    assert in_order(values) == {"n": "order"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        # Years of a sorted table, measures, what is in no order, and too few to know.
+        [1990, 1990, 1991, 1991, 1992, 1993, 1993, 1993, 1994, 1995, 1995, 1996],
+        [0.1 * number + 0.05 for number in range(40)],
+        [(7 * number) % 41 for number in range(41)],
+        [1, 2, 3],
+        [f"text {number} of {number}" for number in range(40)],
+    ],
+)
+def test_quantities_are_learned_from(values: list[object]) -> None:
+    assert in_order(values) == {}
+
+
+def test_a_task_of_which_nothing_can_be_read_gets_no_suggestion() -> None:
+    question = Question("animal", "image", Kind.CHOICES, ("cat", "dog"))
+    names = [f"s3://bucket/{('Cat', 'Dog')[index % 2]} photo ({index}).jpg" for index in range(40)]
+    gold = {"animal": np.arange(40) % 2}
+    votes = {"animal": VoteMatrix(decisions(question)[0], (), np.zeros((40, 0), dtype=np.int16))}
+    trained = train([question], [{"image": name} for name in names], votes, gold)
+    posteriors = trained.model.posteriors([{"image": "s3://bucket/Dog photo (99).jpg"}], {})
+    (suggestion,) = suggest([question], posteriors)
+    assert (suggestion.answers, suggestion.score) == ({}, 0.0)
+    assert trained.metrics["content"] == {"unread": 40, "left_out": {"image": "location"}}
+    # One of which something can be read gets one, beside another of which nothing can.
+    data = [{"image": name, "about": ("it meows", "it barks")[index % 2]} for index, name in enumerate(names)]
+    trained = train([question], data, votes, gold)
+    seen, unseen = suggest([question], trained.model.posteriors([{"about": "it barks"}, {"image": "x.jpg"}], {}))
+    assert (seen.answers, unseen.answers) == ({"animal": ("dog",)}, {})

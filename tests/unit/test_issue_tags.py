@@ -119,3 +119,9 @@ def test_an_image_is_not_called_an_empty_text() -> None:
     items = [MirroredTask(Task(number, {"image": f"/{number}.png"})) for number in range(30)]
     found = data_issues_of(parse_label_config(IMAGES), [*items, MirroredTask(Task(99, {"image": ""}))], None)
     assert [(item["task"], item["kind"]) for item in found["listed"]] == [(99, "empty")]
+
+
+def test_texts_behind_addresses_are_not_compared_by_these() -> None:
+    config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
+    items = [MirroredTask(Task(number, {"text": f"s3://bucket/text {number % 2}.txt"})) for number in range(30)]
+    assert data_issues_of(parse_label_config(config), items, None)["counts"] == {}

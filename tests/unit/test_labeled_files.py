@@ -94,10 +94,12 @@ def test_a_json_min_export_is_the_same(tmp_path: Path) -> None:
     found = read_labeled(path, "label", write(tmp_path / "config.xml", CONFIG))
     assert [list(task) for task in found.answers] == [MEETING]
     assert found.data == [{"text": "a"}]
-    # Without the label config, answers that can be told from data are none.
-    alone = read_labeled(path, "mood", None)
-    assert alone.data == [{"text": "a"}]
-    assert [question.name for question in alone.questions] == ["mood"]
+    # Without the label config, answers that can be told from data are none: in their shape, or by two annotators.
+    for label in ("mood", "genre"):
+        alone = read_labeled(path, label, None)
+        assert alone.data == [{"text": "a"}]
+        assert [question.name for question in alone.questions] == [label]
+        assert len(alone.answers[0]) == 2
     assert "'label'" in (said := refused(path))
     assert "--config" in said
     assert "annotator" not in said

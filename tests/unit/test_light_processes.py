@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from backend.entrypoints import with_uv
+
 HEAVY = ("pandas", "pyarrow", "cleanlab", "modAL", "openai", "matplotlib")
 
 
@@ -22,3 +24,10 @@ def test_data_frames_work_where_they_are_needed() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert said.split() == ["a", "0", "-1.0", "1", "1.0"]
+
+
+def test_windows_is_told_what_to_use() -> None:
+    code = "import sys, backend; sys.platform = 'win32'; import backend.entrypoints.cli"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == with_uv.NOT_ON_WINDOWS + "\n"

@@ -197,3 +197,13 @@ def test_any_task_data_gives_json_that_can_be_sent(data: dict[str, object]) -> N
 @given(st.dictionaries(st.just("field"), SECRETS, max_size=1))
 def test_what_a_mask_matches_is_nowhere_in_what_is_sent(data: dict[str, object]) -> None:
     assert "Q" not in json.dumps(content_of(data, None, (), compile_masks(["Q+"])).fields)
+
+
+def test_a_text_that_only_says_where_something_is_stored_is_not_sent() -> None:
+    data = {
+        "a": "s3://bucket/Dog photo (3).txt",
+        "b": "Dog photo (3).jpg",
+        "c": "https://example.org/offer",
+        "d": "km/h",
+    }
+    assert dict(content_of(data, None, (), ()).fields) == {"c": "https://example.org/offer", "d": "km/h"}

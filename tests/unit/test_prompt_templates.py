@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.adapters import prompt_rendering
 from backend.adapters.prompt_templates import JinjaTemplates
 from backend.errors import ConfigurationError
 from backend.ports.llm import PromptContext
@@ -66,6 +67,51 @@ def test_a_broken_template_is_named(tmp_path: Path, text: str, said: str) -> Non
     (tmp_path / "system.jinja").write_text(text)
     with pytest.raises(ConfigurationError, match=said):
         JinjaTemplates(tmp_path).render("", CONTEXT)
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ENDLESS, "more than 0.2 s"),
+        ("{{ 9 ** (9 ** 9) }}", "more than 0.2 s"),
+        ("{{ 'a' * 10 ** 10 }}", "memory"),
+        ("{{ 'a' | center(10 ** 10) }}", "memory"),
+        ("{{ '%1000000000d' % 1 }}", "memory|more than"),
+        ("{{ 'a' * 10 ** 7 }}b", "10,000,001 characters"),
+        ("{% for a in range(10 ** 9) %}x{% endfor %}", "OverflowError"),
+        ("{% include 'system.jinja' %}", "RecursionError"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "RecursionError"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "RecursionError|more than"),
+        ("{{ 1 // 0 }}", "ZeroDivisionError"),
+        ("{{ tasks.t1.text ** 2 }}", "TypeError"),
+    ],
+)
+def test_a_template_that_does_not_end_or_eats_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    program = Path(prompt_rendering.__file__).read_text()
+    (tmp_path / "quick.py").write_text(program.replace("CPU_S = 2.0", "CPU_S = 0.2").replace("512 *", "64 *"))
+    monkeypatch.setattr(prompt_rendering, "__file__", str(tmp_path / "quick.py"))
+    monkeypatch.setattr("backend.adapters.prompt_templates.CPU_S", 0.2)
+    (tmp_path / "system.jinja").write_text(text)
+    templates = JinjaTemplates(tmp_path)
+    with pytest.raises(ConfigurationError, match=said) as error:
+        templates.render("", CONTEXT)
+    assert "hi" not in str(error.value)
+    assert len(str(error.value)) < 2100
+    (tmp_path / "system.jinja").write_text("Be kind. {{ labels | length }}")
+    assert templates.render("", CONTEXT)[0] == "Be kind. 2"
+
+
+def test_a_teams_templates_read_what_the_shipped_ones_read(tmp_path: Path) -> None:
+    odd = replace(CONTEXT, tasks={"t1": {"text": 'Żółw \u2028 😀 "x"\n', "n": [1, None, {"a": 2.5}]}})
+    for context in (odd, replace(odd, examples=[({"text": "thanks"}, ("Warm",))])):
+        assert JinjaTemplates(tmp_path).render("", context) == JinjaTemplates(None).render("", context)
+    assert JinjaTemplates(tmp_path).text("") == JinjaTemplates(None).text("")
 
 
 def test_a_folder_that_isnt_there_is_named(tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ def test_a_uid_that_isnt_the_project_s_touches_nothing(house: House) -> None:
     reconcile(house.deps, phantom, nothing)
     assert house.label_studio.versions(house.project) == {}
     assert house.deps.database.projects() == []
+    # Nor while Label Studio can't say whether there is such a project.
+    house.label_studio.fail_next["project"] = LabelStudioError("it doesn't answer")
+    with pytest.raises(LabelStudioError):
+        reconcile(house.deps, phantom, nothing)
+    assert house.deps.database.projects() == []
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["all are read", "changes are read"])

@@ -285,10 +285,74 @@ def test_commands_are_understood_as_documented(
     assert str(house.task_ids[2]) in run(project, "praises", "--mistakes")
     assert json.loads(run("--json", project))["n_tasks"] == 40
     assert "-> 10" in run("diff", project)
-    assert "-> 10" in run("diff", project, "--folder", str(rules_folder))
-    assert json.loads(run("diff", project, "--json"))["questions"][0]["n_tasks"] == 40
+    assert json.loads(run("diff", project, "--folder", str(rules_folder), "--json"))["questions"][0]["n_tasks"] == 40
     refused = CliRunner().invoke(cli.cli, ["rules", project, "--mistakes"])
     assert refused.exit_code == 2
+
+
+def test_a_folder_to_compare_with_that_is_missing_or_empty_is_named(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_app", lambda: FakeApp(house.deps, Settings.model_validate({})))
+    monkeypatch.setattr(cli, "_key", lambda _, project: f"{project}.1767225600-aaaaaaaa")
+    (tmp_path / "empty").mkdir()
+    for name, reason in (("none", "is not a folder: --folder"), ("empty", "has no file of rules")):
+        arguments = ["rules", "diff", str(house.project), "--folder", str(tmp_path / name)]
+        with pytest.raises(ConfigurationError, match=reason) as raised:
+            CliRunner().invoke(cli.cli, arguments, catch_exceptions=False)
+        assert str(tmp_path / name) in str(raised.value)
+
+
+BROKEN = """
+from backend.domain.rules import labeling_function
+
+@labeling_function(question="sentiment")
+def raises(task):
+    return task.text / 2
+
+@labeling_function(question="sentiment")
+def off_list(task):
+    return "Great"
+
+@labeling_function(question="sentiment", labels=["Good"])
+def stale(task):
+    return "Good"
+"""
+
+
+def test_diff_names_what_is_wrong_with_edited_rules_and_fails(
+    house: House, rules_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.learn()
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    (edited / "film.py").write_text(RULES)
+    (edited / "more.py").write_text(BROKEN)
+    (edited / "syntax.py").write_text("\n\ndef (")
+    monkeypatch.setattr(cli, "_app", lambda: FakeApp(house.deps, Settings.model_validate({})))
+    monkeypatch.setattr(cli, "_key", lambda _, project: f"{project}.1767225600-aaaaaaaa")
+    with screen(100) as text:
+        result = CliRunner().invoke(cli.cli, ["rules", "diff", str(house.project), "--folder", str(edited)])
+    assert result.exit_code == 1
+    shown = text.getvalue()
+    assert "set aside: raises: it failed on 100% of 40 tasks: TypeError" in shown
+    assert "(more.py, line 6)" in shown
+    assert "set aside: off_list: voted for 'Great', a label that 'sentiment' doesn't have (more.py, line 8)" in shown
+    assert "set aside: stale: it isn't used: 'sentiment' has no label 'Good' (more.py, line 12)" in shown
+    assert "(syntax.py, line 3)" in shown
+    assert "The rules that can be used vote like those in use." in shown
+
+
+def test_faults_of_edited_rules_are_counted_over_all_tasks(house: House, rules_folder: Path) -> None:
+    house.learn()
+    found = edit(house, rules_folder, RULES.replace('"Positive" if "good"', '1 / 0 if "good"'))
+    count, reason = found.faults["praises"]
+    assert count == 10
+    assert reason == "ZeroDivisionError: division by zero (film.py, line 7)"
+    assert found.is_usable
+    with screen(80) as text:
+        print_diff(found, as_json=False)
+    assert "praises: 10 faults, the first: ZeroDivisionError" in text.getvalue()
 
 
 def test_a_rule_that_nobody_disagrees_with_is_told_so() -> None:

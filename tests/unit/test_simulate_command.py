@@ -174,3 +174,10 @@ def test_what_cant_follow_a_search_is_refused(tmp_path: Path) -> None:
     assert known in refused(path, "--label", "topic", "--after-finding", "delete")
     words = ("--label", "topic", "--after-finding", "exclude", "--against", "manual")
     assert "compare one at a time" in refused(path, *words)
+
+
+def test_fields_that_say_nothing_are_named_and_without_others_nothing_is_simulated(tmp_path: Path) -> None:
+    found = [{**row, "text": f"s3://bucket/{row['topic']} photo ({row['id']}).jpg", "row": row["id"]} for row in rows()]
+    said = refused(table(tmp_path / "data.csv", found), "--label", "topic")
+    assert "No field of the tasks can be learned from" in said
+    assert "text (only addresses or file names); row (they number the tasks" in said

@@ -36,7 +36,7 @@ class Committee:
         self.proba = proba
 
     def __len__(self) -> int:
-        return self.proba.shape[1]
+        return int(self.proba.shape[1])
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self)))

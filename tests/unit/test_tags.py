@@ -2,12 +2,13 @@
 
 import pytest
 
-from backend.domain.words import counted
 from backend.entrypoints.cli_check import print_checked
+from backend.errors import BadRequest
 from backend.ports import SuspectStatus
 from backend.workflows.check import check
 from backend.workflows.suspects import checked
 from backend.workflows.tags import adopt_tags, foreign_tags
+from backend.workflows.verdicts import keep_labels
 from tests.screen import screen
 from tests.unit.house import House, nothing, reviews
 
@@ -82,18 +83,21 @@ def test_tags_of_another_installation_are_cleared_once_they_are_adopted(house: H
     cleared = data(house, other)
     assert (cleared["prelabel_check"], cleared["prelabel_reason"], cleared["prelabel_issue"]) == ("cleared", "", "")
     assert checked(house.deps, house.key).report["foreign_tags"] == {}
-    house.label_studio.calls.clear()
-    check(house.deps, house.key, nothing)
-    assert "tag" not in house.label_studio.calls
 
 
-def test_what_a_person_says_by_a_tag_is_for_us(house: House) -> None:
-    wrong = checked_house(house, {})
-    house.label_studio.tag(house.project, "prelabel_check", "keep", wrong[:1])
+def test_suspects_can_be_kept_without_opening_them(house: House) -> None:
+    wrong = checked_house(house, {38: {"prelabel_check": OWN}})
+    record = house.deps.database.project(house.key)
+    assert record is not None
+    with pytest.raises(BadRequest, match=rf"2 tasks \({house.task_ids[0]}, 999\)"):
+        keep_labels(house.deps, record, [*wrong, 999, house.task_ids[0]])
+    with pytest.raises(BadRequest, match="of its own"):
+        keep_labels(house.deps, record, wrong)
+    assert data(house, wrong[0])["prelabel_check"] == "suspect"
+    keep_labels(house.deps, record, wrong[:2])
     house.reconcile()
+    assert [data(house, task_id)["prelabel_check"] for task_id in wrong[:3]] == ["confirmed", "confirmed", OWN]
+    verdicts = house.deps.database.verdicts(house.key)
+    assert [item.status for item in verdicts] == [SuspectStatus.CONFIRMED] * 2
+    check(house.deps, house.key, nothing)
     assert data(house, wrong[0])["prelabel_check"] == "confirmed"
-
-
-@pytest.mark.parametrize(("n", "said"), [(0, "0 labels"), (1, "1 label"), (2, "2 labels")])
-def test_a_number_has_its_noun(n: int, said: str) -> None:
-    assert counted(n, "label") == said

@@ -393,6 +393,7 @@ def test_endpoint_gets_tasks_and_its_labels_are_votes(endpoint: tuple[str, list[
         (200, {"labels": []}, "with 1 labels"),
         (200, [], "with 1 labels"),
         (200, {"labels": "P"}, "with 1 labels"),
+        (200, {"labels": ["P"], "more": "x" * 10_000_000}, "more than 10 MB"),
     ],
 )
 def test_endpoint_that_fails_is_a_fault_without_its_address(
@@ -408,7 +409,7 @@ def test_endpoint_that_fails_is_a_fault_without_its_address(
 
 def test_endpoint_that_is_not_there_is_a_fault_without_its_address() -> None:
     _, faults = apply_rules([one("type: model\n  url: http://me:secret@127.0.0.1:9/")], [{"text": "x"}], [SENTIMENT])
-    assert faults.reasons == {"rule": "the model's endpoint can't be asked: ConnectError"}
+    assert faults.reasons == {"rule": "the model's endpoint can't be asked: ConnectError (films.yaml, line 2)"}
 
 
 def test_model_of_a_file_votes(tmp_path: Path) -> None:

@@ -1,20 +1,26 @@
 """The `Embedder` port on any OpenAI-compatible `/v1/embeddings`."""
 
-import json
+import asyncio
+import random
+import time
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.adapters.embedding.inputs import embed_parts
-from backend.adapters.llm.calls import NO_KEY, address_of
-from backend.adapters.llm.faults import Asked, Fault, FaultKind, status_fault
+from backend.adapters.llm.calls import Calls, Timing, address_of
+from backend.adapters.llm.faults import Asked, Fault, FaultKind
+from backend.adapters.llm.pace import Pace
+from backend.domain.outside import bounded_whole, read_json
 from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.embeddings import ToEmbed
 
 RETRIES = 4
-"""By the SDK, with back-off, as long as the endpoint says that it may be asked again."""
+"""With back-off, as long as the endpoint says that it may be asked again."""
+LARGEST = 60_000.0
+"""Of a vector's numbers: they are kept in half precision, which ends at 65,504."""
 
 
 class EndpointEmbedder:
@@ -32,7 +38,6 @@ class EndpointEmbedder:
         self._model = model
         self._takes_images = takes_images
         self._timeout_s = timeout_s
-        self._client: Any = None
 
     @property
     def name(self) -> str:
@@ -52,34 +57,13 @@ class EndpointEmbedder:
         return {"text": text} if self._takes_images else text
 
     def _call(self, inputs: Sequence[object]) -> NDArray[np.float32]:
-        import openai  # noqa: PLC0415 - it takes seconds, and most commands never embed
-
+        answer = asyncio.run(self._ask(inputs))
         address = address_of(self._base_url)
-        asked = Asked(address, self._model, self._key)
-        if self._client is None:
-            self._client = openai.OpenAI(
-                api_key=self._key or NO_KEY,
-                base_url=self._base_url,
-                timeout=self._timeout_s,
-                max_retries=self._retries,
-                # See `open_client`.
-                http_client=openai.DefaultHttpxClient(follow_redirects=False, timeout=self._timeout_s),
-            )
-        # Exceptions of the SDK carry request and response, so none is raised while one is handled.
-        try:
-            reply = self._client.embeddings.with_raw_response.create(
-                model=self._model, input=inputs, encoding_format="float"
-            )
-            fault = None
-        except openai.APIStatusError as error:
-            fault = status_fault(asked, error.status_code, _json(error.response.text), error.response.headers)
-        except openai.APIConnectionError:
-            fault = Fault(FaultKind.WAIT, f"The embedding endpoint at {address} doesn't answer. Is it running?")
-        if fault is not None:
-            message = fault.message.replace("The LLM endpoint", "The embedding endpoint")
-            is_passing = fault.kind in {FaultKind.WAIT, FaultKind.DOUBTFUL}
+        if isinstance(answer, Fault):
+            message = answer.message.replace("The LLM endpoint", "The embedding endpoint")
+            is_passing = answer.kind in {FaultKind.WAIT, FaultKind.DOUBTFUL}
             raise LlmUnavailable(message) if is_passing else LlmRefused(message)
-        vectors = _read(reply.text, len(inputs))
+        vectors = _read(answer, len(inputs))
         if vectors is None:
             raise LlmRefused(
                 f"The embedding endpoint at {address} answers with something else than one vector for each input. Is "
@@ -87,21 +71,37 @@ class EndpointEmbedder:
             )
         return vectors
 
+    async def _ask(self, inputs: Sequence[object]) -> str | Fault:
+        from backend.adapters.llm.client import open_client  # noqa: PLC0415 - see there
+
+        tries = 1 + self._retries
+        calls = Calls(Timing(time.monotonic, asyncio.sleep, random.random), self._timeout_s, asyncio.Event())
+        asked = Asked(address_of(self._base_url), self._model, self._key)
+        async with open_client(self._base_url, self._key, self._timeout_s) as client:
+            create = partial(client.embeddings.with_raw_response.create, model=self._model, encoding_format="float")
+            answer = await calls.call(partial(create, input=inputs), str, asked, Pace(time.monotonic), tries, tries)
+        return answer if isinstance(answer, Fault) else answer.value
+
 
 def _read(text: str, n: int) -> NDArray[np.float32] | None:
-    """Vectors in the order of the inputs; None when they aren't n finite ones of one length."""
-    body = _json(text)
-    try:
-        items = sorted(body["data"], key=lambda item: int(item["index"]))
-        vectors = np.array([item["embedding"] for item in items], dtype=np.float32)
-    except (TypeError, KeyError, ValueError):
+    """Vectors in the order of the inputs; one that holds something else than usable numbers is all NaN. None when they
+    aren't n of one length, or none of them is usable."""
+    body = read_json(text)
+    items = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return None
-    is_right = vectors.ndim == 2 and len(vectors) == n and vectors.shape[1] > 0 and np.isfinite(vectors).all()
-    return vectors if is_right else None
+    by_place = {bounded_whole(item.get("index"), 0, n - 1): item.get("embedding") for item in items}
+    rows = [row for place in range(n) if isinstance(row := by_place.get(place), list)]
+    if not len(items) == len(rows) == n or len({len(row) for row in rows}) > 1:
+        return None
+    vectors = np.array([_vector(row) for row in rows], dtype=np.float32)
+    return vectors if np.isfinite(vectors).all(axis=1).any() and vectors.size else None
 
 
-def _json(text: str) -> Any:
+def _vector(row: Sequence[object]) -> NDArray[np.float64]:
     try:
-        return json.loads(text)
-    except ValueError:
-        return None
+        vector = np.array(row, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        vector = np.array([])
+    is_usable = vector.shape == (len(row),) and bool((np.abs(vector) <= LARGEST).all())
+    return vector if is_usable else np.full(len(row), np.nan)

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 from backend.adapters.llm.calls import TRIES, Answered, Calls
 from backend.adapters.llm.faults import SCHEMA, Asked, Fault, FaultKind
 from backend.adapters.llm.pace import Pace
-from backend.adapters.llm.wire import chat_body, has_no_limit, merged, parse_reply, problem_reply, schema_key, without
+from backend.adapters.llm.wire import (
+    NO_CHOICES,
+    chat_body,
+    has_no_limit,
+    merged,
+    parse_reply,
+    problem_reply,
+    schema_key,
+    without,
+)
 from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem
 from backend.domain.outside import read_json
 from backend.ports.llm import EndpointMemory, EndpointState
@@ -112,6 +121,9 @@ class Asking:
             result = await self._part(request, missing, tries)
             if isinstance(result, LlmReply):
                 parts.append(result)
+            elif result.kind is FaultKind.TOO_LARGE:
+                parts.append(replace(problem_reply(Problem.TOO_LARGE), lost=result.lost))
+                return merged(parts), result
             elif result.kind in _TURNED_DOWN:
                 turned_down = merged(parts) if parts else problem_reply(_TURNED_DOWN[result.kind])
                 return replace(turned_down, lost=turned_down.lost + result.lost), result
@@ -168,7 +180,7 @@ class Asking:
 
 
 def _read(samples: int, text: str) -> LlmReply | None:
-    return parse_reply(read_json(text), samples)
+    return parse_reply(read_json(text, too_deep=NO_CHOICES), samples)
 
 
 def no_limit(asked: Asked) -> Fault:

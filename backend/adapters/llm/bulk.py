@@ -1,6 +1,7 @@
 """The Batch API: many requests in a file, answered within a day at a lower price."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 from backend.adapters.llm.asking import Asking, Endpoint, Knowledge, no_limit
 from backend.adapters.llm.calls import TRIES, Calls, RawReply
 from backend.adapters.llm.faults import Asked, Fault, FaultKind, status_fault
-from backend.adapters.llm.wire import chat_body, has_no_limit, merged, parse_reply, problem_reply
+from backend.adapters.llm.wire import NO_CHOICES, chat_body, has_no_limit, merged, parse_reply, problem_reply
 from backend.domain.llm.records import LlmReply, LlmRequest, Problem
 from backend.domain.outside import bounded_whole, read_json
 from backend.errors import BadRequest
@@ -24,6 +25,7 @@ MAX_BYTES = 200_000_000
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _ANNOUNCED = "file:"
 """Begins the id of a batch that is known by its input file only."""
+_CUSTOM_ID = re.compile(r'"custom_id"\s*:\s*"([^"\\]+)"')
 _SEPARATOR = "."
 """Between a request's `bulk_id` and the number of its sample, where each sample is a line of its own."""
 
@@ -107,6 +109,10 @@ class Bulk:
                 continue
             files = self._endpoint.client.files.with_raw_response
             found = await self._call(partial(files.content, file_id), _lines_of, model)
+            if isinstance(found, Fault) and found.kind is FaultKind.TOO_LARGE:
+                # They would be as large the next time.
+                replies = {bulk_id: problem_reply(Problem.TOO_LARGE) for bulk_id in requests}
+                return BulkResult(BulkStatus.ENDED, replies, found.message)
             if isinstance(found, Fault):
                 return found
             await self._read(found, requests, parts, problems)
@@ -173,8 +179,9 @@ class Bulk:
             if status == 200:
                 reply = parse_reply(response.get("body"), request.source.samples)
                 if reply is not None:
-                    parts[bulk_id].append(reply)
                     await self._asking.save(request.source.model)
+                # Whatever was answered was charged.
+                parts[bulk_id].append(reply or problem_reply(Problem.UNREADABLE))
                 continue
             fault = status_fault(self._endpoint.asked(request), status, response.get("body"), {})
             if fault.kind is FaultKind.FILTERED:
@@ -220,5 +227,11 @@ def _made_of(file_id: str, text: str) -> str | None:
 
 
 def _lines_of(text: str) -> list[Mapping[str, Any]]:
-    items = [read_json(line) for line in text.splitlines() if line.strip()]
+    items = [read_json(line) or _unread_line(line) for line in text.split("\n") if line.strip()]
     return [item for item in items if isinstance(item, Mapping)]
+
+
+def _unread_line(line: str) -> Mapping[str, Any] | None:
+    """What stands for a line that is no JSON, or nested too deeply, as far as it says whose it is."""
+    said = _CUSTOM_ID.search(line)
+    return {"custom_id": said[1], "response": {"status_code": 200, "body": NO_CHOICES}} if said else None

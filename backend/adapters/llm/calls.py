@@ -1,12 +1,13 @@
 """One call to an endpoint, tried again as often as makes sense."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from backend.adapters.bounded import TooLarge
+from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.faults import (
     Asked,
     Fault,
@@ -14,19 +15,17 @@ from backend.adapters.llm.faults import (
     connection_fault,
     not_an_answer,
     status_fault,
+    too_large,
+    untrusted,
 )
 from backend.adapters.llm.pace import MAX_WAIT_S, Pace, backoff_s, used_up_s
 from backend.domain.outside import bounded_whole, read_json
-from backend.errors import LlmRefused
 from backend.ports.llm import MOST_CHARGED
 
 TRIES = 6
 """Of one call. With back-off of 1, 2, 4 .. s at most, an endpoint is given half a minute to come back."""
-CONNECT_TIMEOUT_S = 10.0
 _NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout"})
 """The transport's errors before anything was sent. By name: which transport the SDK brings changes with its version."""
-NO_KEY = "not-needed"
-"""Sent to local servers, which need none; the SDK insists on one."""
 
 
 class RawReply(Protocol):
@@ -59,28 +58,13 @@ class Answered:
     lost: int = 0
 
 
-def open_client(base_url: str, key: str, timeout_s: float) -> Any:
-    """The SDK's client. Raises LlmRefused when address or key can't be used at all."""
-    # Imported here: it takes seconds, and most commands never ask an LLM.
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout  # noqa: PLC0415
-
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise LlmRefused("OPENAI_BASE_URL is not an address; write for example http://localhost:11434/v1")
-    if not key.isascii() or not key.isprintable():
-        raise LlmRefused("OPENAI_API_KEY has characters that an HTTP header can't carry; was it copied completely?")
-    for name in ("openai", "httpx2", "httpcore2"):
-        # They log addresses, passwords in them and all; before its version 3 the SDK logged whole requests.
-        logging.getLogger(name).setLevel(logging.WARNING)
-    timeout = Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
-    # A redirect would take the request, with all that tasks say, to an address that nobody configured.
-    transport = DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout)
-    return AsyncOpenAI(api_key=key or NO_KEY, base_url=base_url, timeout=timeout, max_retries=0, http_client=transport)
-
-
 def address_of(base_url: str) -> str:
     """An address without user, password and query: fit for messages and for the database."""
-    parts = urlsplit(base_url)
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        # A bracket that isn't closed. It is refused where it is used.
+        return ""
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
@@ -157,8 +141,12 @@ class Calls:
         except openai.APIStatusError as error:
             return status_fault(asked, error.status_code, read_json(error.response.text), error.response.headers)
         except openai.APIConnectionError as error:
+            if problem := tls_problem(error):
+                return untrusted(asked, problem)
             sent = type(error.__cause__).__name__ not in _NOT_SENT
             return connection_fault(asked, "connection cut" if sent else "no connection", sent=sent)
+        except TooLarge as error:
+            return too_large(asked, str(error))
         except openai.APIError:
             return not_an_answer(asked)
         used_up = used_up_s(raw.headers)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from backend.adapters.llm.asking import Asking, Endpoint, Knowledge
 from backend.adapters.llm.bulk import Bulk
-from backend.adapters.llm.calls import TRIES, Calls, Timing, address_of, open_client
+from backend.adapters.llm.calls import TRIES, Calls, Timing, address_of
 from backend.adapters.llm.faults import Fault, FaultKind
 from backend.domain.llm.records import LlmReply, LlmRequest
 from backend.errors import LlmError, LlmRefused, LlmUnavailable
@@ -64,6 +64,8 @@ class OpenAiEndpoint:
         return self._run(lambda run: run.bulk(lambda bulk: bulk.fetch(batch_id, requests)))
 
     def _run(self, what: Callable[["_Run"], Coroutine[Any, Any, Result]]) -> Result:
+        from backend.adapters.llm.client import open_client  # noqa: PLC0415 - see there
+
         # One thread for everything of the caller's and for the database: strictly one at a time, off the event loop.
         with ThreadPoolExecutor(1, "llm") as thread:
 
@@ -177,12 +179,12 @@ class _Run:
     async def _send(self, request: LlmRequest, probing: bool) -> LlmReply | None:
         """The reply to hand over, if any; a failure that concerns all requests ends the run."""
         reply, fault = await self._asking.ask(request, 1 if probing else TRIES)
-        turned_down = fault is not None and fault.kind in {FaultKind.REJECTED, FaultKind.FILTERED}
-        if probing and (fault is None or turned_down or fault.kind is FaultKind.REFUSED):
+        kind = None if fault is None else fault.kind
+        if probing and kind not in {FaultKind.WAIT, FaultKind.DOUBTFUL}:
             await self._in_thread(lambda: self._memory.mark_up(self._address))
-        if fault is None or fault.kind is FaultKind.FILTERED:
+        if fault is None or kind in {FaultKind.FILTERED, FaultKind.TOO_LARGE}:
             self._was_answered = True
-        elif fault.kind is FaultKind.REJECTED:
+        elif kind is FaultKind.REJECTED:
             self._rejected += 1
             if self._rejected >= REJECTED_ALIKE and not self._was_answered:
                 self._fail(LlmRefused(f"{fault.message} It rejects all requests alike: is LLM_MODEL a chat model?"))

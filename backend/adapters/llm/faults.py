@@ -47,6 +47,8 @@ class FaultKind(Enum):
     UNSUPPORTED = auto()
     """Ask again without `parameter`."""
     FILTERED = auto()
+    TOO_LARGE = auto()
+    """It was answered, and charged, with more than is read."""
     REJECTED = auto()
     """This request is invalid; others may not be."""
     REFUSED = auto()
@@ -92,6 +94,16 @@ def connection_fault(asked: Asked, reason: str, *, sent: bool) -> Fault:
         f"The LLM endpoint at {asked.address} doesn't answer ({reason}). Is it running, and is OPENAI_BASE_URL right?"
     )
     return Fault(kind, message, down=True)
+
+
+def too_large(asked: Asked, size: str) -> Fault:
+    """An answer that was not read to its end; `size`: what it has more than."""
+    return Fault(FaultKind.TOO_LARGE, f"The LLM endpoint at {asked.address} sends {size} for an answer.")
+
+
+def untrusted(asked: Asked, problem: str) -> Fault:
+    """No TLS connection, which waiting doesn't change; `problem`: see `tls_problem`."""
+    return Fault(FaultKind.REFUSED, f"The LLM endpoint at {asked.address} {problem}")
 
 
 def not_an_answer(asked: Asked) -> Fault:
@@ -165,7 +177,10 @@ def _text(error: Mapping[str, Any]) -> str:
         said = said.get("detail") or []
     items = said if isinstance(said, list) else []
     shown = [{name: item.get(name) for name in ("loc", "msg", "type")} for item in items if isinstance(item, Mapping)]
-    return json.dumps(shown).lower()
+    try:
+        return json.dumps(shown).lower()
+    except RecursionError:
+        return ""
 
 
 def _parameter(error: Mapping[str, Any], text: str, code: str) -> str:

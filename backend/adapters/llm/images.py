@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import unquote, urlsplit
 
 from backend.adapters.addresses import same_address
+from backend.adapters.bounded import TooLarge
 from backend.adapters.label_studio import Elsewhere
 from backend.errors import BadRequest, LabelStudioError
 
@@ -22,10 +23,11 @@ class Images:
     def __init__(
         self,
         label_studio_url: str,
-        fetch: Callable[[str], tuple[bytes, str]],
+        fetch: Callable[[str, int], tuple[bytes, str]],
         max_bytes: int = MAX_IMAGE_BYTES,
     ) -> None:
-        """`fetch`: bytes and content type of a path of Label Studio's, with our key. Raises LabelStudioError."""
+        """`fetch`: bytes, at most so many, and content type of a path of Label Studio's, with our key. Raises
+        LabelStudioError, and TooLarge."""
         self._url = label_studio_url.rstrip("/")
         self._fetch = fetch
         self._max_bytes = max_bytes
@@ -74,7 +76,7 @@ class Images:
 
     def _fetched(self, path: str) -> str:
         try:
-            content, content_type = self._fetch(path)
+            content, content_type = self._fetch(path, self._max_bytes)
         except Elsewhere as error:
             status = error.status
             if not same_address(_origin(error.target), _origin(self._url)):
@@ -82,11 +84,12 @@ class Images:
                 return self(error.target)
         except LabelStudioError as error:
             status = error.status
+        except TooLarge as error:
+            raise BadRequest(f"An image can't be sent to an LLM: it has {error}.") from None
         else:
             kind = content_type.split(";")[0].strip().lower()
             if not re.fullmatch(r"image/[a-z0-9.+\-]+", kind):
                 raise BadRequest("An image can't be sent to an LLM: Label Studio's file is not an image.")
-            self._check_size(len(content))
             return f"data:{kind};base64,{base64.b64encode(content).decode()}"
         raise BadRequest(
             f"An image can't be sent to an LLM: Label Studio doesn't hand it out ({status or 'no answer'}). Does it "

@@ -20,8 +20,17 @@ MAX_TOKENS = 10_000_000
 """In one reply: several times what any model reads or writes. A larger count is a mistake, and counts as none."""
 MAX_LOGPROB = 0.01
 """A logarithm of a probability is 0 at most; rounding may give a little more."""
+NO_CHOICES: Mapping[str, Any] = {"choices": None}
+"""A completion of which nothing can be read."""
 _WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
-_PROBLEMS = {"content_filter": Problem.CONTENT_FILTER, "length": Problem.CUT_OFF}
+_PROBLEMS = {
+    "content_filter": Problem.CONTENT_FILTER,
+    "safety": Problem.CONTENT_FILTER,
+    "length": Problem.CUT_OFF,
+    "max_tokens": Problem.CUT_OFF,
+    "model_length": Problem.CUT_OFF,
+}
+"""By `finish_reason`, in any case. Gateways pass on what the APIs behind them say (Gemini, Anthropic, Mistral)."""
 
 
 def chat_body(request: LlmRequest, state: EndpointState, samples: int) -> dict[str, Any]:
@@ -114,7 +123,7 @@ def _sample(choice: object) -> Sample:
         return Sample("", problem=Problem.UNREADABLE)
     if message.get("refusal"):
         return Sample("", problem=Problem.REFUSAL)
-    problem = _PROBLEMS.get(str(choice.get("finish_reason")), Problem.NONE)
+    problem = _PROBLEMS.get(str(choice.get("finish_reason")).casefold(), Problem.NONE)
     text = _content(message.get("content"))
     if not text.strip() and problem is Problem.NONE:
         # Servers that take thoughts apart may take the answer for one. A draft has more thoughts behind its JSON.

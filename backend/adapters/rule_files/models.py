@@ -8,9 +8,13 @@ import httpx
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from backend.adapters.bounded import TooLarge, read_all, text_of
+from backend.adapters.certificates import tls_problem
+from backend.domain.outside import read_json
 from backend.errors import RuleError
 
 TASKS_PER_REQUEST = 100
+MAX_ANSWER_BYTES = 10_000_000
 
 
 class HttpModel:
@@ -33,15 +37,17 @@ class HttpModel:
 
     def _labels(self, client: httpx.Client, contents: Sequence[object]) -> list[Any]:
         try:
-            answer = client.post(self._url, json={"tasks": list(contents)})
-        except (httpx.HTTPError, httpx.InvalidURL, TypeError, ValueError) as error:
-            raise RuleError(f"the model's endpoint can't be asked: {type(error).__name__}") from None
-        if not answer.is_success:
-            raise RuleError(f"the model's endpoint answered with HTTP status {answer.status_code}")
-        try:
-            labels = answer.json()["labels"]
-        except (ValueError, KeyError, TypeError):
-            labels = None
+            with client.stream("POST", self._url, json={"tasks": list(contents)}) as answer:
+                if not answer.is_success:
+                    raise RuleError(f"the model's endpoint answered with HTTP status {answer.status_code}")
+                content = read_all(answer.iter_bytes(), MAX_ANSWER_BYTES, self._time_limit_s)
+        except TooLarge as error:
+            raise RuleError(f"the model's endpoint answered with {error}") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TypeError, ValueError) as error:
+            reason = tls_problem(error) or f"can't be asked: {type(error).__name__}"
+            raise RuleError(f"the model's endpoint {reason}") from None
+        body = read_json(text_of(content, answer.headers.get("content-type", "")))
+        labels = body.get("labels") if isinstance(body, dict) else None
         if not isinstance(labels, list) or len(labels) != len(contents):
             raise RuleError(f'the model\'s endpoint must answer {{"labels": [...]}} with {len(contents)} labels')
         return labels

@@ -52,6 +52,10 @@ class YamlFile:
         """An error at a line."""
         return RuleError(f"{self._name}, line {line}: {message}")
 
+    def place(self, path: Iterable[str | int]) -> str:
+        """File and line of a part, see `line`."""
+        return f"{self._name}, line {self.line(path)}"
+
     def line(self, path: Iterable[str | int]) -> int:
         """Line, from 1, of the part at a path of keys and places; of the last part of it that there is."""
         node, line = self._root, 1 if self._root is None else self._root.start_mark.line + 1

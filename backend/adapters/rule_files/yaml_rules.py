@@ -1,7 +1,7 @@
 """Rules from YAML files: each type is one of the constructors in `backend.domain.rules`, with the same words."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from backend.adapters.rule_files.models import HttpModel, load_model
@@ -72,7 +72,7 @@ def _build(spec: Spec, file: YamlFile, path: tuple[str | int, ...], tables: Tabl
         "description": spec.get("description", ""),
     }
     try:
-        return _BUILDERS[spec["type"]](spec, common, tables)
+        return replace(_BUILDERS[spec["type"]](spec, common, tables), place=file.place(path))
     except RuleError as error:
         raise file.error(str(error).removeprefix(f"{spec['name']}: "), file.line(path)) from error
 

@@ -119,7 +119,7 @@ def folds(tasks: Sequence[bytes], gold: NDArray[np.int64]) -> list[NDArray[np.in
     if labeled.size < STABLE_FROM:
         order = sorted(range(labeled.size), key=lambda place: tasks[int(labeled[place])])
         return [np.sort(part) for part in np.array_split(labeled[order], N_FOLDS)]
-    numbers = np.array([tasks[row][0] % N_FOLDS for row in labeled], dtype=np.int64)
+    numbers = np.array([tasks[row][0] % N_FOLDS for row in labeled.tolist()], dtype=np.int64)
     return [labeled[numbers == number] for number in range(N_FOLDS)]
 
 

@@ -2,11 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack, vstack
 from sklearn.feature_extraction import DictVectorizer
 
@@ -27,7 +28,7 @@ TRUSTED_TYPES: tuple[str, ...] = (
     "backend.domain.features.vectors.VectorSpace",
 )
 """Our own types in a stored extractor, which a skops loader has to be told to trust."""
-FORMAT = 2
+FORMAT = 3
 """Changes when the same task data gives other features: those kept by an older release are then made anew."""
 
 MAX_TEXTS = 20_000
@@ -45,8 +46,8 @@ class FeatureExtractor:
     Texts give TF-IDF of words, word pairs and character n-grams (see `TextFeatures`; stop words kept, HTML tags
     stripped); short strings that repeat, and booleans, give categories; numbers (also in strings, if all of a field
     are) are scaled and clipped, and a missing one is marked; dates give a number, their weekday and their month; lists
-    of short values give one feature per item. Nested objects are looked into. URLs, file paths and our own `prelabel_*`
-    keys are left out. Fields that `fit` hasn't seen are ignored.
+    of short values give one feature per item. Nested objects are looked into. Addresses, file names, what numbers the
+    tasks (see `FieldKind.ORDER`) and our own `prelabel_*` keys are left out. Fields that `fit` hasn't seen are ignored.
     """
 
     texts_: dict[str, TextFeatures]
@@ -56,15 +57,17 @@ class FeatureExtractor:
     """The same, in days."""
     categories_: list[str]
     items_: list[str]
+    left_out_: dict[str, str]
+    """Fields that hold something which isn't learned from: name -> its `FieldKind`."""
     dictionary_: DictVectorizer | None
 
     def fit(self, data: Sequence[Mapping[str, object]]) -> Self:
         """Learn kinds, terms and scales from task data, n_tasks of them (may be 0)."""
-        rows = [flat_fields(item) for item in data[:: max(1, math.ceil(len(data) / (5 * MAX_TEXTS)))]]
+        rows = _sample(data)
         self.texts_, self.numbers_, self.dates_, self.categories_, self.items_ = {}, {}, {}, [], []
-        for name in sorted({name for row in rows for name in row}):
-            values = [value for row in rows if not is_missing(value := row.get(name))]
-            match kind_of(values):
+        self.left_out_ = {}
+        for name, values, kind in _columns(rows):
+            match kind:
                 case FieldKind.TEXT:
                     texts = [text_of(value) for value in values[:: math.ceil(len(values) / MAX_TEXTS)]]
                     features = TextFeatures().fit(texts)
@@ -78,6 +81,8 @@ class FeatureExtractor:
                     self.categories_.append(name)
                 case FieldKind.ITEMS:
                     self.items_.append(name)
+                case FieldKind.LOCATION | FieldKind.ORDER:
+                    self.left_out_[name] = str(kind)
         plain = [self._plain_features(row) for row in rows] if self._has_plain else []
         self.dictionary_ = DictVectorizer(dtype=np.float32).fit(plain) if any(plain) else None
         return self
@@ -108,7 +113,8 @@ class FeatureExtractor:
         return {**self.__dict__, "dictionary_": plain}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        # Extractors of earlier versions don't say what they left out.
+        self.__dict__.update({"left_out_": {}} | state)
         if state["dictionary_"] is not None:
             # Each name stands for itself when the values are numbers, so this gives the same columns.
             names = dict.fromkeys(json.loads(state["dictionary_"]), 1.0)
@@ -148,6 +154,29 @@ class FeatureExtractor:
             if isinstance(items, list):
                 features |= {f"{name} has {text_of(item)}": 1.0 for item in items if not is_missing(item)}
         return features
+
+
+def kinds_of(data: Sequence[Mapping[str, object]]) -> dict[str, FieldKind]:
+    """What each field of task data holds, as an extractor that is fitted to them takes it."""
+    return {name: kind for name, _, kind in _columns(_sample(data))}
+
+
+def _sample(data: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """The fields of enough tasks to know what each field holds, in their order."""
+    return [flat_fields(item) for item in data[:: max(1, math.ceil(len(data) / (5 * MAX_TEXTS)))]]
+
+
+def _columns(rows: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, list[object], FieldKind]]:
+    """Each field, its values that aren't missing, and its kind; by name."""
+    for name in sorted({name for row in rows for name in row}):
+        values = [value for row in rows if not is_missing(value := row.get(name))]
+        yield name, values, kind_of(values)
+
+
+def is_unread(features: csr_matrix) -> NDArray[np.bool_]:
+    """Of which tasks nothing could be read (n,): they have no feature (n, d) at all."""
+    unread: NDArray[np.bool_] = features.getnnz(axis=1) == 0
+    return unread
 
 
 def _scale(numbers: Sequence[float | None]) -> list[float]:

@@ -69,7 +69,7 @@ class VectorSpace:
     @property
     def width(self) -> int:
         """Number of columns."""
-        return self.components.shape[1]
+        return int(self.components.shape[1])
 
     def transform(self, vectors: Vectors | None, n: int) -> csr_matrix:
         """Features, float32 (n, width); a row of zeros, which is what a middling task has, where no vector is known.

@@ -154,7 +154,8 @@ def _weighted(
         rows = np.flatnonzero(np.isfinite(table[:, column]))
         proba[rows, table[rows, column].astype(np.int64)] += max(float(weight), 0.0)
     total = proba.sum(axis=1, keepdims=True)
-    return np.where(total > 0, proba / np.maximum(total, 1e-300), 1 / k)
+    scaled: NDArray[np.float64] = np.where(total > 0, proba / np.maximum(total, 1e-300), 1 / k)
+    return scaled
 
 
 def _another_opinion(labels: Labels, plain: Aggregate) -> NDArray[np.float64]:

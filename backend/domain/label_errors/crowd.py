@@ -168,7 +168,7 @@ class _Crowd:
         mean = right.sum() / total.sum()
         accuracy = (right + PRIOR_LABELS * mean) / (total + PRIOR_LABELS) if of_each else np.full(m, mean)
         accuracy = np.clip(accuracy, SMALLEST, 1 - SMALLEST)[:, None, None]
-        even = np.where(np.eye(k, dtype=np.bool_), accuracy, (1 - accuracy) / (k - 1))
+        even: NDArray[np.float64] = np.where(np.eye(k, dtype=np.bool_), accuracy, (1 - accuracy) / (k - 1))
         if strength is None:
             return even
         joined = counts + strength * even

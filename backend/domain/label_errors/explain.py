@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from backend.domain.label_errors.records import Suspect
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Answer
+from backend.domain.words import both_shares, share
 
 MOST_VOTES = 3
 """Votes named at most; the others are counted."""
@@ -20,11 +21,11 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
     """
     given, expected = _named(suspect.given), _named(suspect.expected)
     if question.multiple or question.kind is Kind.RATING:
-        parts = [
-            f"expected {expected} ({_rounded(suspect.likelihood)}), given {given} (quality {_rounded(suspect.quality)})"
-        ]
+        likelihood, quality = share(suspect.likelihood), share(suspect.quality)
+        parts = [f"expected {expected} ({likelihood}), given {given} (quality {quality})"]
     else:
-        parts = [f"{expected} {_rounded(suspect.likelihood)}, {given} {_rounded(suspect.quality)}"]
+        likelihood, quality = both_shares(suspect.likelihood, suspect.quality)
+        parts = [f"{expected} {likelihood}, {given} {quality}"]
     if suspect.others:
         counts = sorted(suspect.others.items(), key=lambda entry: -entry[1])
         parts.append(", ".join(_who(count, _named(answer)) for answer, count in counts))
@@ -42,13 +43,6 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
 def _who(count: int, answer: str) -> str:
     """Annotators are counted, not named: whoever labels reads this."""
     return f"another annotator says {answer}" if count == 1 else f"{count} other annotators say {answer}"
-
-
-def _rounded(share: float) -> str:
-    """Two digits; nothing is certain."""
-    if share < 0.005:
-        return "<0.01"
-    return ">0.99" if share >= 0.995 else f"{share:.2f}"
 
 
 def _named(answer: Answer) -> str:

@@ -109,6 +109,8 @@ def _suspects(
     expected = answers_of(question, proba)
     given = answers_of(question, {key: _certain(known, proba[key].shape[1]) for key, known in gold.items()})
     likelihood = np.fmin.reduce(np.column_stack([proba[key].max(axis=1) for key in gold]), axis=1)
+    if not question.multiple and question.kind is not Kind.RATING:
+        likelihood = _beside(likelihood, proba[decisions(question)[0].key], given, question, quality)
     suspect = np.any([np.zeros(quality.size, dtype=np.bool_), *(item.issues for item in judged.values())], axis=0)
     rows = sorted(np.flatnonzero(suspect).tolist(), key=lambda row: (quality[row], row))
     rows = [row for row in rows if expected[row] != given[row]]
@@ -127,6 +129,25 @@ def _suspects(
         )
         for place, row in enumerate(rows)
     ]
+
+
+def _beside(
+    likelihood: NDArray[np.float64],
+    proba: NDArray[np.float64],
+    given: list[Answer],
+    question: Question,
+    quality: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """What is left for the expected class where an annotator's habits have changed the probability of the given one.
+
+    Both are shares of one whole: the others shrink by what the given class won.
+    """
+    adjusted = likelihood.copy()
+    for row, answer in enumerate(given):
+        places = question.places(answer)
+        if places and np.isfinite(quality[row]) and proba[row, places[0]] < 1:
+            adjusted[row] *= (1 - quality[row]) / (1 - proba[row, places[0]])
+    return np.clip(adjusted, 0, 1)
 
 
 def _others(question: Question, rows: list[int], given: list[Answer], evidence: Evidence) -> list[dict[Answer, int]]:

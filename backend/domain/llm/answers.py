@@ -16,7 +16,7 @@ from typing import Any
 
 from backend.domain.llm.confidence import TokenMap
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, Problem, Sample
-from backend.domain.llm.reply_text import Item, find_answers, label_spans, labels_of
+from backend.domain.llm.reply_text import Item, find_answers, label_spans, labels_of, unpacked
 from backend.domain.outside import bounded_number, bounded_whole
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Answer
@@ -197,6 +197,8 @@ def _read_answer(item: Item, text: str, question: Question, tokens: TokenMap) ->
 
 def _labels(given: object, question: Question) -> list[str] | None:
     """Labels that an answer gives, as a list or one alone; None where that is no list of texts."""
+    if given not in question.labels:
+        given = unpacked(given)
     items: list[object] = given if isinstance(given, list) else [given]
     if question.kind is Kind.RATING:
         # A star is a number to models that aren't held to the schema.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from backend.domain.locations import is_stored
 from backend.domain.outside import one_line
 from backend.domain.rules.patterns import Pattern
 from backend.domain.tasks import user_fields
@@ -118,7 +119,7 @@ def content_of(
     image_fields: Collection[str] = (),
     max_characters: int = MAX_CHARACTERS,
 ) -> Content:
-    """What is sent of a task.
+    """What is sent of a task. A text that only says where something is stored is not: a model would guess from a name.
 
     Args:
         data: task data; our own `prelabel_` keys are never sent.
@@ -142,12 +143,19 @@ def content_of(
     for name in names:
         if name in left_out:
             continue
+        value = own[name]
         if name in image_fields:
-            images += _addresses(own[name])
-        else:
-            sent[_unicode(name)] = _clean(own[name], masker, max_characters)
+            images += _addresses(value)
+        elif not _is_elsewhere(value):
+            sent[_unicode(name)] = _clean(value, masker, max_characters)
     shown = tuple(image for image in images if image.startswith("data:") or not masker.spans(image))
     return Content(sent, shown, len(images) - len(shown), _hash(sent, shown))
+
+
+def _is_elsewhere(value: object) -> bool:
+    """Whether a value only says where something is stored, or several do."""
+    items = value if isinstance(value, list) else [value]
+    return bool(items) and all(isinstance(item, str) and is_stored(item) for item in items)
 
 
 def _addresses(value: object) -> list[str]:

@@ -42,7 +42,8 @@ class NotJson(Exception):
 
 
 class Cursor:
-    """A place in a JSON text. All methods but `peek` raise NotJson; nothing else, whatever the text."""
+    """A place in a JSON text. All methods but `peek` raise NotJson; nothing else, whatever the text. After `value` has
+    raised it, `at` is as far as the text was read."""
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
@@ -74,9 +75,11 @@ class Cursor:
             value, self.at = _decoder.raw_decode(self.text, start)
         except json.JSONDecodeError as error:
             unended = error.msg.startswith("Unterminated string")
+            self.at = len(self.text) if unended else error.pos
             raise NotJson(unended or _CUT.fullmatch(self.text, error.pos) is not None) from None
         except (ValueError, RecursionError):
             # Values nested thousands deep.
+            self.at = len(self.text)
             raise NotJson(cut=False) from None
         return Value(value, start, self.at)
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 
 from backend.domain.llm.json_text import Cursor, NotJson, Value
 
-MAX_BROKEN = 50
-"""Braces and brackets that begin no JSON. With more of them a text is not read: nobody knows what else is in it."""
+MAX_BROKEN, MAX_WASTED = 2_000, 4_000_000
+"""Braces and brackets that begin no JSON, and characters behind them that are read in vain. A text with more of them is
+not read: nobody knows what else is in it."""
 
 _NAMES = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad)"
 _OPENED = "|".join(
     [
-        rf"<(?:\w{{1,20}}:)?{_NAMES}(?:\s[^<>]{{0,200}})?(?<!/)>",
-        rf"\[{_NAMES}\]",
+        rf"<\s?(?:\w{{1,20}}:)?{_NAMES}(?:\s[^<>]{{0,200}})?(?<!/)>",
+        r"\[(?:think(?:ing)?|thoughts?)\]",
         rf"◁{_NAMES}▷",
         rf"<\|(?:begin_of_|start_of_|begin_|start_)?{_NAMES}\|>",
         # The channels of gpt-oss and Gemma.
@@ -28,8 +29,8 @@ _OPENED = "|".join(
 )
 _CLOSED = "|".join(
     [
-        rf"</\s*(?:\w{{1,20}}:)?{_NAMES}\s*>",
-        rf"\[/{_NAMES}\]",
+        rf"<\s?/\s*(?:\w{{1,20}}:)?{_NAMES}\s*>",
+        r"\[/(?:think(?:ing)?|thoughts?)\]",
         rf"◁/{_NAMES}▷",
         rf"<\|(?:end_of_|end_|/){_NAMES}\|>",
         r"<\|channel\|>\s*final[^<]{0,100}(?:<\|constrain\|>[^<]{0,100})?<\|message\|>",
@@ -66,10 +67,6 @@ class Found:
 def find_answers(text: str, ids: Collection[str], *, cut: bool) -> Found:
     """Look for answers to the tasks with these ids. `cut`: the endpoint says that the text was cut off."""
     whole = _whole(text)
-    if whole is not None and isinstance(whole.value, str):
-        # JSON as the text of a JSON string.
-        inner = find_answers(whole.value, ids, cut=cut) if _whole(whole.value) else Found()
-        return Found(tuple(Item(item.answer, None) for item in inner.items), inner.cut, has_json=True)
     if whole is not None:
         return Found(tuple(_items(text, whole, ids)), cut, has_json=True)
     body, is_thinking = _without_thoughts(text)
@@ -90,6 +87,14 @@ def labels_of(answer: Mapping[str, object]) -> object:
     """What stands under `labels`, or `label`; None also where both are there and differ."""
     said = [value for key, value in answer.items() if _is_labels(key)]
     return said[0] if said and all(value == said[0] for value in said) else None
+
+
+def unpacked(value: object) -> object:
+    """An object or a list that was given as a text of JSON; all else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[", '"')):
+        return value
+    inner = _whole(value)
+    return value if inner is None else inner.value
 
 
 def label_spans(text: str, start: int) -> list[tuple[int, int]]:
@@ -160,15 +165,17 @@ def _documents(body: str) -> tuple[list[Value], bool]:
     """All JSON objects and arrays in a text, also those inside of one that is broken; and whether one is broken off by
     the text's end."""
     found: list[Value] = []
-    at = broken = 0
+    at = broken = wasted = 0
     is_broken_off = False
     while (begins := _JSON.search(body, at)) is not None:
+        cursor = Cursor(body, begins.start())
         try:
-            value = Cursor(body, begins.start()).value()
+            value = cursor.value()
         except NotJson as error:
             broken += 1
+            wasted += cursor.at - begins.start()
             is_broken_off |= error.cut
-            if broken > MAX_BROKEN:
+            if broken > MAX_BROKEN or wasted > MAX_WASTED:
                 return [], is_broken_off
             at = begins.end()
         else:
@@ -179,11 +186,11 @@ def _documents(body: str) -> tuple[list[Value], bool]:
 
 def _items(body: str, document: Value, ids: Collection[str]) -> Iterator[Item]:
     """The answers of one JSON value: a list of them under `answers`, a list alone, one alone, or an object by id."""
-    value = document.value
+    value = unpacked(document.value)
     if isinstance(value, dict) and len(value) == 1 and _answers_in(value) is None:
-        (only,) = value.values()
+        only = unpacked(next(iter(value.values())))
         value = only if _answers_in(only) is not None else value
-    answers = _answers_in(value)
+    answers = unpacked(_answers_in(value))
     content = value if answers is None else answers
     if isinstance(content, list):
         elements = _elements(body, document) if value is document.value else []

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 
+from backend.domain.alike import Alike, fingerprint
 from backend.domain.classifier import Classifier
 from backend.domain.classifier.choice import (
     RecipeChoice,
 )
-from backend.domain.features import FeatureExtractor
+from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.label_model import LabelModel, PropensityVote
 from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
@@ -35,11 +37,26 @@ class DecisionModel:
     choice: RecipeChoice | None = None
     short: tuple[int, ...] = ()
 
+    @property
+    def learned(self) -> tuple[object, ...]:
+        """What was learned, but for which decision it is: decisions that are alike share it."""
+        return (
+            id(self.label_model),
+            id(self.classifier),
+            id(self.ratios),
+            id(self.choice),
+            self.pool,
+            self.short,
+            self.sources,
+        )
+
     def posterior(self, votes: VoteMatrix | None, features: csr_matrix) -> NDArray[np.float64]:
-        """Posterior (n, k); NaN rows where nobody votes and there is no classifier."""
+        """Posterior (n, k); NaN rows where nobody votes and there is no classifier, or nothing for it to read."""
         n_tasks = features.shape[0]
         voted = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
         learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
+        # How often a class is right is no suggestion for a task of which nothing can be read.
+        learned[is_unread(features)] = np.nan
         pooled = self.pool.combine(voted, learned)
         if votes is None or votes.excluded is None:
             return pooled
@@ -68,7 +85,13 @@ class ProjectModel:
 
     def posteriors_of(self, features: csr_matrix, votes: Mapping[str, VoteMatrix]) -> dict[str, NDArray[np.float64]]:
         """The same from the tasks' features, where these are at hand (see `joined`)."""
-        return {key: model.posterior(votes.get(key), features) for key, model in self.decisions.items()}
+        alike: Alike[NDArray[np.float64]] = Alike()
+        found = {}
+        for key, model in self.decisions.items():
+            matrix = votes.get(key)
+            basis = model.learned, None if matrix is None else matrix.fingerprint
+            found[key] = alike.get(basis, partial(model.posterior, matrix, features))
+        return found
 
 
 def joined(features: csr_matrix, space: VectorSpace | None, vectors: Vectors | None) -> csr_matrix:
@@ -81,14 +104,18 @@ def joined(features: csr_matrix, space: VectorSpace | None, vectors: Vectors | N
 def rules_only(questions: Sequence[Question], votes: Mapping[str, VoteMatrix]) -> ProjectModel:
     """The model before the first version: a label model that knows how sources agree on these votes, no classifier."""
     models = {}
+    alike: Alike[DecisionModel] = Alike()
     for decision in (decision for question in questions for decision in decisions(question)):
         matrix = votes[decision.key]
-        nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
-        label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
-        models[decision.key] = DecisionModel(
-            decision, matrix.sources, label_model, None, Pool(), prior_ratios(matrix.sources)
-        )
+        basis = len(decision.classes), matrix.sources, fingerprint(matrix.votes)
+        models[decision.key] = replace(alike.get(basis, partial(_from_votes, decision, matrix)), decision=decision)
     return ProjectModel(tuple(questions), FeatureExtractor().fit([]), models)
+
+
+def _from_votes(decision: Decision, matrix: VoteMatrix) -> DecisionModel:
+    nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
+    label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
+    return DecisionModel(decision, matrix.sources, label_model, None, Pool(), prior_ratios(matrix.sources))
 
 
 def prior_ratios(sources: Sequence[str]) -> NDArray[np.float64]:

@@ -1,18 +1,22 @@
 """A model in parts, as it is stored."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from backend.domain.alike import Alike
+from backend.domain.classifier import Classifier
 from backend.domain.classifier.choice import (
     RecipeChoice,
 )
 from backend.domain.label_model import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
 from backend.domain.posterior import Pool
-from backend.domain.questions import Condition, Kind, Question, decisions
+from backend.domain.questions import Condition, Decision, Kind, Question, decisions
 from backend.errors import ModelMissing
 
 FORMAT = 2
@@ -26,22 +30,24 @@ def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
         "space": model.space,
         "classifiers": {key: item.classifier for key, item in model.decisions.items() if item.classifier is not None},
     }
+    alike: Alike[dict[str, Any]] = Alike()
     described = {
         "format": FORMAT,
         "questions": [asdict(question) for question in model.questions],
-        "decisions": {
-            key: {
-                "sources": list(item.sources),
-                "label_model": item.label_model.to_dict(),
-                "pool": asdict(item.pool),
-                "ratios": item.ratios.tolist(),
-                "choice": None if item.choice is None else item.choice.to_dict(),
-                "short": list(item.short),
-            }
-            for key, item in model.decisions.items()
-        },
+        "decisions": {key: alike.get(item.learned, partial(_fields_of, item)) for key, item in model.decisions.items()},
     }
     return fitted, described
+
+
+def _fields_of(model: DecisionModel) -> dict[str, Any]:
+    return {
+        "sources": list(model.sources),
+        "label_model": model.label_model.to_dict(),
+        "pool": asdict(model.pool),
+        "ratios": model.ratios.tolist(),
+        "choice": None if model.choice is None else model.choice.to_dict(),
+        "short": list(model.short),
+    }
 
 
 def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> ProjectModel:
@@ -54,20 +60,28 @@ def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> Proje
         raise ModelMissing("This version was trained by another release, which stored other classifiers. Train anew.")
     questions = tuple(_question(fields) for fields in described["questions"])
     models = {}
+    alike: Alike[DecisionModel] = Alike()
     for decision in (decision for question in questions for decision in decisions(question)):
-        fields = described["decisions"][decision.key]
-        models[decision.key] = DecisionModel(
-            decision=decision,
-            sources=tuple(fields["sources"]),
-            label_model=label_model_from_dict(fields["label_model"]),
-            classifier=fitted["classifiers"].get(decision.key),
-            pool=Pool(**fields["pool"]),
-            # Versions before votes against a class were used have none.
-            ratios=np.array(fields["ratios"]) if "ratios" in fields else prior_ratios(fields["sources"]),
-            choice=RecipeChoice.from_dict(fields["choice"]) if fields.get("choice") else None,
-            short=tuple(fields.get("short", ())),
+        fields, classifier = described["decisions"][decision.key], fitted["classifiers"].get(decision.key)
+        basis = id(classifier), json.dumps(fields)
+        models[decision.key] = replace(
+            alike.get(basis, partial(_decision_model, decision, fields, classifier)), decision=decision
         )
     return ProjectModel(questions, fitted["extractor"], models, fitted.get("space"))
+
+
+def _decision_model(decision: Decision, fields: Mapping[str, Any], classifier: Classifier | None) -> DecisionModel:
+    return DecisionModel(
+        decision=decision,
+        sources=tuple(fields["sources"]),
+        label_model=label_model_from_dict(fields["label_model"]),
+        classifier=classifier,
+        pool=Pool(**fields["pool"]),
+        # Versions before votes against a class were used have none.
+        ratios=np.array(fields["ratios"]) if "ratios" in fields else prior_ratios(fields["sources"]),
+        choice=RecipeChoice.from_dict(fields["choice"]) if fields.get("choice") else None,
+        short=tuple(fields.get("short", ())),
+    )
 
 
 def _question(fields: Mapping[str, Any]) -> Question:

@@ -1,13 +1,15 @@
 """Training: task data, votes and human labels in, a model and what it knows of labeled rows out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.alike import Alike, fingerprint
 from backend.domain.classifier import Classifier, Recipe, short_classes, train_classifier
 from backend.domain.classifier.choice import (
     RecipeChoice,
@@ -17,7 +19,7 @@ from backend.domain.classifier.choice import (
     folds,
     identities,
 )
-from backend.domain.features import FeatureExtractor
+from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.label_model import Choice, choose
 from backend.domain.metrics import evaluate
@@ -27,6 +29,8 @@ from backend.domain.questions import Decision, Question, decisions
 from backend.domain.votes import VoteMatrix, Votes
 
 LABEL_MODEL, CLASSIFIER = "label model", "classifier"
+CONTENT = "content"
+"""Key in the metrics: number of tasks of which nothing can be read, and fields that aren't learned from, with why."""
 CHOICE_S = 20.0
 """Seconds that comparing classifiers may take, all decisions together."""
 
@@ -49,6 +53,21 @@ class _Task:
     weights: NDArray[np.float64] | None
     smoothing: float
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """What is learned about one decision; see `_train_decision`. Posteriors (n, k) in which no row's label had a say.
+
+    held_out: of the model. voted, classified: what label model and classifier say for themselves. choice: of the label
+    model, and why.
+    """
+
+    model: DecisionModel
+    held_out: NDArray[np.float64]
+    choice: Choice
+    voted: NDArray[np.float64]
+    classified: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +118,60 @@ def train(
         extractor = FeatureExtractor().fit(data)
         features = Features(extractor, extractor.transform(data))
     space = VectorSpace.fit(vectors, seed=seed)
-    matrix = joined(features.matrix, space, vectors)
-    models, held_out, choices = {}, {}, {}
-    members: dict[str, dict[str, NDArray[np.float64]]] = {LABEL_MODEL: {}, CLASSIFIER: {}}
+    inputs = joined(features.matrix, space, vectors)
+    learned: dict[str, _Learned] = {}
     tasks, is_table = identities(data), not features.extractor.text_width and space is None
     for question in questions:
-        task = _Task(matrix, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
-        asked = decisions(question)
-        shared: RecipeChoice | None = None
-        # The label that says most about what suits a question goes first, and chooses for the others.
-        if question.multiple:
-            asked = sorted(asked, key=lambda item: -int((gold[item.key] > 0).sum()))
-        for decision in asked:
-            key = decision.key
-            last = None if previous is None or key not in previous.decisions else previous.decisions[key]
-            known = last.choice if last is not None and last.decision == decision else None
-            budget_s = choice_s / len(questions)
-            models[key], held_out[key], choices[key], voted, learned = _train_decision(
-                decision, votes[key], gold[key], task, shared or known, is_due=shared is None, budget_s=budget_s
-            )
-            members[LABEL_MODEL][key], members[CLASSIFIER][key] = voted, learned
-            shared = models[key].choice if question.multiple else None
-    models = {decision.key: models[decision.key] for question in questions for decision in decisions(question)}
+        task = _Task(inputs, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
+        learned |= _train_question(question, votes, gold, task, previous, choice_s / len(questions))
+    by_key = {decision.key: learned[decision.key] for question in questions for decision in decisions(question)}
+    models = {key: item.model for key, item in by_key.items()}
+    held_out = {key: item.held_out for key, item in by_key.items()}
+    members = {
+        LABEL_MODEL: {key: item.voted for key, item in by_key.items()},
+        CLASSIFIER: {key: item.classified for key, item in by_key.items()},
+    }
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
+    about: Alike[dict[str, Any]] = Alike()
     metrics = {
         "n_tasks": len(data),
         "questions": {item.name: evaluate(item, held_out, gold, votes, accuracies, seed=seed) for item in questions},
-        "label_models": {key: choices[key].to_dict() for key in models},
-        "classifiers": {key: _about_classifier(model) for key, model in models.items()},
+        "label_models": {key: item.choice.to_dict() for key, item in by_key.items()},
+        "classifiers": {
+            key: about.get(model.learned, partial(_about_classifier, model)) for key, model in models.items()
+        },
+        CONTENT: {"unread": int(is_unread(inputs).sum()), "left_out": features.extractor.left_out_},
     }
     model = ProjectModel(tuple(questions), features.extractor, models, space)
-    return Trained(model, held_out, metrics | _about_vectors(vectors, space), members, matrix)
+    return Trained(model, held_out, metrics | _about_vectors(vectors, space), members, inputs)
+
+
+def _train_question(
+    question: Question,
+    votes: Mapping[str, VoteMatrix],
+    gold: Mapping[str, NDArray[np.int64]],
+    task: _Task,
+    previous: ProjectModel | None,
+    budget_s: float,
+) -> dict[str, _Learned]:
+    """What is learned about each decision of a question, by `Decision.key`."""
+    asked = decisions(question)
+    # The label that says most about what suits a question goes first, and chooses for the others.
+    if question.multiple:
+        asked = sorted(asked, key=lambda item: -int((gold[item.key] > 0).sum()))
+    shared: RecipeChoice | None = None
+    learned: dict[str, _Learned] = {}
+    alike: Alike[_Learned] = Alike()
+    for decision in asked:
+        key, matrix = decision.key, votes[decision.key]
+        last = None if previous is None or key not in previous.decisions else previous.decisions[key]
+        known = last.choice if last is not None and last.decision == decision else None
+        chosen, is_due = shared or known, shared is None
+        learn = partial(_train_decision, decision, matrix, gold[key], task, chosen, is_due=is_due, budget_s=budget_s)
+        found = alike.get((id(shared), matrix.fingerprint, fingerprint(gold[key])), learn)
+        learned[key] = replace(found, model=replace(found.model, decision=decision))
+        shared = found.model.choice if question.multiple else None
+    return learned
 
 
 def _about_vectors(vectors: Vectors | None, space: VectorSpace | None) -> dict[str, Any]:
@@ -159,7 +201,7 @@ def _train_decision(
     *,
     is_due: bool,
     budget_s: float,
-) -> tuple[DecisionModel, NDArray[np.float64], Choice, NDArray[np.float64], NDArray[np.float64]]:
+) -> _Learned:
     """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model;
     and what label model and classifier say for themselves, (n, k), no row's own label having a say.
 
@@ -205,7 +247,7 @@ def _train_decision(
         held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
     short = tuple(short_classes(gold, k))
     model = DecisionModel(decision, matrix.sources, label_model, classifier, pool, ratios, recipes, short)
-    return model, held_out, choice, voted, learned
+    return _Learned(model, held_out, choice, voted, learned)
 
 
 def _voted_without(
@@ -267,6 +309,7 @@ def _classify(
     for place, (recipe, part, of_fold, scores, _) in enumerate(found):
         if of_fold is not None and scores is not None:
             learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
+    learned[is_unread(task.features)] = np.nan
     return classifier, learned
 
 

@@ -92,7 +92,7 @@ def _places(n_others: int, n_audit: int, share: float, seed: int) -> NDArray[np.
     after a few labels have audit tasks in front at the same rate as long ones. The last places make up for the rest.
     """
     steps = np.arange(n_others + n_audit + 1) * share + np.random.default_rng(seed).random()
-    is_audit = np.diff(np.floor(steps)) > 0
+    is_audit: NDArray[np.bool_] = np.diff(np.floor(steps)) > 0
     is_audit[np.flatnonzero(is_audit)[n_audit:]] = False
     missing = n_audit - int(is_audit.sum())
     if missing:

@@ -63,7 +63,7 @@ def is_cold(questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]]
     """Whether some class has fewer than `ENOUGH` labels, and not yet `PATIENCE` labels for each class were given."""
     for question in questions:
         labels = labels_of([question])
-        n_labeled = sum(np.count_nonzero(gold[key] >= 0) for key in {label.key for label in labels})
+        n_labeled = sum(int(np.count_nonzero(gold[key] >= 0)) for key in {label.key for label in labels})
         n_labeled //= max(1, len(decisions(question)))
         if counts(labels, gold).min(initial=ENOUGH) < ENOUGH and n_labeled < PATIENCE * len(labels):
             return True

@@ -19,7 +19,7 @@ class _Committee:
     proba: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return self.proba.shape[1]
+        return int(self.proba.shape[1])
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self)))
@@ -74,7 +74,7 @@ def disagreement(members: Sequence[NDArray[np.float64]], strategy: str) -> NDArr
         rows, who = np.flatnonzero((known == present).all(axis=1)), np.flatnonzero(present)
         if len(who) < 2:
             continue
-        committee = _Committee(np.stack([members[member][rows] for member in who], axis=1))
+        committee = _Committee(np.stack([members[member][rows] for member in who.tolist()], axis=1))
         if strategy == Strategy.CONSENSUS_ENTROPY:
             result[rows] = consensus_entropy(committee, rows) / np.log(max(2, n_classes))
         else:

@@ -2,13 +2,18 @@
 
 import os
 import threading
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from backend.domain.outside import storable
 from backend.errors import RuleError
 
 Result = TypeVar("Result")
+
+RULES_MODULE = "_prelabel_rules_"
+"""How the names of modules begin that are made of users' files."""
 
 
 class Forks:
@@ -32,8 +37,6 @@ def off_main_thread(work: Callable[[], Result]) -> Result:
     waiting. So whatever is raised inside of the work is the users' own, also `KeyboardInterrupt`, and what ends a job
     isn't taken for their fault. A process that they forked ends where it comes back to us.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return work()
     done: list[Result] = []
     raised: list[BaseException] = []
     n_forks = Forks.n
@@ -46,9 +49,17 @@ def off_main_thread(work: Callable[[], Result]) -> Result:
         if Forks.n != n_forks:
             end_fork()
 
+    if threading.current_thread() is not threading.main_thread():
+        run()
+        return _result(done, raised)
+
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join()
+    return _result(done, raised)
+
+
+def _result(done: list[Result], raised: list[BaseException]) -> Result:
     if raised:
         raise raised[0]
     return done[0]
@@ -59,10 +70,24 @@ def end_fork() -> NoReturn:
     os._exit(0)
 
 
-def described(error: BaseException) -> str:
-    """What users' code raised, as text that can be kept; `RuleError`s are sentences already."""
+def described(error: BaseException, place: str = "") -> str:
+    """What users' code raised, as text that can be kept, and where; `RuleError`s are sentences already.
+
+    `place`: file and line, for an error that has none of its own.
+    """
     try:
         text = str.__str__(str(error))
-        return storable(text if isinstance(error, RuleError) else f"{type(error).__name__}: {text}")
+        said = storable(text if isinstance(error, RuleError) else f"{type(error).__name__}: {text}")
     except BaseException:  # noqa: BLE001 - a text that they make may raise anything, too
-        return "an error whose text can't be read"
+        said = "an error whose text can't be read"
+    where = _raised_at(error) or place
+    return f"{said} ({where})" if where else said
+
+
+def _raised_at(error: BaseException) -> str:
+    """File and line of users' code that an error came from, the innermost; "" for none."""
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).startswith(RULES_MODULE):
+            where = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    return where

@@ -49,7 +49,8 @@ class Rule:
 
     `batch`, where given, is what is applied: all tasks at once. `function` then does the same for one task.
     `needs_history`: it abstains unless it is told what annotators answered before (`Tasks.history`). `folder`: where it
-    lies below `LF_RULES_DIR`, "" for none; the rules of a folder vote in the projects that are bound to it.
+    lies below `LF_RULES_DIR`, "" for none; the rules of a folder vote in the projects that are bound to it. `place`:
+    file and line where it is written, to be named with its faults.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Rule:
     batch: BatchFunction | None = None
     needs_history: bool = False
     folder: str = ""
+    place: str = ""
 
     def __post_init__(self) -> None:
         """Raises RuleError when a part of it isn't what everything else takes it for."""

@@ -1,0 +1,82 @@
+"""Files that only their owner may read, and that are there as a whole even after a power cut."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+OWN_UMASK = 0o077
+"""Files of mode 600, folders of mode 700: for a process to set as it starts."""
+OTHERS = 0o077
+OURS = ("projects", "redis", "rules", "logs", "prelabel.sqlite3", "webhook-secret")
+"""What lies in `MODEL_DIR`, and how the files beside them begin (SQLite's -wal and -shm)."""
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file of mode 600 through to the disk. Its name is safe only after `sync_folder`."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_synced(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: after a power cut it has its old or its new content. Mode 600."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        write_synced(temporary, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write a folder's names through to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_private(root: Path) -> list[str]:
+    """Make `MODEL_DIR`, or take the others' rights to what of ours lies in it; returns what is to be said of that.
+
+    A folder that also holds something else keeps its mode: it may be anybody's, and a part of the system.
+    """
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entries = [entry for entry in root.iterdir() if entry.name != "lost+found"]
+    ours = [entry for entry in entries if entry.name.lstrip(".").startswith(OURS)]
+    said = []
+    if len(ours) == len(entries):
+        ours = [root]
+    else:
+        said.append(f"{root} holds other files than Prelabel's, so its mode stays: better give MODEL_DIR to it alone.")
+    open_to_others = [path for top in ours for path in _below(top) if not path.is_symlink() and _mode(path) & OTHERS]
+    failed = 0
+    for path in open_to_others:
+        try:
+            path.chmod(_mode(path) & ~OTHERS)
+        except OSError:
+            failed += 1
+    if open_to_others:
+        left = f"; {failed} of them belong to another user and stay as they are" if failed else ""
+        said.append(f"{len(open_to_others)} files and folders in {root} were open to others of this machine{left}.")
+    return said
+
+
+def _below(top: Path) -> Iterator[Path]:
+    """A file, or a folder and all in it, the outermost first."""
+    yield top
+    if top.is_dir() and not top.is_symlink():
+        for folder, folders, names in os.walk(top):
+            yield from (Path(folder) / name for name in (*folders, *names))
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.lstat().st_mode)
+    except FileNotFoundError:
+        # It was a temporary file of a process that runs.
+        return 0

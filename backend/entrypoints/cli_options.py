@@ -1,0 +1,37 @@
+"""Arguments and options of commands."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LARGEST_ID = 2**31 - 1
+"""Label Studio's ids are SQL's integers."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
+ProjectId = Annotated[
+    int,
+    typer.Argument(metavar="PROJECT", min=1, max=LARGEST_ID, help="Label Studio's project id, as in /projects/<id>."),
+]
+AnyProject = Annotated[
+    int | None, typer.Argument(metavar="[PROJECT]", min=1, max=LARGEST_ID, help="Also look at this project.")
+]
+Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The version to go back to, as v3.")]
+Release = Annotated[bool, typer.Option("--release", help="Let automatic trainings go on.")]
+
+# Of `prelabel check`.
+Tasks = Annotated[list[int] | None, typer.Argument(metavar="[TASKS]", min=1, max=LARGEST_ID, help="With --keep only.")]
+Top = Annotated[int, typer.Option("--top", min=0, help="List so many suspects, the worst ones.")]
+Export = Annotated[Path | None, typer.Option("--export", metavar="FILE.csv", help="Write all suspects to this file.")]
+Consensus = Annotated[
+    Path | None, typer.Option("--consensus", metavar="FILE.csv", help="Write what annotators of a task agree on.")
+]
+Annotators = Annotated[bool, typer.Option("--annotators", help="Say how good each annotator is, by name.")]
+ExportIssues = Annotated[
+    Path | None, typer.Option("--export-issues", metavar="FILE.csv", help="Write data issues to this file.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for the check, and show what it found.")]
+Keep = Annotated[bool, typer.Option("--keep", help="The labels of these TASKS are right: confirm them.")]
+AdoptTags = Annotated[
+    bool, typer.Option("--adopt-tags", help="Take tags that somebody else wrote for ours: they are overwritten.")
+]

@@ -1,0 +1,41 @@
+"""What of the tasks a version could read."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backend.domain.features.fields import about_left_out
+from backend.domain.model.training import CONTENT
+
+NOTHING_TO_READ = (
+    "Where nothing votes, they get no suggestion. Import texts themselves instead of their addresses; for images, "
+    "set EMBEDDING_MODEL and EMBEDDING_IMAGES, or a model that takes images as LLM_MODEL."
+)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentReport:
+    """unread: number of tasks of which nothing can be read. sentence: about these, and the fields that are left out."""
+
+    unread: int
+    sentence: str
+
+
+def about_content(metrics: Mapping[str, Any]) -> ContentReport | None:
+    """What the metrics of a version say; None where an earlier release, which didn't look, or nobody made them."""
+    found = metrics.get(CONTENT)
+    if found is None:
+        return None
+    parts = [about_left_out(found["left_out"]) or "all fields are learned from"]
+    if found["unread"]:
+        parts.insert(0, f"{found['unread']} of {metrics['n_tasks']} tasks have nothing that can be read")
+    return ContentReport(found["unread"], "; ".join(parts))
+
+
+def warn_of_content(key: str, metrics: Mapping[str, Any]) -> None:
+    """Say in the log which fields weren't learned from, and of how many tasks nothing can be read."""
+    said = about_content(metrics)
+    if said is not None and (said.unread or metrics[CONTENT]["left_out"]):
+        log.warning("%s: %s", key, said.sentence)

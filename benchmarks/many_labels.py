@@ -1,0 +1,81 @@
+"""A multiple question with thousands of labels on 100 tasks: seconds of processor time, by labels and human answers.
+
+Measured is what a training does: rules vote, label models and classifiers are learned and measured, suggestions are
+made, and all is stored.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from backend.adapters.versions import VersionFolders
+from backend.domain.model import TRUSTED_TYPES, gold_of, train
+from backend.domain.questions import Kind, Question
+from backend.domain.rules import Rule, TaskFields, Vote
+from backend.domain.suggestions import suggest
+from backend.domain.votes import apply_rules
+from backend.ports import Built
+from benchmarks.common import OURS, Row, report
+
+N_TASKS = 100
+SIZES, ANSWERS = (1_000, 5_000, 20_000), (0, 100)
+
+
+def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
+    """Processor seconds of each step; each task has one to four of the labels, which its text and two rules tell."""
+    random = np.random.default_rng(0)
+    question = Question("topics", "text", Kind.CHOICES, tuple(f"topic{i}" for i in range(n_labels)), multiple=True)
+    chosen = [random.choice(question.labels, random.integers(1, 5), replace=False).tolist() for _ in range(N_TASKS)]
+    data: list[dict[str, object]] = [
+        {"text": f"Text {row} about {' '.join(labels)}"} for row, labels in enumerate(chosen)
+    ]
+
+    def says(place: int) -> Rule:
+        def vote(task: TaskFields) -> Vote:
+            return str(task.text.split()[place])
+
+        return Rule(f"word {place}", vote, question.name)
+
+    figures, started = {}, time.process_time()
+
+    def done(step: str) -> None:
+        nonlocal started
+        figures[f"{step}: CPU s"] = time.process_time() - started
+        started = time.process_time()
+
+    votes, faults = apply_rules([says(3), says(-1)], data, [question])
+    assert not faults.counts, faults.reasons
+    done("vote")
+    answers = [[{question.name: tuple(labels)}] for labels in chosen[:n_answers]]
+    gold = gold_of([question], [*answers, *([] for _ in range(N_TASKS - n_answers))])
+    trained = train([question], data, votes, gold)
+    done("train")
+    suggest([question], trained.model.posteriors_of(trained.features, votes), votes)
+    done("suggest")
+    built = Built(trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], trained.metrics)
+    VersionFolders(folder, TRUSTED_TYPES).write("benchmark", 1, built)
+    done("store")
+    return figures
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--labels", type=int, nargs="*", default=SIZES)
+    arguments = parser.parse_args()
+    rows = []
+    for n_labels in arguments.labels:
+        for n_answers in ANSWERS:
+            with tempfile.TemporaryDirectory() as folder:
+                figures = measure(n_labels, n_answers, Path(folder))
+            name = f"{n_labels:,} labels, {n_answers} of {N_TASKS} tasks answered"
+            rows += [Row(name, OURS, metric, value, 0.0) for metric, value in figures.items()]
+    report(rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What lies in MODEL_DIR is its owner's alone, and what only looks makes nothing there."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from backend.adapters.files import make_private, replace_synced
+from backend.adapters.label_studio import LabelStudioApi
+from backend.entrypoints.cli import cli
+from backend.errors import ConfigurationError
+from backend.ports import ProjectInfo
+
+INFO = ProjectInfo(1, "1.99", "x", "<View/>", "", shows_predictions=False, sampling="", n_tasks=0)
+
+
+def modes(root: Path) -> set[int]:
+    return {path.stat().st_mode & 0o777 for path in [root, *root.rglob("*")]}
+
+
+def fill(root: Path) -> None:
+    for name in ("projects/1.2-ab/v1/metrics.json", "logs/web.log", "prelabel.sqlite3", "prelabel.sqlite3-wal"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        path.chmod(0o644)
+        path.parent.chmod(0o755)
+
+
+def test_a_new_folder_is_private_and_an_old_one_becomes_it_with_a_word(tmp_path: Path) -> None:
+    assert make_private(tmp_path / "new" / "er") == []
+    assert modes(tmp_path / "new" / "er") == {0o700}
+    root = tmp_path / "old"
+    fill(root)
+    (said,) = make_private(root)
+    assert "were open to others" in said
+    assert modes(root) == {0o700, 0o600}
+    assert make_private(root) == []
+
+
+def test_a_folder_with_other_files_keeps_its_mode_and_theirs(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "others.txt").write_text("x")
+    for path in (tmp_path, tmp_path / "others.txt"):
+        path.chmod(0o755)
+    assert "other files" in make_private(tmp_path)[0]
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "others.txt")} == {0o755}
+    assert modes(tmp_path / "projects") == {0o700, 0o600}
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("x")
+    (tmp_path / "elsewhere").chmod(0o644)
+    root = tmp_path / "root"
+    fill(root)
+    (root / "projects" / "link").symlink_to(tmp_path / "elsewhere")
+    make_private(root)
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_is_replaced_as_a_whole_and_private(tmp_path: Path) -> None:
+    replace_synced(tmp_path / "a.json", b"1")
+    replace_synced(tmp_path / "a.json", b"2")
+    assert [(path.name, path.read_bytes(), path.stat().st_mode & 0o777) for path in tmp_path.iterdir()] == [
+        ("a.json", b"2", 0o600)
+    ]
+
+
+COMMANDS = {
+    "doctor 1": "there is no",
+    "versions 1": "Nothing is there yet",
+    "status 1": "Nothing is there yet",
+    "rules 1": "Nothing is there yet",
+    "rules diff 1": "Nothing is there yet",
+    "llm report 1": "Nothing is there yet",
+    "llm estimate 1": "Nothing is there yet",
+    "llm ask 1": "Nothing is asked",
+    "rollback 1 v1": "Nothing is there yet",
+    "jobs": "Redis",
+    "backup x.zip": "Nothing is there yet",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_looks_makes_nothing_and_says_that_nothing_is_there(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in os.environ:
+        if name.startswith(("MODEL_DIR", "DATABASE", "REDIS", "LLM_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0" * 40)
+    monkeypatch.setattr(LabelStudioApi, "project", lambda _, number: replace(INFO, id=number))
+    for name in ("whoami", "refuses_to_call", "connections"):
+        monkeypatch.setattr(LabelStudioApi, name, lambda *_: [])
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, command.split())
+    assert COMMANDS[command] in result.output + str(result.exception)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, ConfigurationError | SystemExit)
+    assert list(tmp_path.rglob("*")) == []
