@@ -62,11 +62,12 @@ class Pattern:
         if not self._is_nested and steps <= FEW_STEPS:
             yield from (found.span() for found in self._plain.finditer(text))
             return
-        started = time.monotonic()
+        # Its own time: on a busy machine nothing has gone astray.
+        started = time.thread_time()
         try:
             for found in self._stoppable.finditer(text, timeout=limit_s):
                 yield found.span()
-                if time.monotonic() - started > limit_s:
+                if time.thread_time() - started > limit_s:
                     raise TimeoutError
         except TimeoutError:
             raise RuleError(f"the regular expression takes more than {limit_s:g} s for a text") from None
