@@ -22,7 +22,7 @@ MAX_DEPTH = 20
 
 MAX_MASKS = 100
 LIMIT_S = 3.0
-"""Of the time that all masks take for one task: enough for a mail address in 20,000 characters without a blank."""
+"""Of computing that all masks take for one task: enough for a mail address in 20,000 characters without a blank."""
 MAX_LATE = 3
 """Tasks for which the masks may take too long; after them, nothing of the other tasks is sent either."""
 
