@@ -207,6 +207,9 @@ def llm_server() -> Iterator[LlmServer]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer, commands: Commands) -> Iterator[Demo]:
     """The demo, started and stopped by its commands; it doesn't wait long before it trains, and could ask an LLM."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        test = os.environ["PYTEST_CURRENT_TEST"]
+        assert f"@{ON_THE_DEMO} " in test, f"{test} gets the demo by name: mark it with xdist_group, as is done above"
     folder = tmp_path_factory.mktemp("demo")
     prices = folder / "prices.yaml"
     prices.write_text(f"models: {{{LLM_MODEL}: {{input_usd: 1, output_usd: 2}}}}")
