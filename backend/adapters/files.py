@@ -7,7 +7,7 @@ from pathlib import Path
 
 OTHERS = 0o077
 """What the group and all others may do. As a process's umask: files of mode 600, folders of mode 700."""
-OURS = ("projects", "redis", "rules", "logs", "prelabel.sqlite3", "webhook-secret")
+OURS = ("projects", "redis", "rules", "logs", "prelabel.sqlite3", "webhook-secret", "installation")
 """What lies in `MODEL_DIR`, and how the files beside them begin (SQLite's -wal and -shm)."""
 
 

@@ -15,16 +15,44 @@ from tests.e2e.test_loop import browser, page  # noqa: F401 - fixtures
 
 NESTED = """<Choice value="Neg"><Choice value="Awful"/><Choice value="Bad" alias="bd"/></Choice>
 <Choice value="Pos"><Choice value="Good"/></Choice><Choice value="Meh"/>"""
+TWICE = """<Choice value="A"><Choice value="same"/><Choice value="a"/></Choice>
+<Choice value="B"><Choice value="same"/><Choice value="b"/></Choice>"""
 CONFIG = f"""<View><Text name="text" value="$text"/>
 <Choices name="one" toName="text" allowNested="true">{NESTED}</Choices>
 <Choices name="some" toName="text" allowNested="true" choice="multiple">{NESTED}</Choices>
 <Choices name="outer" toName="text">{NESTED}</Choices>
 <Choices name="flat" toName="text" allowNested="true" layout="inline"><Choice value="x"/><Choice value="y"/></Choices>
-<Choices name="list" toName="text" layout="select"><Choice value="u"/><Choice value="v"/></Choices></View>"""
+<Choices name="list" toName="text" layout="select"><Choice value="u"/><Choice value="v"/></Choices>
+<Choices name="twice" toName="text" allowNested="true">{TWICE}</Choices>
+<Choices name="picks" toName="text" allowNested="true" choice="multiple" layout="select">{TWICE}</Choices></View>"""
 PUSHED: list[dict[str, tuple[str, ...]]] = [
-    {"one": ("Neg / bd",), "some": ("Neg / Awful", "Meh"), "outer": ("Neg",), "flat": ("x",), "list": ("v",)},
-    {"one": ("Neg",), "some": ("Neg / Awful", "Neg / bd"), "outer": ("Meh",), "flat": ("y",), "list": ("u",)},
-    {"one": ("Pos / Good",), "some": ("Pos / Good",), "outer": ("Pos",), "flat": ("y",), "list": ("u",)},
+    {
+        "one": ("Neg / bd",),
+        "some": ("Neg / Awful", "Meh"),
+        "outer": ("Neg",),
+        "flat": ("x",),
+        "list": ("v",),
+        "twice": ("B / same",),
+        "picks": ("A / same", "B / b"),
+    },
+    {
+        "one": ("Neg",),
+        "some": ("Neg / Awful", "Neg / bd"),
+        "outer": ("Meh",),
+        "flat": ("y",),
+        "list": ("u",),
+        "twice": ("A",),
+        "picks": ("B / same",),
+    },
+    {
+        "one": ("Pos / Good",),
+        "some": ("Pos / Good",),
+        "outer": ("Pos",),
+        "flat": ("y",),
+        "list": ("u",),
+        "twice": ("A / same",),
+        "picks": ("A / same", "B / same"),
+    },
 ]
 
 

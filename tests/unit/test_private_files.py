@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from backend.adapters.files import make_private, replace_synced
 from backend.adapters.label_studio import LabelStudioApi
+from backend.bootstrap import build, webhook_secret
 from backend.entrypoints.cli import cli
 from backend.errors import ConfigurationError
-from backend.ports import ProjectInfo
+from backend.ports import ProjectInfo, ProjectRecord
+from backend.settings import Settings
 
 INFO = ProjectInfo(1, "1.99", "x", "<View/>", "", shows_predictions=False, sampling="", n_tasks=0)
 
@@ -48,6 +50,15 @@ def test_a_folder_with_other_files_keeps_its_mode_and_theirs(tmp_path: Path) -> 
     assert "isn't Prelabel's alone" in make_private(tmp_path)[0]
     assert {path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "others.txt")} == {0o755}
     assert modes(tmp_path / "projects") == {0o700, 0o600}
+
+
+def test_all_that_an_installation_makes_is_known_as_its_own(tmp_path: Path) -> None:
+    app = build(Settings.model_validate({"MODEL_DIR": tmp_path, "LABEL_STUDIO_URL": "http://127.0.0.1:1"}))
+    webhook_secret(tmp_path)
+    app.database.save_project(ProjectRecord("1.1-aaaaaaaa", 1))
+    app.versions.set_current("1.1-aaaaaaaa", 1)
+    assert len(list(tmp_path.iterdir())) >= 4
+    assert not any("isn't Prelabel's alone" in said for said in make_private(tmp_path))
 
 
 def test_a_folder_that_is_made_for_many_stays_so(tmp_path: Path) -> None:
