@@ -67,7 +67,10 @@ def clean_redis_url(redis_url: str) -> str:
 
 
 class SignedIn(httpx.Auth):
-    """Signs requests with a short-lived token, which it gets for a personal access token each time one grows old."""
+    """Signs requests with a short-lived token, which it gets for a personal access token each time one grows old.
+
+    Other tokens, which Label Studio had before 1.18, sign themselves.
+    """
 
     requires_response_body = True
 
@@ -77,6 +80,10 @@ class SignedIn(httpx.Auth):
         self._access, self._until = "", -math.inf
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if "." not in self._token:
+            request.headers["Authorization"] = f"Token {self._token}"
+            yield request
+            return
         if time.monotonic() > self._until:
             answer = yield httpx.Request("POST", self._refresh, json={"refresh": self._token})
             self._access = answer.raise_for_status().json()["access"]
@@ -96,7 +103,7 @@ class Demo:
     printed: list[str] = field(default_factory=list)
     """What its commands have printed."""
     signed_in: dict[str, SignedIn] = field(default_factory=dict)
-    """By personal access token."""
+    """By token."""
 
     @property
     def url(self) -> str:
@@ -111,7 +118,7 @@ class Demo:
         return self.client(self.state["api_key"])
 
     def client(self, token: str) -> httpx.Client:
-        """Signed in with a personal access token."""
+        """Signed in with a token of a user."""
         signed_in = self.signed_in.setdefault(token, SignedIn(self.url, token))
         # It is all http: reading the authorities' certificates would take longer than most requests.
         return httpx.Client(base_url=self.url, auth=signed_in, timeout=120, verify=False)

@@ -16,7 +16,7 @@ from label_studio_sdk.core.request_options import RequestOptions
 
 from backend.adapters.addresses import origin_without_user, same_address
 from backend.adapters.bounded import read_all, text_of
-from backend.adapters.label_studio_errors import BLOCKED, refused, unanswered
+from backend.adapters.label_studio_errors import BLOCKED, TOKEN, refused, unanswered
 from backend.adapters.label_studio_json import format_prediction, format_tab, normal_time, parse_project, parse_task
 from backend.adapters.label_studio_pages import task_pages
 from backend.adapters.label_studio_query import condition, task_query
@@ -428,10 +428,7 @@ class LabelStudioApi:
             if not self._url:
                 raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
             if not self._api_key:
-                raise ConfigurationError(
-                    "LABEL_STUDIO_API_KEY is not set: make a token in Label Studio (Account & Settings > "
-                    "Personal Access Token)."
-                )
+                raise ConfigurationError(f"LABEL_STUDIO_API_KEY is not set: make {TOKEN}.")
             # The SDK resolves paths against the base: only with the slash does an address with a path work.
             # A redirect would take our key to an address that nobody configured.
             self._sdk = SdkClient(

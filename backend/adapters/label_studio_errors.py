@@ -5,6 +5,11 @@ import json
 from backend.adapters.certificates import tls_problem
 from backend.errors import LabelStudioAuthError, LabelStudioError
 
+PERSONAL_TOKEN = "a personal access token (Account & Settings > Personal Access Token)"  # noqa: S105 - words, not a secret
+ACCESS_TOKEN = "an access token (Account & Settings > Access Token)"  # noqa: S105 - words, not a secret
+"""What users have before 1.18."""
+TOKEN = f"{PERSONAL_TOKEN}, or before Label Studio 1.18 {ACCESS_TOKEN}"
+"""For where the version isn't known."""
 BLOCKED = "reserved network address"
 """What Label Studio says of addresses that it doesn't call (with status 403)."""
 
@@ -14,8 +19,8 @@ def refused(url: str, api_key: str, status: int, text: str) -> LabelStudioError:
     detail = _said(text).replace(api_key or "\0", "***") or "it gives no reason; its own log may."
     if status in {401, 403} and BLOCKED not in detail:
         return LabelStudioAuthError(
-            f"Label Studio at {url} refused LABEL_STUDIO_API_KEY ({status}): {detail} Make a new personal access token "
-            "in Account & Settings, with a user who may change the project.",
+            f"Label Studio at {url} refused LABEL_STUDIO_API_KEY ({status}): {detail} Let a user who may change the "
+            f"project make {TOKEN}.",
             status,
         )
     return LabelStudioError(f"Label Studio at {url} answered {status}: {detail}", status)

@@ -1,14 +1,11 @@
 """`prelabel doctor`: what is wrong with the installation and with a project's connection, and how to repair it."""
 
-import base64
-import json
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
 
 from backend.adapters.addresses import same_address
-from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.calls import address_of
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App
@@ -26,9 +23,10 @@ from backend.entrypoints.connect import (
     repair_webhook,
 )
 from backend.entrypoints.doctor_config import examine_config
+from backend.entrypoints.doctor_label_studio import examine_label_studio
 from backend.entrypoints.embedded_redis import ASIDE, stamps_aside
 from backend.entrypoints.failing import failing_of
-from backend.entrypoints.finding import Finding
+from backend.entrypoints.finding import REACH_TIMEOUT_S, Finding, unanswered
 from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError, ConfigurationError, LabelStudioError, WrongDatabase
 from backend.ports import FORCED, Job, ProjectInfo, version_name
@@ -38,13 +36,10 @@ from backend.workflows.held import held_at
 from backend.workflows.llm.view import contents_of, too_slow
 from backend.workflows.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 
-REACH_TIMEOUT_S = 5.0
-
 
 def examine(app: App, project_id: int | None) -> Iterator[Finding]:
     """Look at everything, the parts that others depend on first."""
-    yield _examine_url(app)
-    yield _examine_token(app)
+    yield from examine_label_studio(app)
     yield _examine_redis(app)
     yield _examine_processes(app)
     yield _examine_database(app)
@@ -60,55 +55,6 @@ def examine(app: App, project_id: int | None) -> Iterator[Finding]:
         yield _examine_jobs(app)
     else:
         yield from _examine_project(app, project_id)
-
-
-def token_kind(api_key: str) -> str:
-    """What an API key looks like: "personal access token", "access token", "legacy token" or "nothing"."""
-    if not api_key:
-        return "nothing"
-    parts = api_key.split(".")
-    if len(parts) != 3:
-        return "legacy token"
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return "legacy token"
-    return "access token" if claims.get("token_type") == "access" else "personal access token"
-
-
-def _examine_url(app: App) -> Finding:
-    url, name = app.settings.label_studio_url, "Label Studio's address"
-    if not url:
-        return Finding(name, False, "LABEL_STUDIO_URL is not set", "Set it to the address of your Label Studio.")
-    try:
-        httpx.get(f"{url}/health", timeout=REACH_TIMEOUT_S).raise_for_status()
-    except httpx.HTTPError as error:
-        fix = "Start Label Studio, or correct LABEL_STUDIO_URL (in a container, localhost is the container itself)."
-        return _unanswered(name, url, error, fix)
-    return Finding(name, True, f"{url} answers")
-
-
-def _unanswered(name: str, address: str, error: httpx.HTTPError, fix: str) -> Finding:
-    """The finding about an address that gave no answer; `fix`: what to do unless it's the certificate's fault."""
-    problem = tls_problem(error)
-    detail = problem or f"doesn't answer from here ({type(error).__name__})"
-    return Finding(name, False, f"{address} {detail}", "" if problem else fix)
-
-
-def _examine_token(app: App) -> Finding:
-    kind = token_kind(app.settings.label_studio_api_key.get_secret_value())
-    name = "API key"
-    if kind == "access token":
-        fix = "An access token lives five minutes. Use the personal access token itself (Account & Settings)."
-        return Finding(name, False, "LABEL_STUDIO_API_KEY is a short-lived access token", fix)
-    try:
-        who = app.label_studio.whoami()
-    except BackendError as error:
-        fix = "Make a personal access token in Account & Settings and set LABEL_STUDIO_API_KEY."
-        if kind == "legacy token":
-            fix += " Legacy tokens work only where the organization allows them (Organization > API Tokens Settings)."
-        return Finding(name, False, str(error), fix)
-    return Finding(name, True, f"{kind} of {who}")
 
 
 def _examine_redis(app: App) -> Finding:
@@ -226,7 +172,7 @@ def _examine_backend(app: App) -> Finding:
         answer.raise_for_status()
     except httpx.HTTPError as error:
         fix = "Start `prelabel up`; BACKEND_URL must be this backend's address as Label Studio sees it."
-        return _unanswered("This backend", url, error, fix)
+        return unanswered("This backend", url, error, fix)
     return Finding("This backend", True, f"{url} answers from here")
 
 
@@ -260,7 +206,7 @@ def _examine_llm(app: App) -> Finding:
             status = answer.status_code
     except httpx.HTTPError as error:
         fix = "Start it, or correct OPENAI_BASE_URL (in a container, localhost is the container itself)."
-        return _unanswered(name, address, error, fix)
+        return unanswered(name, address, error, fix)
     if status in {401, 403}:
         return Finding(name, False, f"{address} refuses the key ({status})", "Correct OPENAI_API_KEY.")
     said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"

@@ -17,6 +17,8 @@ from backend.entrypoints.processes import Program, answers
 from backend.errors import ConfigurationError, LabelStudioError
 
 VERSION = "1.23.2"
+SETTLED_SETUPTOOLS = (1, 15)
+"""Releases before this one import `pkg_resources`, which setuptools has no more from 81 on."""
 NEWEST_PYTHON = 12
 """Minor version: Label Studio's pins have no wheels for every newer Python."""
 START_TIMEOUT_S = 600.0
@@ -37,7 +39,9 @@ class Account:
     password: str
 
 
-def label_studio_program(folder: Path, port: int, account: Account, host: str = "127.0.0.1") -> Program:
+def label_studio_program(
+    folder: Path, port: int, account: Account, host: str = "127.0.0.1", version: str = VERSION
+) -> Program:
     """Label Studio with its data in a folder, that may call this machine's private addresses.
 
     It listens on `host` only: by default it would serve the whole network, where anybody may sign up, and from there
@@ -51,7 +55,7 @@ def label_studio_program(folder: Path, port: int, account: Account, host: str = 
     python = f"3.{min(sys.version_info.minor, NEWEST_PYTHON)}"
     environment = {name: value for name, value in os.environ.items() if not OURS.match(name)}
     options = ["start", "--no-browser", "--data-dir", str(data), "--port", str(port), "--internal-host", host]
-    command = [*_runner(python, environment), "label-studio", *options]
+    command = [*_runner(python, environment, version), "label-studio", *options]
     url = f"http://localhost:{port}"
     environment |= {
         "LABEL_STUDIO_HOST": url,
@@ -79,7 +83,8 @@ def label_studio_program(folder: Path, port: int, account: Account, host: str = 
 def make_token(url: str, account: Account) -> str:
     """A personal access token of the first user. A user has one, and it is shown only when it is made: keep it.
 
-    Where it was made before and then lost, the legacy token takes its place: that one can be read again.
+    Where it was made before and then lost, the legacy token takes its place: that one can be read again. Before Label
+    Studio 1.18 there is only that one.
 
     Raises:
         LabelStudioError: Label Studio refused the login or the token.
@@ -92,6 +97,7 @@ def make_token(url: str, account: Account) -> str:
             if answer.status_code == HTTPStatus.CONFLICT:
                 allowed = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": True}
                 client.post("/api/jwt/settings", json=allowed, headers=headers).raise_for_status()
+            if answer.status_code in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
                 answer = client.get("/api/current-user/token")
             answer.raise_for_status()
             return str(answer.json()["token"])
@@ -111,13 +117,15 @@ def _log_in(client: httpx.Client, account: Account) -> None:
         raise LabelStudioError(f"Label Studio refused the login of {account.email}.")
 
 
-def _runner(python: str, environment: Mapping[str, str]) -> list[str]:
+def _runner(python: str, environment: Mapping[str, str], version: str) -> list[str]:
     """How to run something in Label Studio's environment; without the network when uv's cache has all of it.
 
     uv asks the index again at each start otherwise, so that a demo couldn't be resumed without a connection.
     """
     uv = _uv()
-    package = ["--python", python, "--from", f"label-studio=={VERSION}"]
+    package = ["--python", python, "--from", f"label-studio=={version}"]
+    if tuple(int(part) for part in version.split(".")[:2]) < SETTLED_SETUPTOOLS:
+        package += ["--with", "setuptools<81"]
     offline = [uv, "tool", "run", "--offline", *package]
     cached = subprocess.run([*offline, "python", "-c", ""], env=dict(environment), capture_output=True, check=False)
     return offline if cached.returncode == 0 else [uv, "tool", "run", *package]

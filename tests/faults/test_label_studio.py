@@ -104,7 +104,7 @@ def test_a_revoked_token_is_named_and_a_new_one_finds_all_that_was_labeled(demo:
 
         wait_for(lambda: any("LABEL_STUDIO_API_KEY" in error for error in errors()), 120, "a sentence for the operator")
         (error, *_) = [error for error in errors() if "LABEL_STUDIO_API_KEY" in error]
-        assert "Make a new personal access token" in error
+        assert "make a personal access token" in error
         logs = [path.read_text() for path in (tmp_path / "logs").glob("*.log")]
         assert any("LABEL_STUDIO_API_KEY" in log for log in logs)
         assert [log for log in [*logs, kept_in(backend.settings.queue_url)] if token in log] == []

@@ -47,7 +47,7 @@ def label_studio(status: int, body: str, key: str = KEY) -> Iterator[LabelStudio
             """Silent."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield LabelStudioApi(f"http://127.0.0.1:{server.server_port}", key)
     server.shutdown()
 
@@ -125,7 +125,7 @@ def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
             """Silent."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY).connect(1, "http://here:9090", "Prelabel", None)
     server.shutdown()
     assert len(backends) == 1
