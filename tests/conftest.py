@@ -69,7 +69,7 @@ def clean_redis_url(redis_url: str) -> str:
 class SignedIn(httpx.Auth):
     """Signs requests with a short-lived token, which it gets for a personal access token each time one grows old.
 
-    Other tokens, which Label Studio had before 1.18, sign themselves.
+    Other tokens, which Label Studio had before 1.17, sign themselves.
     """
 
     requires_response_body = True

@@ -7,8 +7,8 @@ from backend.errors import LabelStudioAuthError, LabelStudioError
 
 PERSONAL_TOKEN = "a personal access token (Account & Settings > Personal Access Token)"  # noqa: S105 - words, not a secret
 ACCESS_TOKEN = "an access token (Account & Settings > Access Token)"  # noqa: S105 - words, not a secret
-"""What users have before 1.18."""
-TOKEN = f"{PERSONAL_TOKEN}, or before Label Studio 1.18 {ACCESS_TOKEN}"
+"""What users have before 1.17."""
+TOKEN = f"{PERSONAL_TOKEN}, or before Label Studio 1.17 {ACCESS_TOKEN}"
 """For where the version isn't known."""
 BLOCKED = "reserved network address"
 """What Label Studio says of addresses that it doesn't call (with status 403)."""

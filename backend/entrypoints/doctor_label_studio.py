@@ -17,7 +17,7 @@ from backend.errors import BackendError
 OLDEST = (1, 12, 1)
 NEWEST_TRIED = (1, 23, 2)
 """See docs/label-studio-versions.md."""
-HAS_PERSONAL_TOKENS = (1, 18, 0)
+HAS_PERSONAL_TOKENS = (1, 17, 0)
 MOST_BYTES = 1_000_000
 """Of what it says of its versions: about 5,000 are usual."""
 NUMBERS = re.compile(r"v?([0-9]{1,6})\.([0-9]{1,6})(?:\.([0-9]{1,6}))?(?![0-9])", re.ASCII)
@@ -119,8 +119,9 @@ def examine_token(app: App, release: Release) -> Finding:
     try:
         who = app.label_studio.whoami()
     except BackendError as error:
-        if shown == "legacy token":
-            fix += " Legacy tokens work only where the organization allows them (Organization > API Tokens Settings)."
+        if kind != "nothing" and release.knows_personal_tokens is not False:
+            # A new organization takes personal ones only, one from before them legacy ones only.
+            fix += f" A {kind} works only where the organization allows its kind (Organization > API Tokens Settings)."
         return Finding(name, False, str(error), fix)
     return Finding(name, True, f"{shown} of {who}")
 

@@ -84,7 +84,7 @@ def make_token(url: str, account: Account) -> str:
     """A personal access token of the first user. A user has one, and it is shown only when it is made: keep it.
 
     Where it was made before and then lost, the legacy token takes its place: that one can be read again. Before Label
-    Studio 1.18 there is only that one.
+    Studio 1.17 there is only that one.
 
     Raises:
         LabelStudioError: Label Studio refused the login or the token.

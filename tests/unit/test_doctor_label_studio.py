@@ -98,7 +98,7 @@ def test_a_name_that_is_no_version_number_is_shown_on_one_line(name: str, shown:
 
 
 def test_the_key_is_called_as_its_release_calls_it() -> None:
-    old, new, odd = Release("1.17.0", (1, 17, 0)), Release("1.18.0", (1, 18, 0)), Release()
+    old, new, odd = Release("1.16.0", (1, 16, 0)), Release("1.17.0", (1, 17, 0)), Release()
     assert "Account & Settings > Access Token" in of_token(old, KEY).fix
     assert "ersonal" not in of_token(old, KEY).fix
     assert "API Tokens Settings" not in of_token(old, KEY).fix
@@ -107,7 +107,9 @@ def test_the_key_is_called_as_its_release_calls_it() -> None:
     assert "before" not in of_token(new, KEY).fix
     assert "Organization > API Tokens Settings" in of_token(new, KEY).fix
     assert of_token(new, KEY, 200).detail == "legacy token of me@example.com"
-    assert "or before Label Studio 1.18 an access token" in of_token(odd, KEY).fix
+    assert "or before Label Studio 1.17 an access token" in of_token(odd, KEY).fix
+    assert "A personal access token works only where the organization allows" in of_token(new, PERSONAL).fix
+    assert "organization" not in of_token(odd, "").fix
 
 
 def test_a_personal_access_token_for_a_release_that_has_none_is_named_as_such() -> None:
@@ -118,11 +120,11 @@ def test_a_personal_access_token_for_a_release_that_has_none_is_named_as_such() 
 
 
 def test_errors_that_know_no_version_speak_of_both_kinds() -> None:
-    with pytest.raises(ConfigurationError, match=r"personal access token .*, or before Label Studio 1\.18 an"):
+    with pytest.raises(ConfigurationError, match=r"personal access token .*, or before Label Studio 1\.17 an"):
         LabelStudioApi("http://localhost:1", "").whoami()
     said = of_token(Release(), KEY).detail
     assert "personal access token" in said
-    assert "before Label Studio 1.18 an access token" in said
+    assert "before Label Studio 1.17 an access token" in said
 
 
 def test_nobody_is_asked_for_a_version_where_nothing_answers() -> None:
