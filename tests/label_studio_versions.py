@@ -257,8 +257,6 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("versions", nargs="*", default=VERSIONS, help="as PyPI has them: 1.14.0, not 1.14")
     versions: Sequence[str] = parser.parse_args(arguments).versions
-    # Asked to end, it stops all that it has started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     outcomes = {}
     with Commands() as commands:
         for version in versions:
@@ -270,4 +268,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Asked to end, it stops all that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     raise SystemExit(main(sys.argv[1:]))
