@@ -23,15 +23,15 @@ from tests.conftest import free_port, wait_for
 
 FILES = 128
 TIMEOUT_S = 1.0
-HEAD = b"POST /webhook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 KINDS = {
     "nothing": b"",
     "half a header": HEAD,
     "half a body": HEAD + b"Content-Length: 100000\r\n\r\n{",
     "half a body without a length": HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n",
     "blank lines": b"\r\n",
-    "a whole request": b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a refused body": b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{",
+    "a whole request": b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a refused body": b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{",
 }
 
 
@@ -176,7 +176,7 @@ def test_an_answer_that_nobody_takes_is_given_up(web: Web) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", web.port))
     before = web.ended("slow")
-    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
     connection.settimeout(0.5)
     try:
         while True:

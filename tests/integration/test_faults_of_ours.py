@@ -21,7 +21,7 @@ def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int | str | 
     return ended.value.code, text.getvalue()
 
 
-def broken(settings: Settings) -> NoReturn:
+def broken(settings: Settings, **_: bool) -> NoReturn:
     raise KeyError("half \ud800 \x1b]0;x\x07 two\nlines")
 
 

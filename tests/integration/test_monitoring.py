@@ -96,6 +96,7 @@ def test_dashboards_of_before_find_their_figures(web: TestClient) -> None:
 
 def test_jobs_are_counted_by_their_outcome(web: TestClient) -> None:
     app = app_of(web)
+    app.database.save_project(ProjectRecord(KEY, 7))
     with counted(app, Job.TRAIN, KEY, is_regular=False):
         pass
     with pytest.raises(RuntimeError, match="broken"), counted(app, Job.CHECK, KEY, is_regular=False):
