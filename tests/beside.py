@@ -3,6 +3,8 @@
 A check that fails is an error among pytest's own, with what it said; so it is in pytest's last lines and its exit code.
 """
 
+import functools
+import re
 import subprocess
 import threading
 import time
@@ -12,16 +14,31 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
-ON_THE_DEMO = "demo"
-"""Name of the group of tests that share the demo: they run in one process."""
+ON_THE_DEMO, OTHERS = "tests on the demo", "all other tests"
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("lint-imports",),
     ("mypy",),
 )
+
+
+@functools.cache
+def needs_demo(nodeid: str) -> bool:
+    """Whether a test may use the demo, by its file: such tests share one, so they run in one process."""
+    path = nodeid.partition("::")[0]
+    return path.startswith(("tests/e2e/", "tests/faults/")) or bool(re.search(r"\bDemo\b", (ROOT / path).read_text()))
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Gives all that needs the demo to one process, as the largest part first, and any other test to who is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return ON_THE_DEMO if needs_demo(nodeid) else nodeid
 
 
 @dataclass(frozen=True)
@@ -92,7 +109,12 @@ class Beside:
 
     def __init__(self) -> None:
         self.checks = Checks()
-        self.groups = {"tests on the demo": Group(), "all other tests": Group()}
+        self.groups = {ON_THE_DEMO: Group(), OTHERS: Group()}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Producer) -> Groups:
+        """Say which tests stay together."""
+        return Groups(config, log)
 
     def pytest_sessionstart(self) -> None:
         """Begin with the checks."""
@@ -103,8 +125,7 @@ class Beside:
         if not report.start:
             # A failed check, reported below.
             return
-        on_demo = report.nodeid.endswith(f"@{ON_THE_DEMO}")
-        self.groups["tests on the demo" if on_demo else "all other tests"].add(report)
+        self.groups[ON_THE_DEMO if needs_demo(report.nodeid) else OTHERS].add(report)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Wait for the checks; each that failed is an error of this run."""

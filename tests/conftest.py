@@ -26,7 +26,7 @@ from backend.adapters.logs import SIGNED_TOKEN
 from backend.adapters.queue import RedisQueue
 from backend.entrypoints.embedded_redis import redis_server
 from backend.ports import Job
-from tests.beside import ON_THE_DEMO
+from tests.beside import needs_demo
 from tests.command_server import Commands
 from tests.label_studio_cache import put_migrated_database
 from tests.llm_server import LlmServer
@@ -179,14 +179,6 @@ class Demo:
         return project, answer.json()["task_ids"]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, there is one demo."""
-    for item in items:
-        if "demo" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(ON_THE_DEMO))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test on the demo is reported with what the demo's processes have said."""
@@ -214,9 +206,8 @@ def llm_server() -> Iterator[LlmServer]:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer, commands: Commands) -> Iterator[Demo]:
     """The demo, started and stopped by its commands; it doesn't wait long before it trains, and could ask an LLM."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        test = os.environ["PYTEST_CURRENT_TEST"]
-        assert f"@{ON_THE_DEMO} " in test, f"{test} gets the demo by name: mark it with xdist_group, as is done above"
+    test = os.environ["PYTEST_CURRENT_TEST"]
+    assert needs_demo(test), f"{test}: its file must name the type Demo, or several processes would start a demo each"
     folder = tmp_path_factory.mktemp("demo")
     prices = folder / "prices.yaml"
     prices.write_text(f"models: {{{LLM_MODEL}: {{input_usd: 1, output_usd: 2}}}}")

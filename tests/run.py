@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROMTOOL = ROOT / ".venv" / "bin" / "promtool"
-PYTEST = ("python", "-m", "pytest", "-p", "tests.beside", "-n", "2", "--dist", "loadgroup", "--durations=25")
+PYTEST = ("python", "-m", "pytest", "-p", "tests.beside", "-n", "2", "--dist", "loadscope", "--durations=25")
 
 
 def main(arguments: list[str]) -> int:

@@ -18,7 +18,6 @@ from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudio
 from backend.ports import LabelStudio, Prediction, Tab
 from backend.workflows.data_issues import DATA_TAB
 from backend.workflows.tags import ISSUE_KEY, NAMES
-from tests.beside import ON_THE_DEMO
 from tests.conftest import Demo, free_port
 from tests.fakes import FakeLabelStudio
 
@@ -56,7 +55,7 @@ class Subject:
             api.delete(f"/api/tasks/{task_id}/").raise_for_status()
 
 
-@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.xdist_group(ON_THE_DEMO))])
+@pytest.fixture(params=["fake", "real"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     data: list[dict[str, object]] = [{"text": f"Text {number}", "nested": {"a": [1]}} for number in range(6)]
     if request.param == "fake":
