@@ -102,8 +102,9 @@ class Trial:
         said = self.demo.prelabel("doctor", str(self.team.project))
         assert "BAD" not in said, [line for line in said.splitlines() if "BAD" in line]
         assert self.version in said, said
-        kind = "personal access token of" if "." in self.state.api_key else "access token of"
-        assert kind in said, said
+        personal = read_release(self.state.label_studio_url).knows_personal_tokens
+        kind = "personal access token" if personal else "access token"
+        assert f"API key: {kind} of {self.account.email}" in said, said
 
     def basic_auth(self) -> None:
         """Nobody gets in without the password; Label Studio has it, and gets in."""
