@@ -16,6 +16,8 @@ WEBHOOK = "/webhook"
 """Path that Label Studio sends events to."""
 SAMPLING = "Uncertainty sampling"
 """Label Studio's name for the queue that follows our scores."""
+NOT_LET_IN = "401 Client Error"
+"""What Label Studio says of an answer to wrong or no credentials."""
 
 
 def connect_project(settings: Settings, project_id: int) -> None:
@@ -77,6 +79,12 @@ def explain_unreachable(url: str, said: str) -> str:
         return (
             f"Label Studio doesn't call private addresses like {url}: start it with ML_BLOCK_LOCAL_IP=false and "
             f"SSRF_PROTECTION_ENABLED=false, or set BACKEND_URL to a public address. It said: {said}"
+        )
+    if NOT_LET_IN in said:
+        return (
+            f"Label Studio reaches this backend at {url}, which doesn't let it in. Give this command the "
+            "BASIC_AUTH_USER and BASIC_AUTH_PASS that the backend runs with. Before 1.12.1 Label Studio sends neither: "
+            f"`prelabel doctor` says which version it is. It said: {said}"
         )
     return (
         f"Label Studio can't reach this backend at {url}. Is `prelabel up` running? BACKEND_URL must be the address as "

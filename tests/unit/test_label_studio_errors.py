@@ -62,6 +62,16 @@ def test_a_blocked_address_is_not_taken_for_a_refused_key() -> None:
     assert '"id"' not in said
 
 
+def test_a_backend_that_does_not_let_label_studio_in_is_told_apart_from_none() -> None:
+    url = "http://localhost:9090"
+    reason = f"401 Client Error: Unauthorized for url: {url}/setup"
+    heard = explain_unreachable(url, f"it doesn't look like a valid ML backend. Reason: {reason}")
+    assert "Is `prelabel up` running?" not in heard
+    assert "BASIC_AUTH_USER" in heard
+    assert "Before 1.12.1 Label Studio sends neither" in heard
+    assert reason in heard
+
+
 def test_an_address_that_would_be_called_is_fine() -> None:
     body = {"detail": "Validation error", "validation_errors": {"project": ["This field is required."]}}
     with label_studio(400, json.dumps(body)) as api:
