@@ -249,7 +249,8 @@ def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) 
         RuleError: it doesn't fit the question; the message says how.
     """
     if isinstance(vote, RuleError):
-        raise vote
+        # One error may stand for thousands of tasks: it would carry the way of each time that it was raised.
+        raise vote.with_traceback(None)
     parts: Iterable[object] = (vote,)
     if isinstance(vote, Sequence | Set) and not isinstance(vote, str):
         parts = list(islice(vote, MAX_NAMED + 1))

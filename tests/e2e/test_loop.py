@@ -107,7 +107,9 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     }
     assert origins == {served: "prediction", second: "prediction-changed"}
     # Label Studio reserves the task that the browser shows now: it is labeled too, so that the next one is free.
+    page.wait_for_function("() => document.querySelectorAll('input:checked').length > 0")
     reserved = team.next_task()["id"]
+    assert reserved == team.task_of(shown_review(page))
     others = [task_id for task_id in team.task_ids if task_id not in {served, second, reserved}]
     labeled = [reserved, *others[:29]]
     annotations = {task_id: team.annotate(task_id, team.gold[task_id]) for task_id in labeled}

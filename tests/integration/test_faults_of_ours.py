@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import structlog
 
 from backend.entrypoints import cli, cli_settings
 from backend.settings import Settings
@@ -29,6 +30,8 @@ def test_a_fault_is_a_sentence_and_a_traceback_only_for_those_who_ask(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cli, "build", broken)
+    # As before any of our own logging: other tests in this process may have set it up.
+    structlog.reset_defaults()
     with caplog.at_level(logging.INFO):
         code, said = main(monkeypatch, "jobs")
     assert code == 70
