@@ -113,11 +113,11 @@ def _examine_mark(app: App) -> Finding:
         earlier = app.mark.earlier()
     except ConfigurationError as error:
         return Finding(name, False, str(error), "Repair the database and LABEL_STUDIO_URL first.")
-    said = f"{len(ours)} projects are known"
+    said = f"{counted(len(ours), 'project')} known"
     if earlier:
         said += f", since it was at {', '.join(earlier)}"
     if len(known) > len(ours):
-        said += f"; {len(known) - len(ours)} projects of other Label Studios are left alone"
+        said += f"; {counted(len(known) - len(ours), 'project')} of other Label Studios left alone"
     return Finding(name, True, said)
 
 
