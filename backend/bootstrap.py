@@ -31,9 +31,8 @@ from backend.adapters.queue import RedisQueue
 from backend.adapters.rule_loader import FolderRules
 from backend.adapters.sql import Sql
 from backend.adapters.tried_rules import TriedRules
-from backend.adapters.versions import VersionFolders
+from backend.adapters.versions.folders import VersionFolders
 from backend.adapters.webhook_secret import WebhookSecret
-from backend.domain.model import TRUSTED_TYPES
 from backend.errors import ConfigurationError
 from backend.ports import Deps, LoadedRules, Policy, ProjectRecord, RuleSample
 from backend.ports.embeddings import Embedder, EmbeddingParts
@@ -105,7 +104,7 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
     )
     sql = Sql(settings.sql_url, Installation(settings.model_dir.resolve()), makes_database=makes_database)
     database = SqlDatabase(sql, time.time)
-    versions = VersionFolders(settings.model_dir.resolve(), TRUSTED_TYPES)
+    versions = VersionFolders(settings.model_dir.resolve())
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
     rules = TriedRules(settings.lf_rules_dir, settings.model_dir.resolve() / "rules", settings.rule_databases)
     defaults = Policy(

@@ -38,11 +38,12 @@ from modAL.uncertainty import classifier_uncertainty, margin_sampling, uncertain
 from numpy.typing import NDArray
 
 from backend.domain.classifier import Classifier, train_classifier
-from backend.domain.label_model import choose
+from backend.domain.label_model.choose import choose
 from backend.domain.next_tasks import doubted
 from backend.domain.posterior import Pool
-from backend.domain.priorities import Evidence, Strategy, choose_next
 from backend.domain.priorities.classes import is_cold
+from backend.domain.priorities.queue import Evidence, choose_next
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.suggestions import confidences
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report

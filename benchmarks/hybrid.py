@@ -35,24 +35,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import Action
-from backend.domain.priorities import Strategy
+from backend.domain.label_errors.action import Action
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Kind, Question, decisions
-from backend.domain.simulation import (
-    Cost,
-    Curve,
-    LabeledTasks,
-    LlmUse,
-    Plan,
-    Stage,
-    costs,
-    full_accuracy,
-    ratio,
-    replay,
-    split,
-    stage_of,
-)
-from backend.domain.simulation.curves import reached
+from backend.domain.simulation.curves import Cost, costs, ratio, reached
+from backend.domain.simulation.loop import Stage, full_accuracy, replay, split, stage_of
+from backend.domain.simulation.records import Curve, LabeledTasks, LlmUse, Plan
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import Row
 

@@ -32,7 +32,9 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.label_errors import Evidence, classified, groups_of, search
+from backend.domain.label_errors.held_out import classified, groups_of
+from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.search import search
 from backend.domain.questions import Decision, Kind, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
 from benchmarks.common import OURS, Row, peers_command

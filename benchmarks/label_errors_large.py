@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from backend.domain.label_errors import Evidence, search
+from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.search import search
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix
 from benchmarks.common import OURS, Row

@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from backend.domain.label_model import LabelModel, MajorityVote, choose
-from backend.domain.model import train
+from backend.domain.label_model.base import LabelModel
+from backend.domain.label_model.choose import choose
+from backend.domain.label_model.majority import MajorityVote
+from backend.domain.model.training import train
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
 from benchmarks.common import OURS, Row, peers_command, report

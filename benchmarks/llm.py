@@ -43,7 +43,8 @@ from backend.domain.llm.gate import report_source
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer
 from backend.domain.llm.votes import join
 from backend.domain.metrics import wilson
-from backend.domain.model import Trained, rules_only, train
+from backend.domain.model.project import rules_only
+from backend.domain.model.training import Trained, train
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
 from benchmarks.common import OURS, Row, report

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.adapters.versions import VersionFolders
-from backend.domain.model import TRUSTED_TYPES, gold_of, train
+from backend.adapters.versions.folders import VersionFolders
+from backend.domain.model.gold import gold_of
+from backend.domain.model.training import train
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule, TaskFields, Vote
 from backend.domain.suggestions import suggest
@@ -56,7 +57,7 @@ def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     suggest([question], trained.model.posteriors_of(trained.features, votes), votes)
     done("suggest")
     built = Built(trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], trained.metrics)
-    VersionFolders(folder, TRUSTED_TYPES).write("benchmark", 1, built)
+    VersionFolders(folder).write("benchmark", 1, built)
     done("store")
     return figures
 

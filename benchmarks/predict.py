@@ -14,8 +14,7 @@ from backend.adapters.database import SqlDatabase
 from backend.adapters.label_config import parse_label_config
 from backend.adapters.label_studios import mark_of_address
 from backend.adapters.tried_rules import TriedRules
-from backend.adapters.versions import VersionFolders
-from backend.domain.model import TRUSTED_TYPES
+from backend.adapters.versions.folders import VersionFolders
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
 from backend.settings import PACKAGED_RULES_DIR
@@ -37,7 +36,7 @@ def train(folder: Path) -> None:
     deps = Deps(
         label_studio=label_studio,
         database=SqlDatabase(f"sqlite:///{folder}/prelabel.sqlite3", time.time),
-        versions=VersionFolders(folder, TRUSTED_TYPES),
+        versions=VersionFolders(folder),
         rules=TriedRules(PACKAGED_RULES_DIR, folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,

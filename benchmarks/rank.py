@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from backend.domain.priorities import Evidence, Strategy, choose_next
+from backend.domain.priorities.queue import Evidence, choose_next
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, options

@@ -21,8 +21,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from backend.adapters.versions import VersionFolders
-from backend.domain.model import TRUSTED_TYPES, ProjectModel, train
+from backend.adapters.versions.folders import VersionFolders
+from backend.domain.model.project import ProjectModel
+from backend.domain.model.training import train
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, report
@@ -58,7 +59,7 @@ def ours(n_tasks: int, n_labels: int, folder: Path) -> dict[str, float]:
     model: ProjectModel | None = None
     for name, known in (("train and score", n_labels), ("after 10 labels", n_labels + 10)):
         started, cpu = time.perf_counter(), time.process_time()
-        features = VersionFolders(folder, TRUSTED_TYPES).features("benchmark", data)
+        features = VersionFolders(folder).features("benchmark", data)
         gold = np.where(np.arange(n_tasks) < known, truth, -1)
         trained = train([QUESTION], data, votes, {decision.key: gold}, previous=model, features=features)
         model = trained.model

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_studio import LabelStudioApi
 from backend.adapters.queue import RedisQueue
-from backend.adapters.versions import VersionFolders
+from backend.adapters.versions.folders import VersionFolders
 from backend.bootstrap import App
 from backend.entrypoints import cli
 from backend.settings import Settings

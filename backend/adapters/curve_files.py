@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend.adapters.csv_files import write_csv
-from backend.domain.simulation import SHARES, BandPoint, Curve, Point, by_plan, mean_curve
+from backend.domain.simulation.curves import SHARES, BandPoint, by_plan, mean_curve
+from backend.domain.simulation.records import Curve, Point
 
 COLUMNS = ("plan", "seed", "n_labels", "n_llm_answers", "usd", "accuracy", "full_accuracy", "n_again")
 

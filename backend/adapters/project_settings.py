@@ -16,9 +16,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticSerializationError
 
-from backend.domain.label_errors import Action
+from backend.domain.label_errors.action import Action
 from backend.domain.llm.content import compile_masks
-from backend.domain.priorities import Strategy
+from backend.domain.priorities.strategy import Strategy
 from backend.errors import BadRequest
 from backend.ports import Policy
 from backend.ports.llm import MAX_USD, LlmPolicyName

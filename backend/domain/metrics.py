@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.alike import Alike, fingerprint
-from backend.domain.label_model import MajorityVote
+from backend.domain.label_model.majority import MajorityVote
 from backend.domain.posterior import is_known
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.suggestions import Posteriors, chosen_classes, confidences

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.model import DecisionModel, ProjectModel
+from backend.domain.model.project import DecisionModel, ProjectModel
 from backend.domain.posterior import is_known
-from backend.domain.priorities import Evidence, Opinions
+from backend.domain.priorities.opinions import Opinions
+from backend.domain.priorities.queue import Evidence
 from backend.domain.questions import decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.alike import Alike, fingerprint
-from backend.domain.label_model import PropensityVote
+from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.posterior import rule_out_held_out
 from backend.domain.questions import Question, decisions
 from backend.domain.rule_report import codes_of

@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.adapters.csv_files import write_csv
 from backend.adapters.queue import RedisQueue
-from backend.domain.label_errors import Precision
+from backend.domain.label_errors.verdicts import Precision
 from backend.domain.words import counted, share
 from backend.entrypoints.cli_issues import print_issues
 from backend.entrypoints.console import Grid, progress_bar, say

@@ -7,9 +7,10 @@ from pathlib import Path
 from backend.adapters.curve_files import draw_curves, write_curves_csv
 from backend.adapters.labeled_files import LabeledData, read_labeled, read_llm_answers
 from backend.bootstrap import rules_in
-from backend.domain.priorities import Strategy
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.rules import Rule
-from backend.domain.simulation import SHARES, Band, Cost, Curve, costs, finals, ratio
+from backend.domain.simulation.curves import SHARES, Band, Cost, costs, finals, ratio
+from backend.domain.simulation.records import Curve
 from backend.domain.votes import Faults
 from backend.domain.words import counted
 from backend.entrypoints.cli_settings import read_settings

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from backend.domain.label_errors import Action
-from backend.domain.priorities import Strategy
-from backend.domain.simulation import NOTHING, LlmUse, Plan
+from backend.domain.label_errors.action import Action
+from backend.domain.priorities.strategy import Strategy
+from backend.domain.simulation.records import NOTHING, LlmUse, Plan
 from backend.errors import BadRequest
 
 MANUAL = "manual"

@@ -35,7 +35,9 @@ IDLE_SIGN_EACH_S = 15
 """An idle worker's signs; `prelabel_workers` counts it for a minute longer."""
 PRELOADED = (
     "backend.entrypoints.jobs",
-    "backend.adapters.version_tables",
+    "backend.adapters.versions.features",
+    "backend.adapters.versions.models",
+    "backend.adapters.versions.tables",
     "cleanlab.multiannotator",
     "modAL.disagreement",
     "label_studio_sdk.client",

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from backend.domain.audit import AUDIT_SHARE
-from backend.domain.label_errors import Action
+from backend.domain.audit.draw import AUDIT_SHARE
+from backend.domain.label_errors.action import Action
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, Task
 from backend.ports.embeddings import EmbeddingParts

@@ -4,14 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import Features, ProjectModel, Trained
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import VoteMatrix, Votes
+
+if TYPE_CHECKING:
+    # Types only: this module is imported by everything, and these bring scikit-learn.
+    from backend.domain.model.project import ProjectModel
+    from backend.domain.model.training import Features, Trained
 
 
 class VersionStatus(StrEnum):
@@ -84,7 +88,7 @@ class Prediction:
 class Built:
     """All that a version's folder holds. Arrays and predictions are in the order of `task_ids`."""
 
-    trained: Trained
+    trained: "Trained"
     task_ids: NDArray[np.int64]
     votes: Mapping[str, VoteMatrix]
     held_out: Mapping[str, NDArray[np.float64]]
@@ -99,10 +103,10 @@ class Versions(Protocol):
     def write(self, key: str, number: int, built: Built) -> None:
         """Write a folder completely, or not at all."""
 
-    def model(self, key: str, number: int) -> ProjectModel:
+    def model(self, key: str, number: int) -> "ProjectModel":
         """The trained model."""
 
-    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> "Features":
         """Features of a project's tasks to train on, rows in the order of `data`."""
 
     def predictions(self, key: str, number: int) -> list[Prediction]:

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from backend.domain.audit import AUDIT_SHARE
-from backend.domain.label_errors import Action
-from backend.domain.priorities import Strategy
+from backend.domain.audit.draw import AUDIT_SHARE
+from backend.domain.label_errors.action import Action
+from backend.domain.priorities.strategy import Strategy
 from backend.settings.access import AccessSettings
 from backend.settings.llm import LlmSettings
 

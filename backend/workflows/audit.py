@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit import anchoring, is_audit, measure
-from backend.domain.model import Trained
+from backend.domain.audit.anchoring import anchoring
+from backend.domain.audit.draw import is_audit
+from backend.domain.audit.measure import measure
+from backend.domain.model.training import Trained
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Origin
 from backend.domain.votes import VoteMatrix

@@ -8,16 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import (
-    MARGIN,
-    Findings,
-    Noise,
-    Suspect,
-    expected_precision,
-    explain,
-    verdict_id,
-    worth_showing,
-)
+from backend.domain.label_errors.explain import explain
+from backend.domain.label_errors.records import Findings, Noise, Suspect
+from backend.domain.label_errors.verdicts import MARGIN, expected_precision, verdict_id, worth_showing
 from backend.domain.questions import Question
 from backend.ports import (
     Deps,

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.label_errors import Evidence
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
+from backend.domain.label_errors.records import Evidence
 from backend.domain.locations import is_stored
-from backend.domain.model import gold_of
+from backend.domain.model.gold import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.tasks import user_fields
 from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectRecord, Tab, TagPlace, TagValue

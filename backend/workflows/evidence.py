@@ -7,19 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.label_errors import (
-    MAX_TASKS,
-    Consensus,
-    Evidence,
-    Findings,
-    Labels,
-    consensus_of,
-    groups_of,
-    is_unread,
-    labels_of,
-    search,
-)
-from backend.domain.model import gold_of
+from backend.domain.label_errors.consensus import MAX_TASKS, Consensus, consensus_of
+from backend.domain.label_errors.crowd import Labels
+from backend.domain.label_errors.held_out import groups_of
+from backend.domain.label_errors.records import Evidence, Findings
+from backend.domain.label_errors.search import search
+from backend.domain.label_errors.several import labels_of
+from backend.domain.label_errors.unread import is_unread
+from backend.domain.model.gold import gold_of
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.tasks import Annotation, user_fields

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit import is_audit, turn
-from backend.domain.label_errors import WEIGHTS
-from backend.domain.model import ProjectModel, Trained, gold_of, train
+from backend.domain.audit.draw import is_audit, turn
+from backend.domain.label_errors.action import WEIGHTS
+from backend.domain.model.gold import gold_of
+from backend.domain.model.project import ProjectModel
+from backend.domain.model.training import Trained, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Round, choose_with_audit
+from backend.domain.priorities.audit_turns import choose_with_audit
+from backend.domain.priorities.bandit import Round
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import answers_of, suggest
 from backend.domain.tasks import Annotation, Answer

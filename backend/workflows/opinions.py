@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import CLASSIFIER, Trained
+from backend.domain.model.training import CLASSIFIER, Trained
 from backend.domain.posterior import is_known
-from backend.domain.priorities import Opinions
+from backend.domain.priorities.opinions import Opinions
 from backend.domain.questions import decisions
 from backend.ports import LabelConfig, MirroredTask
 from backend.workflows.evidence import crowd_of, texts_of

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit import ENOUGH
+from backend.domain.audit.measure import ENOUGH
 from backend.domain.metrics import is_right
 from backend.domain.questions import Question, decisions
 from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gain, written

@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from backend.domain.audit import is_audit, turn
-from backend.domain.priorities import scores_of_new
+from backend.domain.audit.draw import is_audit, turn
+from backend.domain.priorities.audit_turns import scores_of_new
 from backend.domain.suggestions import suggest
 from backend.domain.tasks import Annotation
 from backend.errors import ModelMissing

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.model import ProjectModel, gold_of, rules_only
+from backend.domain.model.gold import gold_of
+from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
 from backend.domain.rule_diff import QuestionDiff, changed_votes, compare_suggestions

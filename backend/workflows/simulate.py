@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from backend.domain.classifier import ENOUGH
 from backend.domain.features import kinds_of
 from backend.domain.features.fields import LEARNED_FROM, about_left_out
-from backend.domain.model import gold_of
+from backend.domain.model.gold import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import Rule
-from backend.domain.simulation import Curve, LabeledTasks, Plan, full_accuracy, replay, rounds, split, stage_of
+from backend.domain.simulation.loop import full_accuracy, replay, rounds, split, stage_of
+from backend.domain.simulation.records import Curve, LabeledTasks, Plan
 from backend.domain.tasks import Answer
 from backend.domain.votes import Faults, VoteMatrix, apply_rules, votes_on
 from backend.errors import BadRequest

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.domain.audit import ENOUGH
+from backend.domain.audit.measure import ENOUGH
 from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_of
 from backend.domain.unmatched import Unmatched
 from backend.errors import BadRequest, ModelMissing

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit import is_audit
+from backend.domain.audit.draw import is_audit
 from backend.domain.features.vectors import Vectors
-from backend.domain.model import ProjectModel, rules_only
+from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import History
 from backend.domain.suggestions import Suggestion, suggest

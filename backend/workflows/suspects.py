@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.domain.label_errors import Precision
+from backend.domain.label_errors.verdicts import Precision
 from backend.ports import Deps, SuspectRecord
 from backend.workflows.verdicts import UNDECIDED, measured_precision
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit import AUDIT_SHARE, is_audit
-from backend.domain.priorities import Round, reward
+from backend.domain.audit.draw import AUDIT_SHARE, is_audit
+from backend.domain.priorities.bandit import Round, reward
 from backend.errors import ModelMissing
 from backend.ports import Deps, MirroredTask, VersionRecord
 from backend.workflows.reconcile import TRAINED

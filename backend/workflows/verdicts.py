@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from backend.domain.label_errors import Precision, precision_of, verdict_id
+from backend.domain.label_errors.verdicts import Precision, precision_of, verdict_id
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation
 from backend.domain.words import counted

@@ -17,8 +17,7 @@ from backend.adapters.label_config import parse_label_config
 from backend.adapters.queue import RedisQueue
 from backend.adapters.rule_loader import FolderRules
 from backend.adapters.sql import Sql
-from backend.adapters.versions import VersionFolders
-from backend.domain.model import TRUSTED_TYPES
+from backend.adapters.versions.folders import VersionFolders
 from backend.entrypoints.processes import redis_program
 from backend.ports import Deps, Job, Policy, VersionStatus
 from backend.settings import Settings
@@ -60,7 +59,7 @@ def deps_on(left: Path, models: Path) -> Deps:
     return Deps(
         label_studio=label_studio,
         database=database,
-        versions=VersionFolders(models, TRUSTED_TYPES),
+        versions=VersionFolders(models),
         rules=FolderRules(left / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,

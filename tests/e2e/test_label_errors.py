@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.domain.label_errors import MARGIN
+from backend.domain.label_errors.verdicts import MARGIN
 from backend.entrypoints.sample import LABEL_CONFIG
 from tests.conftest import Demo, wait_for
 from tests.e2e.team import Team, another_annotator

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from backend.domain.audit import is_audit
+from backend.domain.audit.draw import is_audit
 from backend.entrypoints.sample import load_reviews
 from tests.conftest import Demo, wait_for
 from tests.e2e.team import Team

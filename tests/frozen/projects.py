@@ -7,8 +7,7 @@ from pathlib import Path
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_config import parse_label_config
 from backend.adapters.rule_loader import FolderRules
-from backend.adapters.versions import VersionFolders
-from backend.domain.model import TRUSTED_TYPES
+from backend.adapters.versions.folders import VersionFolders
 from backend.domain.tasks import Answer
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
@@ -167,7 +166,7 @@ def installation(folder: Path, now: Callable[[], float]) -> tuple[Deps, FakeLabe
     deps = Deps(
         label_studio=label_studio,
         database=SqlDatabase(f"sqlite:///{folder}/models/prelabel.sqlite3", now),
-        versions=VersionFolders(folder / "models", TRUSTED_TYPES),
+        versions=VersionFolders(folder / "models"),
         rules=FolderRules(folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.domain.model import Trained, train
+from backend.domain.model.training import Trained, train
 from tests.unit.house import House
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from backend.adapters.database import SqlDatabase
 from backend.adapters.label_config import parse_label_config
 from backend.adapters.rule_loader import FolderRules
-from backend.adapters.versions import VersionFolders
-from backend.domain.label_errors import Action
-from backend.domain.model import TRUSTED_TYPES
+from backend.adapters.versions.folders import VersionFolders
+from backend.domain.label_errors.action import Action
 from backend.ports import Deps, Policy
 from backend.ports.llm import LlmPolicy
 from backend.workflows.learn import learn
@@ -74,7 +73,7 @@ class House:
         self.deps = Deps(
             label_studio=self.label_studio,
             database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
-            versions=VersionFolders(folder, TRUSTED_TYPES),
+            versions=VersionFolders(folder),
             rules=FolderRules(folder / "rules"),
             queue=self.queue,
             parse_label_config=parse_label_config,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.domain.audit import anchoring, measure
+from backend.domain.audit.anchoring import anchoring
+from backend.domain.audit.measure import measure
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.votes import VoteMatrix
 

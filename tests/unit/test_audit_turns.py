@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from backend.domain.audit import is_audit, turn
-from backend.domain.priorities import AUDIT, Strategy, scores_of_new
+from backend.domain.audit.draw import is_audit, turn
+from backend.domain.priorities.audit_turns import AUDIT, scores_of_new
+from backend.domain.priorities.strategy import Strategy
 from backend.ports import Prediction
 from backend.workflows.rollback import rollback
 from backend.workflows.suggest import answer

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from backend.domain.priorities import Round, Strategy, reward, shares
-from backend.domain.priorities.bandit import RANDOM_SHARE
+from backend.domain.priorities.bandit import RANDOM_SHARE, Round, reward, shares
+from backend.domain.priorities.strategy import Strategy
 
 ARMS = {"margin": 0.5, "representative": 0.5}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.label_config import parse_label_config
-from backend.domain.label_errors import Action
+from backend.domain.label_errors.action import Action
 from backend.domain.label_errors.verdicts import PROBES
-from backend.domain.model import gold_of
+from backend.domain.model.gold import gold_of
 from backend.domain.tasks import Origin
 from backend.entrypoints.cli_check import export, print_checked
 from backend.errors import ConfigurationError, LabelStudioError

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.adapters.feature_cache import FeatureCache
+from backend.adapters.versions.features import FeatureCache
 from backend.domain.features import FeatureExtractor
-from backend.domain.model import TRUSTED_TYPES, Features
+from backend.domain.model.training import Features
 
 Data = list[dict[str, object]]
 KEY = "1.1767225600-aaaaaaaa"
@@ -29,7 +29,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Data:
 
 
 def features(folder: Path, data: Data) -> Features:
-    return FeatureCache(folder, TRUSTED_TYPES).features(KEY, data)
+    return FeatureCache(folder).features(KEY, data)
 
 
 def right(found: Features, data: Data) -> bool:

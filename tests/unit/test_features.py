@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from backend.domain.features import TRUSTED_TYPES, FeatureExtractor
-from backend.domain.model import train
+from backend.domain.model.training import train
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix

@@ -6,10 +6,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.label_errors import Evidence, Findings, classified, groups_of, search
 from backend.domain.label_errors.class_noise import by_class
-from backend.domain.label_errors.held_out import N_FOLDS, folds
+from backend.domain.label_errors.held_out import N_FOLDS, classified, folds, groups_of
 from backend.domain.label_errors.pool import share_of_errors
+from backend.domain.label_errors.records import Evidence, Findings
+from backend.domain.label_errors.search import search
 from backend.domain.questions import Kind, Question, decisions
 from tests.unit.planted import GENRE, SENTIMENT, matrix, planted_votes, texts_about
 from tests.unit.test_label_errors import flip, posterior_of

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import find_label_errors
+from backend.domain.label_errors.search import find_label_errors
 from backend.domain.questions import decisions
 from tests.unit.planted import GENRE, SENTIMENT
 

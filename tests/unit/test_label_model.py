@@ -7,18 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from backend.domain.label_model import (
-    DawidSkene,
-    LabelModel,
-    MajorityVote,
-    PropensityVote,
-    WeightedVote,
-    choose,
-    from_dict,
-)
 from backend.domain.label_model.agreement import accuracies_from_agreement, vote_weight
-from backend.domain.label_model.choose import METHODS
-from backend.domain.label_model.weighted import PRIOR_ACCURACY
+from backend.domain.label_model.base import LabelModel
+from backend.domain.label_model.choose import METHODS, choose, from_dict
+from backend.domain.label_model.dawid_skene import DawidSkene
+from backend.domain.label_model.majority import MajorityVote
+from backend.domain.label_model.propensity import PropensityVote
+from backend.domain.label_model.weighted import PRIOR_ACCURACY, WeightedVote
 from backend.domain.votes import Votes
 from tests.unit.planted import only_first, planted_votes
 

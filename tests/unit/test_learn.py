@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.adapters.label_config import parse_label_config
-from backend.domain.model import Trained, train
+from backend.domain.model.training import Trained, train
 from backend.entrypoints.cli_status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
 from backend.ports import LET_GO, Job, SuspectRecord, SuspectStatus, VersionStatus

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from backend.domain.alike import Alike, fingerprint
 from backend.domain.classifier import train_classifier
-from backend.domain.label_model import PropensityVote
+from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.metrics import is_right
-from backend.domain.model import Trained, from_parts, gold_of, to_parts, train, training
+from backend.domain.model import training
+from backend.domain.model.gold import gold_of
 from backend.domain.model.project import DecisionModel
+from backend.domain.model.storage import from_parts, to_parts
+from backend.domain.model.training import Trained, train
 from backend.domain.posterior import fit_pool
 from backend.domain.questions import Decision, Kind, Question, decisions
 from backend.domain.votes import votes_on

@@ -8,16 +8,10 @@ import skops.io
 from numpy.typing import NDArray
 
 from backend.domain.metrics import wilson
-from backend.domain.model import (
-    TRUSTED_TYPES,
-    ProjectModel,
-    Trained,
-    from_parts,
-    gold_of,
-    rules_only,
-    to_parts,
-    train,
-)
+from backend.domain.model.gold import gold_of
+from backend.domain.model.project import ProjectModel, rules_only
+from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
+from backend.domain.model.training import Trained, train
 from backend.domain.questions import Kind, Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix, votes_on

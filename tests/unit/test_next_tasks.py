@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from backend.domain.audit import is_audit
+from backend.domain.audit.draw import is_audit
 from backend.domain.classifier import Recipe
 from backend.domain.classifier.choice import default_choice
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Opinions, Strategy
+from backend.domain.priorities.opinions import Opinions
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.votes import VoteMatrix
 from backend.ports import Prediction
 from backend.settings import Settings

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import FeatureHasher
 from sklearn.preprocessing import FunctionTransformer
 
 from backend.adapters.rule_files.models import load_model
-from backend.domain.model import TRUSTED_TYPES
+from backend.domain.model.storage import TRUSTED_TYPES
 from backend.errors import ModelMissing, RuleError
 from tests.unit.house import House
 

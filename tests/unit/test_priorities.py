@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backend.domain.priorities import MEASURES, rank, uncertainty
+from backend.domain.priorities.strategy import MEASURES
+from backend.domain.priorities.uncertainty import rank, uncertainty
 from backend.domain.questions import decisions
 from backend.domain.suggestions import suggest
 from tests.unit.planted import GENRE, SENTIMENT

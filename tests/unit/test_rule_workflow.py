@@ -8,8 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.adapters.rule_loader import FolderRules
-from backend.adapters.versions import VersionFolders
-from backend.domain.model import TRUSTED_TYPES
+from backend.adapters.versions.folders import VersionFolders
 from backend.domain.rule_report import RuleReport
 from backend.entrypoints import cli
 from backend.entrypoints.cli_rules import print_diff, print_mistakes, print_report
@@ -89,7 +88,7 @@ def test_before_the_first_version_accuracies_come_from_agreement_alone(house: Ho
 def test_a_version_that_cannot_be_read_does_not_stop_the_report(house: House, tmp_path: Path) -> None:
     house.learn()
     (house.deps.versions.folder(house.key, 1) / "model.skops").unlink()
-    found = report(replace(house.deps, versions=VersionFolders(tmp_path, TRUSTED_TYPES)), house.key)
+    found = report(replace(house.deps, versions=VersionFolders(tmp_path)), house.key)
     assert found.learned_by == "v0"
     assert by_name(found)["praises"].learned_accuracy is not None
 

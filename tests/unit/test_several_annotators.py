@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from backend.adapters.label_config import parse_label_config
-from backend.domain.label_errors import Evidence, consensus_of, labels_of, search
-from backend.domain.model import gold_of
+from backend.domain.label_errors.consensus import consensus_of
+from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.search import search
+from backend.domain.label_errors.several import labels_of
+from backend.domain.model.gold import gold_of
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Annotation
 from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators

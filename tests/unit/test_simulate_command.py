@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from backend.domain.simulation import Curve, Point, costs
+from backend.domain.simulation.curves import costs
+from backend.domain.simulation.records import Curve, Point
 from backend.entrypoints.cli import cli
 from backend.entrypoints.cli_simulate import never_reached
 from backend.errors import BackendError

@@ -7,24 +7,9 @@ import numpy as np
 import pytest
 
 from backend.domain.questions import Kind, Question, decisions
-from backend.domain.simulation import (
-    Curve,
-    LabeledTasks,
-    LlmUse,
-    Plan,
-    Point,
-    Stage,
-    band,
-    costs,
-    finals,
-    full_accuracy,
-    mean_curve,
-    replay,
-    rounds,
-    split,
-    stage_of,
-)
-from backend.domain.simulation.curves import reached
+from backend.domain.simulation.curves import band, costs, finals, mean_curve, reached
+from backend.domain.simulation.loop import Stage, full_accuracy, replay, rounds, split, stage_of
+from backend.domain.simulation.records import Curve, LabeledTasks, LlmUse, Plan, Point
 from backend.domain.simulation.review import with_errors
 from backend.domain.votes import VoteMatrix
 from backend.errors import BadRequest

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.domain.audit import is_audit
+from backend.domain.audit.draw import is_audit
 from backend.domain.tasks import Origin
 from backend.entrypoints.cli_status import status_json, status_line
 from backend.ports import Prediction

@@ -15,10 +15,11 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.priorities import RARE_CLASS, Evidence, Queue, Strategy, choose_next
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error, sampled_density
 from backend.domain.priorities.geometry import coordinates, places
+from backend.domain.priorities.queue import Evidence, Queue, choose_next
+from backend.domain.priorities.strategy import RARE_CLASS, Strategy
 from backend.domain.priorities.variance import PRIOR, information, variance_reduction
 from backend.domain.questions import decisions
 from backend.domain.votes import VoteMatrix

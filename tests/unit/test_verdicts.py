@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import (
-    Suspect,
+from backend.domain.label_errors.explain import explain
+from backend.domain.label_errors.records import Suspect
+from backend.domain.label_errors.unread import is_unread
+from backend.domain.label_errors.verdicts import (
+    ENOUGH,
+    LATEST,
+    PROBES,
     expected_precision,
-    explain,
-    is_unread,
     precision_of,
     verdict_id,
     worth_showing,
 )
-from backend.domain.label_errors.verdicts import ENOUGH, LATEST, PROBES
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Annotation, Origin
 from tests.unit.planted import GENRE, SENTIMENT

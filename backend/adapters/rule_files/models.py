@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from backend.adapters.bounded import TooLarge, read_all, text_of
 from backend.adapters.certificates import tls_problem
@@ -59,6 +57,9 @@ def load_model(path: Path) -> Any:
     Raises:
         RuleError: it can't be read, or has other types: loading these could run anyone's code.
     """
+    import skops.io  # noqa: PLC0415 - it brings scikit-learn, and most rules ask no model
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415
+
     try:
         return skops.io.load(path, trusted=[])
     except UntrustedTypesFoundException as error:

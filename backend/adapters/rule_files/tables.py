@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy
-from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError
-
 from backend.errors import RuleError
 
 MAX_FILE_BYTES = 200_000_000
@@ -71,6 +68,9 @@ class Tables:
         Raises:
             RuleError: the database, table or column isn't there, or doesn't answer.
         """
+        import sqlalchemy  # noqa: PLC0415 - most rules ask no database
+        from sqlalchemy.exc import NoSuchTableError, SQLAlchemyError  # noqa: PLC0415
+
         url = self.databases.get(database)
         if url is None:
             raise RuleError(f"there is no database {database!r} in the setting LF_DATABASES")

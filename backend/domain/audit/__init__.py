@@ -4,9 +4,3 @@ They teach. Labels are dear: 5 % of them kept back would be paid for and never l
 it, because each audit task is judged by models that were chosen and fitted without its label (`model.train`, out of
 fold). Such a model has learned from four fifths of the labels, so what is measured is rather too low than too high.
 """
-
-from backend.domain.audit.anchoring import anchoring
-from backend.domain.audit.draw import AUDIT_SHARE, is_audit, turn
-from backend.domain.audit.measure import ENOUGH, measure
-
-__all__ = ["AUDIT_SHARE", "ENOUGH", "anchoring", "is_audit", "measure", "turn"]

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from backend.domain.classifier import Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate
 from backend.domain.classifier.choice import content_hash
-from backend.domain.label_model import choose
+from backend.domain.label_model.choose import choose
 from backend.domain.votes import Votes
 
 N_FOLDS = 5

@@ -15,7 +15,8 @@ from backend.domain.classifier.choice import (
 )
 from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
-from backend.domain.label_model import LabelModel, PropensityVote
+from backend.domain.label_model.base import LabelModel
+from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes

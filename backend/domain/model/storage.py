@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from backend.domain import classifier as classifiers
+from backend.domain import features as extractors
 from backend.domain.alike import Alike
 from backend.domain.classifier import Classifier
-from backend.domain.classifier.choice import (
-    RecipeChoice,
-)
-from backend.domain.label_model import from_dict as label_model_from_dict
+from backend.domain.classifier.choice import RecipeChoice
+from backend.domain.label_model.choose import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
 from backend.domain.posterior import Pool
 from backend.domain.questions import Condition, Decision, Kind, Question, decisions
 from backend.errors import ModelMissing
 
+TRUSTED_TYPES = extractors.TRUSTED_TYPES + classifiers.TRUSTED_TYPES
+"""Types in the first half of `to_parts`, which a skops loader has to be told to trust."""
 FORMAT = 2
 """Changes when classifiers or extractors are stored in another form."""
 

@@ -21,7 +21,7 @@ from backend.domain.classifier.choice import (
 )
 from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
-from backend.domain.label_model import Choice, choose
+from backend.domain.label_model.choose import Choice, choose
 from backend.domain.metrics import evaluate
 from backend.domain.model.project import DecisionModel, ProjectModel, joined, prior_ratios
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out

@@ -10,10 +10,12 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.metrics import is_right
-from backend.domain.model import Features, ProjectModel, Trained, train
+from backend.domain.model.project import ProjectModel
+from backend.domain.model.training import Features, Trained, train
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities import Evidence, Strategy, choose_next
 from backend.domain.priorities.geometry import coordinates
+from backend.domain.priorities.queue import Evidence, choose_next
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.llms import Desk, contradiction
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan, Point

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.priorities import Strategy
+from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Question
 from backend.domain.votes import VoteMatrix
 

@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.label_errors import WEIGHTS, Action, Evidence, groups_of, search
-from backend.domain.model import CLASSIFIER, Trained
+from backend.domain.label_errors.action import WEIGHTS, Action
+from backend.domain.label_errors.held_out import groups_of
+from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.search import search
+from backend.domain.model.training import CLASSIFIER, Trained
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from backend.domain.audit import AUDIT_SHARE, is_audit
+from backend.domain.audit.draw import AUDIT_SHARE, is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
 from backend.domain.llm.price import reservation

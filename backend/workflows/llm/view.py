@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.records import LlmAnswer, LlmSource
-from backend.domain.model import gold_of
+from backend.domain.model.gold import gold_of
 from backend.domain.nesting import PATH_SEPARATOR
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backend.domain.model import CLASSIFIER
+from backend.domain.model.training import CLASSIFIER
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
 from backend.errors import ModelMissing

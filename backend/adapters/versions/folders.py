@@ -15,28 +15,30 @@
 
 and `MODEL_DIR/projects/<project>/current` the number of the version in use. A folder appears complete or not at all,
 and is never changed afterwards.
+
+Commands that only ask what there is start without what reads models and tables: that is imported where it is used.
 """
 
-import json
 import os
 import shutil
 import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 
-from backend.adapters.feature_cache import FeatureCache
-from backend.domain.model import Features, ProjectModel, from_parts, to_parts
+from backend.adapters.versions.json_files import read_json
 from backend.domain.votes import Votes
 from backend.errors import ModelMissing
 from backend.ports import Built, Prediction, version_name
+
+if TYPE_CHECKING:
+    from backend.domain.model.project import ProjectModel
+    from backend.domain.model.training import Features
 
 CACHED_MODELS = 8
 
@@ -44,11 +46,8 @@ CACHED_MODELS = 8
 class VersionFolders:
     """Version folders below one root; models are kept in memory by (project, version)."""
 
-    def __init__(self, root: Path, trusted_types: Sequence[str]) -> None:
-        """`trusted_types`: names of our own types that a model file may hold, besides those skops trusts."""
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._trusted = list(trusted_types)
-        self._features = FeatureCache(root, trusted_types)
         self._models: OrderedDict[tuple[str, int], ProjectModel] = OrderedDict()
         self._loading = threading.Lock()
 
@@ -58,59 +57,67 @@ class VersionFolders:
 
     def write(self, key: str, number: int, built: Built) -> None:
         """Write a folder completely, or not at all."""
+        from backend.adapters.versions.models import write_model  # noqa: PLC0415 - see the top
+        from backend.adapters.versions.tables import write_tables  # noqa: PLC0415
+
         folder = self.folder(key, number)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            _write_files(temporary, built)
+            write_model(temporary, built)
+            write_tables(temporary, built)
             if folder.exists():
                 shutil.rmtree(folder)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def model(self, key: str, number: int) -> ProjectModel:
+    def model(self, key: str, number: int) -> "ProjectModel":
         """The trained model; loaded once."""
+        from backend.adapters.versions.models import read_model  # noqa: PLC0415 - as above
+
         with self._loading:
             if (key, number) not in self._models:
-                self._models[key, number] = self._load(self.folder(key, number))
+                self._models[key, number] = read_model(self.folder(key, number))
                 while len(self._models) > CACHED_MODELS:
                     self._models.popitem(last=False)
             self._models.move_to_end((key, number))
             return self._models[key, number]
 
-    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
+    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> "Features":
         """Features of a project's tasks to train on; only new and changed tasks are read."""
-        return self._features.features(key, data)
+        from backend.adapters.versions.features import FeatureCache  # noqa: PLC0415 - as above
+
+        return FeatureCache(self._root).features(key, data)
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""
-        from backend.adapters.version_tables import read_predictions  # noqa: PLC0415 - pyarrow takes 40 MiB
+        from backend.adapters.versions.tables import read_predictions  # noqa: PLC0415 - as above
 
         return read_predictions(self.folder(key, number))
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
-        from backend.adapters.version_tables import read_posteriors  # noqa: PLC0415 - pyarrow takes 40 MiB
+        from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 
         return read_posteriors(self.folder(key, number) / "held_out.parquet")
 
     def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said; {} for versions of before this was kept."""
-        from backend.adapters.version_tables import read_posteriors  # noqa: PLC0415 - pyarrow takes 40 MiB
+        from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 
         path = self.folder(key, number) / "classifier.parquet"
         return read_posteriors(path)[1] if path.exists() else {}
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
         """Sources and votes by decision key; -1 = abstain."""
-        from backend.adapters.version_tables import read_votes  # noqa: PLC0415 - pyarrow takes 40 MiB
+        from backend.adapters.versions.tables import read_votes  # noqa: PLC0415 - as above
 
         return read_votes(self.folder(key, number))
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""
-        return dict(self._read_json(self.folder(key, number) / "metrics.json"))
+        return dict(read_json(self.folder(key, number) / "metrics.json"))
 
     def current(self, key: str) -> int:
         """Number of the current version; 0 when nothing was trained yet."""
@@ -138,36 +145,3 @@ class VersionFolders:
         """Raise OSError when a file can't be made below the root, or there is no root."""
         with tempfile.TemporaryFile(dir=self._root) as file:
             file.write(b"x")
-
-    def _load(self, folder: Path) -> ProjectModel:
-        try:
-            sklearn_parts = skops.io.load(folder / "model.skops", trusted=self._trusted)
-        except FileNotFoundError as error:
-            raise ModelMissing(f"Version {folder.name} isn't in MODEL_DIR ({folder}). Train anew.") from error
-        except Exception as error:
-            # skops raises many kinds for a file that isn't its own or that holds types we don't trust.
-            raise ModelMissing(f"The model file of {folder.name} can't be trusted or read: {error}") from error
-        return from_parts(sklearn_parts, self._read_json(folder / "label_models.json"))
-
-    def _read_json(self, path: Path) -> Any:
-        try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ModelMissing(f"{path} can't be read ({error}). Train anew.") from error
-
-
-def _write_files(folder: Path, built: Built) -> None:
-    sklearn_parts, json_parts = to_parts(built.trained.model)
-    skops.io.dump(sklearn_parts, folder / "model.skops")
-    _write_json(folder / "label_models.json", json_parts)
-    _write_json(folder / "labels.json", [asdict(question) for question in built.trained.model.questions])
-    _write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
-    _write_json(folder / "metrics.json", dict(built.metrics))
-    from backend.adapters.version_tables import write_tables  # noqa: PLC0415 - pyarrow takes 40 MiB
-
-    write_tables(folder, built)
-
-
-def _write_json(path: Path, value: object) -> None:
-    # Without indentation, which takes ten times as long: a question may have thousands of labels.
-    path.write_text(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -22,7 +22,8 @@ from scipy.sparse import csr_matrix, vstack
 from backend.domain.classifier.choice import content_hash
 from backend.domain.features import FORMAT, FeatureExtractor
 from backend.domain.features.fields import flat_fields
-from backend.domain.model import Features
+from backend.domain.model.storage import TRUSTED_TYPES
+from backend.domain.model.training import Features
 
 GROWN = 1.5
 """Times as many tasks as the extractor was fitted on, from which it is fitted anew: there are new words to know."""
@@ -34,10 +35,8 @@ ARRAYS = ("data", "indices", "indptr", "hashes")
 class FeatureCache:
     """The folders below one root. The caller holds the project's lock."""
 
-    def __init__(self, root: Path, trusted_types: Sequence[str]) -> None:
-        """`trusted_types`: names of our own types that an extractor file may hold, besides those skops trusts."""
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._trusted = list(trusted_types)
 
     def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
         """Features of task data, rows in its order. What can't be read is made anew, without an error."""
@@ -67,7 +66,7 @@ class FeatureCache:
             arrays = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in ARRAYS}
             if any(zlib.crc32(arrays[name].data) != manifest["checksums"][name] for name in ARRAYS):
                 return None
-            extractor = skops.io.load(folder / "extractor.skops", trusted=self._trusted)
+            extractor = skops.io.load(folder / "extractor.skops", trusted=list(TRUSTED_TYPES))
             shape = (len(arrays["hashes"]), extractor.width)
             matrix = csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         except Exception:  # noqa: BLE001 - a file cut short or changed raises many kinds, and all mean: make it anew.

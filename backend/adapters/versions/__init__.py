@@ -1,0 +1,1 @@
+"""Versions: what a training made, in folders."""

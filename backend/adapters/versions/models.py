@@ -1,0 +1,38 @@
+"""The model in a version's folder, and what describes it, without the tables: the web service needs no more."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import skops.io
+
+from backend.adapters.versions.json_files import read_json, write_json
+from backend.domain.model.project import ProjectModel
+from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
+from backend.errors import ModelMissing
+from backend.ports import Built
+
+
+def read_model(folder: Path) -> ProjectModel:
+    """The trained model.
+
+    Raises:
+        ModelMissing: a file isn't there, can't be read, or holds types that we don't trust.
+    """
+    try:
+        fitted = skops.io.load(folder / "model.skops", trusted=list(TRUSTED_TYPES))
+    except FileNotFoundError as error:
+        raise ModelMissing(f"Version {folder.name} isn't in MODEL_DIR ({folder}). Train anew.") from error
+    except Exception as error:
+        # skops raises many kinds for a file that isn't its own or that holds types we don't trust.
+        raise ModelMissing(f"The model file of {folder.name} can't be trusted or read: {error}") from error
+    return from_parts(fitted, read_json(folder / "label_models.json"))
+
+
+def write_model(folder: Path, built: Built) -> None:
+    """Write all files of a version but its tables into an empty folder."""
+    fitted, described = to_parts(built.trained.model)
+    skops.io.dump(fitted, folder / "model.skops")
+    write_json(folder / "label_models.json", described)
+    write_json(folder / "labels.json", [asdict(question) for question in built.trained.model.questions])
+    write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
+    write_json(folder / "metrics.json", dict(built.metrics))
