@@ -11,26 +11,26 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from backend.adapters.backup import Backup
-from backend.adapters.database import SqlDatabase
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LOCAL, LocalEmbedder
-from backend.adapters.embedding.store import SqlVectors
-from backend.adapters.event_requests import EventRequests
-from backend.adapters.installation import Installation
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.label_studios import LabelStudioMark
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images
-from backend.adapters.llm_prices import FilePrices
-from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.llm.prices import FilePrices
+from backend.adapters.llm.prompt_templates import JinjaTemplates
 from backend.adapters.logs import configure_logging, redact
 from backend.adapters.project_settings import ProjectSettings
-from backend.adapters.prompt_templates import JinjaTemplates
-from backend.adapters.queue import RedisQueue
-from backend.adapters.rule_loader import FolderRules
-from backend.adapters.sql import Sql
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.redis.event_requests import EventRequests
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.rules.loader import FolderRules
+from backend.adapters.rules.tried import TriedRules
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.installation import Installation
+from backend.adapters.sql.label_studios import LabelStudioMark
+from backend.adapters.sql.llm_records import SqlLlmRecords
+from backend.adapters.sql.vectors import SqlVectors
 from backend.adapters.versions.folders import VersionFolders
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.errors import ConfigurationError

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.adapters.rule_files.tables import Tables
-from backend.adapters.rule_files.yaml_rules import load_yaml_rules
+from backend.adapters.rules.tables import Tables
+from backend.adapters.rules.yaml_rules import load_yaml_rules
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule, labeling_function
 from backend.domain.votes import apply_rules

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from backend.entrypoints.embedded_redis import redis_server
+from backend.entrypoints.run.embedded_redis import redis_server
 
 PEER = "label-studio-ml 1.0.9"
 OURS = "prelabel"
@@ -141,7 +141,7 @@ def our_server(folder: Path, redis_url: str) -> Iterator[tuple[str, int]]:
         "LABEL_STUDIO_URL": "http://localhost:1",
         "PORT": str(port),
     }
-    with server([sys.executable, "-m", "backend.entrypoints.cli", "web"], url, environment) as pid:
+    with server([sys.executable, "-m", "backend.entrypoints.cli.main", "web"], url, environment) as pid:
         yield url, pid
 
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.adapters.job_views import JobView
+from backend.adapters.redis.job_views import JobView
 from backend.bootstrap import App, build
 from backend.entrypoints.connect import connect_project
-from backend.entrypoints.demo import demo_settings
+from backend.entrypoints.run.demo import demo_settings
 from backend.ports import Job, VersionStatus
 from backend.settings import Settings
 from benchmarks.common import OURS, Row, options, quantile, report

@@ -31,10 +31,10 @@ from typing import Any
 import httpx
 import psutil
 
-from backend.adapters.label_studio_json import project_uid
-from backend.adapters.queue import RedisQueue
+from backend.adapters.label_studio.json import project_uid
+from backend.adapters.redis.queue import RedisQueue
 from backend.entrypoints.connect import connect_project
-from backend.entrypoints.demo import demo_settings
+from backend.entrypoints.run.demo import demo_settings
 from backend.entrypoints.sample import LABEL_CONFIG
 from backend.ports import Job
 from backend.settings import Settings

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from backend.entrypoints.connect import connect_project
-from backend.entrypoints.demo import demo_settings
+from backend.entrypoints.run.demo import demo_settings
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.settings import Settings
 from benchmarks.common import OURS, Row, options, report

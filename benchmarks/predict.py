@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import psutil
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studios import mark_of_address
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.rules.tried import TriedRules
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.adapters.versions.folders import VersionFolders
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy

@@ -14,7 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-PRELOADED = ("backend.entrypoints.cli", "backend.entrypoints.connect", "backend.entrypoints.doctor", "label_studio_sdk")
+PRELOADED = (
+    "backend.entrypoints.cli.main",
+    "backend.entrypoints.connect",
+    "backend.entrypoints.doctor.examine",
+    "label_studio_sdk",
+)
 
 
 class Commands:
@@ -64,7 +69,7 @@ def serve() -> None:
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> NoReturn:
-    from backend.entrypoints.cli import main
+    from backend.entrypoints.cli.main import main
 
     nothing = os.open(os.devnull, os.O_RDONLY)
     out, err = (os.open(folder / name, os.O_WRONLY | os.O_CREAT) for name in ("out", "err"))

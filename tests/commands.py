@@ -6,12 +6,12 @@ from typing import cast
 import pytest
 from typer.testing import CliRunner
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.queue import RedisQueue
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.versions.folders import VersionFolders
 from backend.bootstrap import App
-from backend.entrypoints import cli
+from backend.entrypoints.cli import main as cli
 from backend.settings import Settings
 from tests.screen import screen
 from tests.unit.house import House

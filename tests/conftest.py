@@ -21,10 +21,10 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from threadpoolctl import threadpool_limits
 
-from backend.adapters.job_views import JobView
 from backend.adapters.logs import SIGNED_TOKEN
-from backend.adapters.queue import RedisQueue
-from backend.entrypoints.embedded_redis import redis_server
+from backend.adapters.redis.job_views import JobView
+from backend.adapters.redis.queue import RedisQueue
+from backend.entrypoints.run.embedded_redis import redis_server
 from backend.ports import Job
 from tests.beside import needs_demo
 from tests.command_server import Commands
@@ -211,7 +211,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer, comman
     folder = tmp_path_factory.mktemp("demo")
     prices = folder / "prices.yaml"
     prices.write_text(f"models: {{{LLM_MODEL}: {{input_usd: 1, output_usd: 2}}}}")
-    command = [sys.executable, "-m", "backend.entrypoints.cli", "demo", "--dir", str(folder)]
+    command = [sys.executable, "-m", "backend.entrypoints.cli.main", "demo", "--dir", str(folder)]
     ports = ["--port", str(free_port()), "--label-studio-port", str(free_port())]
     environment = {
         "TRAINING_QUIET_S": "4",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backend.adapters.label_studio_json import format_prediction
+from backend.adapters.label_studio.json import format_prediction
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import LabelStudioError, ProjectMissing

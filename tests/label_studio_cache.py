@@ -8,7 +8,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from backend.entrypoints.label_studio_process import VERSION, Account, label_studio_program
+from backend.entrypoints.run.label_studio import VERSION, Account, label_studio_program
 
 DATABASE = "label_studio.sqlite3"
 """As Label Studio calls it in its data folder."""

@@ -23,12 +23,12 @@ import httpx
 from backend.bootstrap import build
 from backend.domain.outside import one_line
 from backend.entrypoints.console import say
-from backend.entrypoints.demo import DemoState, demo_settings
-from backend.entrypoints.doctor_label_studio import NEWEST_TRIED, OLDEST, read_release
-from backend.entrypoints.label_studio_process import Account, label_studio_program, make_token
-from backend.entrypoints.processes import Program, Supervisor, answers
+from backend.entrypoints.doctor.label_studio import NEWEST_TRIED, OLDEST, read_release
+from backend.entrypoints.run.demo import DemoState, demo_settings
+from backend.entrypoints.run.label_studio import Account, label_studio_program, make_token
+from backend.entrypoints.run.processes import Program, Supervisor, answers
 from backend.settings import Settings
-from backend.workflows.tags import CHECK_KEY
+from backend.workflows.check.tags import CHECK_KEY
 from tests.command_server import Commands
 from tests.conftest import Demo, free_port, wait_for
 from tests.e2e.team import Team
@@ -88,7 +88,7 @@ class Trial:
         """A token is made in the way that exists there, and `prelabel up` runs with it."""
         self.state.api_key = make_token(self.state.label_studio_url, self.account)
         self.state.save(self.folder)
-        command = [sys.executable, "-m", "backend.entrypoints.cli", "--demo", str(self.folder), "up"]
+        command = [sys.executable, "-m", "backend.entrypoints.cli.main", "--demo", str(self.folder), "up"]
         ready = f"{self.state.backend_url}/health"
         self.supervisor.start(Program("Prelabel", command, os.environ | self.settings, lambda: answers(ready), 120))
 

@@ -27,9 +27,9 @@ from typing import Any
 from sqlalchemy import JSON, Column, Connection, LargeBinary, MetaData, Table, insert, inspect, select
 from sqlalchemy.exc import OperationalError, StatementError
 
-from backend.adapters.installation import Installation
-from backend.adapters.migrations import all_tables, make_at, revision
-from backend.adapters.sql import Sql
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.installation import Installation
+from backend.adapters.sql.migrations import all_tables, make_at, revision
 from backend.adapters.webhook_secret import NAME as SECRET
 from backend.adapters.webhook_secret import is_usable
 from backend.errors import BadRequest, ConfigurationError

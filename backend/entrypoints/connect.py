@@ -1,7 +1,7 @@
 """Connecting a project: what `prelabel connect`, `prelabel demo` and `prelabel doctor --fix` do in Label Studio."""
 
 from backend.adapters.addresses import same_address
-from backend.adapters.label_studio_errors import BLOCKED
+from backend.adapters.label_studio.errors import BLOCKED
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.failing import failing_of

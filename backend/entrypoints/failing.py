@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from backend.adapters.job_views import JobView, failing
-from backend.adapters.queue import RedisQueue
+from backend.adapters.redis.job_views import JobView, failing
+from backend.adapters.redis.queue import RedisQueue
 from backend.entrypoints.console import say
 from backend.errors import ConfigurationError
 from backend.ports import Job

@@ -10,12 +10,12 @@ from functools import partial
 import structlog
 from redis.exceptions import RedisError
 
-from backend.adapters.running_job import forget_soon, job_asked_at, job_id, without_retries
+from backend.adapters.redis.running_job import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
 from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefused, ProjectMissing
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
-from backend.workflows.check import check
+from backend.workflows.check.search import check
 from backend.workflows.learn import learn
 from backend.workflows.llm.ask import ask, from_argument
 from backend.workflows.reconcile import reconcile

@@ -12,7 +12,7 @@ from typing import Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
-from backend.adapters.label_studio_json import format_result
+from backend.adapters.label_studio.json import format_result
 from backend.bootstrap import App, build
 from backend.errors import BadRequest
 from backend.ports import FORCED, Job

@@ -41,21 +41,21 @@ from backend.ports import (
     VersionStatus,
     version_name,
 )
-from backend.workflows.audit import remember_suggestions, what_the_audit_tells
+from backend.workflows.check.tags import ensure_check_tab
+from backend.workflows.check.verdicts import UNDECIDED
 from backend.workflows.config_notes import warn_of_unmatched
 from backend.workflows.content import warn_of_content
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
+from backend.workflows.measure.audit import remember_suggestions, what_the_audit_tells
+from backend.workflows.measure.progress import progress_so_far
+from backend.workflows.measure.taught import what_taught
 from backend.workflows.mirror import open_project
 from backend.workflows.opinions import opinions_on
-from backend.workflows.progress import progress_so_far
 from backend.workflows.push import Push
 from backend.workflows.reconcile import basis_of, has_news, trained_versions
 from backend.workflows.suggest import history_of
-from backend.workflows.tags import ensure_check_tab
-from backend.workflows.taught import what_taught
 from backend.workflows.try_rules import tried_rules
-from backend.workflows.verdicts import UNDECIDED
 from backend.workflows.votes import cast_votes
 
 NEXT_TAB = "Prelabel: next"

@@ -10,7 +10,7 @@ from backend.domain.posterior import is_known
 from backend.domain.priorities.opinions import Opinions
 from backend.domain.questions import decisions
 from backend.ports import LabelConfig, MirroredTask
-from backend.workflows.evidence import crowd_of, texts_of
+from backend.workflows.check.evidence import crowd_of, texts_of
 
 
 def opinions_on(

@@ -28,13 +28,13 @@ from backend.ports import (
     VersionStatus,
     version_name,
 )
+from backend.workflows.check.verdicts import settle
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.suggest import history_of, posteriors_of
 from backend.workflows.try_rules import rules_signature, tried_rules
-from backend.workflows.verdicts import settle
 from backend.workflows.votes import cast_votes, voters
 
 ONE_BY_ONE_MAX = 100

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.records import LlmAnswer, LlmSource
 
 MODEL = "model"

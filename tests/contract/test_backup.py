@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import MetaData, create_engine, insert, make_url, select, text
 
 from backend.adapters.backup import Backup
-from backend.adapters.database import SqlDatabase
-from backend.adapters.embedding.store import SqlVectors
-from backend.adapters.llm_tables import answer_row, answers
-from backend.adapters.sql import Sql
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.llm_tables import answer_row, answers
+from backend.adapters.sql.vectors import SqlVectors
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.errors import BackendError, BadRequest, ConfigurationError

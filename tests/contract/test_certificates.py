@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from backend.adapters.embedding.endpoint import EndpointEmbedder
-from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.llm.endpoint import OpenAiEndpoint
-from backend.adapters.rule_files.models import HttpModel
+from backend.adapters.rules.models import HttpModel
 from backend.errors import LabelStudioError, LlmRefused, RuleError
 from backend.ports.embeddings import ToEmbed
 from backend.settings import Settings

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy import text as sql_text
 
-from backend.adapters import sql as sql_module
-from backend.adapters.database import SqlDatabase
+from backend.adapters.sql import engine as sql_module
+from backend.adapters.sql.database import SqlDatabase
 from backend.domain.tasks import Annotation, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from backend.adapters.backup import Backup
-from backend.adapters.database import SqlDatabase
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.queue import RedisQueue
-from backend.adapters.rule_loader import FolderRules
-from backend.adapters.sql import Sql
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.rules.loader import FolderRules
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
 from backend.adapters.versions.folders import VersionFolders
-from backend.entrypoints.processes import redis_program
+from backend.entrypoints.run.processes import redis_program
 from backend.ports import Deps, Job, Policy, VersionStatus
 from backend.settings import Settings
 from backend.workflows.learn import learn

@@ -7,8 +7,8 @@ import pytest
 
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LocalEmbedder
-from backend.adapters.embedding.store import SqlVectors
-from backend.adapters.sql import Sql
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.vectors import SqlVectors
 from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.embeddings import ToEmbed
 from tests.llm_faults import BAD_KEY, GARBAGE, LOADING, Fault

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from backend.adapters import sql as sql_module
 from backend.adapters.backup import Backup
-from backend.adapters.database import SqlDatabase
-from backend.adapters.database_tables import projects
-from backend.adapters.installation import Installation, _noted
-from backend.adapters.sql import Sql
+from backend.adapters.sql import engine as sql_module
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.installation import Installation, _noted
+from backend.adapters.sql.tables import projects
 from backend.errors import WrongDatabase
 from backend.ports import ProjectRecord
 from tests.contract.test_backup import own

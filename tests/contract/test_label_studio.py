@@ -10,14 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.llm.images import Images
 from backend.domain.suggestions import Suggestion
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
 from backend.ports import LabelStudio, Prediction, Tab
-from backend.workflows.data_issues import DATA_TAB
-from backend.workflows.tags import ISSUE_KEY, NAMES
+from backend.workflows.check.data_issues import DATA_TAB
+from backend.workflows.check.tags import ISSUE_KEY, NAMES
 from tests.conftest import Demo, free_port
 from tests.fakes import FakeLabelStudio
 

@@ -11,11 +11,11 @@ from typing import TypeVar
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from backend.adapters import llm_records
-from backend.adapters import sql as sql_module
-from backend.adapters.database import SqlDatabase
-from backend.adapters.llm_records import SqlEndpointMemory, SqlLlmRecords
-from backend.adapters.sql import Sql
+from backend.adapters.sql import engine as sql_module
+from backend.adapters.sql import llm_records
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.llm_records import SqlEndpointMemory, SqlLlmRecords
 from backend.domain.llm.records import AnswerForm, Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem
 from backend.errors import ConfigurationError
 from backend.ports import ProjectRecord

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.llm_records import SqlLlmRecords
+from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.records import LlmSource
 from tests.contract.llm_workers import CLAIM_LASTS_S, MODEL, Work, sent_of, workers
 

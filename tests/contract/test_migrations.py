@@ -14,10 +14,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine, make_url
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.llm_records import SqlLlmRecords
-from backend.adapters.migrations import FOLDER, HEAD, all_tables, bring_up_to_date, revision
-from backend.adapters.sql import Sql
+from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.llm_records import SqlLlmRecords
+from backend.adapters.sql.migrations import FOLDER, HEAD, all_tables, bring_up_to_date, revision
 from backend.errors import ConfigurationError
 
 EARLIER = sorted((Path(__file__).parent / "earlier").glob("*.sql"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.connect import TITLE, former_addresses, register, repair_webhook
-from backend.entrypoints.doctor import examine
+from backend.entrypoints.doctor.examine import examine
 from backend.ports import ProjectInfo, ProjectRecord
 from backend.settings import Settings
 from tests.conftest import Demo, free_port

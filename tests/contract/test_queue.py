@@ -16,11 +16,11 @@ from rq.job import JobStatus
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from backend.adapters import event_requests, running_job
-from backend.adapters import queue as queue_module
-from backend.adapters.event_requests import EventRequests
-from backend.adapters.queue import DUE, SHIFTED, RedisQueue
-from backend.entrypoints.worker import PromptWorker
+from backend.adapters.redis import event_requests, running_job
+from backend.adapters.redis import queue as queue_module
+from backend.adapters.redis.event_requests import EventRequests
+from backend.adapters.redis.queue import DUE, SHIFTED, RedisQueue
+from backend.entrypoints.run.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.ports import REGULAR, Job, Queue
 from tests.fakes import FakeQueue

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.adapters.embedding.endpoint import EndpointEmbedder
-from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images
 from backend.errors import BadRequest, LabelStudioError, LlmRefused

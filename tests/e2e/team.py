@@ -10,9 +10,9 @@ from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from backend.adapters.job_views import view_of_job
-from backend.adapters.queue import DUE
-from backend.entrypoints.label_studio_process import Account, make_token
+from backend.adapters.redis.job_views import view_of_job
+from backend.adapters.redis.queue import DUE
+from backend.entrypoints.run.label_studio import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from tests.conftest import Demo, wait_for
 

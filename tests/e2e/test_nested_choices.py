@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.label_studio_json import parse_answers
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for

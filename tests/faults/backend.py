@@ -19,14 +19,14 @@ import httpx
 import psutil
 from redis import Redis
 
-from backend.adapters.job_views import JobView
-from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.label_studios import mark_of_address
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.redis.job_views import JobView
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.domain.tasks import Annotation
-from backend.entrypoints import processes
 from backend.entrypoints.connect import connect_project
-from backend.entrypoints.processes import Program, Supervisor, backend_programs, redis_program
+from backend.entrypoints.run import processes
+from backend.entrypoints.run.processes import Program, Supervisor, backend_programs, redis_program
 from backend.errors import BackendError
 from backend.ports import MirroredTask, VersionRecord, VersionStatus
 from backend.settings import Settings
@@ -37,8 +37,10 @@ from tests.proxy import Proxy
 
 QUICK = """
 import sys
-from backend.adapters import queue, sql
-from backend.entrypoints import cli, scheduler, worker
+from backend.adapters.redis import queue
+from backend.adapters.sql import engine as sql
+from backend.entrypoints.cli import main as cli
+from backend.entrypoints.run import scheduler, worker
 worker.HEARTBEAT_EACH_S, worker.MISSING_AFTER_S = 1, 4
 scheduler.RECOVER_EACH_S = 1.0
 queue.RETRIES_S, queue.LOCK_TTL_S, queue.BETWEEN_S = [0, 1, 2, 2], 4, 4.0

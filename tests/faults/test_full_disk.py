@@ -16,7 +16,7 @@ SMALL_DISK = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o size=32m tmpfs "$MODEL_DIR"
-exec "$1" -m backend.entrypoints.cli up
+exec "$1" -m backend.entrypoints.cli.main up
 """
 
 
@@ -59,7 +59,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(demo: Demo, tmp_path: Path) -> 
         wait_for(lambda: not missing(), 240, "the web service")
         team = Team.with_reviews(demo, 20)
         inside = ["nsenter", "--target", str(running.pid), "--user", "--mount", "--", sys.executable]
-        connect = [*inside, "-m", "backend.entrypoints.cli", "connect", str(team.project)]
+        connect = [*inside, "-m", "backend.entrypoints.cli.main", "connect", str(team.project)]
         connected = subprocess.run(
             connect, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False
         )

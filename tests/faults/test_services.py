@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from backend.entrypoints.processes import backend_programs
+from backend.entrypoints.run.processes import backend_programs
 from backend.ports import FORCED, Job
 from tests.conftest import Demo, wait_for
 from tests.e2e.team import Team

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from backend.adapters.backup import Backup
-from backend.adapters.queue import RedisQueue
-from backend.adapters.sql import Sql
-from backend.entrypoints.processes import redis_program
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.sql.engine import Sql
+from backend.entrypoints.run.processes import redis_program
 from backend.ports import FORCED, Job
 from backend.settings import Settings
 from tests.frozen.projects import frozen_projects, installation, learned

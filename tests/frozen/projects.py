@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.rules.loader import FolderRules
+from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.tasks import Answer
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
-from backend.workflows.check import check
+from backend.workflows.check.search import check
 from backend.workflows.learn import learn
 from tests.fakes import FakeLabelStudio, FakeQueue
 

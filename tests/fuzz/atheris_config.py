@@ -10,10 +10,11 @@ from xml.sax.saxutils import quoteattr
 
 import atheris
 
-with atheris.instrument_imports(include=["backend.adapters.label_studio_json", "backend.adapters.xml_text"]):
-    from backend.adapters.label_config import parse_label_config
-
 from backend.errors import BadRequest
+
+INSTRUMENTED = ["backend.adapters.label_studio.json", "backend.adapters.label_studio.xml_text"]
+with atheris.instrument_imports(include=INSTRUMENTED):
+    from backend.adapters.label_studio.config import parse_label_config
 
 SEEDS = (
     '<View><Choices name="a" toName="t" choice="multiple"><Choice value="x" alias="z"/><Choice/></Choices></View>',

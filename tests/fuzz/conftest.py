@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.rules.tried import TriedRules
 from tests.conftest import free_port, wait_for
 from tests.integration.test_web import RULES
 
@@ -53,7 +53,7 @@ def web(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[We
         "HEALTH_AUTH": "true",
         "LOG_LEVEL": "ERROR",
     }
-    command = [sys.executable, "-m", "backend.entrypoints.cli", "web"]
+    command = [sys.executable, "-m", "backend.entrypoints.cli.main", "web"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log, text=True)
     made = Web(f"http://127.0.0.1:{port}", process, folder / "log")

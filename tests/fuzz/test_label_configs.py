@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studio_json import format_result, parse_answers
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.label_studio.json import format_result, parse_answers
 from backend.domain.questions import Kind, decisions
 from backend.domain.suggestions import Suggestion
 from backend.errors import BadRequest

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.rule_files.tables import Tables
-from backend.adapters.rule_files.yaml_rules import load_yaml_rules
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.rules.tables import Tables
+from backend.adapters.rules.yaml_rules import load_yaml_rules
 from backend.domain.rules import History
 from backend.domain.votes import apply_rules
 from backend.errors import RuleError

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.label_studio_json import format_result, parse_task
+from backend.adapters.label_studio.json import format_result, parse_task
+from backend.adapters.sql.database import SqlDatabase
 from backend.domain.features import FeatureExtractor
 from backend.domain.llm.content import compile_masks, content_of
 from backend.workflows.suggest import answer

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from backend.adapters.llm.endpoint import OpenAiEndpoint
-from backend.adapters.llm_records import SqlLlmRecords
-from backend.adapters.prompt_templates import JinjaTemplates
+from backend.adapters.llm.prompt_templates import JinjaTemplates
+from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.records import ModelPrice
 from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName
 from backend.workflows.llm.ask import ask

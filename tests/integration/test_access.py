@@ -15,9 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from backend.adapters.queue import DUE
+from backend.adapters.redis.queue import DUE
 from backend.bootstrap import same_secret, webhook_secret
-from backend.entrypoints.web import create_app
+from backend.entrypoints.web.app import create_app
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 from tests.canary import server
@@ -100,7 +100,7 @@ def test_without_credentials_only_this_machine_gets_through_and_the_log_says_why
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BASIC_AUTH")}
     own = {"BIND_HOST": "0.0.0.0", "PORT": str(port), "MODEL_DIR": str(tmp_path), "LABEL_STUDIO_URL": "http://x"}
-    command = [sys.executable, "-m", "backend.entrypoints.cli", "web"]
+    command = [sys.executable, "-m", "backend.entrypoints.cli.main", "web"]
     web = subprocess.Popen(command, env=environment | own | credentials, stderr=subprocess.PIPE, text=True)
 
     def answers(host: str) -> bool:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.queue import RedisQueue
-from backend.entrypoints.cli import cli
-from backend.entrypoints.processes import alone
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.sql.database import SqlDatabase
+from backend.entrypoints.cli.main import cli
+from backend.entrypoints.run.processes import alone
 from backend.errors import ConfigurationError
 from backend.ports import ProjectRecord
 from backend.settings import Settings
@@ -76,7 +76,7 @@ def test_nothing_is_restored_while_prelabel_up_has_the_folder(
 ) -> None:
     file = tmp_path / "backup.zip"
     run("backup", str(file))
-    monkeypatch.setattr("backend.entrypoints.processes.OLD_REDIS_S", 0.1)
+    monkeypatch.setattr("backend.entrypoints.run.processes.OLD_REDIS_S", 0.1)
     with alone(installation), pytest.raises(ConfigurationError, match="stop it first"):
         run("restore", "--force", str(file))
 

@@ -9,10 +9,10 @@ import pytest
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
-from backend.adapters import queue as queue_module
-from backend.adapters import running_job
-from backend.adapters.queue import RedisQueue
-from backend.entrypoints.cli_check import wait_for_check
+from backend.adapters.redis import queue as queue_module
+from backend.adapters.redis import running_job
+from backend.adapters.redis.queue import RedisQueue
+from backend.entrypoints.cli.check import wait_for_check
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job
 from tests.screen import screen

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from backend.entrypoints.connections import bounded_protocol
+from backend.entrypoints.web.connections import bounded_protocol
 from tests.conftest import free_port, wait_for
 
 FILES = 128
@@ -49,7 +49,7 @@ class Web:
         }
         self.log = folder / "web.log"
         self.process = subprocess.Popen(
-            ["bash", "-c", f"ulimit -n {FILES}; exec {sys.executable} -m backend.entrypoints.cli web"],
+            ["bash", "-c", f"ulimit -n {FILES}; exec {sys.executable} -m backend.entrypoints.cli.main web"],
             env=os.environ | own,
             stderr=self.log.open("w"),
         )

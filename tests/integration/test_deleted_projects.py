@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.label_studio import LabelStudioApi
-from backend.adapters.label_studios import mark_of_address
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import build
 from backend.entrypoints import jobs
 from backend.errors import LabelStudioError, ProjectMissing

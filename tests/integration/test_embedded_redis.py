@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from backend.adapters.queue import RedisQueue
+from backend.adapters.redis.queue import RedisQueue
 from backend.bootstrap import build
-from backend.entrypoints.doctor import examine
-from backend.entrypoints.embedded_redis import KEPT_ASIDE, set_aside, stamps_aside
-from backend.entrypoints.processes import Supervisor, redis_program
+from backend.entrypoints.doctor.examine import examine
+from backend.entrypoints.run.embedded_redis import KEPT_ASIDE, set_aside, stamps_aside
+from backend.entrypoints.run.processes import Supervisor, redis_program
 from backend.ports import Job
 from backend.settings import Settings
 from tests.conftest import wait_for
@@ -173,7 +173,7 @@ def test_what_is_no_damage_of_the_files_leaves_them(
     _, folder = used
     assert set_aside(folder, -signal.SIGKILL) == ""
     assert set_aside(folder, 0) == ""
-    monkeypatch.setattr("backend.entrypoints.embedded_redis.why_not_writable", lambda _: "the disk is full")
+    monkeypatch.setattr("backend.entrypoints.run.embedded_redis.why_not_writable", lambda _: "the disk is full")
     assert set_aside(folder, 1) == ""
     assert (folder / "appendonlydir" / "appendonly.aof.manifest").is_file()
 

@@ -7,10 +7,10 @@ import pytest
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from backend.adapters import running_job
-from backend.adapters.queue import RedisQueue
+from backend.adapters.redis import running_job
+from backend.adapters.redis.queue import RedisQueue
 from backend.entrypoints.connect import what_comes_next
-from backend.entrypoints.doctor import _examine_project
+from backend.entrypoints.doctor.examine import _examine_project
 from backend.errors import ConfigurationError
 from backend.ports import Job, ProjectRecord
 from tests.commands import app_of, run, use
@@ -56,7 +56,9 @@ def test_all_commands_name_the_failing_job_and_its_reason_first(
     assert "project 7" in run("jobs")
     assert "project 7" not in run("versions", project)
     assert "Nothing new comes" in what_comes_next(app, house.key)
-    monkeypatch.setattr("backend.entrypoints.doctor.WebhookSecret", lambda _: SimpleNamespace(read=lambda: "secret"))
+    monkeypatch.setattr(
+        "backend.entrypoints.doctor.examine.WebhookSecret", lambda _: SimpleNamespace(read=lambda: "secret")
+    )
     findings = {finding.name: finding for finding in _examine_project(app, house.project)}
     assert next(iter(findings)) == "Jobs"
     assert "OverflowError" in findings["Jobs"].detail

@@ -8,7 +8,8 @@ from typing import NoReturn
 import pytest
 import structlog
 
-from backend.entrypoints import cli, cli_settings
+from backend.entrypoints.cli import main as cli
+from backend.entrypoints.cli import settings as cli_settings
 from backend.settings import Settings
 from tests.screen import screen
 

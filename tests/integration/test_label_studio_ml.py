@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from label_studio_ml.api import init_app
 
-from backend.adapters.label_studios import mark_of_address
-from backend.adapters.queue import DUE, RedisQueue
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.redis.queue import DUE, RedisQueue
+from backend.adapters.rules.tried import TriedRules
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.entrypoints import label_studio_ml as plugin
 from backend.entrypoints.label_studio_ml import PrelabelModel
 from backend.errors import BadRequest

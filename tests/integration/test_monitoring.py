@@ -13,14 +13,14 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.adapters.figures import Figures
-from backend.adapters.label_studios import mark_of_address
-from backend.adapters.queue import RedisQueue
+from backend.adapters.redis.figures import Figures
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.domain.tasks import Annotation, Origin, Task
-from backend.entrypoints.doctor import examine
+from backend.entrypoints.doctor.examine import examine
 from backend.entrypoints.jobs import counted
-from backend.entrypoints.web import create_app
+from backend.entrypoints.web.app import create_app
 from backend.errors import WrongDatabase
 from backend.ports import Job, MirroredTask, ProjectRecord, VersionStatus
 from backend.settings import Settings

@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 from rq.serializers import JSONSerializer
 
-from backend.adapters.queue import QUEUE_NAME, RUN, RedisQueue
+from backend.adapters.redis.queue import QUEUE_NAME, RUN, RedisQueue
 from backend.entrypoints import jobs
-from backend.entrypoints.worker import PromptWorker
+from backend.entrypoints.run.worker import PromptWorker
 from backend.errors import BadRequest
 
 Fields = dict[str, bytes]

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.entrypoints.processes import check_port
+from backend.entrypoints.run.processes import check_port
 from backend.errors import ConfigurationError
 from tests.command_server import Commands
 from tests.conftest import free_port

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from backend.adapters.label_studios import mark_of_address
-from backend.entrypoints.web import create_app
+from backend.adapters.sql.label_studios import mark_of_address
+from backend.entrypoints.web.app import create_app
 from backend.settings import Settings
 from tests.integration.test_access import CONFIG, UID, client, predict
 

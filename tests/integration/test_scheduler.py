@@ -8,11 +8,11 @@ from typing import cast
 import pytest
 from redis import Redis
 
-from backend.adapters.label_studios import mark_of_address
-from backend.adapters.queue import DUE
+from backend.adapters.redis.queue import DUE
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.entrypoints import jobs
-from backend.entrypoints.scheduler import request_regular_jobs, schedule
+from backend.entrypoints.run.scheduler import request_regular_jobs, schedule
 from backend.ports import Job, ProjectRecord
 from backend.settings import Settings
 from tests.conftest import wait_for
@@ -56,7 +56,7 @@ def test_the_scheduler_outlives_an_error_nobody_thought_of(app: App, monkeypatch
         if len(calls) == 1:
             raise OSError("disk full")
 
-    monkeypatch.setattr("backend.entrypoints.scheduler.AFTER_ERROR_S", 0.01)
+    monkeypatch.setattr("backend.entrypoints.run.scheduler.AFTER_ERROR_S", 0.01)
     monkeypatch.setattr(app.queue, "beat", fail_once)
     stop = threading.Event()
     running = threading.Thread(target=schedule, args=(app, stop))
@@ -87,7 +87,7 @@ def test_a_clock_that_is_set_neither_holds_up_requests_nor_hurries_them(
     app: App, clean_redis_url: str, monkeypatch: pytest.MonkeyPatch, set_by_s: float
 ) -> None:
     clock, redis = Clock(), Redis.from_url(clean_redis_url)
-    for module in ("backend.adapters.queue", "backend.entrypoints.scheduler"):
+    for module in ("backend.adapters.redis.queue", "backend.entrypoints.run.scheduler"):
         monkeypatch.setattr(f"{module}.time", clock)
     later = f"train|{GOOD}|2"
     app.queue.request(Job.TRAIN, GOOD, delay_s=1000, argument=2)

@@ -13,18 +13,18 @@ import httpx
 import pytest
 from rq.serializers import JSONSerializer
 
-from backend.adapters.database import SqlDatabase
 from backend.adapters.logs import redact
-from backend.adapters.queue import RedisQueue
-from backend.entrypoints.embedded_redis import redis_server
-from backend.entrypoints.worker import PromptWorker
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.sql.database import SqlDatabase
+from backend.entrypoints.run.embedded_redis import redis_server
+from backend.entrypoints.run.worker import PromptWorker
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 from tests.command_server import Commands
 from tests.conftest import free_port, kept_in, wait_for
 
 UID = "7.1767225600"
-CLI = [sys.executable, "-m", "backend.entrypoints.cli"]
+CLI = [sys.executable, "-m", "backend.entrypoints.cli.main"]
 SECRETS = {
     "LABEL_STUDIO_API_KEY": "0123456789abcdef0123456789abcdef01234567",
     "BASIC_AUTH_PASS": 'hunter2"/&',
@@ -161,7 +161,7 @@ def indiscreet_job() -> None:
 
 
 def test_a_failure_that_the_queue_keeps_has_no_secret(clean_redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backend.adapters.queue.RUN", f"{__name__}.indiscreet_job")
+    monkeypatch.setattr("backend.adapters.redis.queue.RUN", f"{__name__}.indiscreet_job")
     queue = RedisQueue(clean_redis_url, 60)
     redact.learn(["sk-verysecret0123456789"])
     job = queue.rq.enqueue_call(f"{__name__}.indiscreet_job")

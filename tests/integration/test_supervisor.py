@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backend.entrypoints import processes
-from backend.entrypoints.demo import run_demo
-from backend.entrypoints.processes import (
+from backend.entrypoints.run import processes
+from backend.entrypoints.run.demo import run_demo
+from backend.entrypoints.run.processes import (
     Interrupted,
     Program,
     Supervisor,
@@ -36,7 +36,7 @@ SLEEP = "import time; time.sleep(300)"
 PARENT = """
 import os, sys, threading, time
 from pathlib import Path
-from backend.entrypoints.processes import Program, Supervisor, stop_on_signals
+from backend.entrypoints.run.processes import Program, Supervisor, stop_on_signals
 folder = Path(sys.argv[1])
 supervisor = Supervisor(folder, print, stop_on_signals())
 supervisor.start(Program("Child", [sys.executable, "-c", "import time; time.sleep(300)"], os.environ, lambda: True))

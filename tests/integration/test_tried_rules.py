@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.rule_trial import Limits
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.rules.trial import Limits
+from backend.adapters.rules.tried import TriedRules
 from backend.domain.questions import Kind, Question
 from backend.errors import ConfigurationError
 from backend.ports import LoadedRules, RuleSample

@@ -11,14 +11,14 @@ from rq import SimpleWorker
 from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 
-from backend.adapters import running_job
-from backend.adapters.queue import RedisQueue
-from backend.adapters.rule_loader import FolderRules
-from backend.entrypoints import doctor
-from backend.entrypoints.worker import PromptWorker
+from backend.adapters.redis import running_job
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.rules.loader import FolderRules
+from backend.entrypoints.doctor import examine as doctor
+from backend.entrypoints.run.worker import PromptWorker
 from backend.ports import Job
 from backend.settings import Settings
-from backend.workflows.check import check
+from backend.workflows.check.search import check
 from tests.commands import app_of, run, use
 from tests.unit.house import House, nothing
 

@@ -10,11 +10,11 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from backend.adapters.label_studios import mark_of_address
-from backend.adapters.queue import DUE
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.redis.queue import DUE
+from backend.adapters.rules.tried import TriedRules
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import webhook_secret
-from backend.entrypoints.web import create_app
+from backend.entrypoints.web.app import create_app
 from backend.ports import ProjectRecord, VersionStatus
 from backend.settings import Settings
 

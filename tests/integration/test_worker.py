@@ -12,11 +12,11 @@ import psutil
 import pytest
 from redis import Redis
 
-from backend.adapters import queue as queue_module
-from backend.adapters import running_job
-from backend.adapters.label_studios import mark_of_address
-from backend.adapters.queue import RedisQueue
-from backend.adapters.tried_rules import TriedRules
+from backend.adapters.redis import queue as queue_module
+from backend.adapters.redis import running_job
+from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.rules.tried import TriedRules
+from backend.adapters.sql.label_studios import mark_of_address
 from backend.entrypoints import jobs
 from backend.ports import Job
 from backend.settings import Settings
@@ -27,9 +27,9 @@ KEY, OTHER = (f"{number}.1767225600-{mark_of_address(URL)}" for number in (1, 2)
 WORKER = """
 import sys
 from pathlib import Path
-from backend.adapters import queue
+from backend.adapters.redis import queue
 queue.RUN = "tests.integration.test_worker.{runs}"
-from backend.entrypoints.cli import main
+from backend.entrypoints.cli.main import main
 sys.argv = ["prelabel", "{command}"]
 main()
 """
@@ -167,7 +167,7 @@ def test_an_edited_rule_is_noticed_tried_out_and_used_by_all(
     (folder / "words.yaml").write_text(rule.replace("NAME", "before"))
     own = environment | {"LF_RULES_DIR": str(folder)}
     for name in ("worker", "scheduler"):
-        processes.append(subprocess.Popen([sys.executable, "-m", "backend.entrypoints.cli", name], env=own))
+        processes.append(subprocess.Popen([sys.executable, "-m", "backend.entrypoints.cli.main", name], env=own))
     web = TriedRules(folder, tmp_path / "rules")
 
     def names() -> list[str]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.adapters.database import SqlDatabase
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.rules.loader import FolderRules
+from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.label_errors.action import Action
 from backend.ports import Deps, Policy

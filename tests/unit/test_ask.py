@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from backend.adapters.llm_records import SqlLlmRecords
-from backend.adapters.prompt_templates import JinjaTemplates
+from backend.adapters.llm.prompt_templates import JinjaTemplates
+from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
-from backend.entrypoints.cli_llm import report_tables
+from backend.entrypoints.cli.llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, Job
 from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPolicyName

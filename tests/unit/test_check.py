@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.label_errors.action import Action
 from backend.domain.label_errors.verdicts import PROBES
 from backend.domain.model.gold import gold_of
 from backend.domain.tasks import Origin
-from backend.entrypoints.cli_check import export, print_checked
+from backend.entrypoints.cli.check import export, print_checked
 from backend.errors import ConfigurationError, LabelStudioError
 from backend.ports import SuspectRecord, SuspectStatus, VerdictRecord
-from backend.workflows.check import check
-from backend.workflows.evidence import search_labels
+from backend.workflows.check.evidence import search_labels
+from backend.workflows.check.search import check
+from backend.workflows.check.suspects import checked
 from backend.workflows.learn import _weights
-from backend.workflows.suspects import checked
 from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 

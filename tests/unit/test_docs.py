@@ -7,16 +7,16 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from backend.adapters.llm_prices import FilePrices
+from backend.adapters.llm.prices import FilePrices
 from backend.adapters.project_settings import ProjectParams
-from backend.adapters.rule_files.yaml_file import schema
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rules.loader import FolderRules
+from backend.adapters.rules.yaml_file import schema
 from backend.domain import rules as interface
 from backend.domain.llm.records import ModelPrice
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule
 from backend.domain.votes import apply_rules
-from backend.entrypoints.cli import cli
+from backend.entrypoints.cli.main import cli
 from backend.settings import PACKAGED_RULES_DIR
 from tests.unit.planted import GENRE, SENTIMENT
 

@@ -8,14 +8,14 @@ from pydantic import SecretStr
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
-from backend.entrypoints.doctor import (
+from backend.entrypoints.doctor.examine import (
     _examine_backend,
     _examine_connection,
     _examine_content,
     _examine_embeddings,
     _examine_llm,
 )
-from backend.entrypoints.finding import Finding
+from backend.entrypoints.doctor.finding import Finding
 from backend.ports import ProjectInfo
 from tests.canary import server
 from tests.llm_faults import BAD_KEY

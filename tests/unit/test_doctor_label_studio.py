@@ -7,9 +7,10 @@ from typing import cast
 import pytest
 from pydantic import SecretStr
 
-from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio.client import LabelStudioApi
 from backend.bootstrap import App
-from backend.entrypoints.doctor_label_studio import (
+from backend.entrypoints.doctor.finding import Finding
+from backend.entrypoints.doctor.label_studio import (
     Release,
     examine_label_studio,
     examine_release,
@@ -17,7 +18,6 @@ from backend.entrypoints.doctor_label_studio import (
     read_release,
     token_kind,
 )
-from backend.entrypoints.finding import Finding
 from backend.errors import ConfigurationError
 from tests.unit.test_label_studio_errors import KEY, PERSONAL, label_studio
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from backend.adapters.embedding.endpoint import EndpointEmbedder
-from backend.adapters.embedding.store import SqlVectors
-from backend.adapters.sql import Sql
+from backend.adapters.sql.engine import Sql
+from backend.adapters.sql.vectors import SqlVectors
 from backend.ports.embeddings import EmbeddingParts
-from backend.workflows.check import check
+from backend.workflows.check.search import check
 from backend.workflows.embed import vectors_of
 from backend.workflows.suggest import answer
 from tests.llm_faults import BAD_KEY

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.model.gold import gold_of
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import suggest

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.tasks import Task
-from backend.entrypoints.cli_annotators import checked_json
-from backend.entrypoints.cli_check import print_checked
-from backend.entrypoints.cli_issues import export_issues
+from backend.entrypoints.cli.annotators import checked_json
+from backend.entrypoints.cli.check import print_checked
+from backend.entrypoints.cli.issues import export_issues
 from backend.errors import ConfigurationError, LabelStudioError
 from backend.ports import MirroredTask
-from backend.workflows.check import check
-from backend.workflows.data_issues import data_issues_of
-from backend.workflows.suspects import checked
+from backend.workflows.check.data_issues import data_issues_of
+from backend.workflows.check.search import check
+from backend.workflows.check.suspects import checked
 from tests.screen import screen
 from tests.unit.house import House, nothing
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.errors import BadRequest
 from tests.unit.test_label_studio_json import CONFIG, questions
 

@@ -8,17 +8,17 @@ from typing import cast
 import numpy as np
 import pytest
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.bootstrap import App
 from backend.domain.stopping import Progress
 from backend.domain.unmatched import told, unmatched_answers
-from backend.entrypoints.cli_status import status_json, status_line
-from backend.entrypoints.cli_versions import print_versions
+from backend.entrypoints.cli.status import status_json, status_line
+from backend.entrypoints.cli.versions import print_versions
 from backend.ports import Job
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.workflows.config_notes import left_empty, why_nothing, why_unread
 from backend.workflows.llm.view import LlmView
-from backend.workflows.status import ON_AUDIT, Accuracy, Status, status_of
+from backend.workflows.measure.status import ON_AUDIT, Accuracy, Status, status_of
 from tests.unit.house import CONFIG, House
 
 WHY = """<Choices name="why" toName="text" visibleWhen="choice-selected" whenTagName="sentiment"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio.client import LabelStudioApi
 from backend.entrypoints.connect import explain_unreachable
 from backend.errors import LabelStudioAuthError, LabelStudioError
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studio_json import (
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.label_studio.json import (
     format_prediction,
     normal_time,
     parse_answers,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.adapters.label_studio_pages import MAX_UNREADABLE, task_pages
+from backend.adapters.label_studio.pages import MAX_UNREADABLE, task_pages
 from backend.errors import LabelStudioError
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.entrypoints import label_studio_process
-from backend.entrypoints.label_studio_process import VERSION, Account, label_studio_program
+from backend.entrypoints.run import label_studio as label_studio_process
+from backend.entrypoints.run.label_studio import VERSION, Account, label_studio_program
 from tests import label_studio_versions
 from tests.label_studio_versions import OK, STEPS, main, table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.labeled_files import LabeledData, read_labeled, read_llm_answers
+from backend.adapters.data_files.labeled import LabeledData, read_labeled, read_llm_answers
 from backend.errors import BadRequest
 
 CONFIG = """<View><Text name="text" value="$text"/>

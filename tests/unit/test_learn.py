@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.model.training import Trained, train
-from backend.entrypoints.cli_status import status_line
+from backend.entrypoints.cli.status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
 from backend.ports import LET_GO, Job, SuspectRecord, SuspectStatus, VersionStatus
 from backend.workflows.held import Held, held_at
 from backend.workflows.learn import learn
+from backend.workflows.measure.status import status_of
 from backend.workflows.reconcile import reconcile
 from backend.workflows.rollback import rollback
-from backend.workflows.status import status_of
 from tests.unit.house import CONFIG, House, nothing, prediction, raising, reviews
 
 

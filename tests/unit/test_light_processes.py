@@ -27,7 +27,7 @@ def test_data_frames_work_where_they_are_needed() -> None:
 
 
 def test_windows_is_told_what_to_use() -> None:
-    code = "import sys, backend; sys.platform = 'win32'; import backend.entrypoints.cli"
+    code = "import sys, backend; sys.platform = 'win32'; import backend.entrypoints.cli.main"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == with_uv.NOT_ON_WINDOWS + "\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.llm_prices import FilePrices
+from backend.adapters.llm.prices import FilePrices
 from backend.domain.llm.records import ModelPrice
 from backend.errors import ConfigurationError
 

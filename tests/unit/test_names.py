@@ -9,9 +9,9 @@ from pydantic import AliasChoices
 from typer.main import get_command
 
 import backend.domain.rules
-from backend.adapters.queue import RUN
-from backend.entrypoints.cli import cli
-from backend.entrypoints.web import create_app
+from backend.adapters.redis.queue import RUN
+from backend.entrypoints.cli.main import cli
+from backend.entrypoints.web.app import create_app
 from backend.ports.llm import PromptContext
 from backend.settings import Settings
 from tests.frozen.names import NAMES

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from backend.adapters.label_config import parse_label_config
-from backend.adapters.label_studio_json import format_result, parse_answers
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.label_studio.json import format_result, parse_answers
 from backend.domain.model.gold import gold_of
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion

@@ -12,7 +12,7 @@ import skops.io
 from sklearn.feature_extraction.text import FeatureHasher
 from sklearn.preprocessing import FunctionTransformer
 
-from backend.adapters.rule_files.models import load_model
+from backend.adapters.rules.models import load_model
 from backend.domain.model.storage import TRUSTED_TYPES
 from backend.errors import ModelMissing, RuleError
 from tests.unit.house import House

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from backend.adapters.files import make_private, replace_synced
-from backend.adapters.label_studio import LabelStudioApi
+from backend.adapters.label_studio.client import LabelStudioApi
 from backend.bootstrap import build, webhook_secret
-from backend.entrypoints.cli import cli
+from backend.entrypoints.cli.main import cli
 from backend.errors import ConfigurationError
 from backend.ports import ProjectInfo, ProjectRecord
 from backend.settings import Settings

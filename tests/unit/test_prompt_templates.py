@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters import prompt_rendering
-from backend.adapters.prompt_templates import JinjaTemplates
+from backend.adapters.llm import prompt_rendering
+from backend.adapters.llm.prompt_templates import JinjaTemplates
 from backend.errors import ConfigurationError
 from backend.ports.llm import PromptContext
 
@@ -98,7 +98,7 @@ def test_a_template_that_does_not_end_or_eats_the_memory_is_refused(
     program = Path(prompt_rendering.__file__).read_text()
     (tmp_path / "quick.py").write_text(program.replace("CPU_S = 2.0", f"CPU_S = {cpu_s}").replace("512 *", "64 *"))
     monkeypatch.setattr(prompt_rendering, "__file__", str(tmp_path / "quick.py"))
-    monkeypatch.setattr("backend.adapters.prompt_templates.CPU_S", cpu_s)
+    monkeypatch.setattr("backend.adapters.llm.prompt_templates.CPU_S", cpu_s)
     (tmp_path / "system.jinja").write_text(text)
     templates = JinjaTemplates(tmp_path)
     with pytest.raises(ConfigurationError, match=said) as error:

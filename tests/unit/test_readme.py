@@ -7,7 +7,7 @@ import pytest
 from pydantic import AliasChoices
 from typer.main import get_command
 
-from backend.entrypoints.cli import cli
+from backend.entrypoints.cli.main import cli
 from backend.settings import Settings
 
 ROOT = Path(__file__).parents[2]

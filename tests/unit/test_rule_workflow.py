@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rules.loader import FolderRules
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.rule_report import RuleReport
-from backend.entrypoints import cli
-from backend.entrypoints.cli_rules import print_diff, print_mistakes, print_report
+from backend.entrypoints.cli import main as cli
+from backend.entrypoints.cli.rules import print_diff, print_mistakes, print_report
 from backend.errors import ConfigurationError, RuleError
 from backend.ports import Deps, LoadedRules
 from backend.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rules.loader import FolderRules
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import TaskFields, Vote, labeling_function
 from backend.errors import ConfigurationError, RuleError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rules.loader import FolderRules
 from backend.domain.questions import Kind, Question
 from backend.domain.rules import Rule, TaskFields
 from backend.domain.votes import ABSTAIN, Faults, Votes, apply_rules

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.adapters.label_config import parse_label_config
+from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.label_errors.consensus import consensus_of
 from backend.domain.label_errors.records import Evidence
 from backend.domain.label_errors.search import search
@@ -14,11 +14,11 @@ from backend.domain.label_errors.several import labels_of
 from backend.domain.model.gold import gold_of
 from backend.domain.questions import Kind, Question
 from backend.domain.tasks import Annotation
-from backend.entrypoints.cli_annotators import checked_json, export_consensus, print_annotators
+from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
 from backend.ports import SuspectStatus
-from backend.workflows.check import check
+from backend.workflows.check.search import check
+from backend.workflows.check.suspects import checked
 from backend.workflows.learn import _weights
-from backend.workflows.suspects import checked
 from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from backend.domain.simulation.curves import costs
 from backend.domain.simulation.records import Curve, Point
-from backend.entrypoints.cli import cli
-from backend.entrypoints.cli_simulate import never_reached
+from backend.entrypoints.cli.main import cli
+from backend.entrypoints.cli.simulate import never_reached
 from backend.errors import BackendError
 
 CONFIG = """<View><Text name="text" value="$text"/><Choices name="topic" toName="text">

@@ -7,9 +7,9 @@ import pytest
 
 from backend.domain.audit.draw import is_audit
 from backend.domain.tasks import Origin
-from backend.entrypoints.cli_status import status_json, status_line
+from backend.entrypoints.cli.status import status_json, status_line
 from backend.ports import Prediction
-from backend.workflows.status import Status, status_of
+from backend.workflows.measure.status import Status, status_of
 from tests.unit.house import CONFIG, House, reviews
 
 

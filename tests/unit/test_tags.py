@@ -2,13 +2,13 @@
 
 import pytest
 
-from backend.entrypoints.cli_check import print_checked
+from backend.entrypoints.cli.check import print_checked
 from backend.errors import BadRequest
 from backend.ports import SuspectStatus
-from backend.workflows.check import check
-from backend.workflows.suspects import checked
-from backend.workflows.tags import adopt_tags, foreign_tags
-from backend.workflows.verdicts import keep_labels
+from backend.workflows.check.search import check
+from backend.workflows.check.suspects import checked
+from backend.workflows.check.tags import adopt_tags, foreign_tags
+from backend.workflows.check.verdicts import keep_labels
 from tests.screen import screen
 from tests.unit.house import House, nothing, reviews
 

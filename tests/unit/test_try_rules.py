@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rules.loader import FolderRules
 from backend.ports import LoadedRules, ProjectRecord, RuleSample
 from backend.workflows.try_rules import SAMPLE_SIZE, tried_rules
 from tests.unit.house import House, reviews

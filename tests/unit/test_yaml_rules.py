@@ -20,12 +20,12 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from backend.adapters.rule_files import yaml_rules
-from backend.adapters.rule_files.models import TASKS_PER_REQUEST
-from backend.adapters.rule_files.tables import Tables
-from backend.adapters.rule_files.yaml_file import MAX_FILE_BYTES, schema
-from backend.adapters.rule_files.yaml_rules import load_yaml_rules
-from backend.adapters.rule_loader import FolderRules
+from backend.adapters.rules import yaml_rules
+from backend.adapters.rules.loader import FolderRules
+from backend.adapters.rules.models import TASKS_PER_REQUEST
+from backend.adapters.rules.tables import Tables
+from backend.adapters.rules.yaml_file import MAX_FILE_BYTES, schema
+from backend.adapters.rules.yaml_rules import load_yaml_rules
 from backend.domain.rules import Not, Rule, TaskFields
 from backend.domain.rules.text import MEASURES
 from backend.domain.votes import apply_rules

@@ -1,4 +1,4 @@
-"""The Parquet files of a version's folder (see `versions`). In a module of its own because pyarrow takes 40 MiB."""
+"""The Parquet files of a version's folder (see `folders`). In a module of its own because pyarrow takes 40 MiB."""
 
 import json
 from collections.abc import Mapping

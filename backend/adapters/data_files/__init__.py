@@ -1,0 +1,1 @@
+"""Files of data that people bring, and those that they are given."""

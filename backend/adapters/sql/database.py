@@ -1,0 +1,373 @@
+"""The SQL database: the `Database` port, on SQLite or Postgres through SQLAlchemy."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Text, cast, delete, func, insert, null, select, update
+from sqlalchemy.exc import IntegrityError
+
+from backend.adapters.sql.engine import Sql, chunks, save
+from backend.adapters.sql.tables import (
+    annotations,
+    check_reports,
+    holds,
+    past_suggestions,
+    projects,
+    suspects,
+    tags,
+    tasks,
+    verdicts,
+    versions,
+)
+from backend.domain.tasks import Annotation, Answer, Origin, Task
+from backend.errors import ConfigurationError
+from backend.ports import (
+    Hold,
+    MirroredTask,
+    PastSuggestion,
+    ProjectRecord,
+    SuspectRecord,
+    SuspectStatus,
+    TagPlace,
+    TagValue,
+    VerdictRecord,
+    VersionRecord,
+    VersionStatus,
+)
+
+NO_LEAD_TIME = -1.0
+
+
+class SqlDatabase:
+    """The mirror and the records. Tables are made when it is first used."""
+
+    def __init__(self, sql: Sql | str, now: Callable[[], float]) -> None:
+        """`sql`: a database that others may share, or a URL of SQLAlchemy's. `now` returns seconds since the epoch."""
+        self._sql = Sql(sql) if isinstance(sql, str) else sql
+        self._now = now
+
+    def project(self, key: str) -> ProjectRecord | None:
+        """What we remember of a project."""
+        with self._begin() as connection:
+            row = connection.execute(select(projects).where(projects.c.key == key)).mappings().first()
+            # Annotations that an earlier release read lack what is read today: all are read again.
+            old = annotations.c.origins.is_(null()) | annotations.c.lead_time_s.is_(null())
+            lacking = select(annotations.c.id).where(annotations.c.key == key, old)
+            is_old = connection.scalar(lacking.limit(1)) is not None
+        if row is None:
+            return None
+        return ProjectRecord(**{**row, "full_sync_at": 0.0 if is_old else row["full_sync_at"]})
+
+    def projects(self) -> list[ProjectRecord]:
+        """All projects we know."""
+        with self._begin() as connection:
+            rows = connection.execute(select(projects).order_by(projects.c.project_id)).mappings().all()
+        return [ProjectRecord(**row) for row in rows]
+
+    def save_project(self, record: ProjectRecord) -> None:
+        """Insert or replace."""
+        with self._begin() as connection:
+            connection.execute(delete(projects).where(projects.c.key == record.key))
+            connection.execute(insert(projects), asdict(record))
+
+    def forget_project(self, key: str) -> None:
+        """Forget a project that is gone, with its mirror. Versions and verdicts stay."""
+        with self._begin() as connection:
+            for table in (projects, tasks, annotations):
+                connection.execute(delete(table).where(table.c.key == key))
+
+    def save_tasks(self, key: str, tasks_: Iterable[MirroredTask]) -> None:
+        """Insert or replace tasks; a task's annotations are replaced as a whole."""
+        batch = list(tasks_)
+        with self._begin() as connection:
+            ids = [item.task.id for item in batch]
+            suggested: dict[int, int] = {}
+            for chunk in chunks(ids):
+                mine = (tasks.c.key == key) & tasks.c.id.in_(chunk)
+                suggested |= {
+                    row.id: row.suggested
+                    for row in connection.execute(select(tasks.c.id, tasks.c.suggested).where(mine))
+                }
+                connection.execute(delete(tasks).where(mine))
+                where = (annotations.c.key == key) & annotations.c.task_id.in_(chunk)
+                connection.execute(delete(annotations).where(where))
+            if batch:
+                connection.execute(insert(tasks), [_task_row(key, item, suggested) for item in batch])
+            rows = [_annotation_row(key, entry) for item in batch for entry in item.annotations]
+            if rows:
+                # An annotation can't move between tasks, but a lost delete may have left an old copy.
+                for chunk in chunks([row["id"] for row in rows]):
+                    connection.execute(delete(annotations).where(annotations.c.key == key, annotations.c.id.in_(chunk)))
+                connection.execute(insert(annotations), rows)
+
+    def keep_tasks(self, key: str, task_ids: set[int]) -> int:
+        """Forget all tasks but these; returns how many went."""
+        with self._begin() as connection:
+            known = set(connection.scalars(select(tasks.c.id).where(tasks.c.key == key)))
+            gone = sorted(known - task_ids)
+            for chunk in chunks(gone):
+                connection.execute(delete(tasks).where(tasks.c.key == key, tasks.c.id.in_(chunk)))
+                where = (annotations.c.key == key) & annotations.c.task_id.in_(chunk)
+                connection.execute(delete(annotations).where(where))
+        return len(gone)
+
+    def tasks(self, key: str, among: Collection[int] | None = None) -> list[MirroredTask]:
+        """All mirrored tasks, or those of some ids, by id; annotations by id."""
+        of_key = select(tasks).where(tasks.c.key == key)
+        parts = [None] if among is None else list(chunks(sorted(among)))
+        rows: list[Any] = []
+        given: list[Annotation] = []
+        # A sync may replace a task with its annotations meanwhile.
+        with self._sql.snapshot() as connection:
+            for ids in parts:
+                some = of_key if ids is None else of_key.where(tasks.c.id.in_(ids))
+                rows += connection.execute(some.order_by(tasks.c.id)).mappings()
+                given += _annotations(connection, key, ids)
+        of_task: dict[int, list[Annotation]] = {}
+        for annotation in given:
+            of_task.setdefault(annotation.task_id, []).append(annotation)
+        return [
+            MirroredTask(
+                Task(id=row["id"], data=row["data"], is_open=row["is_open"], updated_at=row["updated_at"]),
+                tuple(of_task.get(row["id"], ())),
+            )
+            for row in rows
+        ]
+
+    def annotations(self, key: str) -> list[Annotation]:
+        """All mirrored annotations, by id."""
+        with self._begin() as connection:
+            return _annotations(connection, key)
+
+    def count_tasks(self, key: str) -> int:
+        """Number of mirrored tasks."""
+        with self._begin() as connection:
+            return connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.key == key)) or 0
+
+    def annotations_state(self, key: str) -> tuple[int, str]:
+        """Number of mirrored annotations, and when the newest of them was changed."""
+        query = select(func.count(), func.max(annotations.c.updated_at)).where(annotations.c.key == key)
+        with self._begin() as connection:
+            count, newest = connection.execute(query).one()
+        return count, newest or ""
+
+    def origins(self, key: str) -> dict[tuple[str, Origin], int]:
+        """How many answers came from a suggestion that stood in the form, by question and what became of it."""
+        as_text = cast(annotations.c.origins, Text)
+        query = select(as_text, func.count()).where(annotations.c.key == key).group_by(as_text)
+        found: Counter[tuple[str, Origin]] = Counter()
+        with self._begin() as connection:
+            for text, n in connection.execute(query):
+                for question, origin in (json.loads(text) if text else None or {}).items():
+                    found[question, Origin(origin)] += n
+        return dict(found)
+
+    def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
+        """Remember that tasks have a prediction of a version."""
+        with self._begin() as connection:
+            for chunk in chunks(sorted(task_ids)):
+                where = (tasks.c.key == key) & tasks.c.id.in_(chunk)
+                connection.execute(update(tasks).where(where).values(suggested=number))
+
+    def not_suggested(self, key: str, number: int) -> set[int]:
+        """Open tasks without a prediction of a version, as far as we remember."""
+        where = (tasks.c.key == key) & tasks.c.is_open & (tasks.c.suggested != number)
+        with self._begin() as connection:
+            return set(connection.scalars(select(tasks.c.id).where(where)))
+
+    def new_version(self, key: str, *, above: int = 0) -> VersionRecord:
+        """Take the next version number, higher than `above`, status `training`."""
+        for _ in range(10):
+            try:
+                with self._begin() as connection:
+                    last = connection.scalar(select(func.max(versions.c.number)).where(versions.c.key == key)) or 0
+                    record = VersionRecord(key, max(last, above) + 1, VersionStatus.TRAINING, self._now())
+                    connection.execute(insert(versions), asdict(record))
+                return record
+            except IntegrityError:
+                # Another worker took this number at the same moment: take the next one.
+                continue
+        raise ConfigurationError(f"No version number could be taken for {key}: too many workers train it at once.")
+
+    def save_version(self, record: VersionRecord) -> None:
+        """Replace a version's record."""
+        where = (versions.c.key == record.key) & (versions.c.number == record.number)
+        with self._begin() as connection:
+            connection.execute(update(versions).where(where).values(**asdict(record)))
+
+    def versions(self, key: str) -> list[VersionRecord]:
+        """All versions, by number."""
+        with self._begin() as connection:
+            query = select(versions).where(versions.c.key == key).order_by(versions.c.number)
+            rows = connection.execute(query).mappings().all()
+        return [VersionRecord(**{**row, "status": VersionStatus(row["status"])}) for row in rows]
+
+    def hold(self, key: str) -> Hold | None:
+        """The version that a person wants a project to stay at."""
+        with self._begin() as connection:
+            row = connection.execute(select(holds).where(holds.c.key == key)).mappings().first()
+        return None if row is None else Hold(row["number"], row["since"])
+
+    def save_hold(self, key: str, hold: Hold | None) -> None:
+        """Replace it; None lets go."""
+        with self._begin() as connection:
+            if hold is None:
+                connection.execute(delete(holds).where(holds.c.key == key))
+            else:
+                save(connection, holds, [asdict(hold) | {"key": key}])
+
+    def past_suggestions(self, key: str) -> dict[int, PastSuggestion]:
+        """What was suggested for tasks when people labeled them, by task id."""
+        with self._begin() as connection:
+            rows = connection.execute(select(past_suggestions).where(past_suggestions.c.key == key)).mappings().all()
+        return {
+            row["task_id"]: PastSuggestion(row["task_id"], row["number"], _answers(row["answers"]), row["per_question"])
+            for row in rows
+        }
+
+    def save_past_suggestions(self, key: str, suggestions: Iterable[PastSuggestion]) -> None:
+        """Remember what was suggested; of each task the first one stays."""
+        rows = [asdict(item) | {"key": key} for item in suggestions]
+        with self._begin() as connection:
+            save(connection, past_suggestions, rows, replace=False)
+
+    def suspects(self, key: str) -> list[SuspectRecord]:
+        """All suspects, settled ones included; lowest quality first."""
+        with self._begin() as connection:
+            query = select(suspects).where(suspects.c.key == key).order_by(suspects.c.quality, suspects.c.task_id)
+            rows = connection.execute(query).mappings().all()
+        return [_suspect(row) for row in rows]
+
+    def save_suspects(self, key: str, suspects_: Sequence[SuspectRecord]) -> None:
+        """Insert or replace, by task and question."""
+        with self._begin() as connection:
+            save(connection, suspects, [asdict(record) | {"key": key} for record in suspects_])
+
+    def verdicts(self, key: str) -> list[VerdictRecord]:
+        """All verdicts, the oldest first."""
+        with self._begin() as connection:
+            query = select(verdicts).where(verdicts.c.key == key).order_by(verdicts.c.at, verdicts.c.id)
+            rows = connection.execute(query).mappings().all()
+        return [
+            VerdictRecord(row["id"], row["question"], SuspectStatus(row["status"]), row["quality"], row["at"])
+            for row in rows
+        ]
+
+    def save_verdicts(self, key: str, verdicts_: Sequence[VerdictRecord]) -> None:
+        """Insert or replace, by id."""
+        with self._begin() as connection:
+            save(connection, verdicts, [asdict(record) | {"key": key} for record in verdicts_])
+
+    def tags(self, key: str) -> dict[TagPlace, TagValue | None]:
+        """What we wrote into task data last; None: something, but it isn't known what."""
+        with self._begin() as connection:
+            rows = connection.execute(select(tags).where(tags.c.key == key)).mappings().all()
+        return {(row["task_id"], row["name"]): row["value"] for row in rows}
+
+    def save_tags(self, key: str, tags_: Mapping[TagPlace, TagValue | None]) -> None:
+        """Insert or replace."""
+        rows = [
+            {"key": key, "task_id": task_id, "name": name, "value": value} for (task_id, name), value in tags_.items()
+        ]
+        with self._begin() as connection:
+            save(connection, tags, rows)
+
+    def check_report(self, key: str) -> dict[str, Any]:
+        """What the last search for wrong labels said of the project as a whole; {} before the first one."""
+        with self._begin() as connection:
+            found = connection.scalar(select(check_reports.c.report).where(check_reports.c.key == key))
+        return dict(found or {})
+
+    def save_check_report(self, key: str, report: Mapping[str, Any]) -> None:
+        """Replace it. Numbers are finite."""
+        with self._begin() as connection:
+            save(connection, check_reports, [{"key": key, "report": dict(report)}])
+
+    def note(self) -> None:
+        """Let the processes that are forked from this one refuse another database file, or an emptied MODEL_DIR."""
+        self._sql.note()
+
+    def ping(self) -> str:
+        """Check that the database answers; returns its kind.
+
+        Raises:
+            ConfigurationError: it doesn't; the message has no password.
+        """
+        with self._begin() as connection:
+            connection.execute(select(1))
+            return connection.dialect.name
+
+    def _begin(self) -> AbstractContextManager[Connection]:
+        return self._sql.begin()
+
+
+def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[str, Any]:
+    task = item.task
+    return {
+        "key": key,
+        "id": task.id,
+        "data": dict(task.data),
+        "is_open": task.is_open,
+        "updated_at": task.updated_at,
+        "suggested": suggested.get(task.id, 0),
+    }
+
+
+def _annotations(connection: Connection, key: str, of_tasks: Sequence[int] | None = None) -> list[Annotation]:
+    query = select(annotations).where(annotations.c.key == key).order_by(annotations.c.id)
+    if of_tasks is not None:
+        query = query.where(annotations.c.task_id.in_(of_tasks))
+    return [_annotation(row) for row in connection.execute(query).mappings()]
+
+
+def _annotation(row: Any) -> Annotation:
+    lead_time_s = row.get("lead_time_s")
+    return Annotation(
+        id=row["id"],
+        task_id=row["task_id"],
+        annotator_id=row["annotator_id"],
+        answers=_answers(row["answers"]),
+        skipped=row["skipped"],
+        updated_at=row["updated_at"],
+        # Rows of an earlier release have none until the next full sync.
+        origins={name: Origin(origin) for name, origin in (row.get("origins") or {}).items()},
+        lead_time_s=None if lead_time_s is None or lead_time_s < 0 else lead_time_s,
+    )
+
+
+def _answers(answers: Mapping[str, Sequence[str]]) -> dict[str, Answer]:
+    return {name: tuple(labels) for name, labels in answers.items()}
+
+
+def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
+    return {
+        "key": key,
+        "id": annotation.id,
+        "task_id": annotation.task_id,
+        "annotator_id": annotation.annotator_id,
+        "answers": {name: list(labels) for name, labels in annotation.answers.items()},
+        "skipped": annotation.skipped,
+        "updated_at": annotation.updated_at,
+        "origins": dict(annotation.origins),
+        "lead_time_s": NO_LEAD_TIME if annotation.lead_time_s is None else annotation.lead_time_s,
+    }
+
+
+def _suspect(row: Any) -> SuspectRecord:
+    fields = {name: value for name, value in row.items() if name != "key"}
+    return SuspectRecord(
+        **fields
+        | {
+            "given": tuple(row["given"]),
+            "expected": tuple(row["expected"]),
+            "status": SuspectStatus(row["status"]),
+            "seen": tuple(_annotation(entry) for entry in row["seen"]),
+            # An earlier release gave no reason, and tagged every suspect.
+            "reason": row["reason"] or "",
+            "shown": row["shown"] is None or row["shown"],
+        }
+    )

@@ -1,0 +1,85 @@
+"""Which Label Studio stands at the configured address. State belongs to a Label Studio, whatever its address is.
+
+The key of a project ends in the mark of its Label Studio: the hash of the first address that this one was known by.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import select
+
+from backend.adapters.addresses import origin_without_user
+from backend.adapters.sql.engine import Sql, save
+from backend.adapters.sql.tables import label_studios
+from backend.errors import ConfigurationError
+
+ASKED_EACH_S = 5.0
+"""A process that doesn't know the mark yet asks the database again after so many seconds."""
+
+log = structlog.get_logger()
+
+
+def mark_of_address(address: str) -> str:
+    """The mark of a Label Studio that was never known by another address: 8 hexadecimal digits."""
+    return hashlib.sha256(address.encode()).hexdigest()[:8]
+
+
+class LabelStudioMark:
+    """The mark of the configured Label Studio. Workers, `connect` and `doctor` settle it, all others read it."""
+
+    def __init__(self, sql: Sql, url: str, now: Callable[[], float] = time.time) -> None:
+        """`url`: LABEL_STUDIO_URL. `now` returns seconds since the epoch."""
+        self._sql = sql
+        self._url = url
+        self._now = now
+        self._settled: str | None = None
+        self._asked_at: float | None = None
+
+    @property
+    def fresh(self) -> str:
+        """The mark that it has if it was never known by another address.
+
+        Raises:
+            ConfigurationError: no Label Studio is configured.
+        """
+        if not self._url:
+            raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
+        return mark_of_address(self._url)
+
+    def settled(self) -> str | None:
+        """The mark; None while nobody has found out whether this Label Studio is a known one."""
+        now = time.monotonic()
+        if self._settled is None and (self._asked_at is None or now - self._asked_at > ASKED_EACH_S):
+            self._asked_at = now
+            try:
+                self._settled = self._read()
+            except ConfigurationError as error:
+                # Suggestions don't need the database. What is asked for meanwhile, a worker puts right.
+                log.warning("which Label Studio this is can't be looked up", error=str(error))
+        return self._settled
+
+    def current(self) -> str:
+        """The mark; until it is settled, that of a new Label Studio."""
+        return self.settled() or self.fresh
+
+    def settle(self, mark: str) -> None:
+        """Say which Label Studio this is. What was said first stays."""
+        row = {"address": self.fresh, "mark": mark, "shown": origin_without_user(self._url), "since": self._now()}
+        with self._sql.begin() as connection:
+            save(connection, label_studios, [row], replace=False)
+        self._settled = self._read()
+
+    def earlier(self) -> list[str]:
+        """Other addresses that it was known by, the first one first, fit for a message."""
+        mark = self.current()
+        others = (label_studios.c.mark == mark) & (label_studios.c.address != self.fresh)
+        with self._sql.begin() as connection:
+            return list(connection.scalars(select(label_studios.c.shown).where(others).order_by(label_studios.c.since)))
+
+    def _read(self) -> str | None:
+        query = select(label_studios.c.mark).where(label_studios.c.address == self.fresh)
+        with self._sql.begin() as connection:
+            found: str | None = connection.scalar(query)
+        return found

@@ -1,0 +1,238 @@
+"""`prelabel simulate`: what labeling would have cost, measured on data whose labels are known."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from backend.adapters.data_files.curves import draw_curves, write_curves_csv
+from backend.adapters.data_files.labeled import LabeledData, read_labeled, read_llm_answers
+from backend.bootstrap import rules_in
+from backend.domain.priorities.strategy import Strategy
+from backend.domain.rules import Rule
+from backend.domain.simulation.curves import SHARES, Band, Cost, costs, finals, ratio
+from backend.domain.simulation.records import Curve
+from backend.domain.votes import Faults
+from backend.domain.words import counted
+from backend.entrypoints.cli.settings import read_settings
+from backend.entrypoints.cli.simulate_options import (
+    After,
+    Against,
+    AsJson,
+    Batch,
+    Budget,
+    Config,
+    CostPerLabel,
+    CostPerLlmAnswer,
+    Data,
+    Folder,
+    Growth,
+    How,
+    Label,
+    Llm,
+    LlmShare,
+    MaxLabels,
+    Noise,
+    Options,
+    Rules,
+    Seeds,
+    TestShare,
+)
+from backend.entrypoints.console import Grid, complain, progress_bar, say, say_json
+from backend.errors import BadRequest, ConfigurationError
+from backend.workflows.simulate import prepare, simulate
+
+
+def simulate_command(
+    data: Data,
+    label: Label = "label",
+    config: Config = None,
+    strategy: How = Strategy.AUTO,
+    against: Against = None,
+    label_noise: Noise = 0.0,
+    after_finding: After = None,
+    rules: Rules = None,
+    llm: Llm = None,
+    llm_share: LlmShare = 1.0,
+    seeds: Seeds = 3,
+    batch: Batch = 10,
+    growth: Growth = 0.15,
+    max_labels: MaxLabels = None,
+    budget: Budget = None,
+    test_share: TestShare = 0.3,
+    cost_per_label: CostPerLabel = 0.30,
+    cost_per_llm_answer: CostPerLlmAnswer = 0.001,
+    folder: Folder = Path("simulation"),
+    as_json: AsJson = False,
+) -> None:
+    """Replay labeled data: what accuracy costs with rules, LLMs and a strategy, against random order.
+
+    Nothing is sent anywhere: LLMs take part with recorded answers (--llm).
+    """
+    options = Options(
+        data=data,
+        label=label,
+        config=config,
+        strategy=strategy,
+        against=against or [],
+        label_noise=label_noise,
+        after_finding=after_finding,
+        rules=rules,
+        llm=llm,
+        llm_share=llm_share,
+        seeds=seeds,
+        batch=batch,
+        growth=growth,
+        max_labels=max_labels,
+        budget=budget,
+        test_share=test_share,
+        cost_per_label=cost_per_label,
+        cost_per_llm_answer=cost_per_llm_answer,
+        folder=folder,
+        as_json=as_json,
+    )
+    options.check()
+    run(options)
+
+
+def run(options: Options) -> None:
+    """Read the files, replay, and write and print what came out.
+
+    Raises:
+        BadRequest: a file or its labels can't be used.
+        ConfigurationError: the files can't be written.
+    """
+    labeled = read_labeled(options.data, options.label, options.config)
+    answers = {} if options.llm is None else read_llm_answers(options.llm, labeled, labeled.questions[0])
+    if options.llm is not None and len(labeled.questions) > 1:
+        raise BadRequest("--llm works with one question: give a label config (--config) that has one only.")
+    found = _rules(options.rules)
+    replayed = prepare(labeled.questions, labeled.data, labeled.answers, found, answers)
+    notes = [*labeled.notes, *replayed.notes]
+    # In JSON they are a part of it.
+    for note in () if options.as_json else notes:
+        complain(note)
+    _warn(found, replayed.faults)
+    _check_folder(options.folder)
+    plans = list(options.plans(list(answers)))
+    with progress_bar("preparing") as report:
+        curves = simulate(replayed.tasks, plans, seeds=options.seeds, test_share=options.test_share, progress=report)
+    picture, table = options.folder / "curves.png", options.folder / "curves.csv"
+    write_curves_csv(table, curves)
+    draw_curves(
+        picture,
+        curves,
+        f"{options.data.name}: {counted(len(replayed.tasks.data), 'task')}, {counted(options.seeds, 'seed')}",
+    )
+    if options.as_json:
+        _print_json(curves, notes, picture, table)
+    else:
+        _print_tables(labeled, curves, options.baseline, picture, table)
+        _say_worth(curves, replayed.guessed)
+
+
+def _rules(folder: Path | None) -> tuple[Rule, ...]:
+    """The labeling functions of a folder; those that can't be used are named."""
+    if folder is None:
+        return ()
+    if not folder.is_dir():
+        raise BadRequest(f"--rules {folder} is not a folder.")
+    loaded = rules_in(folder, read_settings()).load()
+    for name, reason in loaded.set_aside.items():
+        complain(f"{name} is set aside: {reason}")
+    found = loaded.of("")
+    if not found:
+        raise BadRequest(f"--rules {folder} has no rule that can be used.")
+    return found
+
+
+def _warn(rules: Sequence[Rule], faults: Faults) -> None:
+    """What went wrong in the rules, and which can't take part."""
+    for name, count in faults.counts.items():
+        complain(f"{name} failed on {counted(count, 'task')}: {faults.reasons[name]}")
+    late = [rule.name for rule in rules if rule.needs_history]
+    if late:
+        complain(f"Rules that vote by what annotators answered before abstain in a simulation: {', '.join(late)}.")
+
+
+def _check_folder(folder: Path) -> None:
+    """Make the folder now, not after minutes of work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--out {folder} can't be made: {error.strerror}.") from error
+
+
+def _print_tables(labeled: LabeledData, curves: Sequence[Curve], baseline: str, picture: Path, table: Path) -> None:
+    full = [curve.full for curve in curves]
+    questions = ", ".join(f"{item.name} ({counted(len(item.labels), 'label')})" for item in labeled.questions)
+    say(f"Question: {questions}.")
+    if any(full):
+        mean = sum(full) / len(full)
+        say(f"Full accuracy, with all labels: {mean:.3f} ({min(full):.3f}-{max(full):.3f} over seeds).")
+    shown = Grid("plan", "share of full", "labels (lowest-highest)", "USD (lowest-highest)", f"{baseline} costs")
+    found = costs(curves)
+    others = {cost.share: cost for cost in found if cost.plan == baseline}
+    for cost in found:
+        times = None if cost.plan == baseline else ratio(cost.usd, others[cost.share].usd)
+        shown.row(
+            cost.plan,
+            f"{100 * cost.share:.0f} %",
+            _cell(cost.labels, ".0f"),
+            _cell(cost.usd, ".2f"),
+            "" if times is None else f"{times:.2f} times as much",
+        )
+    shown.show()
+    for final in finals(curves):
+        again = f", {_cell(final.again, '.0f')} of them given again" if final.again.high else ""
+        labels = f"{_cell(final.labels, '.0f')} labels{again}"
+        say(f"{final.plan} ends at an accuracy of {_cell(final.accuracy, '.3f')} with {labels}.")
+    for sentence in never_reached(found):
+        say(sentence)
+    say(f"Curves: {picture} and {table}.")
+
+
+def never_reached(found: Sequence[Cost]) -> list[str]:
+    """A sentence for each plan that didn't get there in all its runs."""
+    sentences = []
+    for plan in dict.fromkeys(cost.plan for cost in found):
+        missed = [
+            f"{100 * cost.share:.0f} % in {band.n_runs - band.n_reached} of {counted(band.n_runs, 'run')}"
+            for cost in found
+            if cost.plan == plan and (band := cost.labels).n_reached < band.n_runs
+        ]
+        if missed:
+            sentences.append(f"{plan} never reached {', '.join(missed)} within the labels and money it had.")
+    return sentences
+
+
+def _cell(band: Band, form: str) -> str:
+    """A median with its band."""
+    middle, low, high = (
+        "never" if value is None else format(value, form) for value in (band.middle, band.low, band.high)
+    )
+    return f"{middle} ({low}-{high})" if band.n_runs > 1 and band.low is not None else middle
+
+
+def _say_worth(curves: Sequence[Curve], guessed: float) -> None:
+    """Warn where full accuracy is none, so that a share of it means nothing."""
+    full = [curve.full for curve in curves]
+    if not all(full):
+        n = sum(not accuracy for accuracy in full)
+        say(f"With all labels nothing is right in {n} of {len(full)} runs: no share of that can be reached.")
+    elif sum(full) / len(full) <= guessed:
+        say(
+            f"Always answering the most frequent label is right on {guessed:.3f} of the tasks, and all labels together "
+            "teach no more than that: the shares say little.",
+        )
+
+
+def _print_json(curves: Sequence[Curve], notes: Sequence[str], picture: Path, table: Path) -> None:
+    found: dict[str, object] = {
+        "shares": list(SHARES),
+        "costs": [asdict(cost) for cost in costs(curves)],
+        "finals": [asdict(final) for final in finals(curves)],
+        "curves": [asdict(curve) for curve in curves],
+        "notes": list(notes),
+        "files": [str(picture), str(table)],
+    }
+    say_json(found)

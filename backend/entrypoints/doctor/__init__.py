@@ -1,0 +1,1 @@
+"""What `prelabel doctor` finds."""

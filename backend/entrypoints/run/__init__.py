@@ -1,0 +1,1 @@
+"""Processes that run on: workers and scheduler, and what starts them all."""

@@ -1,0 +1,1 @@
+"""Check: labels and tasks that are probably wrong are searched for, tagged, and ruled on by people."""

@@ -1,0 +1,163 @@
+"""Data issues: what is wrong with tasks besides their labels, in the report of a check and as tags."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain, zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
+from backend.domain.label_errors.records import Evidence
+from backend.domain.locations import is_stored
+from backend.domain.model.gold import gold_of
+from backend.domain.questions import Question, decisions
+from backend.domain.tasks import user_fields
+from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectRecord, Tab, TagPlace, TagValue
+from backend.workflows.check.evidence import Searched
+from backend.workflows.check.tags import ISSUE_KEY, write
+
+DATA_TAB = Tab(
+    title="Prelabel: data",
+    # Every tag has a colon. Label Studio's "is not empty" looks at its first task to know what empty means.
+    filters=((f"data.{ISSUE_KEY}", "contains", "String", ":"),),
+    ordering=(f"tasks:data.{ISSUE_KEY}",),
+    shown_columns=("id", "annotations_results", "annotators"),
+)
+MOST_LISTED = 1_000
+"""Issues that a report names; it counts all of them."""
+MOST_OTHERS = 5
+"""Near-duplicates named with a task."""
+ABOUT = {
+    IssueKind.EMPTY: "there is nothing to read",
+    IssueKind.FOREIGN: "hardly any other task is in this language",
+    IssueKind.ODD: "broken characters, repeated ones, or hardly any letters",
+    IssueKind.OUTLIER: "unlike all other tasks",
+}
+
+
+def data_issues_of(config: LabelConfig, items: Sequence[MirroredTask], features: csr_matrix | None) -> dict[str, Any]:
+    """What is wrong with a project's tasks, for JSON: for the report of a check.
+
+    Args:
+        config: the label config: what annotators see is searched.
+        items: all tasks.
+        features: (n, d), of them; None where they say nothing of what annotators see.
+
+    Returns:
+        counts: issues of each kind. listed: at most `MOST_LISTED` of them, those worth looking at first in front.
+        rare: classes that have hardly any label.
+    """
+    answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
+    gold = gold_of(config.questions, answers)
+    asked = list(gold.values())
+    labels = np.column_stack(asked) if asked else np.full((len(items), 1), -1, dtype=np.int64)
+    found = find_data_issues([_text(config, item) for item in items], features, labels)
+    return {
+        "counts": dict(Counter(item.kind.value for item in found)),
+        "listed": [_described(item, items) for item in _in_turns(found)[:MOST_LISTED]],
+        "rare": [entry for question in config.questions for entry in _rare(question, gold)],
+    }
+
+
+def about_data(config: LabelConfig, items: Sequence[MirroredTask], searched: Searched) -> dict[str, Any]:
+    """The part of a report that is about data issues, as in `data_issues_of`."""
+    # Of a project of images, fields hold addresses, whose likeness says nothing.
+    evidence = Evidence(features=searched.features if _shows_text(config) else None, embedded=searched.embedded)
+    return data_issues_of(config, items, evidence.joined)
+
+
+def write_issue_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
+    """Make Label Studio's tags say what the report of the last check says."""
+    issues = deps.database.check_report(record.key).get("data_issues", {})
+    alive = {item.task.id for item in deps.database.tasks(record.key)}
+    tagged = dict[int, str]()
+    for item in issues.get("listed", []):
+        if item["task"] in alive and len(tagged) < deps.policy(record.key).check_budget:
+            # Of several issues of a task the first is worth looking at first.
+            tagged.setdefault(item["task"], tag_of(item))
+    wanted: dict[TagPlace, TagValue] = {place: "" for place in deps.database.tags(record.key) if place[1] == ISSUE_KEY}
+    wanted |= {(task_id, ISSUE_KEY): text for task_id, text in tagged.items()}
+    write(deps, record, wanted, partial(progress, "tagging data issues"))
+
+
+def ensure_data_tab(deps: Deps, key: str) -> None:
+    """Make the tab once there is something to list; it is known by its id, so it may be renamed."""
+    record = deps.database.project(key)
+    if record is None or not any(value for (_, name), value in deps.database.tags(key).items() if name == ISSUE_KEY):
+        return
+    tabs = deps.label_studio.tabs(record.project_id)
+    if record.data_tab in {tab.id for tab in tabs}:
+        return
+    by_title = [tab.id for tab in tabs if tab.title == DATA_TAB.title]
+    tab_id = by_title[0] if by_title else deps.label_studio.create_tab(record.project_id, DATA_TAB)
+    deps.database.save_project(replace(record, data_tab=tab_id))
+
+
+def tag_of(item: Mapping[str, Any]) -> str:
+    """What a tag says of a listed issue: its kind, and which tasks are like it or what it means."""
+    kind, others = IssueKind(item["kind"]), item["others"]
+    if not others:
+        return f"{kind}: {ABOUT.get(kind, 'see others')}"
+    more = item["n_others"] - len(others)
+    return f"{kind}: task {', '.join(map(str, others))}{f' and {more} more' if more else ''}"
+
+
+def _shows_text(config: LabelConfig) -> bool:
+    """Whether annotators read task data, so that features of its fields say what they see."""
+    shown = config.shown
+    return bool(shown.texts) or not (shown.images or shown.other)
+
+
+def _text(config: LabelConfig, item: MirroredTask) -> str | None:
+    """All text that annotators see of a task; None if what they see is something else."""
+    shown, data = config.shown, user_fields(item.task.data)
+    media = {*shown.images, *shown.other}
+    names = shown.texts if shown.texts or media else tuple(data)
+    values = [data.get(name) for name in names]
+    read = [isinstance(value, str) and not is_stored(value) for value in values]
+    text = "\n".join(str(value) for value, is_text in zip(values, read, strict=True) if is_text).strip()
+    else_ = [
+        *(value for value, is_text in zip(values, read, strict=True) if not is_text),
+        *(data.get(name) for name in media),
+    ]
+    return None if not text and any(value not in (None, "", [], {}) for value in else_) else text
+
+
+def _in_turns(found: Sequence[DataIssue]) -> list[DataIssue]:
+    """Conflicting near-duplicates, then one of each other kind at a time, so that no kind hides the others."""
+    of_kind = {kind: [item for item in found if item.kind is kind] for kind in IssueKind}
+    first = of_kind.pop(IssueKind.CONFLICTING_DUPLICATE)
+    turns = chain.from_iterable(zip_longest(*of_kind.values()))
+    return first + [item for item in turns if item is not None]
+
+
+def _described(item: DataIssue, items: Sequence[MirroredTask]) -> dict[str, Any]:
+    return {
+        "task": items[item.row].task.id,
+        "kind": item.kind.value,
+        "score": round(item.score, 4),
+        "others": [items[row].task.id for row in item.others[:MOST_OTHERS]],
+        "n_others": len(item.others),
+    }
+
+
+def _rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> Iterator[dict[str, Any]]:
+    """Classes with hardly any label. Of a set of labels, each label that was rarely chosen, next to the others."""
+    asked = decisions(question)
+    if question.multiple:
+        chosen = [np.full(int((gold[item.key] > 0).sum()), place) for place, item in enumerate(asked)]
+        classes, given = question.labels, np.concatenate(chosen)
+    else:
+        classes, given = asked[0].classes, gold[asked[0].key]
+    for index, share in rare_classes(given, len(classes)).items():
+        yield {
+            "question": question.name,
+            "label": classes[index],
+            "n_labels": int((given == index).sum()),
+            "share": round(share, 4),
+        }

@@ -1,0 +1,203 @@
+"""Check: find annotations that are probably wrong, and tag the worst of them in the project."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.label_errors.explain import explain
+from backend.domain.label_errors.records import Findings, Noise, Suspect
+from backend.domain.label_errors.verdicts import MARGIN, expected_precision, verdict_id, worth_showing
+from backend.domain.questions import Question
+from backend.ports import (
+    Deps,
+    MirroredTask,
+    Policy,
+    Progress,
+    SuspectRecord,
+    SuspectStatus,
+    VerdictRecord,
+    version_name,
+)
+from backend.workflows.check.annotators import about_crowd
+from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags
+from backend.workflows.check.evidence import Searched, search_labels
+from backend.workflows.check.tags import CHECK_KEY, KEEP, by_name, ensure_check_tab, foreign_tags, write_suspects
+from backend.workflows.check.verdicts import UNDECIDED, settle
+from backend.workflows.mirror import open_project
+
+Place = tuple[int, str]
+"""Task id and question."""
+
+
+def check(deps: Deps, key: str, progress: Progress) -> None:
+    """Find label errors with all that the current version knows of the tasks, and tag the worst.
+
+    A person's verdict stands: see `_not_settled`. Verdicts given since the last look are taken first, so that none is
+    overwritten.
+
+    Raises:
+        LabelStudioError: Label Studio refused or did not answer.
+        ModelMissing: the current version can't be read.
+    """
+    number = deps.versions.current(key)
+    opened = open_project(deps, key, progress) if number else None
+    if opened is None:
+        return
+    record = opened.record
+    settle(deps, record)
+    progress("looking for wrong labels", 0, 1)
+    config = deps.parse_label_config(record.label_config)
+    items = deps.database.tasks(key)
+    searched = search_labels(deps, key, number, config, items)
+    verdicts = deps.database.verdicts(key)
+    kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP)
+    unsettled = _not_settled(searched, items, verdicts, kept)
+    worth = _worth_showing(unsettled, verdicts, deps.policy(key))
+    known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
+    found = _records(searched, worth, config.questions, items, deps.policy(key).shown_suspects)
+    deps.database.save_suspects(key, _changed(found, known))
+    report = _report(searched, config.questions, len(unsettled) - len(worth)) | {
+        "version": version_name(number),
+        "at": deps.now(),
+    }
+    progress("looking for data issues", 0, 1)
+    report["data_issues"] = about_data(config, items, searched)
+    report["foreign_tags"] = by_name(foreign_tags(deps, record))
+    deps.database.save_check_report(key, report)
+    write_suspects(deps, record, progress)
+    write_issue_tags(deps, record, progress)
+    ensure_check_tab(deps, key)
+    ensure_data_tab(deps, key)
+    latest = deps.database.project(key) or record
+    # Where the clock went back meanwhile, the version is newer than now.
+    made = max((item.created_at for item in deps.database.versions(key) if item.number == number), default=0.0)
+    deps.database.save_project(replace(latest, checked_at=max(deps.now(), made)))
+
+
+def _not_settled(
+    searched: Searched, items: Sequence[MirroredTask], verdicts: Sequence[VerdictRecord], kept: set[int]
+) -> dict[Place, Suspect]:
+    """Suspects without those whose label a person confirmed.
+
+    A verdict is about content and label, wherever they turn up: it holds for a task that is deleted and imported
+    again, and not for one whose content was edited. It holds until the quality is `MARGIN` below what it was.
+    """
+    data = {item.task.id: item.task.data for item in items}
+    confirmed = {item.id: item.quality for item in verdicts if item.status is SuspectStatus.CONFIRMED}
+    found = {}
+    for question, findings in searched.findings.items():
+        for suspect in findings.suspects:
+            task_id = searched.task_ids[suspect.row]
+            quality = confirmed.get(verdict_id(data[task_id], question, suspect.given))
+            if task_id not in kept and (quality is None or suspect.quality < quality - MARGIN):
+                found[task_id, question] = suspect
+    return found
+
+
+def _worth_showing(
+    found: Mapping[Place, Suspect], verdicts: Sequence[VerdictRecord], policy: Policy
+) -> dict[Place, Suspect]:
+    """Suspects without those that people would mostly confirm, by their verdicts so far; the worst first."""
+    qualities = np.array([suspect.quality for suspect in found.values()])
+    expected = expected_precision(
+        qualities,
+        np.array([item.quality for item in verdicts]),
+        np.array([item.status is SuspectStatus.FIXED for item in verdicts], dtype=np.bool_),
+    )
+    worth = worth_showing(expected, qualities, policy.check_precision)
+    some = [(place, suspect) for (place, suspect), yes in zip(found.items(), worth.tolist(), strict=True) if yes]
+    # Expected precision falls with quality, so the worst label has the best.
+    return dict(sorted(some, key=lambda entry: (entry[1].quality, entry[0])))
+
+
+def _records(
+    searched: Searched,
+    suspects: Mapping[Place, Suspect],
+    questions: Sequence[Question],
+    items: Sequence[MirroredTask],
+    budget: int,
+) -> dict[Place, SuspectRecord]:
+    """Suspects as records: the first `budget` open, the others waiting."""
+    teaching = {item.task.id: tuple(entry for entry in item.annotations if entry.teaches) for item in items}
+    by_name = {question.name: question for question in questions}
+    return {
+        (task_id, name): SuspectRecord(
+            task_id=task_id,
+            question=name,
+            given=suspect.given,
+            expected=suspect.expected,
+            quality=round(suspect.quality, 4),
+            status=SuspectStatus.OPEN if rank < budget else SuspectStatus.WAITING,
+            seen=teaching[task_id],
+            reason=explain(by_name[name], suspect, searched.task_ids),
+        )
+        for rank, ((task_id, name), suspect) in enumerate(suspects.items())
+    }
+
+
+def _changed(found: Mapping[Place, SuspectRecord], known: Mapping[Place, SuspectRecord]) -> list[SuspectRecord]:
+    """Records that change: new suspects, those about which something is new, and those that later evidence clears."""
+    changed = []
+    for place, new in found.items():
+        before = known.get(place)
+        if before is None:
+            changed.append(new)
+            continue
+        record = replace(new, shown=before.shown)
+        if replace(before, seen=record.seen, tagged=False) != record:
+            changed.append(record)
+        elif before.seen != record.seen:
+            # The tags still say it all, but the next verdict is about what the annotations say now.
+            changed.append(replace(record, tagged=before.tagged))
+    changed += [
+        replace(before, status=SuspectStatus.CLEARED, tagged=False)
+        for place, before in known.items()
+        if place not in found and before.status in UNDECIDED
+    ]
+    return changed
+
+
+def _report(searched: Searched, questions: Sequence[Question], n_held_back: int) -> dict[str, Any]:
+    """What the search said of the project as a whole, for JSON. `n_held_back`: see `_worth_showing`."""
+    about = {
+        question.name: _about(findings)
+        | about_crowd(question, searched.crowds[question.name], findings, searched.task_ids)
+        for question in questions
+        if (findings := searched.findings.get(question.name)) is not None
+    }
+    return {"held_back": n_held_back, "questions": about}
+
+
+def _about(findings: Findings) -> dict[str, Any]:
+    return {
+        "n_judged": int(np.isfinite(findings.quality).sum()),
+        "n_suspects": len(findings.suspects),
+        "n_unknown": findings.n_unknown,
+        "not_yet": [
+            {"key": item.key, "reason": item.reason, "classes": list(item.classes)} for item in findings.not_yet
+        ],
+        "noise": {name: _about_noise(noise) for name, noise in findings.noise.items()},
+        "weights": findings.weights,
+    }
+
+
+def _about_noise(noise: Noise) -> dict[str, Any]:
+    return {
+        "classes": list(noise.classes),
+        "n_labels": noise.n_labels,
+        "n_errors": noise.n_errors,
+        "thresholds": _finite(noise.thresholds),
+        "joint": _finite(noise.joint),
+        "transition": _finite(noise.transition),
+    }
+
+
+def _finite(figures: NDArray[np.float64]) -> list[Any]:
+    """As lists; None for NaN, which JSON doesn't have."""
+    if figures.ndim > 1:
+        return [_finite(row) for row in figures]
+    return [figure if math.isfinite(figure) else None for figure in figures.tolist()]
