@@ -18,7 +18,7 @@ from backend.adapters.versions.folders import VersionFolders
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
 from backend.settings import PACKAGED_RULES_DIR
-from backend.workflows.learn import learn
+from backend.workflows.train import learn
 from benchmarks.common import OURS, PEER, Row, check_peer, options, our_server, peer_server, quantile, redis, report
 from tests.fakes import FakeLabelStudio, FakeQueue
 

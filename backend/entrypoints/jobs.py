@@ -16,10 +16,10 @@ from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefu
 from backend.ports import ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check.search import check
-from backend.workflows.learn import learn
 from backend.workflows.llm.ask import ask, from_argument
 from backend.workflows.reconcile import reconcile
 from backend.workflows.rollback import rollback
+from backend.workflows.train import learn
 from backend.workflows.try_rules import tried_rules
 
 BUSY_RETRY_S = 3.0

@@ -2,8 +2,8 @@
 
 from backend.errors import ModelMissing
 from backend.ports import LET_GO, Deps, Hold, Job, Progress, version_name
-from backend.workflows.learn import publish
 from backend.workflows.mirror import open_project
+from backend.workflows.publish import publish
 from backend.workflows.reconcile import trained_versions
 
 

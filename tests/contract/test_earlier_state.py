@@ -21,9 +21,9 @@ from backend.adapters.versions.folders import VersionFolders
 from backend.entrypoints.run.processes import redis_program
 from backend.ports import Deps, Job, Policy, VersionStatus
 from backend.settings import Settings
-from backend.workflows.learn import learn
 from backend.workflows.rollback import rollback
 from backend.workflows.suggest import answer
+from backend.workflows.train import learn
 from tests.conftest import wait_for
 from tests.fakes import FakeLabelStudio, FakeProject, FakeQueue
 from tests.frozen.projects import LONG_S, RULES

@@ -12,7 +12,7 @@ from backend.domain.tasks import Answer
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.ports import Deps, Policy
 from backend.workflows.check.search import check
-from backend.workflows.learn import learn
+from backend.workflows.train import learn
 from tests.fakes import FakeLabelStudio, FakeQueue
 
 LONG_S = 10_000.0

@@ -30,5 +30,5 @@ def _trained_once() -> Iterator[None]:
         return copy
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backend.workflows.learn.train", trained)
+        patch.setattr("backend.workflows.train.train", trained)
         yield

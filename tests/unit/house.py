@@ -10,8 +10,8 @@ from backend.adapters.versions.folders import VersionFolders
 from backend.domain.label_errors.action import Action
 from backend.ports import Deps, Policy
 from backend.ports.llm import LlmPolicy
-from backend.workflows.learn import learn
 from backend.workflows.reconcile import reconcile
+from backend.workflows.train import learn
 from tests.fakes import FakeLabelStudio, FakeQueue
 
 CONFIG = """<View><Text name="text" value="$text"/><Choices name="sentiment" toName="text">

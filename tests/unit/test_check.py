@@ -18,7 +18,7 @@ from backend.ports import SuspectRecord, SuspectStatus, VerdictRecord
 from backend.workflows.check.evidence import search_labels
 from backend.workflows.check.search import check
 from backend.workflows.check.suspects import checked
-from backend.workflows.learn import _weights
+from backend.workflows.label_weights import weights_of
 from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 
@@ -210,7 +210,7 @@ def test_a_suspect_that_waits_leaves_no_trace_in_label_studio(house: House) -> N
     assert not any(key.startswith("prelabel_") for item in house.fake.tasks.values() for key in item.task.data)
     items, questions = house.deps.database.tasks(house.key), parse_label_config(CONFIG).questions
     gold = gold_of(questions, [[entry.answers for entry in item.annotations] for item in items])
-    weights = _weights(house.deps, house.key, items, questions, gold)
+    weights = weights_of(house.deps, house.key, items, questions, gold)
     assert (weights["sentiment"] < 1).sum() == len(waiting)
 
 

@@ -13,10 +13,10 @@ from backend.entrypoints.cli.status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
 from backend.ports import LET_GO, Job, SuspectRecord, SuspectStatus, VersionStatus
 from backend.workflows.held import Held, held_at
-from backend.workflows.learn import learn
 from backend.workflows.measure.status import status_of
 from backend.workflows.reconcile import reconcile
 from backend.workflows.rollback import rollback
+from backend.workflows.train import learn
 from tests.unit.house import CONFIG, House, nothing, prediction, raising, reviews
 
 
@@ -273,7 +273,7 @@ def test_a_suspect_label_counts_less_until_a_person_has_ruled(house: House, monk
         assert options["previous"] is not None
         return train(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("backend.workflows.learn.train", noted)
+    monkeypatch.setattr("backend.workflows.train.train", noted)
     suspect = SuspectRecord(house.task_ids[3], "sentiment", ("Positive",), ("Negative",), 0.1, SuspectStatus.OPEN)
     for status in (SuspectStatus.OPEN, SuspectStatus.CONFIRMED):
         house.deps.database.save_suspects(house.key, [replace(suspect, status=status)])

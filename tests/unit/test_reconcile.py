@@ -10,9 +10,9 @@ from backend.domain.questions import Question
 from backend.errors import LabelStudioError
 from backend.ports import Job, MirroredTask, Prediction
 from backend.workflows import mirror
-from backend.workflows.learn import learn
 from backend.workflows.reconcile import reconcile
 from backend.workflows.suggest import answer
+from backend.workflows.train import learn
 from tests.unit.house import CONFIG, RULES, House, nothing, raising, reviews
 
 

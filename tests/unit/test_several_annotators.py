@@ -18,7 +18,7 @@ from backend.entrypoints.cli.annotators import checked_json, export_consensus, p
 from backend.ports import SuspectStatus
 from backend.workflows.check.search import check
 from backend.workflows.check.suspects import checked
-from backend.workflows.learn import _weights
+from backend.workflows.label_weights import weights_of
 from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 
@@ -114,7 +114,7 @@ def test_an_outvoted_answer_does_not_take_weight_from_what_the_others_taught(hou
     assert {item.task_id for item in checked(house.deps, house.key).suspects} == set(house.task_ids[::8])
     items, questions = house.deps.database.tasks(house.key), parse_label_config(CONFIG).questions
     gold = gold_of(questions, [[entry.answers for entry in item.annotations] for item in items])
-    assert _weights(house.deps, house.key, items, questions, gold) == {}
+    assert weights_of(house.deps, house.key, items, questions, gold) == {}
 
 
 def test_who_labels_alone_is_judged_by_the_evidence(house: House) -> None:
