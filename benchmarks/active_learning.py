@@ -44,7 +44,6 @@ from backend.domain.posterior import Pool
 from backend.domain.priorities.classes import is_cold
 from backend.domain.priorities.queue import Evidence, choose_next
 from backend.domain.priorities.strategy import Strategy
-from backend.domain.suggestions import confidences
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report
 from benchmarks.learning_curves import METRICS, NO_RULES, RANDOM, SHARE, WHOLE, crossing, figures, summaries
@@ -180,7 +179,7 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = Fal
         )
         # They don't change, and finding them takes longer than all the rest.
         vars(evidence).update(space=item.space, where=item.where)
-        confidence = np.nan_to_num(confidences(item.question, posteriors))
+        confidence = np.nan_to_num(item.question.form.confidences(posteriors))
         seed = int(state.random.integers(2**31))
         return choose_next(evidence, confidence, strategy=strategy, n=state.batch, seed=seed).order[: state.batch]
 

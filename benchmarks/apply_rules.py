@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from backend.adapters.rules.tables import Tables
 from backend.adapters.rules.yaml_rules import load_yaml_rules
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 from backend.domain.rules import Rule, labeling_function
 from backend.domain.votes import apply_rules
 from benchmarks import spam_rules
@@ -32,7 +32,7 @@ PEER = "snorkel PandasLFApplier"
 PYTHON, YAML = "prelabel, Python", "prelabel, YAML"
 N_TASKS = 50_000
 SETS = ("ws_youtube", "ws_sms", "ws_agnews")
-QUESTION = Question("kind", "text", Kind.CHOICES, ("spam", "ham"))
+QUESTION = Choices("kind", "text", ("spam", "ham"))
 
 
 def texts(folder: Path, name: str) -> list[str]:

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from backend.domain.label_errors.action import Action
 from backend.domain.priorities.strategy import Strategy
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.simulation.curves import Cost, costs, ratio, reached
 from backend.domain.simulation.loop import Stage, full_accuracy, replay, split, stage_of
 from backend.domain.simulation.records import Curve, LabeledTasks, LlmUse, Plan
@@ -73,7 +73,7 @@ def load(folder: Path) -> LabeledTasks:
     with gzip.open(folder / "texts.jsonl.gz", "rt") as lines:
         rows = [json.loads(line) for line in lines]
     data = [{"text": row["text"]} for part in parts for row in rows if row["split"] == part]
-    question = Question("question", "text", Kind.CHOICES, tuple(f"label {i}" for i in range(meta["n_classes"])))
+    question = Choices("question", "text", tuple(f"label {i}" for i in range(meta["n_classes"])))
     (decision,) = decisions(question)
     names = tuple(f"{place} {name}" for place, name in enumerate(meta["lfs"]))
     is_llm = folder.name.startswith("llm_")

@@ -35,8 +35,9 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.held_out import classified, groups_of
 from backend.domain.label_errors.records import Evidence
 from backend.domain.label_errors.search import search
-from backend.domain.questions import Decision, Kind, Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.questions import Choices, Decision, decisions
+from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, peers_command
 from benchmarks.label_errors_crowd import consensus_rows
 from benchmarks.label_errors_large import large_rows
@@ -149,7 +150,7 @@ def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
     groups = groups_of(item.data)
     multiple = given.ndim == 2
     labels = tuple(f"label {label}" for label in range(item.n_classes))
-    question = Question("question", "text", Kind.CHOICES, labels, multiple)
+    question = Choices("question", "text", labels, multiple)
     asked = decisions(question)
     columns = given.T if multiple else [given]
     gold = {decision.key: column for decision, column in zip(asked, columns, strict=True)}
@@ -196,7 +197,7 @@ def reviewed(folder: Path) -> list[Run]:
         with (folder / f"{path.stem}_mturk.csv").open() as lines:
             seen = {int(row["index"]): int(row["n_given"]) < 3 for row in csv.DictReader(lines)}
         rows = np.array(sorted(seen))
-        question = Question("question", "text", Kind.CHOICES, tuple(str(label) for label in range(proba.shape[1])))
+        question = Choices("question", "text", tuple(str(label) for label in range(proba.shape[1])))
         started = time.perf_counter()
         quality = search(question, {"question": proba}, {"question": given}).quality
         seconds = time.perf_counter() - started

@@ -10,8 +10,9 @@ import numpy as np
 
 from backend.domain.label_errors.records import Evidence
 from backend.domain.label_errors.search import search
-from backend.domain.questions import Kind, Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.questions import Choices, decisions
+from backend.domain.questions.forms import ABSTAIN
+from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row
 from benchmarks.rank import pool
 
@@ -35,7 +36,7 @@ def main() -> None:
     """Search once; print seconds of the search, and peak MiB of the process."""
     setting = sys.argv[1]
     random = np.random.default_rng(0)
-    question = Question("question", "text", Kind.CHOICES, tuple("abcd"))
+    question = Choices("question", "text", tuple("abcd"))
     decision = decisions(question)[0]
     features, truth = pool(N)
     given = np.where(random.random(N) < 0.1, random.integers(0, K, N), truth)

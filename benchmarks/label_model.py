@@ -28,8 +28,9 @@ from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.choose import choose
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.model.training import train
-from backend.domain.questions import Kind, Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.questions import Choices, decisions
+from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, peers_command, report
 from benchmarks.memory import peak_mib
 
@@ -151,7 +152,7 @@ def with_labels(
 def with_text(item: VoteSet, n_seeds: int) -> Iterator[tuple[Posterior, NDArray[np.bool_], float]]:
     """Runs of `measured` with the classifier in the loop, no gold."""
     assert item.data is not None
-    question = Question("question", "text", Kind.CHOICES, tuple(f"label {label}" for label in range(item.n_classes)))
+    question = Choices("question", "text", tuple(f"label {label}" for label in range(item.n_classes)))
     key = decisions(question)[0].key
     sources = tuple(f"source {column}" for column in range(item.votes.shape[1]))
     votes = {key: VoteMatrix(decisions(question)[0], sources, item.votes)}

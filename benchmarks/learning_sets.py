@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.priorities.geometry import coordinates, places
-from backend.domain.questions import Decision, Kind, Question, decisions
+from backend.domain.questions import Choices, Decision, Question, decisions
 from backend.domain.votes import VoteMatrix
 
 KINDS = ("al_*", "ws_*")
@@ -121,7 +121,7 @@ def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
 def _question(rows: list[dict[str, Any]]) -> Question:
     multiple = isinstance(rows[0]["label"], list)
     names = {str(name) for row in rows for name in (row["label"] if multiple else [row["label"]])}
-    return Question("answer", "text", Kind.CHOICES, tuple(sorted(names)), multiple)
+    return Choices("answer", "text", tuple(sorted(names)), multiple)
 
 
 def _truth(rows: list[dict[str, Any]], question: Question) -> NDArray[np.int64]:

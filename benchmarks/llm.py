@@ -45,8 +45,9 @@ from backend.domain.llm.votes import join
 from backend.domain.metrics import wilson
 from backend.domain.model.project import rules_only
 from backend.domain.model.training import Trained, train
-from backend.domain.questions import Kind, Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.questions import Choices, Question, decisions
+from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, report
 from benchmarks.label_model import VoteSet, load
 
@@ -88,7 +89,7 @@ Figures = dict[tuple[str, str], float]
 def project_of(item: VoteSet, seed: int) -> tuple[Project, NDArray[np.int64]]:
     """The tasks of one seed, and which rows of the set they are."""
     assert item.data is not None
-    question = Question("question", "text", Kind.CHOICES, tuple(f"label {label}" for label in range(item.n_classes)))
+    question = Choices("question", "text", tuple(f"label {label}" for label in range(item.n_classes)))
     order = np.random.default_rng(seed).permutation(item.gold.size)
     mined, kept = order[:N_MINED], np.sort(order[N_MINED:])
     truth = item.gold[kept]

@@ -14,7 +14,7 @@ import numpy as np
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.model.gold import gold_of
 from backend.domain.model.training import train
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 from backend.domain.rules import Rule, TaskFields, Vote
 from backend.domain.suggestions import suggest
 from backend.domain.votes import apply_rules
@@ -28,7 +28,7 @@ SIZES, ANSWERS = (1_000, 5_000, 20_000), (0, 100)
 def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     """Processor seconds of each step; each task has one to four of the labels, which its text and two rules tell."""
     random = np.random.default_rng(0)
-    question = Question("topics", "text", Kind.CHOICES, tuple(f"topic{i}" for i in range(n_labels)), multiple=True)
+    question = Choices("topics", "text", tuple(f"topic{i}" for i in range(n_labels)), multiple=True)
     chosen = [random.choice(question.labels, random.integers(1, 5), replace=False).tolist() for _ in range(N_TASKS)]
     data: list[dict[str, object]] = [
         {"text": f"Text {row} about {' '.join(labels)}"} for row, labels in enumerate(chosen)

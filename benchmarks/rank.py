@@ -18,12 +18,12 @@ from sklearn.linear_model import LogisticRegression
 
 from backend.domain.priorities.queue import Evidence, choose_next
 from backend.domain.priorities.strategy import Strategy
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, options
 
 MODAL = "modAL ranked batch"
-QUESTION = Question("topic", "text", Kind.CHOICES, ("a", "b", "c", "d"))
+QUESTION = Choices("topic", "text", ("a", "b", "c", "d"))
 N_TERMS = 20_000
 N_WORDS = 25
 N_LABELED = 200

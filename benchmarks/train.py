@@ -24,13 +24,13 @@ from sklearn.pipeline import make_pipeline
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.training import train
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, report
 
 SKLEARN = "scikit-learn"
 N_CLASSES, N_WORDS, LENGTH = 4, 30_000, 30
-QUESTION = Question("topic", "text", Kind.CHOICES, tuple(f"topic {index}" for index in range(N_CLASSES)))
+QUESTION = Choices("topic", "text", tuple(f"topic {index}" for index in range(N_CLASSES)))
 ROUNDS = 300
 
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from backend.domain.alike import Alike, fingerprint
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.posterior import is_known
-from backend.domain.questions import Kind, Question, decisions
-from backend.domain.suggestions import Posteriors, chosen_classes, confidences
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import ABSTAIN, Posteriors
+from backend.domain.votes import VoteMatrix
 
 Z = 1.959964
 """Standard normal quantile of two-sided 95 %."""
@@ -67,7 +67,7 @@ def evaluate(
         **accuracy_of(question, ours, truth),
         **_macro_f1(question, ours, truth, seed),
         **_calibration(question, ours, truth),
-        **_distance(question, ours, truth),
+        **question.figures(ours, truth),
         "majority_vote": accuracy_of(question, majority, truth),
         "sources": _sources(question, votes, accuracies),
     }
@@ -109,8 +109,8 @@ def _macro_f1(
     n = int(answered.sum())
     if n == 0:
         return {"macro_f1": None, "macro_f1_interval": None}
-    given = _label_matrix(question, _certain(question, truth))[answered]
-    chosen = _label_matrix(question, posteriors)[answered]
+    given = question.form.chosen(_certain(question, truth))[answered]
+    chosen = question.form.chosen(posteriors)[answered]
     random = np.random.default_rng(seed)
     resampled = [
         _weighted_macro_f1(given, chosen, random.multinomial(n, np.full(n, 1 / n)).astype(np.float64))
@@ -141,7 +141,7 @@ def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str,
     for key, known in truth.items():
         of_truth = posteriors[key][np.arange(known.size), known]
         loss -= np.log(np.maximum(np.nan_to_num(of_truth, nan=1.0), SMALLEST))
-    confidence = confidences(question, posteriors)[answered]
+    confidence = question.form.confidences(posteriors)[answered]
     right = is_right(question, posteriors, truth)[answered]
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
@@ -150,16 +150,6 @@ def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str,
         "log_loss": float(loss[answered].mean()),
         "calibration_error": float(gaps.sum() / confidence.size),
     }
-
-
-def _distance(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
-    if question.kind is not Kind.RATING:
-        return {}
-    key = decisions(question)[0].key
-    chosen = chosen_classes(question, posteriors[key])
-    answered = chosen >= 0
-    off = np.abs(chosen - truth[key])[answered]
-    return {"mean_absolute_error": float(off.mean()) if off.size else None}
 
 
 def _sources(
@@ -192,20 +182,11 @@ def is_answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]
 
 def is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
     """Where the answer, the whole set of labels, is right: bool (n,). Arguments as for `accuracy_of`."""
-    given = _label_matrix(question, _certain(question, truth))
-    return np.asarray((_label_matrix(question, posteriors) == given).all(axis=1))
+    given = question.form.chosen(_certain(question, truth))
+    return np.asarray((question.form.chosen(posteriors) == given).all(axis=1))
 
 
 def _certain(question: Question, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
     """Answers as posteriors (n, k): all on the class that was chosen."""
     each = np.eye(_n_classes(question))
     return {key: each[known] for key, known in truth.items()}
-
-
-def _label_matrix(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
-    """Which labels are chosen: bool (n, n_labels), no label in rows of which nothing is known."""
-    asked = decisions(question)
-    if question.multiple:
-        return np.stack([posteriors[decision.key][:, 1] >= 0.5 for decision in asked], axis=1)
-    posterior = posteriors[asked[0].key]
-    return np.asarray(np.arange(posterior.shape[1]) == chosen_classes(question, posterior)[:, None])

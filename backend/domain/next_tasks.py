@@ -12,7 +12,8 @@ from backend.domain.posterior import is_known
 from backend.domain.priorities.opinions import Opinions
 from backend.domain.priorities.queue import Evidence
 from backend.domain.questions import decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.questions.forms import ABSTAIN
+from backend.domain.votes import VoteMatrix
 
 
 def evidence_of(

@@ -11,9 +11,9 @@ from backend.domain.alike import Alike, fingerprint
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.posterior import rule_out_held_out
 from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rule_report import codes_of
-from backend.domain.suggestions import answers_of
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.votes import VoteMatrix
 
 N_FOLDS = 5
 
@@ -80,13 +80,12 @@ def compare_suggestions(
     for question in questions:
         asked = decisions(question)
         taught = np.all([gold[decision.key] >= 0 for decision in asked], axis=0)
-        truth = answers_of(
-            question, {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
+        truth = question.answers(
+            {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
         )
         alike: Alike[NDArray[np.float64]] = Alike()
         old, new = (
-            answers_of(
-                question,
+            question.answers(
                 {
                     item.key: alike.get(
                         (votes[item.key].fingerprint, fingerprint(gold[item.key])),

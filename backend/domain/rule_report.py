@@ -10,8 +10,9 @@ from scipy.sparse import csr_matrix
 from backend.domain.label_model.propensity import PRIOR_ACCURACY
 from backend.domain.metrics import wilson
 from backend.domain.questions import Decision, Question, decisions
+from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rules import Rule
-from backend.domain.votes import ABSTAIN, Faults, VoteMatrix, no_such_label
+from backend.domain.votes import Faults, VoteMatrix, no_such_label
 
 MIN_JUDGED = 5
 """Votes on human-labeled tasks from which a rule may be called worse than chance."""

@@ -72,4 +72,4 @@ def _name(item: Unmatched) -> str:
 def _lost(question: Question, given: Answer) -> Answer:
     read = question.read(given)
     unknown = tuple(label for label in given if not question.has(label))
-    return unknown or (given if len(read) > 1 and not question.multiple else ())
+    return unknown or (() if question.accepts(read) else given)

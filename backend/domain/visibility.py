@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.questions import Condition, Kind, Question
+from backend.domain.questions import Condition, Question
 from backend.domain.tasks import Answer
 
 
@@ -25,7 +25,8 @@ def hidden_rows(questions: Sequence[Question], answers: Mapping[str, Sequence[An
     chosen = {
         condition: [
             (decider.name, _chosen(decider, condition, answers[decider.name]))
-            for decider in _deciders(condition, questions)
+            for decider in questions
+            if decider.is_meant_by(condition)
         ]
         for condition in {item for question in waiting for item in question.shown_when}
     }
@@ -43,17 +44,10 @@ def hidden_rows(questions: Sequence[Question], answers: Mapping[str, Sequence[An
     return {question.name: ~shown[question.name] for question in waiting}
 
 
-def _deciders(condition: Condition, questions: Sequence[Question]) -> list[Question]:
-    if condition.question:
-        return [item for item in questions if item.name == condition.question]
-    # Label Studio compares a value with what is saved, and a path is no text.
-    return [item for item in questions if item.kind is Kind.CHOICES and not (condition.groups and item.paths)]
-
-
 def _chosen(question: Question, condition: Condition, answers: Sequence[Answer]) -> NDArray[np.bool_]:
     groups = [frozenset(group) for group in condition.groups]
     holds: dict[Answer, bool] = {(): False}
     for answer in set(answers) - {()}:
-        chosen = set(question.nesting.leaves(answer)) if question.nesting else set(answer)
+        chosen = question.leaves(answer)
         holds[answer] = not groups or any(group <= chosen for group in groups)
     return np.array([holds[answer] for answer in answers], dtype=np.bool_)

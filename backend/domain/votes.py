@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from backend.domain.alike import fingerprint
 from backend.domain.outside import one_line, storable
-from backend.domain.questions import Decision, Question, decisions
+from backend.domain.questions import Decision, Question
+from backend.domain.questions.forms import Votes
 from backend.domain.rules import History, Not, Rule, Tasks
 from backend.domain.rules.contained import Forks, described, end_fork, off_main_thread
 from backend.domain.rules.interface import BatchFunction
 from backend.errors import RuleError
 
-ABSTAIN = -1
 _NOT = -2
 """A vote against the class with index i has the code `_NOT` - i, within this module only."""
 
@@ -26,9 +26,6 @@ MAX_NAMED = 100_000
 """Labels in one vote; as many as a label config may have."""
 MAX_FAILURES = 64
 """Failures of a batch rule after which the rest of its tasks isn't divided any more; about four odd tasks of 10,000."""
-
-Votes = NDArray[np.int16]
-"""int16 (n_tasks, n_sources): a class index, or -1 = abstain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,35 +145,11 @@ def _matrices(
     question: Question, sources: tuple[str, ...], columns: Sequence[NDArray[np.int64]], n_tasks: int
 ) -> dict[str, VoteMatrix]:
     """Vote matrices from what each source said: int64 (2, n_votes), row of the task and code (see `_codes`)."""
-    asked = decisions(question)
-    shape = (n_tasks, len(sources))
-    excluded = np.full(shape, ABSTAIN, dtype=np.int16)
-    # Labels that nothing votes on share one matrix: there may be thousands.
-    matrices = [np.full(shape, ABSTAIN, dtype=np.int16)] * len(asked)
-    voted_on: set[int] = set()
-    for column, (rows, codes) in enumerate(columns):
-        against = codes < 0
-        named = np.where(against, _NOT - codes, codes)
-        if question.multiple:
-            order = np.argsort(named, kind="stable")
-            labels, n_votes = np.unique(named, return_counts=True)
-            ends = n_votes.cumsum()
-            for index, start, end in zip(labels.tolist(), ends - n_votes, ends, strict=True):
-                of_label = order[start:end]
-                if index not in voted_on:
-                    voted_on.add(index)
-                    matrices[index] = np.full(shape, ABSTAIN, dtype=np.int16)
-                matrices[index][rows[of_label], column] = ~against[of_label]
-        elif len(question.labels) == 2:
-            # Of two classes, ruling one out is a vote for the other.
-            matrices[0][rows, column] = np.where(against, 1 - named, named)
-        else:
-            matrices[0][rows[~against], column] = named[~against]
-            excluded[rows[against], column] = named[against]
-    ruled_out = excluded if (excluded != ABSTAIN).any() else None
+    said = [(rows, np.where(codes < 0, _NOT - codes, codes), codes < 0) for rows, codes in columns]
+    each, excluded = question.form.cast(n_tasks, said)
     return {
-        decision.key: VoteMatrix(decision, sources, votes, ruled_out)
-        for decision, votes in zip(asked, matrices, strict=True)
+        decision.key: VoteMatrix(decision, sources, votes, excluded)
+        for decision, votes in zip(question.form.decisions, each, strict=True)
     }
 
 
@@ -265,7 +238,7 @@ def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) 
         raise _OffList(f"voted for {one_line(unknown, SHOWN_LABEL)!r}, {no_such_label(question)}")
     pairs = zip(parts, (codes[label] for label in labels), strict=True)
     voted = tuple(dict.fromkeys(_NOT - index if isinstance(part, Not) else index for part, index in pairs))
-    if len(voted) > 1 and not question.multiple:
+    if not question.accepts(voted):
         raise RuleError(f"voted for several labels, but {question.name!r} takes one")
     if any(_NOT - code in voted for code in voted if code >= 0):
         raise RuleError(f"voted for a label of {question.name!r} and against it")

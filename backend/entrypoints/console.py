@@ -33,7 +33,7 @@ NARROWEST = 12
 EXPECTED_FAILURE, FAULT = 1, 70
 """Exit codes: a person can mend it; it is a fault of ours (EX_SOFTWARE of sysexits.h)."""
 
-OURS = str(Path(__file__).parents[1])
+OURS = f"{Path(__file__).parents[1]}{os.sep}"
 """Folder of our code."""
 
 Part = str | tuple[str, str]
@@ -67,8 +67,10 @@ def fail_unexpectedly(error: Exception) -> NoReturn:
     if logging.getLogger().isEnabledFor(logging.DEBUG):
         structlog.get_logger().error("a command failed", exc_info=error)
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if f"{OURS}{os.sep}" in frame.filename] or frames
-    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    ours = [frame for frame in frames if OURS in frame.filename] or frames
+    place = (
+        f"{ours[-1].filename.partition(OURS)[2] or ours[-1].filename}:{ours[-1].lineno}" if ours else "an unknown place"
+    )
     about = str(error) or "no more is known"
     fail(
         f"This is a fault of Prelabel itself, at {place}: {type(error).__name__}: {about[:KEPT_CHARS]}. "

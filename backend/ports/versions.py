@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.questions.forms import Votes
 from backend.domain.suggestions import Suggestion
-from backend.domain.votes import VoteMatrix, Votes
+from backend.domain.votes import VoteMatrix
 
 if TYPE_CHECKING:
     # Types only: this module is imported by everything, and these bring scikit-learn.

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from backend.domain.label_errors.action import WEIGHTS
 from backend.domain.questions import Question, decisions
-from backend.domain.tasks import Answer
 from backend.ports import (
     Deps,
     MirroredTask,
@@ -35,20 +34,10 @@ def weights_of(
         question, row = by_name.get(suspect.question), rows.get(suspect.task_id)
         if suspect.status not in UNDECIDED or question is None or row is None:
             continue
-        if len(items[row].annotations) > 1 and not _teaches(question, suspect.given, gold, row):
+        if len(items[row].annotations) > 1 and not question.form.is_gold(question.places(suspect.given), gold, row):
             continue
         weights.setdefault(suspect.question, np.ones(len(items)))[row] = weight
     return weights
-
-
-def _teaches(question: Question, given: Answer, gold: Mapping[str, NDArray[np.int64]], row: int) -> bool:
-    """Whether a task's gold is a given answer."""
-    chosen = set(question.places(given))
-    if question.multiple:
-        taught = {place for place, item in enumerate(decisions(question)) if gold[item.key][row] == 1}
-    else:
-        taught = {int(gold[decisions(question)[0].key][row])}
-    return chosen == taught
 
 
 def without_suspects(

@@ -10,7 +10,7 @@ from backend.domain.model.training import Trained
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities.audit_turns import choose_with_audit
 from backend.domain.priorities.bandit import Round
-from backend.domain.suggestions import answers_of, suggest
+from backend.domain.suggestions import suggest
 from backend.domain.visibility import hidden_rows
 from backend.domain.votes import VoteMatrix
 from backend.ports import (
@@ -54,7 +54,7 @@ def ranked_predictions(
     audit.sort(key=lambda row: turn(key, items[row].task.id))
     askable = is_open.copy()
     askable[audit] = False
-    hidden = hidden_rows(questions, {question.name: answers_of(question, posteriors) for question in questions})
+    hidden = hidden_rows(questions, {question.name: question.answers(posteriors) for question in questions})
     opinions = opinions_on(config, items, trained, hidden)
     evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions, hidden=hidden)
     if opinions is not None:

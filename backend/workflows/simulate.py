@@ -78,7 +78,7 @@ def prepare(
             "the question of a rule and its labels must be those of the data (--label, --config)."
         )
     rare = [note for question in questions if (note := _about_rare(question, gold))]
-    if not (rules or llms) and not any(_counts(question, gold).max() > ENOUGH for question in questions):
+    if not (rules or llms) and not any(question.form.counts(gold).max() > ENOUGH for question in questions):
         raise BadRequest(f"{' '.join(rare)} Nothing can be measured: label more tasks, or join labels.")
     said = {name: [given[row] for row in kept.tolist()] for name, given in llms.items()}
     recorded = _llm_votes(questions[0], said) if said else {}
@@ -138,7 +138,7 @@ def _check(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> None:
             f"No task has a label of {question.name!r}, whose labels are {', '.join(map(repr, question.labels[:10]))}."
         )
     if np.unique(given).size < 2:
-        label = "" if question.multiple else f" ({asked[0].classes[int(given[0])]!r})"
+        label = f" ({asked[0].told(int(given[0]))!r})" if len(asked) == 1 else ""
         raise BadRequest(f"All tasks have the same label of {question.name!r}{label}: there is nothing to learn.")
 
 
@@ -159,8 +159,8 @@ def _about_annotators(
                 f"Annotators differ in {question.name!r} on {len(differ)} of {len(given)} tasks: the majority counts; "
                 f"{tied} tasks have none and are left out."
             )
-        several = sum(any(len(one) > 1 for one in task) for task in given)
-        if several and not question.multiple:
+        several = sum(not all(question.accepts(list(one)) for one in task) for task in given)
+        if several:
             notes.append(
                 f"{several} tasks have several labels for {question.name!r}, which takes one: these are left out."
             )
@@ -169,7 +169,7 @@ def _about_annotators(
 
 def _about_rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> str:
     """A sentence about labels with too few tasks to be measured; "" without any."""
-    counts = _counts(question, gold)
+    counts = question.form.counts(gold)
     n_present, n_rare = int((counts > 0).sum()), int(((counts > 0) & (counts <= ENOUGH)).sum())
     if not n_rare:
         return ""
@@ -179,24 +179,10 @@ def _about_rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> st
     )
 
 
-def _counts(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Tasks of each label: int64 (n_labels,)."""
-    asked = decisions(question)
-    if question.multiple:
-        return np.array([(gold[decision.key] == 1).sum() for decision in asked], dtype=np.int64)
-    known = gold[asked[0].key]
-    return np.bincount(known[known >= 0], minlength=len(question.labels))
-
-
 def _guessed(questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]]) -> float:
     """See `Replayed`."""
-    shares = []
-    for question in questions:
-        if question.multiple:
-            return 0.0
-        counts = _counts(question, gold)
-        shares.append(float(counts.max() / counts.sum()))
-    return float(np.mean(shares))
+    shares = [question.form.guessed(gold) for question in questions]
+    return float(np.mean(shares)) if all(shares) else 0.0
 
 
 def _llm_votes(question: Question, said: Mapping[str, Sequence[Answer]]) -> dict[str, VoteMatrix]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.json import format_result, parse_answers
-from backend.domain.questions import Kind, decisions
+from backend.domain.questions import Taxonomy, decisions
 from backend.domain.suggestions import Suggestion
 from backend.errors import BadRequest
 from tests.fuzz.configs import any_config, configs
@@ -30,7 +30,7 @@ def test_a_label_config_is_read_or_refused(xml: str) -> None:
         assert question.labels
         assert all(question.labels)
         assert len(set(question.labels)) == len(question.labels)
-        if question.kind is Kind.TAXONOMY:
+        if isinstance(question, Taxonomy):
             assert len(question.paths) == len(question.labels)
 
 

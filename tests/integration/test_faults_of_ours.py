@@ -36,7 +36,7 @@ def test_a_fault_is_a_sentence_and_a_traceback_only_for_those_who_ask(
     with caplog.at_level(logging.INFO):
         code, said = main(monkeypatch, "jobs")
     assert code == 70
-    assert said.startswith("prelabel: This is a fault of Prelabel itself, at cli.py:")
+    assert said.startswith("prelabel: This is a fault of Prelabel itself, at entrypoints/cli/main.py:")
     assert "KeyError" in said
     assert not {"\x1b", "\ud800"} & set(said)
     assert len(said.splitlines()) == 1

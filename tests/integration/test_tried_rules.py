@@ -9,11 +9,11 @@ import pytest
 
 from backend.adapters.rules.trial import Limits
 from backend.adapters.rules.tried import TriedRules
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 from backend.errors import ConfigurationError
 from backend.ports import LoadedRules, RuleSample
 
-SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative", "Neutral"))
+SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative", "Neutral"))
 SAMPLE = RuleSample("1.1-a x", 1, "", (SENTIMENT,), tuple({"text": f"good number {number}"} for number in range(40)))
 HEAD = "from backend.domain.rules import labeling_function\n\n"
 GOOD = """

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.questions import Decision, Kind, Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.questions import Choices, Decision, Question, decisions
+from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.votes import VoteMatrix
 
-SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative", "Neutral"))
-GENRE = Question("genre", "text", Kind.CHOICES, ("drama", "comedy", "horror"), multiple=True)
+SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative", "Neutral"))
+GENRE = Choices("genre", "text", ("drama", "comedy", "horror"), multiple=True)
 WORDS = ("splendid", "dreadful", "ordinary")
 
 

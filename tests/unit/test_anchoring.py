@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 
 from backend.domain.audit.anchoring import anchoring
 from backend.domain.audit.measure import measure
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix
 
-SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative"))
-GENRE = Question("genre", "text", Kind.CHOICES, ("drama", "comedy"), multiple=True)
+SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative"))
+GENRE = Choices("genre", "text", ("drama", "comedy"), multiple=True)
 
 
 def labeled(

@@ -13,7 +13,7 @@ from backend.adapters.rules.loader import FolderRules
 from backend.adapters.rules.yaml_file import schema
 from backend.domain import rules as interface
 from backend.domain.llm.records import ModelPrice
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 from backend.domain.rules import Rule
 from backend.domain.votes import apply_rules
 from backend.entrypoints.cli.main import cli
@@ -58,7 +58,7 @@ def test_examples_load_and_vote_without_a_fault(kind: str, block: str, tmp_path:
 def test_example_of_an_endpoint_loads(tmp_path: Path) -> None:
     (block,) = [text for _, text in BLOCKS if "url: http" in text]
     (rule,) = rules_of("yaml", block, tmp_path)
-    assert rule.answers(Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative")))
+    assert rule.answers(Choices("sentiment", "text", ("Positive", "Negative")))
 
 
 def test_every_type_has_a_section_with_an_example_of_it_and_every_option_is_named() -> None:

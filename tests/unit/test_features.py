@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from backend.domain.features import TRUSTED_TYPES, FeatureExtractor
 from backend.domain.model.training import train
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix
 
@@ -278,7 +278,7 @@ def test_quantities_are_learned_from(values: list[object]) -> None:
 
 
 def test_a_task_of_which_nothing_can_be_read_gets_no_suggestion() -> None:
-    question = Question("animal", "image", Kind.CHOICES, ("cat", "dog"))
+    question = Choices("animal", "image", ("cat", "dog"))
     names = [f"s3://bucket/{('Cat', 'Dog')[index % 2]} photo ({index}).jpg" for index in range(40)]
     gold = {"animal": np.arange(40) % 2}
     votes = {"animal": VoteMatrix(decisions(question)[0], (), np.zeros((40, 0), dtype=np.int16))}

@@ -11,11 +11,11 @@ from backend.domain.label_errors.held_out import N_FOLDS, classified, folds, gro
 from backend.domain.label_errors.pool import share_of_errors
 from backend.domain.label_errors.records import Evidence, Findings
 from backend.domain.label_errors.search import search
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Rating, decisions
 from tests.unit.planted import GENRE, SENTIMENT, matrix, planted_votes, texts_about
 from tests.unit.test_label_errors import flip, posterior_of
 
-STARS = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4", "5"))
+STARS = Rating("stars", "text", ("1", "2", "3", "4", "5"))
 
 
 def found_in(truth: NDArray[np.int64], given: NDArray[np.int64], evidence: Evidence | None, seed: int) -> Findings:

@@ -14,7 +14,7 @@ from backend.domain.label_model.dawid_skene import DawidSkene
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.label_model.weighted import PRIOR_ACCURACY, WeightedVote
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 from tests.unit.planted import only_first, planted_votes
 
 LEARNING = [WeightedVote, PropensityVote, DawidSkene]

@@ -10,7 +10,7 @@ from backend.entrypoints import with_uv
 HEAVY = ("pandas", "pyarrow", "cleanlab", "modAL", "openai", "matplotlib")
 
 
-@pytest.mark.parametrize("module", ["web", "scheduler", "cli"])
+@pytest.mark.parametrize("module", ["web.app", "run.scheduler", "cli.main"])
 def test_processes_that_run_no_jobs_go_without_what_jobs_need(module: str) -> None:
     code = f"import sys, backend.entrypoints.{module}; print([name for name in {HEAVY} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

@@ -19,7 +19,7 @@ from backend.domain.llm.records import (
     Sample,
     Token,
 )
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Question, Rating, Taxonomy
 from tests.unit.planted import GENRE, SENTIMENT
 
 SOURCE = LlmSource("sentiment", "model", "prompthash")
@@ -547,12 +547,12 @@ def test_the_schema_has_only_what_strict_mode_takes() -> None:
 @pytest.mark.parametrize(("n", "length"), [(MAX_ENUM, 5), (300, 100)])
 def test_labels_are_not_listed_when_strict_mode_would_refuse_so_many(n: int, length: int) -> None:
     labels = tuple(f"{index:0{length}}" for index in range(n))
-    schema = reply_schema(Question("q", "text", Kind.TAXONOMY, labels), ["t1"])
+    schema = reply_schema(Taxonomy("q", "text", labels), ["t1"])
     assert "enum" not in json.dumps(schema["properties"]["answers"]["items"]["properties"]["labels"])
 
 
 def test_a_number_of_stars_is_a_rating() -> None:
-    stars = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4"))
+    stars = Rating("stars", "text", ("1", "2", "3", "4"))
     for labels in ([4], 4, 4.0, "4", [4.0]):
         assert read(said(one(labels=labels)), question=stars)[0].labels == ("4",)
     assert outcome(read(said(one(labels=[True])), question=stars)[0]) == UNREADABLE

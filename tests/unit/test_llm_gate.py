@@ -6,10 +6,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from backend.domain.llm.gate import cohen_kappa, report_source
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 
-TONE = Question("tone", "text", Kind.CHOICES, ("warm", "cold", "none"))
-TOPICS = Question("topics", "text", Kind.CHOICES, ("food", "sport"), multiple=True)
+TONE = Choices("tone", "text", ("warm", "cold", "none"))
+TOPICS = Choices("topics", "text", ("food", "sport"), multiple=True)
 
 
 def said(*labels: str, confidence: float | None = None, problem: Problem = Problem.NONE) -> LlmAnswer:

@@ -5,12 +5,12 @@ import pytest
 
 from backend.domain.llm.records import Calibration, LlmAnswer, LlmSource
 from backend.domain.llm.votes import choose_split, join, llm_columns
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 from backend.domain.rules import Not, Rule, labeling_function
 from backend.domain.votes import apply_rules
 
-TONE = Question("tone", "text", Kind.CHOICES, ("warm", "cold", "none"))
-TOPICS = Question("topics", "text", Kind.CHOICES, ("food", "sport", "art"), multiple=True)
+TONE = Choices("tone", "text", ("warm", "cold", "none"))
+TOPICS = Choices("topics", "text", ("food", "sport", "art"), multiple=True)
 SOURCE = LlmSource("tone", "m", "0123456789abcdef")
 IDENTITY = Calibration()
 

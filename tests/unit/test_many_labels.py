@@ -19,7 +19,7 @@ from backend.domain.model.project import DecisionModel
 from backend.domain.model.storage import from_parts, to_parts
 from backend.domain.model.training import Trained, train
 from backend.domain.posterior import fit_pool
-from backend.domain.questions import Decision, Kind, Question, decisions
+from backend.domain.questions import Decision, Question, Taxonomy, decisions
 from backend.domain.votes import votes_on
 
 N_TASKS = 30
@@ -29,7 +29,7 @@ USED = 6
 
 def question_of(n_labels: int) -> Question:
     labels = tuple(f"label {index}" for index in range(n_labels))
-    return Question("topics", "text", Kind.TAXONOMY, labels, multiple=True, paths=tuple((label,) for label in labels))
+    return Taxonomy("topics", "text", labels, multiple=True, paths=tuple((label,) for label in labels))
 
 
 def trained_on(question: Question) -> Trained:

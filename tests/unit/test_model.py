@@ -12,7 +12,7 @@ from backend.domain.model.gold import gold_of
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
 from backend.domain.model.training import Trained, train
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix, votes_on
 from backend.errors import ModelMissing
@@ -359,7 +359,7 @@ def test_two_labels_for_a_question_that_takes_one_are_no_answer() -> None:
 
 
 def test_a_question_with_a_single_label_is_learned_without_fuss() -> None:
-    question = Question("ok", "text", Kind.CHOICES, ("yes",))
+    question = Choices("ok", "text", ("yes",))
     votes = matrix(question, np.zeros((5, 1), dtype=np.int16))
     result = train([question], DATA[:5], votes, {"ok": np.array([0, 0, 0, -1, -1])})
     assert suggest([question], result.model.posteriors(DATA[:5], votes))[4].answers == {"ok": ("yes",)}

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from backend.domain.questions import Decision, Kind, Question, decisions
+from backend.domain.questions import Choices, Decision, Question, Taxonomy, decisions
 from tests.unit.planted import GENRE, SENTIMENT
 
 
@@ -25,11 +25,12 @@ def test_a_question_is_the_same_only_if_its_labels_are() -> None:
     """Whether a model still fits the label config is decided by comparing questions."""
     assert replace(SENTIMENT) == SENTIMENT
     assert replace(SENTIMENT, labels=("Negative", "Positive", "Neutral")) != SENTIMENT
-    assert replace(SENTIMENT, kind=Kind.TAXONOMY) != SENTIMENT
+    other: Question = Taxonomy(SENTIMENT.name, SENTIMENT.to_name, SENTIMENT.labels)
+    assert other != SENTIMENT
 
 
 def test_a_question_is_never_named_like_another_ones_label() -> None:
-    genre = Question("a", "text", Kind.CHOICES, ("b", "=c"), multiple=True)
-    odd = [Question(name, "text", Kind.CHOICES, ("x", "y")) for name in ("a=b", "a%3Db", "a==c")]
+    genre = Choices("a", "text", ("b", "=c"), multiple=True)
+    odd = [Choices(name, "text", ("x", "y")) for name in ("a=b", "a%3Db", "a==c")]
     keys = [decision.key for question in (genre, *odd) for decision in decisions(question)]
     assert len(set(keys)) == 5

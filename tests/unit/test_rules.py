@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.rules.loader import FolderRules
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
 from backend.domain.rules import TaskFields, Vote, labeling_function
 from backend.errors import ConfigurationError, RuleError
 
-SENTIMENT = Question("sentiment", "text", Kind.CHOICES, ("Positive", "Negative"))
+SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative"))
 RULE = '''
 from backend.domain.rules import labeling_function
 
@@ -68,8 +68,8 @@ def test_a_rule_takes_its_name_and_description_from_the_function() -> None:
 
     assert (praise.name, praise.description) == ("praise", "Says praise.")
     assert praise.answers(SENTIMENT)
-    assert not praise.answers(Question("other", "text", Kind.CHOICES, ("Positive",)))
-    assert not praise.answers(Question("sentiment", "text", Kind.CHOICES, ("Good", "Bad")))
+    assert not praise.answers(Choices("other", "text", ("Positive",)))
+    assert not praise.answers(Choices("sentiment", "text", ("Good", "Bad")))
 
 
 def test_missing_parentheses_are_explained() -> None:

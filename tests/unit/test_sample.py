@@ -9,14 +9,15 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from backend.adapters.rules.loader import FolderRules
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
+from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.rules import Rule, TaskFields
-from backend.domain.votes import ABSTAIN, Faults, Votes, apply_rules
+from backend.domain.votes import Faults, apply_rules
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.settings import PACKAGED_RULES_DIR
 
 LABELS = ("Positive", "Negative", "Neutral")
-SENTIMENT = Question("sentiment", "text", Kind.CHOICES, LABELS)
+SENTIMENT = Choices("sentiment", "text", LABELS)
 RULES = FolderRules(PACKAGED_RULES_DIR).load().rules
 BY_NAME = {rule.name: rule for rule in RULES}
 

@@ -12,7 +12,7 @@ from backend.domain.label_errors.records import Evidence
 from backend.domain.label_errors.search import search
 from backend.domain.label_errors.several import labels_of
 from backend.domain.model.gold import gold_of
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices, Question, Rating
 from backend.domain.tasks import Annotation
 from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
 from backend.ports import SuspectStatus
@@ -23,8 +23,8 @@ from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
 
 NAMES = {1: "ann@example.com", 2: "bob@example.com", 3: "cy@example.com"}
-CHOICE = Question("mood", "text", Kind.CHOICES, ("good", "bad"))
-STARS = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4", "5"))
+CHOICE = Choices("mood", "text", ("good", "bad"))
+STARS = Rating("stars", "text", ("1", "2", "3", "4", "5"))
 
 
 def annotation(number: int, who: int | None, label: str, question: str = "mood") -> Annotation:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Choices, decisions
 from backend.domain.simulation.curves import band, costs, finals, mean_curve, reached
 from backend.domain.simulation.loop import Stage, full_accuracy, replay, rounds, split, stage_of
 from backend.domain.simulation.records import Curve, LabeledTasks, LlmUse, Plan, Point
@@ -15,7 +15,7 @@ from backend.domain.votes import VoteMatrix
 from backend.errors import BadRequest
 from backend.workflows.simulate import prepare
 
-QUESTION = Question("topic", "text", Kind.CHOICES, ("tea", "rain"))
+QUESTION = Choices("topic", "text", ("tea", "rain"))
 (DECISION,) = decisions(QUESTION)
 WORDS = (("kettle", "leaf", "cup", "milk"), ("cloud", "storm", "wet", "drops"))
 N = 160
@@ -150,7 +150,7 @@ def test_annotators_are_wrong_about_the_share_that_was_planted() -> None:
     truth = {DECISION.key: np.arange(2_000) % 2}
     given = with_errors([QUESTION], truth, 0.1, np.random.default_rng(0))
     assert (given[DECISION.key] != truth[DECISION.key]).mean() == pytest.approx(0.1, abs=0.02)
-    genre = Question("genre", "text", Kind.CHOICES, ("a", "b", "c"), multiple=True)
+    genre = Choices("genre", "text", ("a", "b", "c"), multiple=True)
     sets = {item.key: np.array([int(place < 2)] * 500) for place, item in enumerate(decisions(genre))}
     found = np.column_stack(list(with_errors([genre], sets, 1.0, np.random.default_rng(0)).values()))
     assert (found.sum(axis=1) == 2).all()
@@ -201,7 +201,7 @@ def test_suspects_that_nobody_is_asked_about_cost_nothing(action: str) -> None:
 def test_each_rare_label_is_in_the_pool_and_held_out_and_a_single_task_is_in_the_pool() -> None:
     sizes = [4] * 50 + [1, 2] + [100]
     truth = np.repeat(np.arange(len(sizes)), sizes)
-    question = Question("topic", "text", Kind.CHOICES, tuple(str(place) for place in range(len(sizes))))
+    question = Choices("topic", "text", tuple(str(place) for place in range(len(sizes))))
     pool, test = split(LabeledTasks([question], [{}] * truth.size, {}, {}, {"topic": truth}, {"topic": truth}), 0.3, 1)
     pooled, held_out = (np.bincount(part.truth["topic"], minlength=len(sizes)) for part in (pool, test))
     assert (pooled > 0).all()
@@ -210,7 +210,7 @@ def test_each_rare_label_is_in_the_pool_and_held_out_and_a_single_task_is_in_the
 
 
 def test_rare_labels_of_sets_are_in_both_parts() -> None:
-    question = Question("topic", "text", Kind.CHOICES, ("all", "few"), multiple=True)
+    question = Choices("topic", "text", ("all", "few"), multiple=True)
     few = np.zeros(200, dtype=np.int64)
     few[:4] = 1
     truth = {"topic=all": np.ones(200, dtype=np.int64), "topic=few": few}
@@ -228,7 +228,7 @@ def test_a_share_of_no_accuracy_is_never_reached() -> None:
 def test_what_cannot_be_measured_is_said() -> None:
     def about(n_labels: int, n_tasks: int) -> tuple[str, ...]:
         labels = [str(place) for place in range(n_labels)] * n_tasks
-        question = Question("topic", "text", Kind.CHOICES, tuple(sorted(set(labels))))
+        question = Choices("topic", "text", tuple(sorted(set(labels))))
         data = [{"text": f"word{label} of {place}"} for place, label in enumerate(labels)]
         return prepare([question], data, [[{"topic": (label,)}] for label in labels], [], {}).notes
 

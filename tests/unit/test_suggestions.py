@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.domain.questions import Kind, Question, decisions
+from backend.domain.questions import Rating, decisions
 from backend.domain.rules import Not, Rule
-from backend.domain.suggestions import confidences, suggest
+from backend.domain.suggestions import suggest
 from backend.domain.votes import apply_rules, votes_on
 from tests.unit.planted import GENRE, SENTIMENT
 
@@ -59,7 +59,7 @@ def test_labels_of_which_nothing_is_known_are_left_out_of_the_set_and_its_confid
     (some,) = suggest([GENRE], genre((0.9, np.nan, np.nan)))
     assert some.answers == {"genre": ("drama",)}
     assert some.score == pytest.approx(0.9)
-    assert np.isnan(confidences(GENRE, genre((np.nan, np.nan, np.nan)))).all()
+    assert np.isnan(GENRE.form.confidences(genre((np.nan, np.nan, np.nan)))).all()
 
 
 def test_several_questions_are_as_sure_as_the_least_sure_answered_one() -> None:
@@ -88,7 +88,7 @@ def test_no_tasks_and_no_questions() -> None:
 
 
 def test_a_rating_is_answered_with_the_least_expected_distance() -> None:
-    stars = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4", "5"))
+    stars = Rating("stars", "text", ("1", "2", "3", "4", "5"))
     posterior = np.array([[0.4, 0.0, 0.0, 0.3, 0.3], [0.1, 0.2, 0.4, 0.2, 0.1], [np.nan] * 5])
     middle, plain, unknown = suggest([stars], {"stars": posterior})
     assert middle.answers == {"stars": ("4",)}

@@ -16,7 +16,7 @@ from backend.domain.label_errors.verdicts import (
     verdict_id,
     worth_showing,
 )
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Rating
 from backend.domain.tasks import Annotation, Origin
 from tests.unit.planted import GENRE, SENTIMENT
 
@@ -133,7 +133,7 @@ def test_a_reason_names_probabilities_votes_and_neighbours() -> None:
 
 
 def test_a_reason_doesnt_take_the_quality_of_a_set_or_a_rating_for_a_probability() -> None:
-    stars = Question("stars", "text", Kind.RATING, ("1", "2", "3", "4", "5"))
+    stars = Rating("stars", "text", ("1", "2", "3", "4", "5"))
     rated = Suspect(0, "stars", ("1",), ("5",), 0.21, 0.7)
     assert explain(stars, rated, [4]) == "expected 5 (0.70), given 1 (quality 0.21)"
     chosen = Suspect(0, GENRE.name, (), ("drama", "crime"), 0.1, 0.6)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from rq.timeouts import JobTimeoutException
 
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices
+from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rules import History, Not, Rule, TaskFields, Tasks, Vote, labeling_function
-from backend.domain.votes import ABSTAIN, Faults, apply_rules, votes_on
+from backend.domain.votes import Faults, apply_rules, votes_on
 from backend.errors import RuleError
 from tests.conftest import wait_for
 from tests.unit.planted import GENRE, SENTIMENT
@@ -102,7 +103,7 @@ def test_a_vote_that_does_not_fit_the_question_is_a_fault(vote: Any) -> None:
 
 
 def test_against_one_of_two_labels_is_for_the_other() -> None:
-    question = Question("spam", "text", Kind.CHOICES, ("spam", "ham"))
+    question = Choices("spam", "text", ("spam", "ham"))
     matrices, _ = apply_rules([rule("never_spam", Not("spam"), "spam")], TASKS[:1], [question])
     assert matrices["spam"].votes.tolist() == [[1]]
     assert matrices["spam"].excluded is None

@@ -21,7 +21,7 @@ from backend.adapters.label_studio.exports import (
 )
 from backend.adapters.label_studio.json import parse_task
 from backend.domain.outside import one_line
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Choices, Question
 from backend.domain.tasks import Answer
 from backend.errors import BadRequest
 from backend.ports import LabelConfig
@@ -360,10 +360,7 @@ def _questions(answers: Sequence[Sequence[Mapping[str, Answer]]]) -> tuple[Quest
             labels.setdefault(name, set()).update(chosen)
             if len(chosen) > 1:
                 multiple.add(name)
-    return tuple(
-        Question(name, "", Kind.CHOICES, tuple(sorted(found)), multiple=name in multiple)
-        for name, found in labels.items()
-    )
+    return tuple(Choices(name, "", tuple(sorted(found)), multiple=name in multiple) for name, found in labels.items())
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -5,14 +5,14 @@ Whoever uses its API may store nearly any JSON in a task or an annotation: what 
 
 import html
 import re
-import reprlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from backend.domain.nesting import joined
-from backend.domain.outside import bounded_number, bounded_whole, one_line, storable
-from backend.domain.questions import Kind, Question
+from backend.adapters.label_studio.controls import CONTROLS
+from backend.adapters.label_studio.controls.base import unreadable
+from backend.domain.outside import bounded_number, bounded_whole, storable
+from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Annotation, Answer, Origin, Task
 from backend.errors import BadRequest, LabelStudioError
@@ -40,9 +40,6 @@ HIDDEN_COLUMNS = (
     "draft_exists",
 )
 """Columns that a tab of ours shows only if it says so: without this list the Data Manager shows them all."""
-MAX_LABEL_CHARS = 20_000
-"""Of a label that an annotation has: of a longer one, the rest is cut off."""
-MAX_STARS = 10**9
 MAX_LEAD_TIME_S = 1e10
 """Longer than Label Studio exists."""
 MAX_ID = 2**63 - 1
@@ -60,7 +57,7 @@ def parse_answers(result: object) -> dict[str, Answer]:
     for item in items:
         labels: tuple[str, ...]
         if not isinstance(item, Mapping):
-            name, labels = UNNAMED, (_unreadable(item),)
+            name, labels = UNNAMED, (unreadable(item),)
         elif isinstance(item.get("from_name"), str) and isinstance(item.get("value"), Mapping):
             name, labels = storable(item["from_name"]), _labels(item["value"])
         else:
@@ -93,28 +90,11 @@ def _regions(result: object) -> list[Mapping[str, Any]]:
 
 
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
-    for kind in (Kind.CHOICES, Kind.TAXONOMY):
-        given = value.get(kind.value)
-        if isinstance(given, list):
-            return tuple(_label(item) for item in given)
+    for control in CONTROLS.values():
+        given = value.get(control.key)
         if given is not None:
-            return (_unreadable(given),)
-    rating = value.get(Kind.RATING.value)
-    if rating is None:
-        return ()
-    number = bounded_number(rating, 0, MAX_STARS)
-    return (_unreadable(rating) if number is None else f"{number:g}" if number % 1 else str(int(number)),)
-
-
-def _label(item: object) -> str:
-    """A label, or the path to it."""
-    if isinstance(item, list) and item and all(isinstance(part, str) for part in item):
-        return storable(joined(tuple(item)), MAX_LABEL_CHARS)
-    return storable(item, MAX_LABEL_CHARS) if isinstance(item, str) else _unreadable(item)
-
-
-def _unreadable(value: object) -> str:
-    return one_line(reprlib.repr(value))
+            return control.labels(given)
+    return ()
 
 
 def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list[dict[str, Any]]:
@@ -128,25 +108,11 @@ def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list
             {
                 "from_name": question.name,
                 "to_name": question.to_name,
-                "type": question.kind.value,
-                "value": _value(question, answer),
+                "type": question.kind,
+                "value": CONTROLS[question.kind].value(question, answer),
             }
         )
     return items
-
-
-def _value(question: Question, answer: Answer) -> dict[str, Any]:
-    if question.kind is Kind.RATING:
-        return {"rating": int(answer[0])}
-    if question.kind is Kind.TAXONOMY:
-        return {"taxonomy": [list(question.paths[place]) for place in question.places(answer)]}
-    if not question.nesting:
-        return {"choices": list(answer)}
-    paths = question.nesting.saved(answer)
-    # The form selects by paths. The bulk import knows names only and drops what has paths, in silence, unless it finds
-    # a value of names below the control's own name, where the form doesn't look.
-    names = {question.name: {"choices": [path[-1] for path in paths]}} if question.name != "choices" else {}
-    return names | {"choices": [list(path) for path in paths]}
 
 
 def format_prediction(prediction: Prediction, version: str, questions: Sequence[Question]) -> dict[str, Any]:

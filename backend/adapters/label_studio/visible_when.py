@@ -6,13 +6,14 @@ Judged by the form as it opens with our suggestions in it: what we don't answer 
 from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
-from backend.domain.nesting import Path, joined
-from backend.domain.questions import Condition, Kind, Question
+from backend.adapters.label_studio.controls import CONTROLS
+from backend.domain.nesting import Path
+from backend.domain.questions import Condition, Question
 
 Decider = tuple[Question, Sequence[tuple[Path, Element]]]
 """A question, and all its choices with their paths, top to bottom."""
-WITH_CONDITIONS = {"choices", "taxonomy"}
-"""Of the controls that we answer, those whose own `visibleWhen` counts; a rating is always shown."""
+ANY = Condition("")
+"""Some other Choices are answered."""
 
 
 class Hidden(Exception):
@@ -36,7 +37,7 @@ def conditions(
     found = [
         _of_tag(name, tag, deciders, own=tag is element)
         for tag in (*around, element)
-        if tag.tag.lower() == "view" or (tag is element and tag.tag.lower() in WITH_CONDITIONS)
+        if tag.tag.lower() == "view" or (tag is element and CONTROLS[tag.tag.lower()].hides)
     ]
     return tuple(dict.fromkeys(item for item in found if item is not None))
 
@@ -64,13 +65,13 @@ def _of_tag(name: str, tag: Element, deciders: Mapping[str, Decider], *, own: bo
 
 
 def _of_any(name: str, values: Sequence[str], deciders: Mapping[str, Decider]) -> Condition:
-    if not any(question.kind is Kind.CHOICES and other != name for other, (question, _) in deciders.items()):
+    if not any(question.is_meant_by(ANY) and other != name for other, (question, _) in deciders.items()):
         raise Hidden("it is shown only after an answer to other Choices, of which none can be suggested")
     return Condition("", tuple((value,) for value in values))
 
 
 def _of_one(asked: str, values: Sequence[str], deciders: Mapping[str, Decider]) -> Condition:
-    if asked not in deciders or deciders[asked][0].kind is Kind.RATING:
+    if asked not in deciders or not deciders[asked][1]:
         raise Hidden(f"it is shown only after an answer to {asked!r}, which isn't suggested")
     question, choices = deciders[asked]
     groups = [group for value in values for group in _groups(question, choices, value)]
@@ -84,9 +85,4 @@ def _groups(question: Question, choices: Sequence[tuple[Path, Element]], value: 
     path = next((path for path, tag in choices if value in (tag.get("alias"), tag.get("value"))), None)
     if path is None:
         return []
-    if question.kind is Kind.TAXONOMY:
-        # Whatever has that name, at any place.
-        return [(label,) for label, other in zip(question.labels, question.paths, strict=True) if other[-1] == path[-1]]
-    if question.nesting:
-        return [tuple(question.nesting.leaves([joined(path)]))]
-    return [path] if len(path) == 1 else []
+    return question.groups_at(path)

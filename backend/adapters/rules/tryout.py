@@ -24,7 +24,7 @@ from backend.adapters.rules.module_watch import ModuleWatch
 from backend.adapters.rules.process_family import adopt_orphans, descendants, end_family, end_with_parent, has_ended
 from backend.adapters.rules.trial import TOO_MANY, Limits, Trial
 from backend.domain.outside import one_line, storable
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import from_dict, to_dict
 from backend.errors import ConfigurationError
 from backend.ports import RuleSample
 
@@ -55,7 +55,7 @@ def try_out(
         "databases": dict(databases),
         "aside": dict(known or {}),
         "limits": asdict(limits),
-        "samples": [asdict(sample) for sample in samples],
+        "samples": [asdict(sample) | {"questions": list(map(to_dict, sample.questions))} for sample in samples],
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "backend.adapters.rules.tryout"],
@@ -183,17 +183,7 @@ def _listen(hearing: int, child: int, heard: _Heard, trial: Trial) -> str:
 
 
 def _sample(fields: Mapping[str, Any]) -> RuleSample:
-    questions = tuple(
-        Question(
-            **{
-                **item,
-                "kind": Kind(item["kind"]),
-                "labels": tuple(item["labels"]),
-                "paths": tuple(map(tuple, item["paths"])),
-            }
-        )
-        for item in fields["questions"]
-    )
+    questions = tuple(map(from_dict, fields["questions"]))
     return RuleSample(**{**fields, "questions": questions, "tasks": tuple(fields["tasks"])})
 
 

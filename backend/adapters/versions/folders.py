@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.adapters.versions.json_files import read_json
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 from backend.errors import ModelMissing
 from backend.ports import Built, Prediction, version_name
 

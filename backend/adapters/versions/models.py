@@ -1,6 +1,5 @@
 """The model in a version's folder, and what describes it, without the tables: the web service needs no more."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import skops.io
@@ -8,6 +7,7 @@ import skops.io
 from backend.adapters.versions.json_files import read_json, write_json
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
+from backend.domain.questions import to_dict
 from backend.errors import ModelMissing
 from backend.ports import Built
 
@@ -33,6 +33,6 @@ def write_model(folder: Path, built: Built) -> None:
     fitted, described = to_parts(built.trained.model)
     skops.io.dump(fitted, folder / "model.skops")
     write_json(folder / "label_models.json", described)
-    write_json(folder / "labels.json", [asdict(question) for question in built.trained.model.questions])
+    write_json(folder / "labels.json", [to_dict(question) for question in built.trained.model.questions])
     write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
     write_json(folder / "metrics.json", dict(built.metrics))

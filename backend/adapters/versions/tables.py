@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from backend.domain.model.training import CLASSIFIER
+from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.suggestions import Suggestion
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Built, Prediction
 

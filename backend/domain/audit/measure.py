@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from backend.domain.metrics import accuracy_of, is_answered, is_right, wilson
 from backend.domain.questions import Question, decisions
-from backend.domain.suggestions import Posteriors
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.questions.forms import ABSTAIN, Posteriors
+from backend.domain.votes import VoteMatrix
 
 ENOUGH = 20
 """Labeled audit tasks from which their accuracy is worth more than that of all labeled ones, of which most are hard."""

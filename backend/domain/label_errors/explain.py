@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from backend.domain.label_errors.records import Suspect
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Question
 from backend.domain.tasks import Answer
 from backend.domain.words import both_shares, share
 
@@ -20,12 +20,12 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
         task_ids: of the rows that were searched.
     """
     given, expected = _named(suspect.given), _named(suspect.expected)
-    if question.multiple or question.kind is Kind.RATING:
-        likelihood, quality = share(suspect.likelihood), share(suspect.quality)
-        parts = [f"expected {expected} ({likelihood}), given {given} (quality {quality})"]
-    else:
+    if question.form.quality_is_share:
         likelihood, quality = both_shares(suspect.likelihood, suspect.quality)
         parts = [f"{expected} {likelihood}, {given} {quality}"]
+    else:
+        likelihood, quality = share(suspect.likelihood), share(suspect.quality)
+        parts = [f"expected {expected} ({likelihood}), given {given} (quality {quality})"]
     if suspect.others:
         counts = sorted(suspect.others.items(), key=lambda entry: -entry[1])
         parts.append(", ".join(_who(count, _named(answer)) for answer, count in counts))

@@ -10,7 +10,7 @@ from backend.domain.classifier import Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate
 from backend.domain.classifier.choice import content_hash
 from backend.domain.label_model.choose import choose
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 N_FOLDS = 5
 SMALL = 20_000

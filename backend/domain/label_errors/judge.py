@@ -14,6 +14,7 @@ from backend.domain.label_errors.pool import Opinion, fit_weights, pooled, poste
 from backend.domain.label_errors.records import Evidence, Noise, NotYet
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision
+from backend.domain.questions.forms import median_class
 
 MIN_LABELS = 10
 """With fewer labels nothing can be said about any of them."""
@@ -55,18 +56,15 @@ def judge(
     gold: NDArray[np.int64],
     evidence: Evidence,
     neighbours: Neighbours | None,
-    *,
-    ordered: bool,
 ) -> Judged | NotYet:
     """Judge the labels of one decision, or say why not yet.
 
     Args:
-        decision: which.
+        decision: which. Where its classes are a scale, a label is the worse the farther it is from the truth.
         posterior: (n, k), made without the row's own label; NaN rows where nothing is known.
         gold: int64 (n,), class index or -1 = unknown.
         evidence: what else is known.
         neighbours: of the same rows; None without features.
-        ordered: the classes are a scale, and a label is the worse the farther it is from the truth.
 
     Raises:
         ValueError: a posterior that is none: partly NaN, infinite or negative.
@@ -88,10 +86,10 @@ def judge(
         return NotYet(decision.key, f"labels can't be judged yet: {known}")
     given, evident = gold[judged], proba[judged]
     errors = share_of_errors(evident[np.arange(given.size), given][~unread[judged]], proba.shape[1])
-    some = evident if ordered else by_class(given, evident, errors, ~unread[judged])
+    some = evident if decision.ordered else by_class(given, evident, errors, ~unread[judged])
     proba[judged] = some
     quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
-    issues[judged], quality[judged] = _judged(given, some, ordered=ordered)
+    issues[judged], quality[judged] = _judged(given, some, ordered=decision.ordered)
     of_given = some[np.arange(given.size), given]
     right = posterior_of_right(of_given, errors, some.shape[1])
     # A suggestion that was accepted unread says no more than the evidence that it was made of.
@@ -179,7 +177,7 @@ def _judged(
         quality = np.asarray(get_label_quality_scores(labels, some, method="self_confidence"))
         return (issues | contradicted) & (proba.argmax(axis=1) != given), quality
     k = proba.shape[1]
-    median = (np.round(np.cumsum(proba, axis=1), 9) >= 0.5).argmax(axis=1)
+    median = median_class(proba)
     distance = np.abs(np.arange(k)[None, :] - given[:, None])
     contradicted = (of_given < HARDLY) & (proba[rows, median] > RATHER)
     return (issues & (np.abs(median - given) > 1)) | contradicted, 1 - (proba * distance).sum(axis=1) / max(k - 1, 1)

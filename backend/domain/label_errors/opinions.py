@@ -9,7 +9,7 @@ from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.pool import Opinion
 from backend.domain.label_errors.records import Evidence
 from backend.domain.posterior import is_known
-from backend.domain.votes import ABSTAIN
+from backend.domain.questions.forms import ABSTAIN
 
 POSTERIOR, LOGISTIC, BAYES, NEIGHBOURS, VOTES = "posterior", "logistic regression", "naive Bayes", "neighbours", "votes"
 WEIGHTS = {POSTERIOR: 0.7, LOGISTIC: 0.5, BAYES: 0.1, NEIGHBOURS: 0.3, VOTES: 0.5}

@@ -9,10 +9,9 @@ from backend.domain.label_errors.judge import Judged, error_rates, judge
 from backend.domain.label_errors.neighbours import Neighbours, nearest, vectors
 from backend.domain.label_errors.records import Evidence, Findings, NotYet, Suspect
 from backend.domain.label_errors.several import other_answers, reconsider
-from backend.domain.questions import Decision, Kind, Question, decisions
-from backend.domain.suggestions import answers_of
+from backend.domain.questions import Decision, Question, decisions
+from backend.domain.questions.forms import ABSTAIN
 from backend.domain.tasks import Answer
-from backend.domain.votes import ABSTAIN
 
 N_SHOWN = 3
 """Neighbours named with a suspect at most."""
@@ -60,16 +59,14 @@ def search(
     judged, not_yet = {}, []
     for decision in asked:
         key = decision.key
-        found = judge(decision, posteriors[key], gold[key], evidence, neighbours, ordered=question.kind is Kind.RATING)
+        found = judge(decision, posteriors[key], gold[key], evidence, neighbours)
         if isinstance(found, NotYet):
             not_yet.append(found)
             continue
         judged[key] = found
         not_yet += [found.not_yet] if found.not_yet is not None else []
     wrong = [item.wrong for item in judged.values()]
-    judged, gold = reconsider(
-        asked, judged, gold, evidence.labels, evidence.consensus, ordered=question.kind is Kind.RATING
-    )
+    judged, gold = reconsider(asked, judged, gold, evidence.labels, evidence.consensus)
     n = len(gold[asked[0].key])
     qualities = np.column_stack([np.full(n, np.nan), *(item.quality for item in judged.values())])
     # fmin takes the number where the other one is NaN.
@@ -106,10 +103,10 @@ def _suspects(
     neighbours: Neighbours | None,
 ) -> list[Suspect]:
     proba = {key: judged[key].proba if key in judged else item for key, item in posteriors.items()}
-    expected = answers_of(question, proba)
-    given = answers_of(question, {key: _certain(known, proba[key].shape[1]) for key, known in gold.items()})
+    expected = question.answers(proba)
+    given = question.answers({key: _certain(known, proba[key].shape[1]) for key, known in gold.items()})
     likelihood = np.fmin.reduce(np.column_stack([proba[key].max(axis=1) for key in gold]), axis=1)
-    if not question.multiple and question.kind is not Kind.RATING:
+    if question.form.quality_is_share:
         likelihood = _beside(likelihood, proba[decisions(question)[0].key], given, question, quality)
     suspect = np.any([np.zeros(quality.size, dtype=np.bool_), *(item.issues for item in judged.values())], axis=0)
     rows = sorted(np.flatnonzero(suspect).tolist(), key=lambda row: (quality[row], row))
@@ -172,9 +169,7 @@ def _votes_against(
         for source, vote in zip(matrix.sources, matrix.votes[row].tolist(), strict=True):
             if vote in (ABSTAIN, given):
                 continue
-            said = decision.classes[vote]
-            if decision.label is not None:
-                said = decision.label if vote else f"not {decision.label}"
+            said = decision.told(vote)
             against[source] = f"{against[source]}, {said}" if source in against else said
     return against
 

@@ -13,6 +13,7 @@ from backend.domain.label_errors.judge import HARDLY, PRIOR_OF_ANNOTATOR, Judged
 from backend.domain.label_model.patterns import softmax
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision, Question, decisions
+from backend.domain.questions.forms import median_class
 from backend.domain.tasks import Annotation, Answer
 
 NOBODY = -1
@@ -38,18 +39,16 @@ def labels_of(question: Question, tasks: Sequence[Sequence[Annotation]]) -> tupl
     for row, entries in enumerate(tasks):
         for entry in sorted(entries, key=lambda item: (item.updated_at, item.id)):
             chosen = question.places(entry.answers.get(question.name, ()))
-            if chosen and (question.multiple or len(chosen) == 1):
+            if 0 < len(chosen) <= question.form.most_labels:
                 latest[row, NOBODY if entry.annotator_id is None else entry.annotator_id] = chosen
     people = tuple(sorted({who for _, who in latest}))
     place = {who: index for index, who in enumerate(people)}
     rows = np.array([row for row, _ in latest], dtype=np.int64)
     annotators = np.array([place[who] for _, who in latest], dtype=np.int64)
+    classes = np.array([question.form.classes(chosen) for chosen in latest.values()], dtype=np.int64)
     found = {}
-    for index, decision in enumerate(asked):
-        classes = [index in chosen if question.multiple else chosen[0] for chosen in latest.values()]
-        found[decision.key] = Labels(
-            rows, annotators, np.array(classes, dtype=np.int64), len(tasks), len(people), len(decision.classes)
-        )
+    for column, decision in zip(classes.reshape(len(latest), len(asked)).T, asked, strict=True):
+        found[decision.key] = Labels(rows, annotators, column, len(tasks), len(people), len(decision.classes))
     return found, people
 
 
@@ -80,8 +79,6 @@ def reconsider(
     gold: Mapping[str, NDArray[np.int64]],
     labels: Mapping[str, Labels],
     consensus: Mapping[str, Consensus],
-    *,
-    ordered: bool,
 ) -> tuple[dict[str, Judged], dict[str, NDArray[np.int64]]]:
     """Judge answers by who gave them, and by what others say of the same task; what was judged, with the worst answer
     of each shared task in place of its label, and gold with that answer.
@@ -92,11 +89,13 @@ def reconsider(
     gave or contradicted is suspect, too, if it is rather wrong coming from this annotator. Without any shared task
     nothing changes: then nobody's answers are known to be better than what else speaks for them.
     """
+    ordered = {decision.key: decision.ordered for decision in asked}
     keys = [decision.key for decision in asked if decision.key in judged and decision.key in labels]
     if not keys or not shared(labels[keys[0]]).any():
         return dict(judged), dict(gold)
     answers = {
-        key: _judge(judged[key].proba, labels[key], consensus[key].annotator_quality, ordered=ordered) for key in keys
+        key: _judge(judged[key].proba, labels[key], consensus[key].annotator_quality, ordered=ordered[key])
+        for key in keys
     }
     tasks, is_shared = labels[keys[0]].tasks, shared(labels[keys[0]])
     worst, alone = _worst(answers, tasks, is_shared), np.flatnonzero(~is_shared[tasks])
@@ -123,11 +122,7 @@ def other_answers(question: Question, labels: Mapping[str, Labels], rows: Sequen
         first, last = np.searchsorted(in_order, [row, row + 1])
         given: Counter[Answer] = Counter()
         for place in order[first:last].tolist():
-            if question.multiple:
-                yes = [decision.label or "" for decision in asked if labels[decision.key].classes[place]]
-                given[tuple(yes)] += 1
-            else:
-                given[(asked[0].classes[labels[asked[0].key].classes[place]],)] += 1
+            given[question.form.answer([labels[decision.key].classes[place] for decision in asked])] += 1
         found.append(dict(given))
     return found
 
@@ -142,7 +137,7 @@ def _judge(proba: NDArray[np.float64], labels: Labels, accuracies: NDArray[np.fl
     quality, doubtful = of_given, right < 0.5
     if ordered:
         distance = np.abs(np.arange(k)[None, :] - classes[:, None])
-        median = (np.round(np.cumsum(without, axis=1), 9) >= 0.5).argmax(axis=1)
+        median = median_class(without)
         quality = 1 - (without * distance).sum(axis=1) / max(k - 1, 1)
         # Neighbouring steps of a scale are mistaken for each other all the time.
         doubtful &= (of_given < HARDLY) & (np.abs(median - classes) > 1)

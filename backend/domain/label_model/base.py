@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.patterns import CHUNK, indicator, n_votes_of, softmax
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 BALANCE_IN_LABELS = 100.0
 """How many human labels it takes to outweigh the belief that classes are balanced among tasks with votes."""

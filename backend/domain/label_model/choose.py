@@ -12,7 +12,7 @@ from backend.domain.label_model.dawid_skene import DawidSkene
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.label_model.weighted import WeightedVote
-from backend.domain.votes import ABSTAIN, Votes
+from backend.domain.questions.forms import ABSTAIN, Votes
 
 METHODS: tuple[type[LabelModel], ...] = (MajorityVote, WeightedVote, PropensityVote, DawidSkene)
 """From the simplest to the one with the most parameters."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.label_model.patterns import indicator
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 ALIKE = 0.9
 """Two sources that vote the same on this share of the tasks on which either votes begin to count as copies."""

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.base import BALANCE_IN_LABELS, LabelModel, posterior_of
 from backend.domain.label_model.patterns import change, evidence_of, own_class, softmax, vote_shares
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 PRIOR_ACCURACY = 0.7
 PRIOR_VOTES = 100.0

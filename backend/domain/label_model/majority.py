@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.patterns import evidence_of, own_class, vote_shares
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 
 class MajorityVote(LabelModel):

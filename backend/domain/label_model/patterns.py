@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.votes import ABSTAIN, Votes
+from backend.domain.questions.forms import ABSTAIN, Votes
 
 CHUNK = 20_000
 """Rows looked at at a time, so that temporary copies stay small."""

@@ -15,7 +15,7 @@ from backend.domain.label_model.patterns import (
     own_class,
     vote_shares,
 )
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 PRIOR_ACCURACY = 0.7
 """What a vote is believed to be worth before anything is known of it: people write rules that are mostly right."""

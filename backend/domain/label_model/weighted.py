@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of
 from backend.domain.label_model.patterns import Evidence, change, evidence_of, own_class, vote_shares
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 PRIOR_ACCURACY = 0.7
 """What a source is believed to be worth before anything is known of it: people write rules that are mostly right."""

@@ -17,8 +17,8 @@ from typing import Any
 from backend.domain.llm.confidence import TokenMap
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, Problem, Sample
 from backend.domain.llm.reply_text import Item, find_answers, label_spans, labels_of, unpacked
-from backend.domain.outside import bounded_number, bounded_whole
-from backend.domain.questions import Kind, Question
+from backend.domain.outside import bounded_number
+from backend.domain.questions import Question
 from backend.domain.tasks import Answer
 
 MAX_ENUM = 500
@@ -28,8 +28,6 @@ MAX_ENUM_CHARACTERS = 7_500
 LONG_ENUM = 250
 MAX_CHARACTERS = 1_000_000
 """A longer reply is not read: no question has that many answers."""
-MAX_STARS = 1_000
-"""Of a rating. A larger number is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +187,7 @@ def _read_answer(item: Item, text: str, question: Question, tokens: TokenMap) ->
     if not all(label in question.labels for label in given):
         return _Said(problem=Problem.OFF_LIST)
     labels = tuple(label for label in question.labels if label in given)
-    if len(labels) > 1 and not question.multiple:
+    if not question.accepts(labels):
         return _Said(problem=Problem.AMBIGUOUS)
     probability = None if item.start is None else tokens.probability(label_spans(text, item.start))
     return _Said(labels, Problem.NONE, probability, _stated(item.answer.get("confidence")))
@@ -200,10 +198,7 @@ def _labels(given: object, question: Question) -> list[str] | None:
     if given not in question.labels:
         given = unpacked(given)
     items: list[object] = given if isinstance(given, list) else [given]
-    if question.kind is Kind.RATING:
-        # A star is a number to models that aren't held to the schema.
-        items = [item if (star := bounded_whole(item, 0, MAX_STARS)) is None else str(star) for item in items]
-    texts = [item for item in items if isinstance(item, str)]
+    texts = [label for item in items if (label := question.label_of(item)) is not None]
     return texts if len(texts) == len(items) else None
 
 

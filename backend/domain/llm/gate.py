@@ -120,7 +120,7 @@ def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: M
 
 def _fits(question: Question, labels: Answer) -> bool:
     """Whether this is an answer to the question as it is now."""
-    return bool(labels) and set(labels) <= set(question.labels) and (question.multiple or len(labels) == 1)
+    return bool(labels) and set(labels) <= set(question.labels) and question.accepts(labels)
 
 
 def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[float, list[float]]:
@@ -151,15 +151,15 @@ def _kappa(
 ) -> tuple[float | None, list[float] | None]:
     if not ours:
         return None, None
-    if not question.multiple:
-        codes = {label: index for index, label in enumerate(question.labels)}
-        mine, other = (np.array([codes[next(iter(item))] for item in said]) for said in (ours, theirs))
-        return cohen_kappa(mine, other)
+    codes = {label: index for index, label in enumerate(question.labels)}
+    mine, other = (
+        np.array([question.form.classes([codes[label] for label in item]) for item in said]) for said in (ours, theirs)
+    )
     each = [
-        cohen_kappa(*(np.array([label in item for item in said], dtype=np.int64) for said in (ours, theirs)))
-        for label in question.labels
+        cohen_kappa(mine[:, place], other[:, place])
+        for place, decision in enumerate(question.form.decisions)
         # Of a label that neither ever gave, nothing can be said.
-        if any(label in item for item in (*ours, *theirs))
+        if decision.label is None or mine[:, place].any() or other[:, place].any()
     ]
     mean = np.mean([kappa for kappa, _ in each])
     return float(mean), np.mean([interval for _, interval in each], axis=0).tolist()

@@ -9,7 +9,8 @@ from scipy.stats import fisher_exact
 from backend.domain.llm import confidence as confidences
 from backend.domain.llm.records import Calibration, LlmAnswer, LlmSource
 from backend.domain.questions import Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.votes import VoteMatrix
 
 UNSURE = " (unsure)"
 """Ends the name of the column of a source's less sure answers."""
@@ -39,11 +40,8 @@ def llm_columns(
         picks = [index for index in found if index is not None]
         if not picks or len(picks) < len(found):
             continue
-        if question.multiple:
-            for index, matrix in enumerate(matrices):
-                matrix[row, columns[row]] = index in picks
-        else:
-            matrices[0][row, columns[row]] = picks[0]
+        for matrix, chosen in zip(matrices, question.form.classes(picks), strict=True):
+            matrix[row, columns[row]] = chosen
     return {
         decision.key: VoteMatrix(decision, sources, matrix) for decision, matrix in zip(asked, matrices, strict=True)
     }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import Question
 from backend.domain.tasks import Answer
 
 
@@ -23,35 +23,10 @@ def gold_of(
     """
     gold: dict[str, NDArray[np.int64]] = {}
     for question in questions:
-        given = [
-            [known for answer in task if (known := question.places(answer.get(question.name, ())))] for task in answers
-        ]
-        if question.multiple:
-            gold |= _of_each_label(question, given)
-        else:
-            picks = [[labels[0] for labels in task if len(labels) == 1] for task in given]
-            gold[decisions(question)[0].key] = np.array([_majority(task) for task in picks], dtype=np.int64)
+        gold |= question.form.gold(
+            [
+                [known for answer in task if (known := question.places(answer.get(question.name, ())))]
+                for task in answers
+            ]
+        )
     return gold
-
-
-def _of_each_label(question: Question, given: Sequence[Sequence[Sequence[int]]]) -> dict[str, NDArray[np.int64]]:
-    """Yes, no or unknown for each label. Labels that nobody chose share one array: there may be thousands."""
-    n_answers = np.array([len(task) for task in given], dtype=np.int64)
-    n_chosen: dict[int, NDArray[np.int64]] = {}
-    for row, task in enumerate(given):
-        for index in (index for labels in task for index in set(labels)):
-            n_chosen.setdefault(index, np.zeros_like(n_answers))[row] += 1
-    nobody = np.where(n_answers > 0, 0, -1)
-    gold: dict[str, NDArray[np.int64]] = {}
-    for index, decision in enumerate(decisions(question)):
-        yes = n_chosen.get(index)
-        gold[decision.key] = nobody if yes is None else np.where(2 * yes == n_answers, -1, 2 * yes > n_answers)
-    return gold
-
-
-def _majority(picks: Sequence[int]) -> int:
-    if not picks:
-        return -1
-    counts = np.bincount(picks)
-    best = np.flatnonzero(counts == counts.max())
-    return int(best[0]) if best.size == 1 else -1

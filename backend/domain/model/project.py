@@ -19,7 +19,8 @@ from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
 from backend.domain.questions import Decision, Question, decisions
-from backend.domain.votes import ABSTAIN, VoteMatrix, Votes
+from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.votes import VoteMatrix
 
 
 @dataclass(frozen=True, slots=True)

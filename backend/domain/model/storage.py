@@ -16,7 +16,7 @@ from backend.domain.classifier.choice import RecipeChoice
 from backend.domain.label_model.choose import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
 from backend.domain.posterior import Pool
-from backend.domain.questions import Condition, Decision, Kind, Question, decisions
+from backend.domain.questions import Decision, decisions, from_dict, to_dict
 from backend.errors import ModelMissing
 
 TRUSTED_TYPES = extractors.TRUSTED_TYPES + classifiers.TRUSTED_TYPES
@@ -35,7 +35,7 @@ def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
     alike: Alike[dict[str, Any]] = Alike()
     described = {
         "format": FORMAT,
-        "questions": [asdict(question) for question in model.questions],
+        "questions": [to_dict(question) for question in model.questions],
         "decisions": {key: alike.get(item.learned, partial(_fields_of, item)) for key, item in model.decisions.items()},
     }
     return fitted, described
@@ -60,7 +60,10 @@ def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> Proje
     """
     if described.get("format") != FORMAT:
         raise ModelMissing("This version was trained by another release, which stored other classifiers. Train anew.")
-    questions = tuple(_question(fields) for fields in described["questions"])
+    try:
+        questions = tuple(from_dict(fields) for fields in described["questions"])
+    except KeyError as error:
+        raise ModelMissing(f"This version asks what this release doesn't know ({error}). Train anew.") from error
     models = {}
     alike: Alike[DecisionModel] = Alike()
     for decision in (decision for question in questions for decision in decisions(question)):
@@ -84,20 +87,3 @@ def _decision_model(decision: Decision, fields: Mapping[str, Any], classifier: C
         choice=RecipeChoice.from_dict(fields["choice"]) if fields.get("choice") else None,
         short=tuple(fields.get("short", ())),
     )
-
-
-def _question(fields: Mapping[str, Any]) -> Question:
-    return Question(
-        name=fields["name"],
-        to_name=fields["to_name"],
-        kind=Kind(fields["kind"]),
-        labels=tuple(fields["labels"]),
-        multiple=fields["multiple"],
-        paths=tuple(tuple(path) for path in fields["paths"]),
-        # Earlier releases suggested hidden questions too.
-        shown_when=tuple(_condition(item) for item in fields.get("shown_when", ())),
-    )
-
-
-def _condition(fields: Mapping[str, Any]) -> Condition:
-    return Condition(fields["question"], tuple(tuple(group) for group in fields["groups"]), fields["chosen"])

@@ -26,7 +26,8 @@ from backend.domain.metrics import evaluate
 from backend.domain.model.project import DecisionModel, ProjectModel, joined, prior_ratios
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Decision, Question, decisions
-from backend.domain.votes import VoteMatrix, Votes
+from backend.domain.questions.forms import Votes
+from backend.domain.votes import VoteMatrix
 
 LABEL_MODEL, CLASSIFIER = "label model", "classifier"
 CONTENT = "content"
@@ -156,9 +157,8 @@ def _train_question(
 ) -> dict[str, _Learned]:
     """What is learned about each decision of a question, by `Decision.key`."""
     asked = decisions(question)
-    # The label that says most about what suits a question goes first, and chooses for the others.
-    if question.multiple:
-        asked = sorted(asked, key=lambda item: -int((gold[item.key] > 0).sum()))
+    # Of a set of labels, the one that says most about what suits the question goes first, and chooses for the others.
+    asked.sort(key=lambda item: -int((gold[item.key] > 0).sum()))
     shared: RecipeChoice | None = None
     learned: dict[str, _Learned] = {}
     alike: Alike[_Learned] = Alike()
@@ -170,7 +170,7 @@ def _train_question(
         learn = partial(_train_decision, decision, matrix, gold[key], task, chosen, is_due=is_due, budget_s=budget_s)
         found = alike.get((id(shared), matrix.fingerprint, fingerprint(gold[key])), learn)
         learned[key] = replace(found, model=replace(found.model, decision=decision))
-        shared = found.model.choice if question.multiple else None
+        shared = found.model.choice
     return learned
 
 

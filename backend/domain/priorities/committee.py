@@ -9,7 +9,7 @@ from scipy.stats import entropy
 
 from backend.domain.posterior import is_known
 from backend.domain.priorities.strategy import Strategy
-from backend.domain.votes import Votes
+from backend.domain.questions.forms import Votes
 
 
 @dataclass(frozen=True)

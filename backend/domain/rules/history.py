@@ -89,7 +89,7 @@ def history_rule(
             found = counts.get(key(value) or "")
             # The own answers are taken out where they were put in: under the value that the history has for the task.
             mine = given[own] if own >= 0 and keys[own] == key(value) else []
-            votes.append(_vote(found, mine, min_count, min_share, multiple=asked.multiple))
+            votes.append(_vote(found, mine, min_count, min_share))
         return votes
 
     return batch_rule(name, batch, question=question, labels=None, description=description, needs_history=True)
@@ -107,12 +107,10 @@ def _add(counts: _Counts, answers: Sequence[Answer]) -> None:
         counts.labels.update(set(answer))
 
 
-def _vote(counts: _Counts | None, mine: Sequence[Answer], min_count: int, min_share: float, *, multiple: bool) -> Vote:
+def _vote(counts: _Counts | None, mine: Sequence[Answer], min_count: int, min_share: float) -> Vote:
     if counts is None or counts.n - len(mine) < min_count:
         return None
     n = counts.n - len(mine)
     own = Counter(label for answer in mine for label in set(answer))
     agreed = sorted(label for label, count in counts.labels.items() if count - own[label] >= min_share * n)
-    if multiple:
-        return agreed or None
-    return agreed[0] if agreed else None
+    return agreed or None

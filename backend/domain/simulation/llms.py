@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from backend.domain.llm.choose import worth
 from backend.domain.llm.gate import MIN_COMPARED, cohen_kappa
 from backend.domain.llm.votes import join
+from backend.domain.questions.forms import ABSTAIN
 from backend.domain.simulation.records import Gold, LabeledTasks, LlmUse
-from backend.domain.votes import ABSTAIN, VoteMatrix
+from backend.domain.votes import VoteMatrix
 
 SAMPLE = 100
 """Labeled tasks that an LLM is asked about before its votes count: the default of `LLM_SAMPLE`."""

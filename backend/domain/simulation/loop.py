@@ -17,10 +17,10 @@ from backend.domain.priorities.geometry import coordinates
 from backend.domain.priorities.queue import Evidence, choose_next
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import Posteriors
 from backend.domain.simulation.llms import Desk, contradiction
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan, Point
 from backend.domain.simulation.review import Review
-from backend.domain.suggestions import Posteriors, confidences
 from backend.domain.votes import VoteMatrix
 
 CHOICE_S = 2.0
@@ -184,7 +184,7 @@ def accuracy(questions: Sequence[Question], posteriors: Posteriors, truth: Gold)
 
 def confidence(questions: Sequence[Question], posteriors: Posteriors) -> NDArray[np.float64]:
     """Of each task's suggestion (n,), 0..1; the lowest of all questions, 0 where nothing is known."""
-    of_questions = np.array([confidences(question, posteriors) for question in questions])
+    of_questions = np.array([question.form.confidences(posteriors) for question in questions])
     known = ~np.isnan(of_questions).all(axis=0)
     lowest: NDArray[np.float64] = np.where(np.isnan(of_questions), np.inf, of_questions).min(axis=0)
     return np.where(known, lowest, 0.0)

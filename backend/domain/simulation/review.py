@@ -30,21 +30,12 @@ def with_errors(
 
     Any other label is as likely. Of a set of labels, one is left out and another one chosen instead.
     """
-    given = {key: known.copy() for key, known in truth.items()}
+    given = dict(truth)
     for question in questions:
         asked = decisions(question)
         rows = np.flatnonzero(np.all([truth[item.key] >= 0 for item in asked], axis=0))
         wrong = rows[random.random(rows.size) < share]
-        if not question.multiple:
-            key, k = asked[0].key, len(asked[0].classes)
-            given[key][wrong] = (truth[key][wrong] + random.integers(1, max(k, 2), wrong.size)) % k
-            continue
-        for row in wrong.tolist():
-            chosen = np.array([truth[item.key][row] for item in asked])
-            for value in (1, 0):
-                places = np.flatnonzero(chosen == value)
-                if places.size:
-                    given[asked[int(random.choice(places))].key][row] = 1 - value
+        given |= question.form.mistaken(truth, wrong, random)
     return given
 
 

@@ -90,17 +90,10 @@ def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> dic
         "n_shared": len(rows),
         "n_agree": int(agree.sum()),
         "tasks": [int(task_ids[int(row)]) for row in rows],
-        "answers": [_answer(question, of_task) for of_task in classes.tolist()],
+        "answers": [list(question.form.answer(of_task)) for of_task in classes.tolist()],
         "quality": [round(value, 4) for value in quality.tolist()],
         "n_labels": n_labels.tolist(),
     }
-
-
-def _answer(question: Question, classes: Sequence[int]) -> list[str]:
-    """Labels, from the class of each decision."""
-    if question.multiple:
-        return [label for label, yes in zip(question.labels, classes, strict=True) if yes]
-    return [question.labels[classes[0]]]
 
 
 def _best_first(item: Mapping[str, Any]) -> tuple[bool, float]:

@@ -15,7 +15,7 @@ from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_d
 from backend.domain.label_errors.records import Evidence
 from backend.domain.locations import is_stored
 from backend.domain.model.gold import gold_of
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import Question
 from backend.domain.tasks import user_fields
 from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectRecord, Tab, TagPlace, TagValue
 from backend.workflows.check.evidence import Searched
@@ -148,16 +148,12 @@ def _described(item: DataIssue, items: Sequence[MirroredTask]) -> dict[str, Any]
 
 def _rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> Iterator[dict[str, Any]]:
     """Classes with hardly any label. Of a set of labels, each label that was rarely chosen, next to the others."""
-    asked = decisions(question)
-    if question.multiple:
-        chosen = [np.full(int((gold[item.key] > 0).sum()), place) for place, item in enumerate(asked)]
-        classes, given = question.labels, np.concatenate(chosen)
-    else:
-        classes, given = asked[0].classes, gold[asked[0].key]
-    for index, share in rare_classes(given, len(classes)).items():
+    counts = question.form.counts(gold)
+    given = np.repeat(np.arange(len(counts)), counts)
+    for index, share in rare_classes(given, len(counts)).items():
         yield {
             "question": question.name,
-            "label": classes[index],
-            "n_labels": int((given == index).sum()),
+            "label": question.labels[index],
+            "n_labels": int(counts[index]),
             "share": round(share, 4),
         }

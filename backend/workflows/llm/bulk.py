@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
-from backend.domain.questions import Kind, Question
+from backend.domain.questions import Question, from_dict, to_dict
 from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.llm import BulkRecord, BulkStatus, Claim
 from backend.workflows.llm.requests import Asking, Tally, price_of, settle_reply
@@ -131,7 +131,7 @@ def _take_in(
 
 def _remembered(request: LlmRequest, question: Question, claim: Claim) -> dict[str, Any]:
     """What has to be remembered of a request to read its reply, also when the label config has changed meanwhile."""
-    asked = {"source": asdict(request.source), "contents": dict(request.contents), "question": asdict(question)}
+    asked = {"source": asdict(request.source), "contents": dict(request.contents), "question": to_dict(question)}
     return asked | {"usd": claim.usd}
 
 
@@ -140,6 +140,4 @@ def _request(memory: Mapping[str, Any]) -> LlmRequest:
 
 
 def _question(memory: Mapping[str, Any]) -> Question:
-    said = memory["question"]
-    paths = tuple(tuple(path) for path in said["paths"])
-    return Question(said["name"], said["to_name"], Kind(said["kind"]), tuple(said["labels"]), said["multiple"], paths)
+    return from_dict(memory["question"])

@@ -278,7 +278,7 @@ class Asking:
 def most_output_tokens(question: Question) -> int:
     """Room for the answer to one task."""
     sizes = [len(label.encode()) for label in question.labels]
-    return ANSWER_TOKENS + TOKENS_PER_LABEL * (sum(sizes) if question.multiple else max(sizes, default=0))
+    return ANSWER_TOKENS + TOKENS_PER_LABEL * sum(sorted(sizes)[-question.form.most_labels :])
 
 
 def most_usd(request: LlmRequest, price: ModelPrice) -> float:

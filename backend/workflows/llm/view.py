@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.records import LlmAnswer, LlmSource
 from backend.domain.model.gold import gold_of
-from backend.domain.nesting import PATH_SEPARATOR
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import Suggestion
@@ -102,7 +101,7 @@ def prompts_of(
 
 
 def _meaning(config: LabelConfig, policy: LlmPolicy, question: Question, label: str) -> str:
-    leaf = label.rsplit(PATH_SEPARATOR, 1)[-1] if question.paths else label
+    leaf = question.short_name(label)
     said = config.meanings.get(question.name, {})
     parts = (said.get(label, ""), policy.definitions.get(label) or policy.definitions.get(leaf, ""))
     return "; ".join(part for part in parts if part)
@@ -257,6 +256,4 @@ def human_answers(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> 
     """Row -> labels, from what `gold_of` gives; of a multiple question where each label's yes or no is known."""
     columns = np.column_stack([gold[decision.key] for decision in decisions(question)])
     known = np.flatnonzero((columns >= 0).all(axis=1))
-    if question.multiple:
-        return {int(row): tuple(np.array(question.labels)[columns[row] == 1].tolist()) for row in known}
-    return {int(row): (question.labels[columns[row, 0]],) for row in known}
+    return {int(row): question.form.answer(columns[row]) for row in known}

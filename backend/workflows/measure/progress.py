@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from backend.domain.audit.measure import ENOUGH
 from backend.domain.metrics import is_right
 from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import Posteriors
 from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gain, written
-from backend.domain.suggestions import Posteriors, answers_of
 from backend.errors import ModelMissing
 from backend.ports import Deps, MirroredTask, VersionRecord
 from backend.workflows.measure.audit import audited
@@ -105,7 +105,7 @@ def _agreement(question: Question, before: _Point, new: _Point, rows: NDArray[np
         return None
     shared = np.flatnonzero(rows & before.known)
     keys = [decision.key for decision in decisions(question)]
-    said = [answers_of(question, {key: point.held_out[key][shared] for key in keys}) for point in (before, new)]
+    said = [question.answers({key: point.held_out[key][shared] for key in keys}) for point in (before, new)]
     answered = [place for place in range(len(shared)) if said[0][place] and said[1][place]]
     if not answered:
         return None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData, inspect, text
 
-from backend.adapters.sql import llm_tables
+from backend.adapters.sql import llm_tables as _  # noqa: F401 - adds its tables to those of `tables`
+from backend.adapters.sql import tables
 from backend.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -91,5 +92,5 @@ def revision(connection: Connection) -> str | None:
 
 
 def all_tables() -> MetaData:
-    """The tables as they are today; `llm_tables` adds its own to those of `tables`."""
-    return llm_tables.metadata
+    """The tables as they are today."""
+    return tables.metadata

@@ -1,0 +1,14 @@
+"""Controls: how Label Studio writes the questions that we can answer. `CONTROLS` names them; nothing else does."""
+
+from backend.adapters.label_studio.controls.base import Control
+from backend.adapters.label_studio.controls.choices import ChoicesControl
+from backend.adapters.label_studio.controls.rating import RatingControl
+from backend.adapters.label_studio.controls.taxonomy import TaxonomyControl
+from backend.domain.questions import Choices, Rating, Taxonomy
+
+CONTROLS: dict[str, Control] = {
+    Choices.kind: ChoicesControl(),
+    Taxonomy.kind: TaxonomyControl(),
+    Rating.kind: RatingControl(),
+}
+"""By the question's kind."""

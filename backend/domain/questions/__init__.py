@@ -1,0 +1,48 @@
+"""Questions: the control tags of a label config that we can answer. `TYPES` names all types; nothing else does."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from backend.domain.questions.base import Condition, Question, decisions
+from backend.domain.questions.choices import Choices
+from backend.domain.questions.forms import Decision
+from backend.domain.questions.rating import Rating
+from backend.domain.questions.taxonomy import Taxonomy
+
+__all__ = [
+    "TYPES",
+    "Choices",
+    "Condition",
+    "Decision",
+    "Question",
+    "Rating",
+    "Taxonomy",
+    "decisions",
+    "from_dict",
+    "to_dict",
+]
+
+TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Rating, Taxonomy)}
+
+
+def to_dict(question: Question) -> dict[str, Any]:
+    """A question for JSON."""
+    return {"kind": question.kind, **asdict(question)}
+
+
+def from_dict(fields: Mapping[str, Any]) -> Question:
+    """A question out of what `to_dict` gave, in this release or an earlier one.
+
+    Raises:
+        KeyError: its type isn't known: a newer release made it.
+    """
+    own = {name: value for name, value in fields.items() if name != "kind"}
+    own |= {"labels": tuple(fields["labels"]), "paths": tuple(tuple(path) for path in fields["paths"])}
+    # Earlier releases suggested hidden questions too.
+    shown_when = fields.get("shown_when", ())
+    own["shown_when"] = tuple(
+        Condition(item["question"], tuple(tuple(group) for group in item["groups"]), item["chosen"])
+        for item in shown_when
+    )
+    return TYPES[fields["kind"]](**own)

@@ -1,0 +1,114 @@
+"""What every question is, whatever its type: a control tag of the label config that we can answer."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from backend.domain.nesting import Path
+from backend.domain.questions.forms import AnswerForm, Decision, Gold, LabelSet, OneLabel, Posteriors
+from backend.domain.tasks import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the answer to another question has to be, so that Label Studio shows a question (`visibleWhen`).
+
+    question: the other question; "" = any other Choices. groups: all labels of one of these are chosen; () = any label
+    is. chosen: False turns it round.
+    """
+
+    question: str
+    groups: tuple[tuple[str, ...], ...] = ()
+    chosen: bool = True
+
+
+@dataclass(frozen=True)
+class Question:
+    """One control tag: what annotators are asked, with its labels. Each type is a class below this one.
+
+    `labels` are unique and in the config's order (those that Label Studio saves as paths are paths joined by " / ", and
+    `paths` has their parts in the same order). `multiple`: an answer is a set of labels instead of one. `shown_when`:
+    it is shown if all of these hold.
+    """
+
+    kind: ClassVar[str]
+    """Name of the type: Label Studio's own for such an answer."""
+    ordered: ClassVar[bool] = False
+    """Whether its labels are a scale: then an answer is the worse the farther it is from the truth."""
+
+    name: str
+    to_name: str
+    labels: tuple[str, ...]
+    multiple: bool = False
+    paths: tuple[tuple[str, ...], ...] = field(default=())
+    shown_when: tuple[Condition, ...] = ()
+
+    def index(self, label: str) -> int | None:
+        """Place of a label in `labels`; None when the question doesn't have it (any more)."""
+        return self._places.get(label)
+
+    def read(self, given: Iterable[str]) -> tuple[str, ...]:
+        """The labels that an answer saved by Label Studio means, without those that the question doesn't have."""
+        return tuple(label for label in given if label in self._places)
+
+    def has(self, name: str) -> bool:
+        """Whether a saved answer may have this name in it: that of a label, or of a choice above labels."""
+        return name in self._places
+
+    def places(self, given: Iterable[str]) -> list[int]:
+        """Places in `labels` of what an answer means."""
+        return [self._places[label] for label in self.read(given)]
+
+    def accepts(self, labels: Sequence[object]) -> bool:
+        """Whether an answer may have so many labels."""
+        return len(labels) <= self.form.most_labels
+
+    def label_of(self, item: object) -> str | None:
+        """The label that an item of a model's reply stands for, if it is one; None for what can't be one."""
+        return item if isinstance(item, str) else None
+
+    def short_name(self, label: str) -> str:
+        """A label without what stands above it."""
+        return label
+
+    def leaves(self, answer: Answer) -> set[str]:
+        """What is chosen at the lowest level of the form that shows an answer."""
+        return set(answer)
+
+    def groups_at(self, path: Path) -> list[tuple[str, ...]]:
+        """Sets of labels: where all of one are chosen, so is the choice with this path."""
+        return [path] if len(path) == 1 else []
+
+    def is_meant_by(self, condition: Condition) -> bool:
+        """Whether its answers count for a condition."""
+        return condition.question == self.name
+
+    def answers(self, posteriors: Posteriors) -> list[Answer]:
+        """The most probable answer for each task (n of them); empty where nothing is known, or no label is likely."""
+        chosen = self.form.chosen(posteriors)
+        return [tuple(self.labels[place] for place in np.flatnonzero(row)) for row in chosen]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {label: place for place, label in enumerate(self.labels)}
+
+    @cached_property
+    def form(self) -> AnswerForm:
+        """How an answer is made of decisions."""
+        form = LabelSet if self.multiple else OneLabel
+        return form(self.name, self.labels, ordered=self.ordered)
+
+    def figures(self, posteriors: Posteriors, gold: Gold) -> dict[str, float | None]:  # noqa: ARG002 - of some types
+        """Figures that only this type has, for the metrics; None where no label supports one.
+
+        posteriors: made without the rows' own labels. gold: of the same rows, all known.
+        """
+        return {}
+
+
+def decisions(question: Question) -> list[Decision]:
+    """The decisions a question consists of, in the order of its labels."""
+    return list(question.form.decisions)
