@@ -32,7 +32,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.label_errors.held_out import classified, groups_of
+from backend.domain.label_errors.held_out import Apart, classified, groups_of
 from backend.domain.label_errors.records import Evidence
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, Decision, decisions
@@ -156,7 +156,7 @@ def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
     gold = {decision.key: column for decision, column in zip(asked, columns, strict=True)}
     posteriors = {
         decision.key: classified(
-            features, gold[decision.key], len(decision.classes), groups=groups, repeats=1, seed=1_000
+            features, gold[decision.key], len(decision.classes), Apart(groups), repeats=1, seed=1_000
         )
         for decision in asked
     }

@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.model.project import ProjectModel
-from backend.domain.model.training import train
+from backend.domain.model.training import Known, train
 from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, report
@@ -61,7 +61,7 @@ def ours(n_tasks: int, n_labels: int, folder: Path) -> dict[str, float]:
         started, cpu = time.perf_counter(), time.process_time()
         features = VersionFolders(folder).features("benchmark", data)
         gold = np.where(np.arange(n_tasks) < known, truth, -1)
-        trained = train([QUESTION], data, votes, {decision.key: gold}, previous=model, features=features)
+        trained = train([QUESTION], data, votes, {decision.key: gold}, Known(features, previous=model))
         model = trained.model
         posterior = model.posteriors_of(features.matrix, votes)[decision.key]
         figures[f"{name}: s"], figures[f"{name}: CPU s"] = time.perf_counter() - started, time.process_time() - cpu

@@ -11,18 +11,9 @@ from typing import Any
 
 from backend.adapters.label_studio.json import format_prediction
 from backend.domain.questions import Question
-from backend.domain.tasks import Annotation, Answer, Origin, Task
+from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import LabelStudioError, ProjectMissing
-from backend.ports import (
-    Connection,
-    Job,
-    MirroredTask,
-    Prediction,
-    ProjectInfo,
-    Tab,
-    TagPlace,
-    Webhook,
-)
+from backend.ports import Connection, Job, Prediction, ProjectInfo, Tab, TagPlace, Webhook
 
 PAGE_SIZE = 16
 """Small, so that tests meet a second page."""

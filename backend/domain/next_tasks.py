@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
-from backend.domain.model.project import DecisionModel, ProjectModel
+from backend.domain.model.project import DecisionModel
+from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
 from backend.domain.priorities.opinions import Opinions
 from backend.domain.priorities.queue import Evidence
@@ -17,12 +17,11 @@ from backend.domain.votes import VoteMatrix
 
 
 def evidence_of(
-    model: ProjectModel,
+    trained: Trained,
     posteriors: Mapping[str, NDArray[np.float64]],
     votes: Mapping[str, VoteMatrix],
     gold: Mapping[str, NDArray[np.int64]],
     is_open: NDArray[np.bool_],
-    features: csr_matrix,
     opinions: Opinions | None = None,
     *,
     hidden: Mapping[str, NDArray[np.bool_]] | None = None,
@@ -30,16 +29,15 @@ def evidence_of(
     """What is known of the tasks when the next ones are chosen.
 
     Args:
-        model: the new version's.
-        posteriors: float64 (n, k) by `Decision.key`, what `model` says of the tasks.
+        trained: the new version.
+        posteriors: float64 (n, k) by `Decision.key`, what its model says of the tasks.
         votes: by `Decision.key`, same rows.
         gold: int64 (n,) by `Decision.key`, class index or -1 = unknown.
         is_open: bool (n,), what may be asked.
-        features: (n, d), of the model's extractor.
         opinions: of the tasks, where some that may be asked have labels.
         hidden: see `hidden_rows`.
     """
-    parts = model.decisions
+    parts, features = trained.model.decisions, trained.features
     classified = {
         key: np.full_like(posteriors[key], np.nan)
         if part.classifier is None
@@ -47,7 +45,7 @@ def evidence_of(
         for key, part in parts.items()
     }
     evidence = Evidence(
-        questions=model.questions,
+        questions=trained.model.questions,
         posteriors={
             key: doubted(classified[key], posteriors[key]) if _learns_from_people_alone(part) else posteriors[key]
             for key, part in parts.items()

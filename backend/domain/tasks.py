@@ -55,6 +55,19 @@ class Annotation:
         return not self.skipped and any(self.answers.values())
 
 
+@dataclass(frozen=True, slots=True)
+class MirroredTask:
+    """A task with all its annotations, skipped and empty ones included."""
+
+    task: Task
+    annotations: tuple[Annotation, ...] = ()
+
+    @property
+    def labels(self) -> tuple[Annotation, ...]:
+        """The annotations that say something: neither skipped nor empty."""
+        return tuple(entry for entry in self.annotations if entry.teaches)
+
+
 def user_fields(data: Mapping[str, object]) -> dict[str, object]:
     """Task data without the keys that we wrote."""
     return {key: value for key, value in data.items() if not key.startswith(OWN_PREFIX)}

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from backend.domain.audit.draw import AUDIT_SHARE
+from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.action import Action
 from backend.domain.questions import Question
-from backend.domain.tasks import Annotation, Answer, Task
+from backend.domain.tasks import Annotation, Answer, MirroredTask
 from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.ports.queue import ANSWERED as ANSWERED
@@ -37,29 +38,6 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """Fields of task data that annotators see. `other`: what is neither text nor image, with its object tag."""
-
-    texts: tuple[str, ...] = ()
-    images: tuple[str, ...] = ()
-    other: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelConfig:
-    """A parsed label config.
-
-    unsupported: the controls we leave empty, each with its reason. meanings: question name -> label -> what annotators
-    read of it besides its name (hint; what a label with an alias is shown as).
-    """
-
-    questions: tuple[Question, ...]
-    unsupported: Mapping[str, str] = field(default_factory=dict)
-    shown: Shown = field(default_factory=Shown)
-    meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ProjectInfo:
     """A project as Label Studio has it now. `uid` is Label Studio's `<id>.<created>`; `instructions` are those for
     annotators, as plain text."""
@@ -73,14 +51,6 @@ class ProjectInfo:
     sampling: str
     n_tasks: int
     instructions: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MirroredTask:
-    """A task with all its annotations, skipped and empty ones included."""
-
-    task: Task
-    annotations: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +235,9 @@ class Database(Protocol):
 
     def tasks(self, key: str, among: Collection[int] | None = None) -> list[MirroredTask]:
         """All mirrored tasks, or those of some ids, by id."""
+
+    def task_ids(self, key: str, *, open_only: bool = False) -> set[int]:
+        """Ids of all mirrored tasks, or of those that are open."""
 
     def annotations(self, key: str) -> list[Annotation]:
         """All mirrored annotations, by id."""

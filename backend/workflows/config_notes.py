@@ -1,10 +1,13 @@
 """What people should know of a project's label config and of what it makes of their answers."""
 
 import logging
+from itertools import chain
 
+from backend.domain.corpus import Corpus
+from backend.domain.label_config import LabelConfig
 from backend.domain.outside import listed, one_line
 from backend.domain.unmatched import Unmatched, told, unmatched_answers
-from backend.ports import Deps, LabelConfig, MirroredTask
+from backend.ports import Deps
 from backend.workflows.llm.view import why_idle
 
 log = logging.getLogger(__name__)
@@ -46,14 +49,13 @@ def why_unread(deps: Deps, key: str, config: LabelConfig) -> str:
     )
 
 
-def unmatched_in(config: LabelConfig, items: list[MirroredTask]) -> tuple[Unmatched, ...]:
+def unmatched_in(corpus: Corpus) -> tuple[Unmatched, ...]:
     """Human answers that are no label, see `unmatched_answers`."""
-    answers = (entry.answers for item in items for entry in item.annotations if entry.teaches)
-    return unmatched_answers(config.questions, config.unsupported, answers)
+    return unmatched_answers(corpus.questions, corpus.config.unsupported, chain.from_iterable(corpus.answers))
 
 
-def warn_of_unmatched(key: str, config: LabelConfig, items: list[MirroredTask]) -> None:
+def warn_of_unmatched(corpus: Corpus) -> None:
     """Say in the log what can't be learned from."""
-    said = told(unmatched_in(config, items))
+    said = told(unmatched_in(corpus))
     if said:
-        log.warning("Project %s: %s", key, said)
+        log.warning("Project %s: %s", corpus.key, said)

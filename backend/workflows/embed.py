@@ -1,7 +1,7 @@
 """Embed: a vector for each task, made once for each content."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from backend.domain.features.vectors import Vectors
 from backend.domain.llm.content import Content
 from backend.errors import BadRequest, LabelStudioError, LlmError
-from backend.ports import Deps, LabelConfig, Progress
+from backend.ports import Deps, Progress
 from backend.ports.embeddings import EmbeddingParts, ToEmbed
-from backend.workflows.llm.view import contents_of, too_slow
+from backend.workflows.llm.contents import Contents
+from backend.workflows.llm.view import too_slow
 
 BATCH = 64
 """Contents in one request; what was answered is kept at once."""
@@ -21,9 +22,7 @@ MAX_CHARACTERS = 8_000
 log = logging.getLogger(__name__)
 
 
-def vectors_of(
-    deps: Deps, key: str, config: LabelConfig, data: Sequence[Mapping[str, object]], progress: Progress | None = None
-) -> Vectors | None:
+def vectors_of(deps: Deps, key: str, tasks: Contents, progress: Progress | None = None) -> Vectors | None:
     """Vectors of tasks; None when no embedding model is set up, or the project forbids sending anything.
 
     What is embedded is what an LLM would be sent: what annotators see, without the fields left out, masked.
@@ -31,15 +30,14 @@ def vectors_of(
     Args:
         deps: the ports.
         key: the project.
-        config: its label config.
-        data: task data.
+        tasks: its tasks, or some of them.
         progress: told how far it is. None: nothing is asked for, only vectors that are kept are returned, because an
             annotator is waiting.
     """
     parts, policy = deps.embeddings, deps.policy(key).llm
     if parts is None or (policy.forbidden and not parts.embedder.is_local):
         return None
-    contents = contents_of(config, policy, data)
+    contents = tasks.each
     name = parts.embedder.name
     known = parts.store.vectors(name, {content.hash for content in contents})
     slow = too_slow(contents)
@@ -52,7 +50,7 @@ def vectors_of(
     widths = [len(vector) for vector in known.values()]
     # An endpoint that changed its model under the same name: the vectors of most tasks count.
     width = max(set(widths), key=widths.count) if widths else 0
-    rows = np.full((len(data), width), np.nan, dtype=np.float32)
+    rows = np.full((len(contents), width), np.nan, dtype=np.float32)
     for row, content in enumerate(contents):
         vector = known.get(content.hash)
         if vector is not None and len(vector) == width:

@@ -1,35 +1,32 @@
 """Opinions: what another label would teach of tasks that have some, but fewer than Label Studio still wants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.corpus import Corpus
 from backend.domain.model.training import CLASSIFIER, Trained
 from backend.domain.posterior import is_known
 from backend.domain.priorities.opinions import Opinions
 from backend.domain.questions import decisions
-from backend.ports import LabelConfig, MirroredTask
 from backend.workflows.check.evidence import crowd_of, texts_of
 
 
-def opinions_on(
-    config: LabelConfig, items: Sequence[MirroredTask], trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]
-) -> Opinions | None:
+def opinions_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]) -> Opinions | None:
     """ActiveLab's scores of all tasks; None where no open task has a label, so that nothing is to be compared.
 
     Of several questions, and of several labels of one, that which most wants another opinion decides. `hidden`: where
     questions are left out, see `hidden_rows`.
     """
-    teaching = [[entry for entry in item.annotations if entry.teaches] for item in items]
-    begun = np.array([item.task.is_open and bool(said) for item, said in zip(items, teaching, strict=True)], np.bool_)
+    begun = corpus.is_open & np.array([bool(entries) for entries in corpus.labeled], dtype=np.bool_)
     if not begun.any():
         return None
-    texts = [texts_of(config, item) for item in items]
-    lowest = np.full(len(items), np.inf)
+    texts = [texts_of(corpus.config, item) for item in corpus.items]
+    lowest = np.full(len(corpus.items), np.inf)
     for question in trained.model.questions:
         posteriors = {decision.key: _without_label(trained, decision.key) for decision in decisions(question)}
-        crowd = crowd_of(question, teaching, texts, posteriors)
+        crowd = crowd_of(question, corpus.labeled, texts, posteriors)
         shown = ~hidden[question.name] if question.name in hidden else True
         for consensus in crowd.consensus.values():
             lowest = np.fmin(lowest, np.where(shown, consensus.another_opinion, np.nan))

@@ -33,7 +33,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
         # Somebody was killed or refused on the way. In a large project this takes minutes.
         progress("looking up which tasks have a suggestion", 0, 1)
         present = deps.label_studio.predicted_tasks(record.project_id, name)
-    missing = {item.task.id for item in deps.database.tasks(record.key) if item.task.is_open} - present
+    missing = deps.database.task_ids(record.key, open_only=True) - present
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
     push = Push(deps, record, info, number, deps.parse_label_config(info.label_config).questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)

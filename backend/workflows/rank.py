@@ -6,64 +6,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit.draw import is_audit, turn
+from backend.domain.corpus import Corpus
 from backend.domain.model.training import Trained
 from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities.audit_turns import choose_with_audit
+from backend.domain.priorities.audit_turns import AuditTasks, choose_with_audit
 from backend.domain.priorities.bandit import Round
 from backend.domain.suggestions import suggest
 from backend.domain.visibility import hidden_rows
 from backend.domain.votes import VoteMatrix
-from backend.ports import (
-    LabelConfig,
-    MirroredTask,
-    Policy,
-    Prediction,
-)
+from backend.ports import Policy, Prediction
 from backend.workflows.opinions import opinions_on
 
 
 def ranked_predictions(
-    key: str,
+    corpus: Corpus,
     policy: Policy,
     trained: Trained,
-    items: Sequence[MirroredTask],
-    posteriors: Mapping[str, NDArray[np.float64]],
     votes: Mapping[str, VoteMatrix],
-    gold: Mapping[str, NDArray[np.int64]],
+    *,
     number: int,
     history: Sequence[Round],
-    config: LabelConfig,
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
     Their scores make Label Studio's ascending order ours; behind them the score is the calibrated confidence. The
-    suggestions of audit tasks are withheld.
+    suggestions of audit tasks are withheld. `history`: what strategies have brought so far.
     """
-    questions = trained.model.questions
-    is_open = np.array([item.task.is_open for item in items], dtype=np.bool_)
-    rows = np.flatnonzero(is_open)
+    questions, ids = trained.model.questions, corpus.ids.tolist()
+    rows = np.flatnonzero(corpus.is_open)
     if not rows.size or not questions:
         return []
+    posteriors = trained.model.posteriors_of(trained.features, votes)
     of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
     open_votes = {name: matrix.rows(rows) for name, matrix in votes.items()}
     suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
-    confidence: NDArray[np.float64] = np.zeros(len(items))
+    confidence: NDArray[np.float64] = np.zeros(len(ids))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
     # Labeled by several people, a task is an audit task for the last of them too.
-    audit = [row for row in rows.tolist() if is_audit(key, items[row].task.id, policy.audit_share)]
-    audit.sort(key=lambda row: turn(key, items[row].task.id))
-    askable = is_open.copy()
+    audit = [row for row in rows.tolist() if is_audit(corpus.key, ids[row], policy.audit_share)]
+    audit.sort(key=lambda row: turn(corpus.key, ids[row]))
+    askable = corpus.is_open.copy()
     askable[audit] = False
     hidden = hidden_rows(questions, {question.name: question.answers(posteriors) for question in questions})
-    opinions = opinions_on(config, items, trained, hidden)
-    evidence = evidence_of(trained.model, posteriors, votes, gold, askable, trained.features, opinions, hidden=hidden)
+    opinions = opinions_on(corpus, trained, hidden)
+    evidence = evidence_of(trained, posteriors, votes, corpus.gold, askable, opinions, hidden=hidden)
     if opinions is not None:
         confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(
         evidence,
         confidence,
-        np.array(audit, dtype=np.int64),
-        share=policy.audit_share,
+        AuditTasks(np.array(audit, dtype=np.int64), policy.audit_share),
         strategy=policy.query_strategy,
         n=policy.top_tasks,
         seed=number,
@@ -73,6 +65,5 @@ def ranked_predictions(
     behind = [("", "")] * (len(queue.order) - len(served))
     places = zip(queue.order.tolist(), queue.scores.tolist(), [*served, *behind], strict=True)
     return [
-        Prediction(items[row].task.id, suggestions[row], score, *about, withheld=not askable[row])
-        for row, score, about in places
+        Prediction(ids[row], suggestions[row], score, *about, withheld=not askable[row]) for row, score, about in places
     ]

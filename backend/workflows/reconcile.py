@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from backend.domain.audit.draw import is_audit, turn
+from backend.domain.label_config import LabelConfig
 from backend.domain.priorities.audit_turns import scores_of_new
 from backend.domain.suggestions import suggest
 from backend.domain.tasks import Annotation
@@ -19,7 +20,6 @@ from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
     Job,
-    LabelConfig,
     Prediction,
     Progress,
     ProjectInfo,
@@ -30,6 +30,7 @@ from backend.ports import (
 )
 from backend.workflows.check.verdicts import settle
 from backend.workflows.embed import vectors_of
+from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
@@ -102,9 +103,10 @@ def _suggestions_for(
     data = [item.task.data for item in items]
     policy = deps.policy(record.key)
     rules = deps.rules.load().of(policy.rules_folder)
-    votes, _ = cast_votes(deps, record.key, config, rules, data, history_of(known, places))
+    contents = Contents(config, policy.llm, data)
+    votes, _ = cast_votes(deps, record.key, contents, rules, history_of(known, places))
     questions = config.questions
-    vectors = vectors_of(deps, record.key, config, data, progress)
+    vectors = vectors_of(deps, record.key, contents, progress)
     posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes, vectors)
     suggestions = suggest(questions, posteriors, votes)
     # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.

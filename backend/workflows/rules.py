@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
-from backend.domain.model.gold import gold_of
+from backend.domain.corpus import Corpus
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
@@ -16,8 +13,7 @@ from backend.domain.rules import Rule
 from backend.domain.tasks import user_fields
 from backend.domain.votes import Faults, VoteMatrix, apply_rules
 from backend.errors import ConfigurationError, ModelMissing, RuleError
-from backend.ports import Deps, LoadedRules, MirroredTask, version_name
-from backend.workflows.suggest import history_of
+from backend.ports import Deps, LoadedRules, version_name
 
 SNIPPET = 120
 """Characters of a task's data that are shown beside a mistake."""
@@ -93,19 +89,19 @@ def report(deps: Deps, key: str, name: str | None = None) -> RulesReport:
         ConfigurationError: nothing is known of the project yet.
         RuleError: there is no rule of this name.
     """
-    mirror = _Mirror.read(deps, key)
+    corpus = _read(deps, key)
     loaded = deps.rules.load()
     rules = _of_project(deps, key, loaded)
-    votes, faults = mirror.apply(rules)
+    votes, faults = _apply(corpus, rules)
     number, model = _current_model(deps, key)
     reports = report_rules(
-        rules, mirror.questions, votes, mirror.gold, _learned(model, mirror.questions, votes), faults
+        rules, corpus.questions, votes, corpus.gold, _learned(model, corpus.questions, votes), faults
     )
     if name is not None:
         _check_name(name, rules, loaded)
         reports = [item for item in reports if item.name == name]
     reasons = {rule: fault for rule, fault in _first_faults(faults).items() if name is None or rule == name}
-    return RulesReport(version_name(number), len(mirror.items), reports, reasons, dict(loaded.set_aside))
+    return RulesReport(version_name(number), len(corpus.items), reports, reasons, dict(loaded.set_aside))
 
 
 def faults_of(deps: Deps, key: str, name: str) -> tuple[int, str] | None:
@@ -115,7 +111,7 @@ def faults_of(deps: Deps, key: str, name: str) -> tuple[int, str] | None:
         ConfigurationError: nothing is known of the project yet.
     """
     rules = [rule for rule in _of_project(deps, key, deps.rules.load()) if rule.name == name]
-    return _first_faults(_Mirror.read(deps, key).apply(rules)[1]).get(name)
+    return _first_faults(_apply(_read(deps, key), rules)[1]).get(name)
 
 
 def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
@@ -125,14 +121,14 @@ def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
         ConfigurationError: nothing is known of the project yet.
         RuleError: there is no rule of this name.
     """
-    mirror = _Mirror.read(deps, key)
+    corpus = _read(deps, key)
     loaded = deps.rules.load()
     rules = _of_project(deps, key, loaded)
     _check_name(name, rules, loaded)
-    votes, _ = mirror.apply([rule for rule in rules if rule.name == name])
+    votes, _ = _apply(corpus, [rule for rule in rules if rule.name == name])
     found = []
-    for item in mistakes_of(name, mirror.questions, votes, mirror.gold):
-        task = mirror.items[item.row].task
+    for item in mistakes_of(name, corpus.questions, votes, corpus.gold):
+        task = corpus.items[item.row].task
         found.append(MistakenTask(task.id, item.question, item.voted, item.given, _snippet(task.data)))
     return found
 
@@ -143,13 +139,13 @@ def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
     Raises:
         ConfigurationError: nothing is known of the project yet.
     """
-    mirror = _Mirror.read(deps, key)
+    corpus = _read(deps, key)
     in_use = deps.rules.load()
-    before, old, _ = mirror.measure(_of_project(deps, key, in_use))
+    before, old, _ = _measure(corpus, _of_project(deps, key, in_use))
     rules_after = _of_project(deps, key, edited)
-    after, new, faults = mirror.measure(rules_after)
-    changed = changed_votes(mirror.questions, before, after)
-    stale = _stale(rules_after, mirror.questions)
+    after, new, faults = _measure(corpus, rules_after)
+    changed = changed_votes(corpus.questions, before, after)
+    stale = _stale(rules_after, corpus.questions)
     # A new rule that isn't used adds nothing.
     names = dict.fromkeys([*old, *(item for item in new if item[1] not in stale)])
     rules = [
@@ -159,7 +155,7 @@ def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
     ]
     return RulesDiff(
         rules=rules,
-        questions=compare_suggestions(mirror.questions, before, after, mirror.gold),
+        questions=compare_suggestions(corpus.questions, before, after, corpus.gold),
         set_aside=dict(edited.set_aside),
         faults=_first_faults(faults),
         stale=stale,
@@ -184,33 +180,24 @@ def _first_faults(faults: Faults) -> dict[str, tuple[int, str]]:
     return {rule: (count, faults.reasons[rule]) for rule, count in faults.counts.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Mirror:
-    """A project as we have it."""
+def _read(deps: Deps, key: str) -> Corpus:
+    record = deps.database.project(key)
+    if record is None or not record.label_config:
+        raise ConfigurationError("Nothing is known of this project yet: `prelabel connect` it and wait for v1.")
+    return Corpus(key, deps.parse_label_config(record.label_config), deps.database.tasks(key))
 
-    items: Sequence[MirroredTask]
-    questions: tuple[Question, ...]
-    gold: Mapping[str, NDArray[np.int64]]
 
-    @classmethod
-    def read(cls, deps: Deps, key: str) -> "_Mirror":
-        record = deps.database.project(key)
-        if record is None or not record.label_config:
-            raise ConfigurationError("Nothing is known of this project yet: `prelabel connect` it and wait for v1.")
-        items = deps.database.tasks(key)
-        questions = deps.parse_label_config(record.label_config).questions
-        answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
-        return cls(items, questions, gold_of(questions, answers))
+def _apply(corpus: Corpus, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], Faults]:
+    return apply_rules(rules, corpus.data, corpus.questions, corpus.history)
 
-    def apply(self, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], Faults]:
-        data = [item.task.data for item in self.items]
-        return apply_rules(rules, data, self.questions, history_of(self.items, range(len(self.items))))
 
-    def measure(self, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport], Faults]:
-        """Votes, reports by question and rule, and faults."""
-        votes, faults = self.apply(rules)
-        reports = report_rules(rules, self.questions, votes, self.gold, {}, faults)
-        return votes, {(item.question, item.name): item for item in reports}, faults
+def _measure(
+    corpus: Corpus, rules: Sequence[Rule]
+) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport], Faults]:
+    """Votes, reports by question and rule, and faults."""
+    votes, faults = _apply(corpus, rules)
+    reports = report_rules(rules, corpus.questions, votes, corpus.gold, {}, faults)
+    return votes, {(item.question, item.name): item for item in reports}, faults
 
 
 def _current_model(deps: Deps, key: str) -> tuple[int, ProjectModel | None]:

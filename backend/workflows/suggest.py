@@ -13,10 +13,12 @@ from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
 from backend.domain.rules import History
 from backend.domain.suggestions import Suggestion, suggest
+from backend.domain.tasks import MirroredTask
 from backend.domain.votes import Faults, VoteMatrix
 from backend.errors import ModelMissing
-from backend.ports import Deps, MirroredTask, version_name
+from backend.ports import Deps, version_name
 from backend.workflows.embed import vectors_of
+from backend.workflows.llm.contents import Contents
 from backend.workflows.votes import cast_votes
 
 CHUNK = 50
@@ -46,7 +48,7 @@ def posteriors_of(
 
 def history_of(items: Sequence[MirroredTask], own: Sequence[int]) -> History:
     """What annotators answered, for rules that vote by it. `own`: see `History`."""
-    answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
+    answers = [[entry.answers for entry in item.labels] for item in items]
     return History([item.task.data for item in items], answers, own)
 
 
@@ -111,14 +113,15 @@ def answer(
             number, model, problem = _current(deps, key)
             needs_history = any(rule.needs_history for rule in rules)
             known = deps.database.tasks(key) if needs_history else []
-            annotated = [item for item in known if any(entry.teaches for entry in item.annotations)]
+            annotated = [item for item in known if item.labels]
             for start in range(0, len(tasks), CHUNK):
                 if expired.is_set():
                     return
                 chunk = tasks[start : start + CHUNK]
-                votes, chunk_faults = cast_votes(deps, key, config, rules, chunk, _history_for(annotated, chunk))
+                contents = Contents.of(deps, key, config, chunk)
+                votes, chunk_faults = cast_votes(deps, key, contents, rules, _history_for(annotated, chunk))
                 faults.merge(chunk_faults)
-                vectors = vectors_of(deps, key, config, chunk) if model is not None and model.space else None
+                vectors = vectors_of(deps, key, contents) if model is not None and model.space else None
                 posteriors = posteriors_of(model, questions, chunk, votes, vectors)
                 suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
         except Exception as error:  # noqa: BLE001 - handed to the caller's thread below

@@ -2,16 +2,12 @@
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from backend.domain.model.gold import gold_of
+from backend.domain.corpus import Corpus
 from backend.domain.model.project import ProjectModel
-from backend.domain.model.training import train
-from backend.domain.tasks import Annotation
+from backend.domain.model.training import Known, TrainingSettings, train
 from backend.domain.votes import Faults
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -29,6 +25,7 @@ from backend.workflows.config_notes import warn_of_unmatched
 from backend.workflows.content import warn_of_content
 from backend.workflows.embed import vectors_of
 from backend.workflows.label_weights import weights_of, without_suspects
+from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import why_idle
 from backend.workflows.measure.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.measure.progress import progress_so_far
@@ -37,7 +34,6 @@ from backend.workflows.mirror import open_project
 from backend.workflows.publish import publish
 from backend.workflows.rank import ranked_predictions
 from backend.workflows.reconcile import basis_of, has_news, trained_versions
-from backend.workflows.suggest import history_of
 from backend.workflows.try_rules import tried_rules
 from backend.workflows.votes import cast_votes
 
@@ -108,75 +104,57 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     # We hold the project's lock, so the worker that began this number is gone and left nothing outside.
     version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
     config = deps.parse_label_config(info.label_config)
-    items = deps.database.tasks(key)
-    warn_of_unmatched(key, config, items)
+    corpus = Corpus(key, config, deps.database.tasks(key))
+    warn_of_unmatched(corpus)
     rules = tried_rules(deps)
-    data = [item.task.data for item in items]
-    progress("collecting votes", 0, len(items))
+    progress("collecting votes", 0, len(corpus.items))
     policy = deps.policy(key)
-    history = history_of(items, range(len(items)))
-    votes, faults = cast_votes(deps, key, config, rules.of(policy.rules_folder), data, history)
-    answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
-    gold = gold_of(config.questions, answers)
-    weights = weights_of(deps, key, items, config.questions, gold)
-    features = deps.versions.features(key, data)
-    vectors = vectors_of(deps, key, config, data, progress)
+    contents = Contents(config, policy.llm, corpus.data)
+    votes, faults = cast_votes(deps, key, contents, rules.of(policy.rules_folder), corpus.history)
+    weights = weights_of(deps, corpus)
+    known = Known(
+        features=deps.versions.features(key, corpus.data),
+        vectors=vectors_of(deps, key, contents, progress),
+        weights=weights,
+        previous=_previous(deps, key),
+    )
     progress("training", 0, 1)
     trained = train(
-        config.questions,
-        data,
+        corpus.questions,
+        corpus.data,
         votes,
-        without_suspects(config.questions, gold, weights),
+        without_suspects(corpus, weights),
+        known,
+        TrainingSettings(policy.label_smoothing, policy.choice_s),
         seed=version.number,
-        previous=_previous(deps, key),
-        features=features,
-        vectors=vectors,
-        weights=weights,
-        smoothing=policy.label_smoothing,
-        choice_s=policy.choice_s,
     )
     warn_of_content(key, trained.metrics)
-    posteriors = trained.model.posteriors_of(trained.features, votes)
-    teaching = [entry for item in items for entry in item.annotations if entry.teaches]
-    remember_suggestions(deps, key, items)
-    taught, history_so_far = what_taught(deps, key, items, gold, trained.out_of_fold)
-    measured = what_the_audit_tells(deps, key, items, trained, votes, gold) | progress_so_far(
-        deps, key, items, config.questions, gold, trained.out_of_fold, len(teaching)
-    )
+    remember_suggestions(deps, corpus)
+    taught, history = what_taught(deps, corpus, trained.out_of_fold)
+    measured = what_the_audit_tells(deps, corpus, trained, votes) | progress_so_far(deps, corpus, trained.out_of_fold)
     progress("choosing what to label next", 0, 1)
     built = Built(
         trained=trained,
-        task_ids=np.array([item.task.id for item in items], dtype=np.int64),
+        task_ids=corpus.ids,
         votes=votes,
         held_out=trained.out_of_fold,
-        predictions=ranked_predictions(
-            key,
-            policy,
-            trained,
-            items,
-            posteriors,
-            votes,
-            gold,
-            version.number,
-            history_so_far,
-            config,
-        ),
+        predictions=ranked_predictions(corpus, policy, trained, votes, number=version.number, history=history),
         metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
     )
     deps.versions.write(key, version.number, built)
-    _save_built(deps, version, teaching)
+    _save_built(deps, version, corpus)
     return version.number
 
 
-def _save_built(deps: Deps, version: VersionRecord, teaching: Sequence[Annotation]) -> None:
+def _save_built(deps: Deps, version: VersionRecord, corpus: Corpus) -> None:
     """Remember that a version's folder is complete, and what it was trained on."""
     deps.database.save_version(
         replace(
             version,
             status=VersionStatus.BUILT,
             created_at=deps.now(),
-            seen_until=max((entry.updated_at for entry in teaching), default=""),
-            n_labels=len(teaching),
+            seen_until=corpus.seen_until,
+            n_labels=corpus.n_labels,
             rules=basis_of(deps, version.key),
         )
     )

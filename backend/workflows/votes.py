@@ -1,39 +1,35 @@
 """All votes on some tasks: those of the rules, and those of LLMs whose votes count."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from backend.domain.llm.votes import join, llm_columns
 from backend.domain.rules import History, Rule
 from backend.domain.votes import Faults, VoteMatrix, apply_rules
-from backend.ports import Deps, LabelConfig
-from backend.workflows.llm.view import contents_of, why_idle
+from backend.ports import Deps
+from backend.workflows.llm.contents import Contents
+from backend.workflows.llm.view import why_idle
 
 
 def cast_votes(
-    deps: Deps,
-    key: str,
-    config: LabelConfig,
-    rules: Sequence[Rule],
-    data: Sequence[Mapping[str, object]],
-    history: History,
+    deps: Deps, key: str, contents: Contents, rules: Sequence[Rule], history: History
 ) -> tuple[dict[str, VoteMatrix], Faults]:
-    """Vote matrices by `Decision.key`, rows in the order of `data`, and what went wrong in the rules.
+    """Vote matrices by `Decision.key`, rows in the order of the contents, and what went wrong in the rules.
 
     LLMs are not asked: what they answered before is looked up. See `apply_rules` for the rest.
     """
-    votes, faults = apply_rules(rules, data, config.questions, history)
-    return join(votes, llm_votes(deps, key, config, data)), faults
+    votes, faults = apply_rules(rules, contents.data, contents.config.questions, history)
+    return join(votes, llm_votes(deps, key, contents)), faults
 
 
-def llm_votes(deps: Deps, key: str, config: LabelConfig, data: Sequence[Mapping[str, object]]) -> dict[str, VoteMatrix]:
+def llm_votes(deps: Deps, key: str, contents: Contents) -> dict[str, VoteMatrix]:
     """The votes of the LLM sources that passed the validation gate, from their recorded answers; {} without any."""
     if deps.llm is None or why_idle(deps, key):
         return {}
     sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
     if not sources:
         return {}
-    hashes = [content.hash for content in contents_of(config, deps.policy(key).llm, data)]
-    questions = {question.name: question for question in config.questions}
+    hashes = [content.hash for content in contents.each]
+    questions = {question.name: question for question in contents.config.questions}
     votes: dict[str, VoteMatrix] = {}
     for item in sources:
         question = questions.get(item.source.question)

@@ -20,9 +20,9 @@ from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.llm_tables import answer_row, answers
 from backend.adapters.sql.vectors import SqlVectors
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
-from backend.domain.tasks import Annotation, Origin, Task
+from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
 from backend.errors import BackendError, BadRequest, ConfigurationError
-from backend.ports import MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
+from backend.ports import ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
 
 KEY = "1.1-aaaaaaaa"
 

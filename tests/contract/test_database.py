@@ -12,11 +12,10 @@ from sqlalchemy import text as sql_text
 
 from backend.adapters.sql import engine as sql_module
 from backend.adapters.sql.database import SqlDatabase
-from backend.domain.tasks import Annotation, Origin, Task
+from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
     Hold,
-    MirroredTask,
     PastSuggestion,
     ProjectRecord,
     SuspectRecord,

@@ -23,12 +23,12 @@ from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.redis.job_views import JobView
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
-from backend.domain.tasks import Annotation
+from backend.domain.tasks import Annotation, MirroredTask
 from backend.entrypoints.connect import connect_project
 from backend.entrypoints.run import processes
 from backend.entrypoints.run.processes import Program, Supervisor, backend_programs, redis_program
 from backend.errors import BackendError
-from backend.ports import MirroredTask, VersionRecord, VersionStatus
+from backend.ports import VersionRecord, VersionStatus
 from backend.settings import Settings
 from backend.workflows.reconcile import new_labels
 from tests.conftest import Demo, free_port

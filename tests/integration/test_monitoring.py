@@ -17,12 +17,12 @@ from backend.adapters.redis.figures import Figures
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
-from backend.domain.tasks import Annotation, Origin, Task
+from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
 from backend.entrypoints.doctor.examine import examine
 from backend.entrypoints.jobs import counted
 from backend.entrypoints.web.app import create_app
 from backend.errors import WrongDatabase
-from backend.ports import Job, MirroredTask, ProjectRecord, VersionStatus
+from backend.ports import Job, ProjectRecord, VersionStatus
 from backend.settings import Settings
 from tests.frozen.names import NAMES
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.label_studio.config import parse_label_config
+from backend.domain.corpus import Corpus
 from backend.domain.label_errors.action import Action
 from backend.domain.label_errors.verdicts import PROBES
-from backend.domain.model.gold import gold_of
 from backend.domain.tasks import Origin
 from backend.entrypoints.cli.check import export, print_checked
 from backend.errors import ConfigurationError, LabelStudioError
@@ -208,9 +208,8 @@ def test_a_suspect_that_waits_leaves_no_trace_in_label_studio(house: House) -> N
     house.reconcile()
     assert "tag" not in house.label_studio.calls
     assert not any(key.startswith("prelabel_") for item in house.fake.tasks.values() for key in item.task.data)
-    items, questions = house.deps.database.tasks(house.key), parse_label_config(CONFIG).questions
-    gold = gold_of(questions, [[entry.answers for entry in item.annotations] for item in items])
-    weights = weights_of(house.deps, house.key, items, questions, gold)
+    corpus = Corpus(house.key, parse_label_config(CONFIG), house.deps.database.tasks(house.key))
+    weights = weights_of(house.deps, corpus)
     assert (weights["sentiment"] < 1).sum() == len(waiting)
 
 
@@ -311,7 +310,7 @@ def test_the_search_knows_votes_annotators_and_what_was_accepted_unread(house: H
         )
     house.learn()
     config = house.deps.parse_label_config(CONFIG)
-    searched = search_labels(house.deps, house.key, 1, config, house.deps.database.tasks(house.key))
+    searched = search_labels(house.deps, 1, Corpus(house.key, config, house.deps.database.tasks(house.key)))
     findings = searched.findings["sentiment"]
     assert {"posterior", "votes", "neighbours"} <= set(findings.weights["sentiment"])
     assert set(findings.error_rates) == {1, 2}

@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.classifier import TRUSTED_TYPES, Classifier, Recipe, short_classes, train_classifier
 from backend.domain.classifier.candidates import Candidate
-from backend.domain.classifier.choice import RecipeChoice, choose_recipe, folds
+from backend.domain.classifier.choice import Material, RecipeChoice, choose_recipe, folds
 from backend.domain.features import FeatureExtractor
 from tests.unit.planted import only_first, texts_about
 
@@ -149,8 +149,7 @@ def chosen(
     gold = only_first(TRUTH, n_labels)
     tasks = [bytes([row % 251]) for row in range(600)]
     parts = folds(tasks, gold)
-    options = {"is_table": is_table, "smoothing": 0.0, "budget_s": budget_s, "seed": 0}
-    return choose_recipe(features, gold, [weak] * 5, parts, 3, weights=None, **options)  # type: ignore[arg-type]
+    return choose_recipe(Material(features, is_table), gold, [weak] * 5, parts, 3, budget_s=budget_s)
 
 
 def test_few_labels_and_votes_call_for_naive_bayes() -> None:
@@ -213,8 +212,6 @@ def test_a_choice_is_kept_until_sizes_have_doubled() -> None:
 def test_no_time_to_compare_is_no_comparison() -> None:
     gold = only_first(TRUTH, 150)
     parts = folds([bytes([row % 251]) for row in range(600)], gold)
-    choice = choose_recipe(
-        FEATURES, gold, [NOTHING] * 5, parts, 3, is_table=False, weights=None, smoothing=0.0, budget_s=0.0, seed=0
-    )
+    choice = choose_recipe(Material(FEATURES), gold, [NOTHING] * 5, parts, 3, budget_s=0.0)
     assert choice.recipe == Recipe()
     assert "more than 0 s" in choice.reason

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.label_studio.config import parse_label_config
-from backend.domain.tasks import Task
+from backend.domain.corpus import Corpus
+from backend.domain.tasks import MirroredTask, Task
 from backend.entrypoints.cli.annotators import checked_json
 from backend.entrypoints.cli.check import print_checked
 from backend.entrypoints.cli.issues import export_issues
 from backend.errors import ConfigurationError, LabelStudioError
-from backend.ports import MirroredTask
 from backend.workflows.check.data_issues import data_issues_of
 from backend.workflows.check.search import check
 from backend.workflows.check.suspects import checked
@@ -117,11 +117,12 @@ def test_the_command_shows_issues_as_a_table_as_json_and_as_a_file(
 
 def test_an_image_is_not_called_an_empty_text() -> None:
     items = [MirroredTask(Task(number, {"image": f"/{number}.png"})) for number in range(30)]
-    found = data_issues_of(parse_label_config(IMAGES), [*items, MirroredTask(Task(99, {"image": ""}))], None)
+    empty = MirroredTask(Task(99, {"image": ""}))
+    found = data_issues_of(Corpus("p", parse_label_config(IMAGES), [*items, empty]), None)
     assert [(item["task"], item["kind"]) for item in found["listed"]] == [(99, "empty")]
 
 
 def test_texts_behind_addresses_are_not_compared_by_these() -> None:
     config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
     items = [MirroredTask(Task(number, {"text": f"s3://bucket/text {number % 2}.txt"})) for number in range(30)]
-    assert data_issues_of(parse_label_config(config), items, None)["counts"] == {}
+    assert data_issues_of(Corpus("p", parse_label_config(config), items), None)["counts"] == {}

@@ -10,6 +10,7 @@ import pytest
 
 from backend.adapters.label_studio.config import parse_label_config
 from backend.bootstrap import App
+from backend.domain.corpus import Corpus
 from backend.domain.stopping import Progress
 from backend.domain.unmatched import told, unmatched_answers
 from backend.entrypoints.cli.status import status_json, status_line
@@ -67,7 +68,7 @@ def test_an_llm_is_asked_a_question_only_where_it_is_shown(house: House) -> None
     house.learn()
     config = parse_label_config(HIDING)
     items = house.deps.database.tasks(house.key)
-    view = LlmView(house.deps, parts_of_none(), house.key, LlmPolicy(), config, "", items)
+    view = LlmView(house.deps, parts_of_none(), LlmPolicy(), "", Corpus(house.key, config, items))
     rows = np.arange(len(items), dtype=np.int64)
     suggested = {item.task_id: item.suggestion.answers for item in current(house)}
     wanted = [

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.class_noise import by_class
-from backend.domain.label_errors.held_out import N_FOLDS, classified, folds, groups_of
+from backend.domain.label_errors.held_out import N_FOLDS, Apart, classified, folds, groups_of
 from backend.domain.label_errors.pool import share_of_errors
 from backend.domain.label_errors.records import Evidence, Findings
 from backend.domain.label_errors.search import search
@@ -215,7 +215,7 @@ def test_a_classifier_has_not_seen_the_labels_that_it_judges() -> None:
     # Each text is unlike all others, so that only a label that was seen could be told.
     data: list[dict[str, object]] = [{"text": f"{chr(97 + i % 26) * 5} unique{i}"} for i in range(60)]
     features = FeatureExtractor().fit(data).transform(data)
-    proba = classified(features, truth, 3, groups=groups_of(data))
+    proba = classified(features, truth, 3, Apart(groups_of(data)))
     assert (proba.argmax(axis=1) == truth).mean() < 0.7
     assert np.isfinite(proba).all()
 

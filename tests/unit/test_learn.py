@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.adapters.label_studio.config import parse_label_config
-from backend.domain.model.training import Trained, train
+from backend.domain.model.training import Known, Trained, train
 from backend.entrypoints.cli.status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
 from backend.ports import LET_GO, Job, SuspectRecord, SuspectStatus, VersionStatus
@@ -269,8 +269,10 @@ def test_a_suspect_label_counts_less_until_a_person_has_ruled(house: House, monk
     seen: list[dict[str, NDArray[np.float64]]] = []
 
     def noted(*args: object, **options: Any) -> Trained:
-        seen.append(options["weights"])
-        assert options["previous"] is not None
+        known = args[4]
+        assert isinstance(known, Known)
+        seen.append(dict(known.weights))
+        assert known.previous is not None
         return train(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr("backend.workflows.train.train", noted)

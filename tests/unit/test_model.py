@@ -11,7 +11,7 @@ from backend.domain.metrics import wilson
 from backend.domain.model.gold import gold_of
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
-from backend.domain.model.training import Trained, train
+from backend.domain.model.training import Known, Trained, train
 from backend.domain.questions import Choices, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix, votes_on
@@ -269,7 +269,7 @@ def test_models_of_another_release_are_trained_anew_instead_of_failing_later(tau
 
 def test_the_choice_of_a_classifier_is_kept_while_labels_are_few_more(taught: Trained) -> None:
     more = {"sentiment": only_first(TRUTH, 130)}
-    kept = train([SENTIMENT], DATA, VOTES, more, previous=stored_and_loaded(taught.model))
+    kept = train([SENTIMENT], DATA, VOTES, more, Known(previous=stored_and_loaded(taught.model)))
     assert kept.metrics["classifiers"]["sentiment"]["n_labels"] == 120
     assert kept.metrics["questions"]["sentiment"]["n_labels"] == 130
     assert train([SENTIMENT], DATA, VOTES, more).metrics["classifiers"]["sentiment"]["n_labels"] == 130

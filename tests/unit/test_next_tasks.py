@@ -10,6 +10,7 @@ import pytest
 from backend.domain.audit.draw import is_audit
 from backend.domain.classifier import Recipe
 from backend.domain.classifier.choice import default_choice
+from backend.domain.model.training import Trained
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities.opinions import Opinions
 from backend.domain.priorities.strategy import Strategy
@@ -177,10 +178,10 @@ def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(
     model = replace(model, decisions={key: replace(part, choice=choice)})
     data = [house.fake.tasks[task_id].task.data for task_id in house.task_ids]
     votes = VoteMatrix(part.decision, part.sources, np.ones((len(data), len(part.sources)), dtype=np.int16))
-    features = model.extractor.transform(data)
-    together = model.posteriors_of(features, {key: votes})
+    trained = Trained(model, {}, {}, {}, model.extractor.transform(data))
+    together = model.posteriors_of(trained.features, {key: votes})
     gold = np.full(len(data), -1, dtype=np.int64)
-    evidence = evidence_of(model, together, {key: votes}, {key: gold}, gold < 0, features)
+    evidence = evidence_of(trained, together, {key: votes}, {key: gold}, gold < 0)
     assert not np.allclose(evidence.classifier[key], together[key])
     wanted = together if trust else evidence.classifier
     np.testing.assert_array_equal(evidence.posteriors[key], wanted[key])

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from backend.domain.questions import Question
+from backend.domain.tasks import MirroredTask
 from backend.errors import LabelStudioError
-from backend.ports import Job, MirroredTask, Prediction
+from backend.ports import Job, Prediction
 from backend.workflows import mirror
 from backend.workflows.reconcile import reconcile
 from backend.workflows.suggest import answer

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from backend.adapters.label_studio.config import parse_label_config
+from backend.domain.corpus import Corpus
 from backend.domain.label_errors.consensus import consensus_of
 from backend.domain.label_errors.records import Evidence
 from backend.domain.label_errors.search import search
 from backend.domain.label_errors.several import labels_of
-from backend.domain.model.gold import gold_of
 from backend.domain.questions import Choices, Question, Rating
 from backend.domain.tasks import Annotation
 from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
@@ -112,9 +112,8 @@ def test_an_outvoted_answer_does_not_take_weight_from_what_the_others_taught(hou
     house.learn()
     check(house.deps, house.key, nothing)
     assert {item.task_id for item in checked(house.deps, house.key).suspects} == set(house.task_ids[::8])
-    items, questions = house.deps.database.tasks(house.key), parse_label_config(CONFIG).questions
-    gold = gold_of(questions, [[entry.answers for entry in item.annotations] for item in items])
-    assert weights_of(house.deps, house.key, items, questions, gold) == {}
+    corpus = Corpus(house.key, parse_label_config(CONFIG), house.deps.database.tasks(house.key))
+    assert weights_of(house.deps, corpus) == {}
 
 
 def test_who_labels_alone_is_judged_by_the_evidence(house: House) -> None:

@@ -20,11 +20,11 @@ from backend.adapters.label_studio.exports import (
     task_data,
 )
 from backend.adapters.label_studio.json import parse_task
+from backend.domain.label_config import LabelConfig
 from backend.domain.outside import one_line
 from backend.domain.questions import Choices, Question
 from backend.domain.tasks import Answer
 from backend.errors import BadRequest
-from backend.ports import LabelConfig
 
 TRUTHS = {"true", "false"}
 
@@ -236,7 +236,7 @@ def _of_json_export(found: Rows, path: Path) -> LabeledData:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = one_line(f"{type(error).__name__}: {error}")
             raise BadRequest(f"{path}: task {place} can't be read ({reason}). Export the project as JSON.") from error
-        given = [entry.answers for entry in item.annotations if entry.teaches]
+        given = [entry.answers for entry in item.labels]
         n_skipped += sum(entry.skipped for entry in item.annotations)
         n_empty += sum(not entry.skipped and not entry.teaches for entry in item.annotations)
         data.append(dict(item.task.data))

@@ -21,8 +21,9 @@ from backend.adapters.label_studio.json import format_prediction, format_tab, no
 from backend.adapters.label_studio.pages import task_pages
 from backend.adapters.label_studio.query import condition, task_query
 from backend.domain.questions import Question
+from backend.domain.tasks import MirroredTask
 from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
-from backend.ports import Connection, MirroredTask, Prediction, ProjectInfo, Tab, TagPlace, Webhook
+from backend.ports import Connection, Prediction, ProjectInfo, Tab, TagPlace, Webhook
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio as SdkClient

@@ -12,9 +12,9 @@ from backend.adapters.label_studio.controls import CONTROLS
 from backend.adapters.label_studio.controls.tags import ControlTag, is_tag, meanings, nodes, says
 from backend.adapters.label_studio.visible_when import Hidden, conditions
 from backend.adapters.label_studio.xml_text import read_xml
+from backend.domain.label_config import LabelConfig, ShownFields
 from backend.domain.questions import Question
 from backend.errors import BadRequest
-from backend.ports import LabelConfig, Shown
 
 FIELD = re.compile(r"\$([^\W\d]\w*)")
 """A field of task data in an attribute of a label config; of `$a.b` and `$a[0]`, the field is a."""
@@ -97,7 +97,7 @@ def _with_conditions(
         left = {name: question for name, question in left.items() if name not in gone}
 
 
-def _shown(root: Element) -> Shown:
+def _shown(root: Element) -> ShownFields:
     """The fields of task data that a label config shows, by what they are shown as."""
     texts: dict[str, None] = {}
     images: dict[str, None] = {}
@@ -114,7 +114,7 @@ def _shown(root: Element) -> Shown:
                     other[field] = element.tag
                 else:
                     texts[field] = None
-    return Shown(tuple(texts), tuple(images), other)
+    return ShownFields(tuple(texts), tuple(images), other)
 
 
 def _why_unsupported(tag: ControlTag) -> str:

@@ -14,9 +14,9 @@ from backend.adapters.label_studio.controls.base import unreadable
 from backend.domain.outside import bounded_number, bounded_whole, storable
 from backend.domain.questions import Question
 from backend.domain.suggestions import Suggestion
-from backend.domain.tasks import Annotation, Answer, Origin, Task
+from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import BadRequest, LabelStudioError
-from backend.ports import MirroredTask, Prediction, ProjectInfo, Tab
+from backend.ports import Prediction, ProjectInfo, Tab
 
 HIDDEN_COLUMNS = (
     "id",

@@ -23,11 +23,10 @@ from backend.adapters.sql.tables import (
     verdicts,
     versions,
 )
-from backend.domain.tasks import Annotation, Answer, Origin, Task
+from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
     Hold,
-    MirroredTask,
     PastSuggestion,
     ProjectRecord,
     SuspectRecord,
@@ -172,6 +171,12 @@ class SqlDatabase:
             for chunk in chunks(sorted(task_ids)):
                 where = (tasks.c.key == key) & tasks.c.id.in_(chunk)
                 connection.execute(update(tasks).where(where).values(suggested=number))
+
+    def task_ids(self, key: str, *, open_only: bool = False) -> set[int]:
+        """Ids of all mirrored tasks, or of those that are open."""
+        where = (tasks.c.key == key) & tasks.c.is_open if open_only else tasks.c.key == key
+        with self._begin() as connection:
+            return set(connection.scalars(select(tasks.c.id).where(where)))
 
     def not_suggested(self, key: str, number: int) -> set[int]:
         """Open tasks without a prediction of a version, as far as we remember."""

@@ -123,47 +123,56 @@ def folds(tasks: Sequence[bytes], gold: NDArray[np.int64]) -> list[NDArray[np.in
     return [labeled[numbers == number] for number in range(N_FOLDS)]
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What all decisions of one training are learned from.
+
+    features: (n, d). is_table: no feature comes from a text. weights: float64 (n,), how much each label counts; None =
+    1. smoothing: see `Recipe`. seed: makes the result reproducible.
+    """
+
+    features: csr_matrix
+    is_table: bool = False
+    weights: NDArray[np.float64] | None = None
+    smoothing: float = 0.0
+    seed: int = 0
+
+
 def choose_recipe(
-    features: csr_matrix,
+    material: Material,
     gold: NDArray[np.int64],
     weak: Sequence[NDArray[np.float64]],
     parts: Sequence[NDArray[np.int64]],
     n_classes: int,
     *,
-    is_table: bool,
-    weights: NDArray[np.float64] | None,
-    smoothing: float,
     budget_s: float,
-    seed: int,
 ) -> RecipeChoice:
     """Compare candidates, then weights of the weak labels for the best one, by cross-validated log-loss.
 
     Args:
-        features: (n, d).
+        material: what is learned from, n tasks.
         gold: int64 (n,), class index or -1 = unknown.
         weak: for each fold the label model's posterior (n, k) made without its labels.
         parts: the labeled rows, see `folds`.
         n_classes: k.
-        is_table: no feature comes from a text.
-        weights: float64 (n,), how much each label counts.
-        smoothing: see `Recipe`.
         budget_s: seconds the comparison may take. They are estimated from sizes and not measured, so that the same data
             gives the same model; fewer tasks are compared on when they would not do.
-        seed: makes the result reproducible.
     """
+    features, smoothing = material.features, material.smoothing
     default = Recipe(smoothing=smoothing)
     labeled = np.flatnonzero(gold >= 0)
     n, n_tasks = labeled.size, gold.size
     if n < CHOOSE_FROM or np.unique(gold[labeled]).size < 2:
         of_few = replace(default, candidate=_best_of_few(features, weak))
         return default_choice(n, n_tasks, of_few, f"{n} human labels are too few to compare classifiers on.")
-    rows, each_weak = _sample(features, gold, weak, budget_s, seed)
+    rows, each_weak = _sample(features, gold, weak, budget_s, material.seed)
     if (gold[rows] >= 0).sum() < CHOOSE_FROM:
         return default_choice(n, n_tasks, default, f"Comparing classifiers would take more than {budget_s:g} s.")
     of_part = [item[rows] for item in weak]
-    trial = _Trial(features[rows], gold[rows], of_part, parts, rows, each_weak, n_classes, weights, seed)
+    shared = material.weights, material.seed
+    trial = _Trial(features[rows], gold[rows], of_part, parts, rows, each_weak, n_classes, *shared)
     n_compared = int((gold[rows] >= 0).sum())
-    candidates = _taking_part(trial.features, n, n_compared, is_table=is_table)
+    candidates = _taking_part(trial.features, n, n_compared, is_table=material.is_table)
     trials = [trial.losses(Recipe(item, 1.0, smoothing)) for item in candidates]
     best, trusts = _best([losses for losses, _ in trials], BETTER), [0] * (1 + N_FOLDS)
     found = {str(item): losses for item, (losses, _) in zip(candidates, trials, strict=True)}

@@ -1,6 +1,7 @@
 """Probabilities of labeled tasks in which their own label had no say."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,13 +50,24 @@ def folds(
     return [labeled[of_row == part] for part in range(min(N_FOLDS, first.size))]
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """What must not be learned from. groups: see `folds`. unread: bool (n,), labels that teach nothing."""
+
+    groups: NDArray[np.int64] | None = None
+    unread: NDArray[np.bool_] | None = None
+
+
+ALL_ALONE = Apart()
+"""Each task is its own group, and each label teaches."""
+
+
 def classified(
     features: csr_matrix,
     gold: NDArray[np.int64],
     n_classes: int,
+    apart: Apart = ALL_ALONE,
     *,
-    groups: NDArray[np.int64] | None = None,
-    unread: NDArray[np.bool_] | None = None,
     candidate: Candidate = Candidate.LOGISTIC,
     repeats: int | None = None,
     seed: int = 0,
@@ -66,8 +78,7 @@ def classified(
         features: (n, d).
         gold: int64 (n,), class index or -1 = unknown; these rows are NaN.
         n_classes: k.
-        groups: see `folds`.
-        unread: bool (n,), labels that teach nothing.
+        apart: what must not be learned from.
         candidate: which classifier.
         repeats: how often folds are drawn; the mean is taken. `REPEATS` up to `SMALL`, then 1, when None.
         seed: makes the result reproducible.
@@ -80,7 +91,7 @@ def classified(
     nothing = np.full((gold.size, n_classes), np.nan)
     total = np.where((gold >= 0)[:, None], 0.0, nothing)
     for repeat in range(repeats):
-        for fold, rest in _hidden(gold, groups, unread, seed + repeat):
+        for fold, rest in _hidden(gold, apart, seed + repeat):
             model = train_classifier(features, rest, nothing, n_classes, seed=seed, recipe=Recipe(candidate))
             total[fold] += np.nan if model is None else model.predict_proba(features[fold])
     return total / repeats
@@ -90,9 +101,8 @@ def voted(
     votes: Votes,
     gold: NDArray[np.int64],
     n_classes: int,
+    apart: Apart = ALL_ALONE,
     *,
-    groups: NDArray[np.int64] | None = None,
-    unread: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> NDArray[np.float64]:
     """What a label model says (n, k) of each labeled task, chosen and fitted without its label or those of its group.
@@ -100,19 +110,17 @@ def voted(
     NaN where the task is not labeled or nobody votes.
     """
     proba = np.full((gold.size, n_classes), np.nan)
-    for fold, rest in _hidden(gold, groups, unread, seed):
+    for fold, rest in _hidden(gold, apart, seed):
         method = choose(votes, n_classes, rest, seed=seed).method
         proba[fold] = method().fit(votes, n_classes, rest).predict_proba(votes[fold])
     return proba
 
 
-def _hidden(
-    gold: NDArray[np.int64], groups: NDArray[np.int64] | None, unread: NDArray[np.bool_] | None, seed: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _hidden(gold: NDArray[np.int64], apart: Apart, seed: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Each fold, and gold without it and without what teaches nothing."""
-    for fold in folds(gold, groups, seed=seed):
+    for fold in folds(gold, apart.groups, seed=seed):
         rest = gold.copy()
         rest[fold] = -1
-        if unread is not None:
-            rest[unread] = -1
+        if apart.unread is not None:
+            rest[apart.unread] = -1
         yield fold, rest

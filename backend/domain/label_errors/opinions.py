@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.classifier.candidates import Candidate, suitable
-from backend.domain.label_errors.held_out import SMALL, classified, voted
+from backend.domain.label_errors.held_out import SMALL, Apart, classified, voted
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.pool import Opinion
 from backend.domain.label_errors.records import Evidence
@@ -36,25 +36,23 @@ def opinions_on(
         neighbours: of the same rows.
     """
     k, found = posterior.shape[1], [Opinion(POSTERIOR, posterior, 1.0)]
-    groups, unread = evidence.groups, evidence.unread
+    apart, unread = Apart(evidence.groups, evidence.unread), evidence.unread
     taught = gold if unread is None else np.where(unread, -1, gold)
     features = evidence.joined
     if features is not None and np.unique(taught[taught >= 0]).size > 1:
         labeled = gold >= 0
         if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
-            found.append(_opinion(LOGISTIC, classified(features, gold, k, groups=groups, unread=unread)))
+            found.append(_opinion(LOGISTIC, classified(features, gold, k, apart)))
         # It counts: embeddings are negative here and there, and no counts.
         if evidence.features is not None and Candidate.BAYES in suitable(evidence.features, is_table=False):
             bayes = Candidate.BAYES
-            found.append(
-                _opinion(BAYES, classified(evidence.features, gold, k, groups=groups, unread=unread, candidate=bayes))
-            )
+            found.append(_opinion(BAYES, classified(evidence.features, gold, k, apart, candidate=bayes)))
     if neighbours is not None:
         shares = neighbours.shares(taught, k)
         found.append(_opinion(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
     matrix = evidence.votes.get(key)
     if matrix is not None and (matrix.votes != ABSTAIN).any():
-        found.append(_opinion(VOTES, voted(matrix.votes, gold, k, groups=groups, unread=unread)))
+        found.append(_opinion(VOTES, voted(matrix.votes, gold, k, apart)))
     if len(found) > 1:
         found[0] = _opinion(POSTERIOR, posterior)
     return found

@@ -1,7 +1,7 @@
 """Training: task data, votes and human labels in, a model and what it knows of labeled rows out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from backend.domain.alike import Alike, fingerprint
 from backend.domain.classifier import Classifier, Recipe, short_classes, train_classifier
 from backend.domain.classifier.choice import (
+    Material,
     RecipeChoice,
     best_calibration,
     calibration_losses,
@@ -32,8 +33,6 @@ from backend.domain.votes import VoteMatrix
 LABEL_MODEL, CLASSIFIER = "label model", "classifier"
 CONTENT = "content"
 """Key in the metrics: number of tasks of which nothing can be read, and fields that aren't learned from, with why."""
-CHOICE_S = 20.0
-"""Seconds that comparing classifiers may take, all decisions together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +44,36 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """What is the same for all decisions of one training."""
+class Known:
+    """What is at hand when a training begins, besides tasks, votes and labels.
 
-    features: csr_matrix
+    features: of the tasks. vectors: their embeddings. weights: float64 (n,) by question name, how much a human answer
+    counts; 1 where a question is missing. previous: the version before: its choice of classifiers is kept until sizes
+    have doubled.
+    """
+
+    features: Features | None = None
+    vectors: Vectors | None = None
+    weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    previous: ProjectModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What a team can set. smoothing: share of a human label that is spread over all classes; 0 to below 1. choice_s:
+    seconds that comparing classifiers may take, all decisions together; estimated."""
+
+    smoothing: float = 0.0
+    choice_s: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is the same for all decisions of one question. budget_s: seconds that comparing classifiers may take."""
+
+    material: Material
     identities: Sequence[bytes]
-    is_table: bool
-    weights: NDArray[np.float64] | None
-    smoothing: float
-    seed: int
+    budget_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +111,10 @@ def train(
     data: Sequence[Mapping[str, object]],
     votes: Mapping[str, VoteMatrix],
     gold: Mapping[str, NDArray[np.int64]],
+    known: Known | None = None,
+    settings: TrainingSettings | None = None,
     *,
     seed: int = 0,
-    previous: ProjectModel | None = None,
-    features: Features | None = None,
-    vectors: Vectors | None = None,
-    weights: Mapping[str, NDArray[np.float64]] | None = None,
-    smoothing: float = 0.0,
-    choice_s: float = CHOICE_S,
 ) -> Trained:
     """Learn label models, classifiers and pools from task data, votes and human labels, and measure them.
 
@@ -107,24 +123,23 @@ def train(
         data: task data, n of them.
         votes: for every decision, rows in the order of `data`.
         gold: int64 (n,) by `Decision.key`, class index or -1 = unknown; see `gold_of`.
+        known: what is at hand of the same tasks.
+        settings: what a team has set.
         seed: makes the result reproducible.
-        previous: the version before: its choice of classifiers is kept until sizes have doubled.
-        features: of `data`, if they are at hand.
-        vectors: embeddings of `data`.
-        weights: float64 (n,) by question name, how much a human answer counts; 1 where a question is missing.
-        smoothing: share of a human label that is spread over all classes; 0 to below 1.
-        choice_s: seconds that comparing classifiers may take, estimated.
     """
+    known, settings = known or Known(), settings or TrainingSettings()
+    features, vectors = known.features, known.vectors
     if features is None:
         extractor = FeatureExtractor().fit(data)
         features = Features(extractor, extractor.transform(data))
     space = VectorSpace.fit(vectors, seed=seed)
     inputs = joined(features.matrix, space, vectors)
     learned: dict[str, _Learned] = {}
-    tasks, is_table = identities(data), not features.extractor.text_width and space is None
+    is_table = not features.extractor.text_width and space is None
     for question in questions:
-        task = _Task(inputs, tasks, is_table, (weights or {}).get(question.name), smoothing, seed)
-        learned |= _train_question(question, votes, gold, task, previous, choice_s / len(questions))
+        material = Material(inputs, is_table, known.weights.get(question.name), settings.smoothing, seed)
+        task = _Task(material, identities(data), settings.choice_s / len(questions))
+        learned |= _train_question(question, votes, gold, task, known.previous)
     by_key = {decision.key: learned[decision.key] for question in questions for decision in decisions(question)}
     models = {key: item.model for key, item in by_key.items()}
     held_out = {key: item.held_out for key, item in by_key.items()}
@@ -153,7 +168,6 @@ def _train_question(
     gold: Mapping[str, NDArray[np.int64]],
     task: _Task,
     previous: ProjectModel | None,
-    budget_s: float,
 ) -> dict[str, _Learned]:
     """What is learned about each decision of a question, by `Decision.key`."""
     asked = decisions(question)
@@ -167,7 +181,7 @@ def _train_question(
         last = None if previous is None or key not in previous.decisions else previous.decisions[key]
         known = last.choice if last is not None and last.decision == decision else None
         chosen, is_due = shared or known, shared is None
-        learn = partial(_train_decision, decision, matrix, gold[key], task, chosen, is_due=is_due, budget_s=budget_s)
+        learn = partial(_train_decision, decision, matrix, gold[key], task, chosen, is_due=is_due)
         found = alike.get((id(shared), matrix.fingerprint, fingerprint(gold[key])), learn)
         learned[key] = replace(found, model=replace(found.model, decision=decision))
         shared = found.model.choice
@@ -200,7 +214,6 @@ def _train_decision(
     known: RecipeChoice | None,
     *,
     is_due: bool,
-    budget_s: float,
 ) -> _Learned:
     """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model;
     and what label model and classifier say for themselves, (n, k), no row's own label having a say.
@@ -213,7 +226,7 @@ def _train_decision(
 
     `known` is a choice of classifier made before; it is made anew when sizes have doubled since, if `is_due`.
     """
-    k, seed = len(decision.classes), task.seed
+    k, seed = len(decision.classes), task.material.seed
     choice = choose(matrix.votes, k, gold, seed=seed)
     label_model = choice.method().fit(matrix.votes, k, gold)
     voted = label_model.predict_proba(matrix.votes)
@@ -221,19 +234,8 @@ def _train_decision(
     voted_without = [_voted_without(matrix.votes, gold, part, k, voted, seed) for part in parts]
     recipes = known
     if recipes is None or (is_due and recipes.is_due((gold >= 0).sum(), gold.size)):
-        recipes = choose_recipe(
-            task.features,
-            gold,
-            voted_without,
-            parts,
-            k,
-            is_table=task.is_table,
-            weights=task.weights,
-            smoothing=task.smoothing,
-            budget_s=budget_s,
-            seed=seed,
-        )
-    classifier, learned = _classify(task, gold, voted, voted_without, parts, recipes, k)
+        recipes = choose_recipe(task.material, gold, voted_without, parts, k, budget_s=task.budget_s)
+    classifier, learned = _classify(task.material, gold, voted, voted_without, parts, recipes, k)
     for part, without in zip(parts, voted_without, strict=True):
         voted[part] = without[part]
     parts = [part for part in parts if part.size]
@@ -269,7 +271,7 @@ def _voted_without(
 
 
 def _classify(
-    task: _Task,
+    material: Material,
     gold: NDArray[np.int64],
     voted: NDArray[np.float64],
     voted_without: Sequence[NDArray[np.float64]],
@@ -281,13 +283,13 @@ def _classify(
 
     def fit(known: NDArray[np.int64], weak: NDArray[np.float64], recipe: Recipe) -> Classifier | None:
         return train_classifier(
-            task.features, known, weak, n_classes, seed=task.seed, recipe=recipe, weights=task.weights
+            material.features, known, weak, n_classes, seed=material.seed, recipe=recipe, weights=material.weights
         )
 
     found = []
     for part, weak, recipe in zip(parts, voted_without, recipes.of_folds, strict=True):
         of_fold = fit(_without(gold, part), weak, recipe) if part.size else None
-        scores = None if of_fold is None else of_fold.scores(task.features[part])
+        scores = None if of_fold is None else of_fold.scores(material.features[part])
         losses = None if of_fold is None or scores is None else calibration_losses(of_fold, scores, gold[part])
         found.append((recipe, part, of_fold, scores, losses))
 
@@ -304,12 +306,12 @@ def _classify(
     learned = np.full(voted.shape, np.nan)
     if classifier is not None:
         classifier = classifier.calibrated_by(*calibration(-1, recipes.recipe))
-        learned = classifier.predict_proba(task.features)
+        learned = classifier.predict_proba(material.features)
     learned[gold >= 0] = np.nan
     for place, (recipe, part, of_fold, scores, _) in enumerate(found):
         if of_fold is not None and scores is not None:
             learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
-    learned[is_unread(task.features)] = np.nan
+    learned[is_unread(material.features)] = np.nan
     return classifier, learned
 
 

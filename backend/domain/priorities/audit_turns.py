@@ -1,7 +1,7 @@
 """Audit tasks in the queue: at the rate of all others, wherever in it people are."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,20 @@ AUDIT = "audit"
 AUDIT_REASON = "audit task: its suggestion is withheld"
 
 
+@dataclass(frozen=True, slots=True)
+class AuditTasks:
+    """rows: int64 (m,), of the open audit tasks, in the order in which they are wanted. share: of all tasks that are
+    audit tasks, 0..1."""
+
+    rows: NDArray[np.int64]
+    share: float
+
+
 def choose_with_audit(
     evidence: Evidence,
     confidence: NDArray[np.float64],
-    audit: NDArray[np.int64],
+    audit: AuditTasks,
     *,
-    share: float,
     strategy: str,
     n: int,
     seed: int,
@@ -33,16 +41,15 @@ def choose_with_audit(
     Args:
         evidence: as for `choose_next`, with the audit tasks labeled in it, but not open.
         confidence: as there.
-        audit: int64 (m,), rows of the open audit tasks, in the order in which they are wanted.
-        share: of all tasks that are audit tasks, 0..1.
+        audit: the audit tasks.
         strategy: as there.
         n: how many are served, audit tasks included.
         seed: as there.
         history: as there.
     """
-    if not audit.size:
+    if not audit.rows.size:
         return choose_next(evidence, confidence, strategy=strategy, n=n, seed=seed, history=history)
-    is_audit = _places(len(evidence.open_rows), len(audit), share, seed)
+    is_audit = _places(len(evidence.open_rows), len(audit.rows), audit.share, seed)
     others = np.flatnonzero(~is_audit)
     n_served = min(n, len(is_audit))
     if others.size:
@@ -51,7 +58,7 @@ def choose_with_audit(
     wanted = int((~is_audit[:n_served]).sum())
     queue = choose_next(evidence, confidence, strategy=strategy, n=wanted, seed=seed, history=history)
     order = np.empty(len(is_audit), dtype=np.int64)
-    order[is_audit], order[~is_audit] = audit, queue.order
+    order[is_audit], order[~is_audit] = audit.rows, queue.order
     chosen = iter(zip(queue.chosen_by, queue.reasons, strict=True))
     turns = [(AUDIT, AUDIT_REASON) if place else next(chosen) for place in is_audit[:n_served]]
     return replace(

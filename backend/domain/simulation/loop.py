@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from backend.domain.features import FeatureExtractor
 from backend.domain.metrics import is_right
 from backend.domain.model.project import ProjectModel
-from backend.domain.model.training import Features, Trained, train
+from backend.domain.model.training import Features, Known, Trained, TrainingSettings, train
 from backend.domain.next_tasks import evidence_of
 from backend.domain.priorities.geometry import coordinates
 from backend.domain.priorities.queue import Evidence, choose_next
@@ -150,7 +150,8 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
             return
         posteriors = trained.model.posteriors_of(stage.features.matrix, votes)
         strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
-        chosen = _choose(stage, strategy, trained.model, posteriors, votes, gold, ~is_labeled, n, random)
+        evidence = evidence_of(trained, posteriors, votes, gold, ~is_labeled)
+        chosen = _choose(stage, strategy, evidence, confidence(pool.questions, posteriors), n, random)
         is_labeled[chosen] = True
         gold = {key: np.where(is_labeled, said, -1) for key, said in review.given.items()}
         if desk.validate(gold):
@@ -198,34 +199,22 @@ def _train(
     seed: int,
     weights: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Trained:
+    known = Known(stage.features, weights=weights or {}, previous=previous)
     return train(
-        stage.pool.questions,
-        stage.pool.data,
-        votes,
-        gold,
-        seed=seed,
-        previous=previous,
-        features=stage.features,
-        weights=weights,
-        choice_s=CHOICE_S,
+        stage.pool.questions, stage.pool.data, votes, gold, known, TrainingSettings(choice_s=CHOICE_S), seed=seed
     )
 
 
 def _choose(
     stage: Stage,
     strategy: str,
-    model: ProjectModel,
-    posteriors: Mapping[str, NDArray[np.float64]],
-    votes: Mapping[str, VoteMatrix],
-    gold: Gold,
-    is_open: NDArray[np.bool_],
+    evidence: Evidence,
+    sure: NDArray[np.float64],
     n: int,
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Rows of the tasks that are labeled next."""
-    evidence = evidence_of(model, posteriors, votes, gold, is_open, stage.features.matrix)
     located = _Located(**{name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}, located=stage.space)
-    sure = confidence(stage.pool.questions, posteriors)
     queue = choose_next(located, sure, strategy=strategy, n=n, seed=int(random.integers(2**31)))
     return queue.order[:n]
 

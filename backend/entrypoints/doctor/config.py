@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from backend.bootstrap import App
+from backend.domain.corpus import Corpus
 from backend.domain.outside import listed, one_line
 from backend.domain.unmatched import told
 from backend.entrypoints.doctor.finding import Finding
@@ -37,11 +38,11 @@ def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
     unread = why_unread(app.deps, key, config)
     if config.questions and unread:
         yield Finding("Content", False, unread)
-    items = app.database.tasks(key)
-    said = told(unmatched_in(config, items))
+    corpus = Corpus(key, config, app.database.tasks(key))
+    said = told(unmatched_in(corpus))
     if said:
         fix = "Correct these annotations, or give the label config the labels that they have; `status --json` has all."
         yield Finding("Answers", False, said, fix)
-    n_empty = sum(not item.task.data for item in items)
+    n_empty = sum(not item.task.data for item in corpus.items)
     if n_empty:
         yield Finding("Tasks", False, f"{n_empty} have no data that can be read", "Correct or delete them.")

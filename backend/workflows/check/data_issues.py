@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.corpus import Corpus
+from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
 from backend.domain.label_errors.records import Evidence
 from backend.domain.locations import is_stored
-from backend.domain.model.gold import gold_of
 from backend.domain.questions import Question
-from backend.domain.tasks import user_fields
-from backend.ports import Deps, LabelConfig, MirroredTask, Progress, ProjectRecord, Tab, TagPlace, TagValue
+from backend.domain.tasks import MirroredTask, user_fields
+from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
 from backend.workflows.check.evidence import Searched
 from backend.workflows.check.tags import ISSUE_KEY, write
 
@@ -40,41 +41,38 @@ ABOUT = {
 }
 
 
-def data_issues_of(config: LabelConfig, items: Sequence[MirroredTask], features: csr_matrix | None) -> dict[str, Any]:
+def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> dict[str, Any]:
     """What is wrong with a project's tasks, for JSON: for the report of a check.
 
     Args:
-        config: the label config: what annotators see is searched.
-        items: all tasks.
+        corpus: all tasks; what annotators see of them is searched.
         features: (n, d), of them; None where they say nothing of what annotators see.
 
     Returns:
         counts: issues of each kind. listed: at most `MOST_LISTED` of them, those worth looking at first in front.
         rare: classes that have hardly any label.
     """
-    answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in items]
-    gold = gold_of(config.questions, answers)
-    asked = list(gold.values())
-    labels = np.column_stack(asked) if asked else np.full((len(items), 1), -1, dtype=np.int64)
-    found = find_data_issues([_text(config, item) for item in items], features, labels)
+    asked = list(corpus.gold.values())
+    labels = np.column_stack(asked) if asked else np.full((len(corpus.items), 1), -1, dtype=np.int64)
+    found = find_data_issues([_text(corpus.config, item) for item in corpus.items], features, labels)
     return {
         "counts": dict(Counter(item.kind.value for item in found)),
-        "listed": [_described(item, items) for item in _in_turns(found)[:MOST_LISTED]],
-        "rare": [entry for question in config.questions for entry in _rare(question, gold)],
+        "listed": [_described(item, corpus.ids) for item in _in_turns(found)[:MOST_LISTED]],
+        "rare": [entry for question in corpus.questions for entry in _rare(question, corpus.gold)],
     }
 
 
-def about_data(config: LabelConfig, items: Sequence[MirroredTask], searched: Searched) -> dict[str, Any]:
+def about_data(corpus: Corpus, searched: Searched) -> dict[str, Any]:
     """The part of a report that is about data issues, as in `data_issues_of`."""
     # Of a project of images, fields hold addresses, whose likeness says nothing.
-    evidence = Evidence(features=searched.features if _shows_text(config) else None, embedded=searched.embedded)
-    return data_issues_of(config, items, evidence.joined)
+    evidence = Evidence(features=searched.features if _shows_text(corpus.config) else None, embedded=searched.embedded)
+    return data_issues_of(corpus, evidence.joined)
 
 
 def write_issue_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
     """Make Label Studio's tags say what the report of the last check says."""
     issues = deps.database.check_report(record.key).get("data_issues", {})
-    alive = {item.task.id for item in deps.database.tasks(record.key)}
+    alive = deps.database.task_ids(record.key)
     tagged = dict[int, str]()
     for item in issues.get("listed", []):
         if item["task"] in alive and len(tagged) < deps.policy(record.key).check_budget:
@@ -136,12 +134,12 @@ def _in_turns(found: Sequence[DataIssue]) -> list[DataIssue]:
     return first + [item for item in turns if item is not None]
 
 
-def _described(item: DataIssue, items: Sequence[MirroredTask]) -> dict[str, Any]:
+def _described(item: DataIssue, ids: NDArray[np.int64]) -> dict[str, Any]:
     return {
-        "task": items[item.row].task.id,
+        "task": int(ids[item.row]),
         "kind": item.kind.value,
         "score": round(item.score, 4),
-        "others": [items[row].task.id for row in item.others[:MOST_OTHERS]],
+        "others": [int(ids[row]) for row in item.others[:MOST_OTHERS]],
         "n_others": len(item.others),
     }
 

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.corpus import Corpus
+from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.consensus import MAX_TASKS, Consensus, consensus_of
 from backend.domain.label_errors.crowd import Labels
 from backend.domain.label_errors.held_out import groups_of
@@ -14,14 +16,14 @@ from backend.domain.label_errors.records import Evidence, Findings
 from backend.domain.label_errors.search import search
 from backend.domain.label_errors.several import labels_of
 from backend.domain.label_errors.unread import is_unread
-from backend.domain.model.gold import gold_of
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
-from backend.domain.tasks import Annotation, user_fields
+from backend.domain.tasks import Annotation, MirroredTask, user_fields
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
-from backend.ports import Deps, LabelConfig, MirroredTask
+from backend.ports import Deps
 from backend.workflows.embed import vectors_of
+from backend.workflows.llm.contents import Contents
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Searched:
     crowds: Mapping[str, Crowd] = field(default_factory=dict)
 
 
-def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items: Sequence[MirroredTask]) -> Searched:
+def search_labels(deps: Deps, number: int, corpus: Corpus) -> Searched:
     """Judge today's labels by what version `number` made of the tasks without them, row by row.
 
     Of the posteriors, those of the classifier alone are taken where it has any: the votes are evidence of their own,
@@ -60,22 +62,21 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
     Raises:
         ModelMissing: the version can't be read.
     """
+    key, config = corpus.key, corpus.config
     task_ids, pooled = deps.versions.held_out(key, number)
-    places = {item.task.id: place for place, item in enumerate(items)}
+    places = {task_id: place for place, task_id in enumerate(corpus.ids.tolist())}
     rows = np.array([row for row, task_id in enumerate(task_ids.tolist()) if task_id in places], dtype=np.int64)
     ids = tuple(int(task_id) for task_id in task_ids[rows])
-    mine = [items[places[task_id]] for task_id in ids]
-    teaching = [[entry for entry in item.annotations if entry.teaches] for item in mine]
-    gold = gold_of(config.questions, [[entry.answers for entry in entries] for entries in teaching])
-    # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
-    data = [item.task.data for item in items]
-    features, embedded = deps.versions.features(key, data).matrix, _embedded(deps, key, number, config, data)
     searched = [places[task_id] for task_id in ids]
+    mine = Corpus(key, config, [corpus.items[place] for place in searched])
+    teaching, gold = mine.labeled, mine.gold
+    # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
+    features, embedded = deps.versions.features(key, corpus.data).matrix, _embedded(deps, number, corpus)
     evidence = Evidence(
         votes=_votes(deps, key, number, config.questions, rows),
         features=features[searched],
         embedded=None if embedded is None else embedded[searched],
-        groups=groups_of([item.task.data for item in mine]),
+        groups=groups_of(mine.data),
         annotators=np.array([_annotator(entries) for entries in teaching], dtype=np.int64),
     )
     of_classifier = deps.versions.classified(key, number)
@@ -85,7 +86,7 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
         if found is None:
             # The label config changed; the training that follows will know this question.
             continue
-        texts = [texts_of(config, item) for item in mine]
+        texts = [texts_of(config, item) for item in mine.items]
         unread = [is_unread(entries, question.name, text) for entries, text in zip(teaching, texts, strict=True)]
         crowd = crowd_of(question, teaching, texts, found)
         known = {decision.key: gold[decision.key] for decision in decisions(question)}
@@ -97,16 +98,17 @@ def search_labels(deps: Deps, key: str, number: int, config: LabelConfig, items:
     return Searched(ids, findings, features, embedded, crowds)
 
 
-def _embedded(
-    deps: Deps, key: str, number: int, config: LabelConfig, data: Sequence[Mapping[str, object]]
-) -> csr_matrix | None:
+def _embedded(deps: Deps, number: int, corpus: Corpus) -> csr_matrix | None:
     """Embeddings (n, m) in the space of the version, from the vectors that were kept; nothing is asked for."""
     try:
-        space = deps.versions.model(key, number).space
+        space = deps.versions.model(corpus.key, number).space
     except ModelMissing:
         # Of another release. Its posteriors can be read all the same.
         return None
-    return None if space is None else space.transform(vectors_of(deps, key, config, data), len(data))
+    if space is None:
+        return None
+    contents = Contents.of(deps, corpus.key, corpus.config, corpus.data)
+    return space.transform(vectors_of(deps, corpus.key, contents), len(corpus.items))
 
 
 def crowd_of(

@@ -8,20 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.corpus import Corpus
 from backend.domain.label_errors.explain import explain
 from backend.domain.label_errors.records import Findings, Noise, Suspect
 from backend.domain.label_errors.verdicts import MARGIN, expected_precision, verdict_id, worth_showing
 from backend.domain.questions import Question
-from backend.ports import (
-    Deps,
-    MirroredTask,
-    Policy,
-    Progress,
-    SuspectRecord,
-    SuspectStatus,
-    VerdictRecord,
-    version_name,
-)
+from backend.ports import Deps, Policy, Progress, SuspectRecord, SuspectStatus, VerdictRecord, version_name
 from backend.workflows.check.annotators import about_crowd
 from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags
 from backend.workflows.check.evidence import Searched, search_labels
@@ -51,21 +43,21 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     settle(deps, record)
     progress("looking for wrong labels", 0, 1)
     config = deps.parse_label_config(record.label_config)
-    items = deps.database.tasks(key)
-    searched = search_labels(deps, key, number, config, items)
+    corpus = Corpus(key, config, deps.database.tasks(key))
+    searched = search_labels(deps, number, corpus)
     verdicts = deps.database.verdicts(key)
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP)
-    unsettled = _not_settled(searched, items, verdicts, kept)
+    unsettled = _not_settled(searched, corpus, verdicts, kept)
     worth = _worth_showing(unsettled, verdicts, deps.policy(key))
     known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
-    found = _records(searched, worth, config.questions, items, deps.policy(key).shown_suspects)
+    found = _records(searched, worth, corpus, deps.policy(key).shown_suspects)
     deps.database.save_suspects(key, _changed(found, known))
     report = _report(searched, config.questions, len(unsettled) - len(worth)) | {
         "version": version_name(number),
         "at": deps.now(),
     }
     progress("looking for data issues", 0, 1)
-    report["data_issues"] = about_data(config, items, searched)
+    report["data_issues"] = about_data(corpus, searched)
     report["foreign_tags"] = by_name(foreign_tags(deps, record))
     deps.database.save_check_report(key, report)
     write_suspects(deps, record, progress)
@@ -79,14 +71,14 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
 
 
 def _not_settled(
-    searched: Searched, items: Sequence[MirroredTask], verdicts: Sequence[VerdictRecord], kept: set[int]
+    searched: Searched, corpus: Corpus, verdicts: Sequence[VerdictRecord], kept: set[int]
 ) -> dict[Place, Suspect]:
     """Suspects without those whose label a person confirmed.
 
     A verdict is about content and label, wherever they turn up: it holds for a task that is deleted and imported
     again, and not for one whose content was edited. It holds until the quality is `MARGIN` below what it was.
     """
-    data = {item.task.id: item.task.data for item in items}
+    data = dict(zip(corpus.ids.tolist(), corpus.data, strict=True))
     confirmed = {item.id: item.quality for item in verdicts if item.status is SuspectStatus.CONFIRMED}
     found = {}
     for question, findings in searched.findings.items():
@@ -117,13 +109,12 @@ def _worth_showing(
 def _records(
     searched: Searched,
     suspects: Mapping[Place, Suspect],
-    questions: Sequence[Question],
-    items: Sequence[MirroredTask],
+    corpus: Corpus,
     budget: int,
 ) -> dict[Place, SuspectRecord]:
     """Suspects as records: the first `budget` open, the others waiting."""
-    teaching = {item.task.id: tuple(entry for entry in item.annotations if entry.teaches) for item in items}
-    by_name = {question.name: question for question in questions}
+    seen = dict(zip(corpus.ids.tolist(), corpus.labeled, strict=True))
+    by_name = {question.name: question for question in corpus.questions}
     return {
         (task_id, name): SuspectRecord(
             task_id=task_id,
@@ -132,7 +123,7 @@ def _records(
             expected=suspect.expected,
             quality=round(suspect.quality, 4),
             status=SuspectStatus.OPEN if rank < budget else SuspectStatus.WAITING,
-            seen=teaching[task_id],
+            seen=seen[task_id],
             reason=explain(by_name[name], suspect, searched.task_ids),
         )
         for rank, ((task_id, name), suspect) in enumerate(suspects.items())

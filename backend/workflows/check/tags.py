@@ -57,7 +57,7 @@ def write(
     known = deps.database.tags(record.key)
     # Where nothing stands, nothing needs to be emptied.
     changed = {place: value for place, value in wanted.items() if known.get(place, "") != value}
-    alive = {item.task.id for item in deps.database.tasks(record.key, {task_id for task_id, _ in changed})}
+    alive = deps.database.task_ids(record.key) & {task_id for task_id, _ in changed}
     changed = {place: value for place, value in changed.items() if place[0] in alive}
     if not changed:
         return

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from backend.domain.label_errors.verdicts import Precision, precision_of, verdict_id
 from backend.domain.questions import Question
-from backend.domain.tasks import Annotation
+from backend.domain.tasks import Annotation, MirroredTask
 from backend.domain.words import counted
 from backend.errors import BadRequest
-from backend.ports import Deps, MirroredTask, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
+from backend.ports import Deps, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
 from backend.workflows.check.tags import CHECK_KEY, KEEP, foreign_tags, write_suspects
 
 UNDECIDED = {SuspectStatus.OPEN, SuspectStatus.WAITING}
@@ -94,7 +94,7 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[s
     """
     if item is None:
         return SuspectStatus.CLEARED
-    now = {entry.id: entry for entry in item.annotations if entry.teaches}
+    now = {entry.id: entry for entry in item.labels}
     given = frozenset(suspect.given)
     question = asked.get(suspect.question)
 

@@ -43,7 +43,7 @@ def policy_rows(view: LlmView, question: Question, prompt: Prompt, sources: Sequ
         case LlmPolicyName.UNCERTAIN:
             # Whatever was asked beyond the sample is part of the share, also if people have labeled it since.
             beyond = len(answered(view, sources) - set(sample_rows(view, question, prompt.source).tolist()))
-            quota = int(view.policy.share * len(view.items)) - beyond
+            quota = int(view.policy.share * len(view.corpus.items)) - beyond
             return _by_worth(view, question, prompt, left)[: max(quota, 0)]
         case _:
             return left[:0]
@@ -70,7 +70,7 @@ def answered(view: LlmView, sources: Sequence[LlmSource]) -> set[int]:
 
 def _open_rows(view: LlmView, question: str) -> Rows:
     """Of the tasks that may be labeled, those in which the question is asked."""
-    is_open = np.array([view.items[row].task.is_open for row in view.sendable], dtype=np.bool_)
+    is_open = np.array([view.corpus.items[row].task.is_open for row in view.sendable], dtype=np.bool_)
     return view.shown(question, view.sendable[is_open])
 
 
@@ -84,7 +84,7 @@ def _by_worth(view: LlmView, question: Question, prompt: Prompt, rows: Rows) -> 
     What the current version says of a task that no LLM has answered, it says from rules and classifier alone.
     """
     # One that no version knows yet has no suggestion: nothing is known of it.
-    suggested = [view.suggested.get(view.items[row].task.id) for row in rows]
+    suggested = [view.suggested.get(view.corpus.items[row].task.id) for row in rows]
     uncertainty = np.array([1.0 - (item.per_question.get(question.name, 0.0) if item else 0.0) for item in suggested])
     # A source that contradicts the suggestion: the classifier is part of the suggestion, and so it may contradict it.
     disagreement = np.array(

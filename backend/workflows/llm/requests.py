@@ -244,7 +244,7 @@ class Asking:
         rows = [
             row
             for row in self._human
-            if not is_audit(self.view.key, self.view.items[row].task.id, share)
+            if not is_audit(self.view.key, self.view.corpus.items[row].task.id, share)
             and self.view.contents[row].fields
             and not self.view.contents[row].images
         ]

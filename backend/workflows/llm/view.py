@@ -10,16 +10,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.corpus import Corpus
+from backend.domain.label_config import LabelConfig
 from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.records import LlmAnswer, LlmSource
-from backend.domain.model.gold import gold_of
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Answer
 from backend.domain.visibility import hidden_rows
 from backend.errors import ConfigurationError, ModelMissing
-from backend.ports import Deps, LabelConfig, MirroredTask, ProjectRecord
+from backend.ports import Deps, ProjectRecord
 from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName, PromptContext, SourceRecord
 
 READY_FOR_EXAMPLES = 20
@@ -109,20 +110,28 @@ def _meaning(config: LabelConfig, policy: LlmPolicy, question: Question, label: 
 
 @dataclass(frozen=True)
 class LlmView:
-    """A project as asking sees it. Rows are those of `items`."""
+    """A project as asking sees it. Rows are those of the corpus."""
 
     deps: Deps
     parts: LlmParts
-    key: str
     policy: LlmPolicy
-    config: LabelConfig
     instructions: str
-    items: Sequence[MirroredTask]
+    corpus: Corpus
+
+    @property
+    def config(self) -> LabelConfig:
+        """The label config."""
+        return self.corpus.config
+
+    @property
+    def key(self) -> str:
+        """The project's."""
+        return self.corpus.key
 
     @cached_property
     def contents(self) -> list[Content]:
         """What may be sent of each task."""
-        return contents_of(self.config, self.policy, [item.task.data for item in self.items])
+        return contents_of(self.config, self.policy, self.corpus.data)
 
     @cached_property
     def hashes(self) -> list[str]:
@@ -134,12 +143,6 @@ class LlmView:
         """Rows of which there is anything to send."""
         rows = [row for row, content in enumerate(self.contents) if content.images or _says_anything(content)]
         return np.array(rows, dtype=np.int64)
-
-    @cached_property
-    def gold(self) -> dict[str, NDArray[np.int64]]:
-        """What people chose, see `gold_of`."""
-        answers = [[entry.answers for entry in item.annotations if entry.teaches] for item in self.items]
-        return gold_of(self.config.questions, answers)
 
     @cached_property
     def suggested(self) -> dict[int, Suggestion]:
@@ -162,9 +165,9 @@ class LlmView:
         answers, asked = {}, {}
         for question in self.config.questions:
             given, name = self.human(question), question.name
-            suggested = [self.suggested.get(item.task.id, Suggestion()) for item in self.items]
+            suggested = [self.suggested.get(item.task.id, Suggestion()) for item in self.corpus.items]
             answers[name] = [given.get(row, item.answers.get(name, ())) for row, item in enumerate(suggested)]
-            asked[name] = np.isin(np.arange(len(self.items)), list(given))
+            asked[name] = np.isin(np.arange(len(self.corpus.items)), list(given))
         return {name: rows & ~asked[name] for name, rows in hidden_rows(self.config.questions, answers).items()}
 
     def shown(self, question: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -207,7 +210,7 @@ class LlmView:
 
     def human(self, question: Question) -> dict[int, Answer]:
         """What people answered to a question, by row; rows on which they disagree are left out."""
-        return human_answers(question, self.gold)
+        return human_answers(question, self.corpus.gold)
 
 
 def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPolicyName | None = None) -> LlmView:
@@ -222,11 +225,9 @@ def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPol
     return LlmView(
         deps=deps,
         parts=deps.llm,
-        key=record.key,
         policy=own if policy is None else replace(own, policy=policy),
-        config=deps.parse_label_config(record.label_config),
         instructions=instructions,
-        items=deps.database.tasks(record.key),
+        corpus=Corpus(record.key, deps.parse_label_config(record.label_config), deps.database.tasks(record.key)),
     )
 
 
@@ -236,10 +237,10 @@ def notes_on(view: LlmView, endpoint: str) -> list[str]:
         f"{field} ({tag}) can't be sent, so the LLM doesn't see it" for field, tag in view.config.shown.other.items()
     ]
     slow = too_slow(view.contents)
-    notes += [f"{count} of {len(view.items)} tasks aren't sent: {reason}" for reason, count in slow.items()]
-    nothing = len(view.items) - len(view.sendable) - sum(slow.values())
+    notes += [f"{count} of {len(view.corpus.items)} tasks aren't sent: {reason}" for reason, count in slow.items()]
+    nothing = len(view.corpus.items) - len(view.sendable) - sum(slow.values())
     if nothing:
-        notes.append(f"{nothing} of {len(view.items)} tasks have nothing that can be sent")
+        notes.append(f"{nothing} of {len(view.corpus.items)} tasks have nothing that can be sent")
     withheld = sum(content.withheld for content in view.contents)
     if withheld:
         notes.append(f"{withheld} images aren't sent, because a mask matches their address")

@@ -9,30 +9,31 @@ from numpy.typing import NDArray
 from backend.domain.audit.anchoring import anchoring
 from backend.domain.audit.draw import is_audit
 from backend.domain.audit.measure import measure
+from backend.domain.corpus import Corpus
 from backend.domain.model.training import Trained
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Origin
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
-from backend.ports import Deps, MirroredTask, PastSuggestion
+from backend.ports import Deps, PastSuggestion
 from backend.workflows.reconcile import TRAINED
 
 METRIC = "audit"
 """Key in metrics.json."""
 
 
-def remember_suggestions(deps: Deps, key: str, items: Sequence[MirroredTask]) -> None:
+def remember_suggestions(deps: Deps, corpus: Corpus) -> None:
     """Remember what the current version suggested for tasks that were labeled since, before a new one replaces it.
 
     Only for tasks without any label before: a version that has learned from a task's label knows the answer.
     """
+    key = corpus.key
     current = deps.versions.current(key)
     seen_until = {item.number: item.seen_until for item in deps.database.versions(key) if item.status in TRAINED}
     new = {
         item.task.id
-        for item in items
-        if (answers := [entry.updated_at for entry in item.annotations if entry.teaches])
-        and min(answers) > seen_until.get(current, "")
+        for item, entries in zip(corpus.items, corpus.labeled, strict=True)
+        if entries and min(entry.updated_at for entry in entries) > seen_until.get(current, "")
     }
     if current not in seen_until or not new:
         return
@@ -51,46 +52,42 @@ def remember_suggestions(deps: Deps, key: str, items: Sequence[MirroredTask]) ->
     )
 
 
-def audited(key: str, share: float, items: Sequence[MirroredTask], question: str) -> NDArray[np.bool_]:
+def audited(corpus: Corpus, share: float, question: str) -> NDArray[np.bool_]:
     """Which tasks are audit tasks in which nobody saw a suggestion for a question: bool (n_tasks,).
 
     A task whose form was filled before the share was raised is none.
     """
     return np.array(
         [
-            is_audit(key, item.task.id, share) and not any(question in entry.origins for entry in item.annotations)
-            for item in items
+            is_audit(corpus.key, item.task.id, share)
+            and not any(question in entry.origins for entry in item.annotations)
+            for item in corpus.items
         ],
         dtype=np.bool_,
     )
 
 
 def what_the_audit_tells(
-    deps: Deps,
-    key: str,
-    items: Sequence[MirroredTask],
-    trained: Trained,
-    votes: Mapping[str, VoteMatrix],
-    gold: Mapping[str, NDArray[np.int64]],
+    deps: Deps, corpus: Corpus, trained: Trained, votes: Mapping[str, VoteMatrix]
 ) -> dict[str, Any]:
     """For metrics.json: accuracy of suggestions and of sources on audit tasks, and anchoring, by question.
 
     Accuracy is the new version's, out of fold. Anchoring is of what was suggested when people labeled.
     """
-    share = deps.policy(key).audit_share
-    past = deps.database.past_suggestions(key)
+    share = deps.policy(corpus.key).audit_share
+    past = deps.database.past_suggestions(corpus.key)
     figures = {}
     for question in trained.model.questions:
-        audit = audited(key, share, items, question.name)
-        figures[question.name] = measure(question, trained.out_of_fold, trained.members, votes, gold, audit) | {
-            "anchoring": _anchoring(question, items, audit, past)
+        audit = audited(corpus, share, question.name)
+        figures[question.name] = measure(question, trained.out_of_fold, trained.members, votes, corpus.gold, audit) | {
+            "anchoring": _anchoring(question, corpus, audit, past)
         }
     return {METRIC: {"share": share, "questions": figures}}
 
 
 def _anchoring(
     question: Question,
-    items: Sequence[MirroredTask],
+    corpus: Corpus,
     audit: NDArray[np.bool_],
     past: Mapping[int, PastSuggestion],
 ) -> dict[str, Any]:
@@ -98,9 +95,9 @@ def _anchoring(
     name = question.name
     shown: list[tuple[float, bool]] = []
     withheld: list[tuple[float, bool]] = []
-    for item, is_audited in zip(items, audit.tolist(), strict=True):
-        then = past.get(item.task.id)
-        first = next((entry for entry in item.annotations if entry.teaches and entry.answers.get(name)), None)
+    for task_id, entries, is_audited in zip(corpus.ids.tolist(), corpus.labeled, audit.tolist(), strict=True):
+        then = past.get(task_id)
+        first = next((entry for entry in entries if entry.answers.get(name)), None)
         if then is None or first is None or not then.answers.get(name) or name not in then.per_question:
             continue
         same = set(question.read(first.answers[name])) == set(then.answers[name])

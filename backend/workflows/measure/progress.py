@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit.measure import ENOUGH
+from backend.domain.corpus import Corpus
 from backend.domain.metrics import is_right
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Posteriors
 from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gain, written
 from backend.errors import ModelMissing
-from backend.ports import Deps, MirroredTask, VersionRecord
+from backend.ports import Deps, VersionRecord
 from backend.workflows.measure.audit import audited
 from backend.workflows.reconcile import TRAINED, basis_of
 
@@ -35,15 +36,7 @@ class _Point:
     known: NDArray[np.bool_]
 
 
-def progress_so_far(
-    deps: Deps,
-    key: str,
-    items: Sequence[MirroredTask],
-    questions: Sequence[Question],
-    gold: Mapping[str, NDArray[np.int64]],
-    held_out: Posteriors,
-    n_labels: int,
-) -> dict[str, Any]:
+def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[str, Any]:
     """For metrics.json, by question: what the last labels brought, what the next ones are expected to, and how far the
     new version's predictions are those of the version before.
 
@@ -53,16 +46,16 @@ def progress_so_far(
     looks worse, and the gain larger, than it is. Versions with other rules or LLMs are left out: what they changed
     wasn't the labels' doing.
     """
-    ids = np.array([item.task.id for item in items], dtype=np.int64)
-    new = _Point(n_labels, held_out, np.ones(len(items), dtype=np.bool_))
+    key, ids, gold, n_labels = corpus.key, corpus.ids, corpus.gold, corpus.n_labels
+    new = _Point(n_labels, held_out, np.ones(len(ids), dtype=np.bool_))
     points = [*_earlier(deps, key, ids, n_labels), new]
     before = _before(deps, key, ids)
     share = deps.policy(key).audit_share
     figures: dict[str, Any] = {}
-    for question in questions:
+    for question in corpus.questions:
         keys = [decision.key for decision in decisions(question)]
         labeled = np.all([gold[name] >= 0 for name in keys], axis=0)
-        rows = labeled & audited(key, share, items, question.name)
+        rows = labeled & audited(corpus, share, question.name)
         from_audit = int(rows.sum()) >= ENOUGH
         mine = [point for point in points if _knows(question, point)]
         measured = _curve(question, mine, gold, rows if from_audit else labeled, seed=n_labels)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.domain.audit.measure import ENOUGH
+from backend.domain.corpus import Corpus
+from backend.domain.label_config import LabelConfig
 from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_of
 from backend.domain.unmatched import Unmatched
 from backend.errors import BadRequest, ModelMissing
-from backend.ports import Deps, LabelConfig, ProjectRecord
+from backend.ports import Deps, ProjectRecord
 from backend.workflows.config_notes import unmatched_in, why_nothing
 from backend.workflows.held import Held, held_at
 from backend.workflows.measure import audit
@@ -72,9 +74,8 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
     `failing`: its jobs that fail. hides_state: because of them, what is known may be old: no reason for advice.
     """
     key, config = record.key, _config(deps, record)
-    items = deps.database.tasks(key)
-    n_labels = sum(entry.teaches for item in items for entry in item.annotations)
-    n_open = sum(item.task.is_open for item in items)
+    corpus = Corpus(key, config, deps.database.tasks(key))
+    n_tasks, n_labels, n_open = len(corpus.items), corpus.n_labels, int(corpus.is_open.sum())
     current = deps.versions.current(key)
     numbers = [item.number for item in deps.database.versions(key) if item.status in TRAINED and item.number <= current]
     history = []
@@ -91,19 +92,19 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
     return Status(
         project_id=record.project_id,
         title=record.title,
-        n_tasks=len(items),
+        n_tasks=n_tasks,
         n_open=n_open,
         n_labels=n_labels,
         label_budget=budget,
         version=current,
         accuracies=tuple(_accuracy(name, metrics) for name in questions),
         progress=progress,
-        advice=_advice(progress, len(items), n_labels, n_open, budget, hides_state=hides_state),
+        advice=_advice(progress, n_tasks, n_labels, n_open, budget, hides_state=hides_state),
         metrics={name: metrics.get(name, {}) for name in ("audit", "progress")},
         nothing=why_nothing(config) if record.label_config else "",
         left_empty=config.unsupported,
-        unmatched=unmatched_in(config, items),
-        n_without_data=sum(not item.task.data for item in items),
+        unmatched=unmatched_in(corpus),
+        n_without_data=sum(not item.task.data for item in corpus.items),
         held=held_at(deps, record),
         failing=failing,
     )

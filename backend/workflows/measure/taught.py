@@ -1,16 +1,17 @@
 """Taught: what the tasks that each strategy chose have brought, from version to version."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit.draw import AUDIT_SHARE, is_audit
+from backend.domain.corpus import Corpus
 from backend.domain.priorities.bandit import Round, reward
 from backend.errors import ModelMissing
-from backend.ports import Deps, MirroredTask, VersionRecord
+from backend.ports import Deps, VersionRecord
 from backend.workflows.reconcile import TRAINED
 
 METRIC = "taught"
@@ -20,26 +21,21 @@ REMEMBERED = 50
 
 
 def what_taught(
-    deps: Deps,
-    key: str,
-    items: Sequence[MirroredTask],
-    gold: Mapping[str, NDArray[np.int64]],
-    held_out: Mapping[str, NDArray[np.float64]],
+    deps: Deps, corpus: Corpus, held_out: Mapping[str, NDArray[np.float64]]
 ) -> tuple[dict[str, Any], list[Round]]:
     """For the new version's metrics.json, what the labels since the current version brought ({}: too little to tell);
     and the history of the project, that included.
 
     Args:
         deps: to read the versions.
-        key: the project's.
-        items: all tasks.
-        gold: what people chose, rows in the order of `items`, by `Decision.key`.
+        corpus: all tasks.
         held_out: the new model's posteriors without the rows' own labels, same rows.
     """
+    key = corpus.key
     versions = [item for item in deps.database.versions(key) if item.status in TRAINED]
     current = deps.versions.current(key)
     before = next((item for item in versions if item.number == current), None)
-    measured = {} if before is None else _measured(deps, key, before, items, gold, held_out)
+    measured = {} if before is None else _measured(deps, before, corpus, held_out)
     history = []
     for version in versions[-REMEMBERED:]:
         try:
@@ -52,22 +48,17 @@ def what_taught(
 
 def _measured(
     deps: Deps,
-    key: str,
     before: VersionRecord,
-    items: Sequence[MirroredTask],
-    gold: Mapping[str, NDArray[np.int64]],
+    corpus: Corpus,
     held_out: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
+    key = corpus.key
     try:
         chosen_by = {item.task_id: item.chosen_by for item in deps.versions.predictions(key, before.number)}
         ids, old = deps.versions.held_out(key, before.number)
     except ModelMissing:
         return {}
-    new = [
-        item.task.id
-        for item in items
-        if any(entry.teaches and entry.updated_at > before.seen_until for entry in item.annotations)
-    ]
+    new = [item.task.id for item in corpus.items if any(entry.updated_at > before.seen_until for entry in item.labels)]
     chosen = Counter(name for task_id in new if (name := chosen_by.get(task_id, "")))
     if not chosen:
         return {}
@@ -76,14 +67,14 @@ def _measured(
     share = deps.policy(key).audit_share or AUDIT_SHARE
     audit = [
         (row, place[item.task.id])
-        for row, item in enumerate(items)
+        for row, item in enumerate(corpus.items)
         if item.task.id in place and is_audit(key, item.task.id, share)
     ]
     now, then = np.array(audit, dtype=np.int64).reshape(-1, 2).T
     gained = reward(
         {name: posterior[then] for name, posterior in old.items()},
         {name: posterior[now] for name, posterior in held_out.items()},
-        {name: truth[now] for name, truth in gold.items()},
+        {name: truth[now] for name, truth in corpus.gold.items()},
         len(new),
     )
     if gained is None:

@@ -1,0 +1,73 @@
+"""Corpus: what a job works on, read once: the tasks of a project, and what people said of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.domain.label_config import LabelConfig
+from backend.domain.model.gold import gold_of
+from backend.domain.questions import Question
+from backend.domain.rules import History
+from backend.domain.tasks import Annotation, Answer, MirroredTask
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The tasks of a project and their annotations. Rows of all arrays and lists are in the order of `items`."""
+
+    key: str
+    config: LabelConfig
+    items: Sequence[MirroredTask]
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What is asked."""
+        return self.config.questions
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """The tasks' ids: int64 (n,)."""
+        return np.array([item.task.id for item in self.items], dtype=np.int64)
+
+    @cached_property
+    def data(self) -> list[Mapping[str, object]]:
+        """The tasks' data."""
+        return [item.task.data for item in self.items]
+
+    @cached_property
+    def is_open(self) -> NDArray[np.bool_]:
+        """Which tasks Label Studio still wants an annotation for: bool (n,)."""
+        return np.array([item.task.is_open for item in self.items], dtype=np.bool_)
+
+    @cached_property
+    def labeled(self) -> list[tuple[Annotation, ...]]:
+        """Of each task the annotations that say something: neither skipped nor empty."""
+        return [item.labels for item in self.items]
+
+    @cached_property
+    def answers(self) -> list[list[Mapping[str, Answer]]]:
+        """Of each task the answers of these annotations: question name -> labels."""
+        return [[entry.answers for entry in entries] for entries in self.labeled]
+
+    @cached_property
+    def gold(self) -> dict[str, NDArray[np.int64]]:
+        """What people chose: int64 (n,) by `Decision.key`, class index or -1 = unknown; see `gold_of`."""
+        return gold_of(self.questions, self.answers)
+
+    @cached_property
+    def history(self) -> History:
+        """What people answered, for rules that vote by it: none of a task's own answers counts for it."""
+        return History(self.data, self.answers, range(len(self.items)))
+
+    @property
+    def n_labels(self) -> int:
+        """Number of annotations that say something."""
+        return sum(map(len, self.labeled))
+
+    @property
+    def seen_until(self) -> str:
+        """The newest `updated_at` of these; "" without any."""
+        return max((entry.updated_at for entries in self.labeled for entry in entries), default="")
