@@ -107,6 +107,29 @@ def test_what_an_unanswered_control_may_hide_later_is_suggested() -> None:
     assert not question.shown_when
 
 
+ANY = 'visibleWhen="choice-selected" whenChoiceValue="x"'
+AFTER_A = 'visibleWhen="choice-selected" whenTagName="a"'
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        choices(f'allowNested="true" {ANY}'),
+        choices(ANY),
+        choices('whenChoiceValue="x"'),
+        f"<View {AFTER_A}>{choices(ANY)}</View>",
+        f'<View whenChoiceValue="x">{choices(AFTER_A)}</View>',
+    ],
+)
+def test_a_question_that_waits_for_a_text_where_all_others_save_paths_is_left_empty(asked: str) -> None:
+    nested = choices('allowNested="true"', "a")
+    config = parse_label_config(f'<View><Text name="t" value="$t"/>{nested}{asked}</View>')
+    assert [question.name for question in config.questions] == ["a"]
+    assert "of which none can be suggested" in config.unsupported["q"]
+    (left,) = suggest(config.questions, {"a": np.array([[0.9, 0.1]])})
+    assert left.answers == {"a": ("x",)}
+
+
 def test_a_rating_is_shown_whatever_stands_in_it() -> None:
     _, stars = read(DECIDER, f'<Rating name="q" toName="t" {WHEN} whenChoiceValue="A"/>')
     assert not stars.shown_when

@@ -12,8 +12,6 @@ from backend.domain.questions import Condition, Question
 
 Decider = tuple[Question, Sequence[tuple[Path, Element]]]
 """A question, and all its choices with their paths, top to bottom."""
-ANY = Condition("")
-"""Some other Choices are answered."""
 
 
 class Hidden(Exception):
@@ -65,9 +63,11 @@ def _of_tag(name: str, tag: Element, deciders: Mapping[str, Decider], *, own: bo
 
 
 def _of_any(name: str, values: Sequence[str], deciders: Mapping[str, Decider]) -> Condition:
-    if not any(question.is_meant_by(ANY) and other != name for other, (question, _) in deciders.items()):
-        raise Hidden("it is shown only after an answer to other Choices, of which none can be suggested")
-    return Condition("", tuple((value,) for value in values))
+    condition = Condition("", tuple((value,) for value in values))
+    if not any(question.is_meant_by(condition) and other != name for other, (question, _) in deciders.items()):
+        named = f" {','.join(values)!r}, which is no path, as" if values else ""
+        raise Hidden(f"it is shown only after{named} an answer to other Choices, of which none can be suggested")
+    return condition
 
 
 def _of_one(asked: str, values: Sequence[str], deciders: Mapping[str, Decider]) -> Condition:
