@@ -5,7 +5,7 @@ import pytest
 
 from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.model.gold import gold_of
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import Choices, Condition, Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.visibility import hidden_rows
 
@@ -108,6 +108,7 @@ def test_what_an_unanswered_control_may_hide_later_is_suggested() -> None:
 
 
 ANY = 'visibleWhen="choice-selected" whenChoiceValue="x"'
+UNNAMED = 'visibleWhen="choice-unselected"'
 AFTER_A = 'visibleWhen="choice-selected" whenTagName="a"'
 
 
@@ -128,6 +129,31 @@ def test_a_question_that_waits_for_a_text_where_all_others_save_paths_is_left_em
     assert "of which none can be suggested" in config.unsupported["q"]
     (left,) = suggest(config.questions, {"a": np.array([[0.9, 0.1]])})
     assert left.answers == {"a": ("x",)}
+
+
+def test_a_condition_that_no_question_counts_for_hides_row_by_row() -> None:
+    waits = Choices("q", "t", ("x", "y"), paths=(("x",), ("y",)), shown_when=(Condition("", (("x",),)),))
+    either = Choices("r", "t", ("x", "y"), shown_when=(Condition("", (("x",),), chosen=False),))
+    found = hidden_rows((waits, either), {"q": [("x",), ()], "r": [("x",), ("x",)]})
+    assert found["q"].tolist() == [False, False]
+    assert found["r"].tolist() == [False, False]
+    assert hidden_rows((waits,), {"q": [("x",), ()]})["q"].tolist() == [True, True]
+
+
+def test_a_questions_own_answer_never_hides_it_however_many_questions_wait() -> None:
+    answers: dict[str, list[Answer]] = {name: [("x",), ()] for name in "acde"} | {"q": [("x",), ("x",)]}
+    a, asked, more = choices("", "a"), choices(UNNAMED), [choices(AFTER_A, name) for name in "cde"]
+    for n_more in range(len(more) + 1):
+        for parts in ([a, asked, *more[:n_more]], [*more[:n_more], asked, a]):
+            assert hidden_rows(read(*parts), answers)["q"].tolist() == [True, False]
+
+
+def test_questions_that_hide_each_other_are_hidden_however_many_questions_wait() -> None:
+    answers: dict[str, list[Answer]] = {name: [("x",)] for name in "acdfqe"}
+    parts = [choices(f'{UNNAMED} whenTagName="q"', "f"), choices(f'{UNNAMED} whenTagName="f"')]
+    for waiting in ("", "c", "cd", "cde"):
+        found = hidden_rows(read(choices("", "a"), *(choices(AFTER_A, name) for name in waiting), *parts), answers)
+        assert found["f"].tolist() == found["q"].tolist() == [True]
 
 
 def test_a_rating_is_shown_whatever_stands_in_it() -> None:
