@@ -205,11 +205,14 @@ def check(path: Path) -> dict[str, Any]:
 
 
 def _check_name(name: str) -> None:
-    """A file of a backup may lie in MODEL_DIR's own places only. Raises BadRequest."""
+    """A file of a backup may lie in MODEL_DIR's own places only. Raises BadRequest.
+
+    Paths take `a//b` and `a/./b` for `a/b`, and `folder / "/b"` lies outside the folder: there is one spelling only.
+    """
     parts = PurePosixPath(name).parts
     is_table = len(parts) == 2 and parts[0] == "tables" and parts[1].removesuffix(".jsonl") in all_tables().tables
     is_file = parts[:1] == ("files",) and ".." not in parts and (parts[1:] == (SECRET,) or parts[1:2] == (PROJECTS,))
-    if not (is_table or is_file) or "\\" in name or name.endswith("/"):
+    if not (is_table or is_file) or "\\" in name or name != "/".join(parts):
         raise BadRequest(f"The backup has an entry that is none of ours: {name[:100]!r}. Nothing was restored.")
 
 

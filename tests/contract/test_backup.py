@@ -334,6 +334,31 @@ ODD: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.parametrize("spelling", ["files/{}", "files/projects/{}", "files/./projects/.{}", "files//projects{}"])
+def test_no_spelling_of_a_name_leads_out_of_model_dir(spelling: str, root: Path, tmp_path: Path) -> None:
+    url, file = f"sqlite:///{tmp_path}/a.db", tmp_path / "backup.zip"
+    SqlDatabase(url, lambda: 5.0).save_project(ProjectRecord(KEY, 1, "Films"))
+    Backup(Sql(url), root).write(file)
+    evil = tmp_path / "projects" / "evil"
+    with pytest.raises(BadRequest, match="none of ours"):
+        Backup(Sql(url), root).restore(planted(spelling.format(evil))(file))
+    assert not evil.exists()
+    assert not root.exists() or list(root.iterdir()) == []
+
+
+def test_a_table_by_another_spelling_is_not_left_out(root: Path, tmp_path: Path) -> None:
+    url, file = f"sqlite:///{tmp_path}/a.db", tmp_path / "backup.zip"
+    SqlDatabase(url, lambda: 5.0).save_project(ProjectRecord(KEY, 1, "Films"))
+    Backup(Sql(url), root).write(file)
+
+    def respell(entries: dict[str, bytes]) -> None:
+        entries["tables//projects.jsonl"] = entries.pop("tables/projects.jsonl")
+
+    with pytest.raises(BadRequest, match="none of ours"):
+        Backup(Sql(url), root).restore(rewritten(file, respell))
+    assert [project.title for project in SqlDatabase(url, lambda: 5.0).projects()] == ["Films"]
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_a_backup_of_odd_shapes_is_refused_in_words_and_changes_nothing(name: str, root: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
