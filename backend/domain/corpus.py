@@ -27,6 +27,11 @@ class Corpus:
         """What is asked."""
         return self.config.questions
 
+    @property
+    def compared(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of fields of which it matters for some question how they differ."""
+        return tuple(dict.fromkeys(pair for question in self.questions for pair in question.compared))
+
     @cached_property
     def ids(self) -> NDArray[np.int64]:
         """The tasks' ids: int64 (n,)."""

@@ -107,8 +107,10 @@ class Versions(Protocol):
     def model(self, key: str, number: int) -> "ProjectModel":
         """The trained model."""
 
-    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> "Features":
-        """Features of a project's tasks to train on, rows in the order of `data`."""
+    def features(
+        self, key: str, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()
+    ) -> "Features":
+        """Features of a project's tasks to train on, rows in the order of `data`; see `FeatureExtractor.fit`."""
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

@@ -113,7 +113,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     votes, faults = cast_votes(deps, key, contents, rules.of(policy.rules_folder), corpus.history)
     weights = weights_of(deps, corpus)
     known = Known(
-        features=deps.versions.features(key, corpus.data),
+        features=deps.versions.features(key, corpus.data, corpus.compared),
         vectors=vectors_of(deps, key, contents, progress),
         weights=weights,
         previous=_previous(deps, key),

@@ -89,3 +89,12 @@ def test_what_a_killed_write_left_is_removed(tmp_path: Path) -> None:
 def test_a_project_without_tasks_has_no_features(tmp_path: Path) -> None:
     assert features(tmp_path, []).matrix.shape == (0, 1)
     assert right(features(tmp_path, DATA), DATA)
+
+
+def test_other_fields_that_are_compared_are_other_features(tmp_path: Path) -> None:
+    data: list[dict[str, object]] = [{"a": f"some words {n % 3}", "b": f"other words {n % 5}"} for n in range(30)]
+    cache = FeatureCache(tmp_path)
+    plain, compared = cache.features(KEY, data), cache.features(KEY, data, [("a", "b")])
+    assert compared.matrix.shape[1] > plain.matrix.shape[1]
+    assert cache.features(KEY, data, [("a", "b")]).matrix.shape == compared.matrix.shape
+    assert cache.features(KEY, data).matrix.shape == plain.matrix.shape

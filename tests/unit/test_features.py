@@ -292,3 +292,19 @@ def test_a_task_of_which_nothing_can_be_read_gets_no_suggestion() -> None:
     trained = train([question], data, votes, gold)
     seen, unseen = suggest([question], trained.model.posteriors([{"about": "it barks"}, {"image": "x.jpg"}], {}))
     assert (seen.answers, unseen.answers) == ({"animal": ("dog",)}, {})
+
+
+def test_of_two_texts_that_are_compared_it_counts_how_they_differ() -> None:
+    words = ["brave", "dull", "kind", "cold"]
+    data: list[dict[str, object]] = [
+        {"left": f"a {words[n % 4]} answer", "right": f"a {words[n // 4 % 4]} answer"} for n in range(32)
+    ]
+    apart, compared = FeatureExtractor().fit(data), FeatureExtractor().fit(data, [("left", "right"), ("left", "none")])
+    features = compared.transform(data).toarray()
+    assert compared.text_width > apart.text_width
+    differences = features[:, apart.text_width : compared.text_width]
+    # Task 1 is task 4 the other way round, and the texts of task 0 are the same.
+    np.testing.assert_allclose(differences[1], -differences[4], atol=1e-6)
+    assert not differences[0].any()
+    again = skops.io.loads(skops.io.dumps(compared), trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(again.transform(data).toarray(), features)

@@ -38,22 +38,27 @@ class FeatureCache:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> Features:
-        """Features of task data, rows in its order. What can't be read is made anew, without an error."""
+    def features(
+        self, key: str, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()
+    ) -> Features:
+        """Features of task data, rows in its order. What can't be read is made anew, without an error. `compared`: see
+        `FeatureExtractor.fit`."""
         hashes = np.array([np.frombuffer(content_hash(item), dtype=np.uint8) for item in data]).reshape(-1, 16)
         folder = self._root / "projects" / key / "features"
         kept = self._load(folder)
-        found = None if kept is None else _completed(*kept, hashes, data)
+        pairs = [list(pair) for pair in compared]
+        same = kept is not None and kept[2].get("compared", []) == pairs
+        found = _completed(*kept, hashes, data) if kept is not None and same else None
         if found is not None and kept is not None:
             features, n_fitted = found, int(kept[2]["n_fitted"])
             if features.matrix is kept[0].matrix:
                 return features
             fields = set(kept[2]["fields"])
         else:
-            extractor = FeatureExtractor().fit(data)
+            extractor = FeatureExtractor().fit(data, compared)
             features, n_fitted = Features(extractor, extractor.transform(data)), len(data)
             fields = {name for item in data for name in flat_fields(item)}
-        manifest = {"n_fitted": n_fitted, "fields": sorted(fields)}
+        manifest = {"n_fitted": n_fitted, "fields": sorted(fields), "compared": pairs}
         _write(folder, features, hashes, manifest)
         return features
 

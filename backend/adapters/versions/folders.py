@@ -84,11 +84,13 @@ class VersionFolders:
             self._models.move_to_end((key, number))
             return self._models[key, number]
 
-    def features(self, key: str, data: Sequence[Mapping[str, object]]) -> "Features":
+    def features(
+        self, key: str, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()
+    ) -> "Features":
         """Features of a project's tasks to train on; only new and changed tasks are read."""
         from backend.adapters.versions.features import FeatureCache  # noqa: PLC0415 - as above
 
-        return FeatureCache(self._root).features(key, data)
+        return FeatureCache(self._root).features(key, data, compared)
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

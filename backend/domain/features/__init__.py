@@ -48,6 +48,7 @@ class FeatureExtractor:
     are) are scaled and clipped, and a missing one is marked; dates give a number, their weekday and their month; lists
     of short values give one feature per item. Nested objects are looked into. Addresses, file names, what numbers the
     tasks (see `FieldKind.ORDER`) and our own `prelabel_*` keys are left out. Fields that `fit` hasn't seen are ignored.
+    Where two texts are compared, there is a feature for each term of both: how much more of it the first one has.
     """
 
     texts_: dict[str, TextFeatures]
@@ -57,14 +58,18 @@ class FeatureExtractor:
     """The same, in days."""
     categories_: list[str]
     items_: list[str]
+    compared_: dict[str, TextFeatures]
+    """Of the differences between two texts: names of both fields, joined by a tab."""
     left_out_: dict[str, str]
     """Fields that hold something which isn't learned from: name -> its `FieldKind`."""
     dictionary_: DictVectorizer | None
 
-    def fit(self, data: Sequence[Mapping[str, object]]) -> Self:
-        """Learn kinds, terms and scales from task data, n_tasks of them (may be 0)."""
+    def fit(self, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()) -> Self:
+        """Learn kinds, terms and scales from task data, n_tasks of them (may be 0). `compared`: pairs of fields of
+        which it matters how they differ."""
         rows = _sample(data)
         self.texts_, self.numbers_, self.dates_, self.categories_, self.items_ = {}, {}, {}, [], []
+        self.compared_ = {}
         self.left_out_ = {}
         for name, values, kind in _columns(rows):
             match kind:
@@ -83,6 +88,12 @@ class FeatureExtractor:
                     self.items_.append(name)
                 case FieldKind.LOCATION | FieldKind.ORDER:
                     self.left_out_[name] = str(kind)
+        worded = self.texts_.keys() | set(self.categories_)
+        for pair in dict.fromkeys(compared):
+            if worded.issuperset(pair):
+                texts = [text_of(row[name]) for row in rows for name in pair if not is_missing(row.get(name))]
+                features = TextFeatures().fit(texts[:: math.ceil(len(texts) / MAX_TEXTS)])
+                self.compared_ |= {"\t".join(pair): features} if features.width else {}
         plain = [self._plain_features(row) for row in rows] if self._has_plain else []
         self.dictionary_ = DictVectorizer(dtype=np.float32).fit(plain) if any(plain) else None
         return self
@@ -102,7 +113,7 @@ class FeatureExtractor:
     @property
     def text_width(self) -> int:
         """Number of columns, the first ones, that come from texts."""
-        return sum(features.width for features in self.texts_.values())
+        return sum(features.width for features in (*self.texts_.values(), *self.compared_.values()))
 
     def __getstate__(self) -> dict[str, Any]:
         """What skops stores: the vocabulary as JSON, because it needs a minute to write one as a dict."""
@@ -114,7 +125,7 @@ class FeatureExtractor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Extractors of earlier versions don't say what they left out.
-        self.__dict__.update({"left_out_": {}} | state)
+        self.__dict__.update({"left_out_": {}, "compared_": {}} | state)
         if state["dictionary_"] is not None:
             # Each name stands for itself when the values are numbers, so this gives the same columns.
             names = dict.fromkeys(json.loads(state["dictionary_"]), 1.0)
@@ -129,6 +140,9 @@ class FeatureExtractor:
         blocks = [
             features.transform([text_of(row.get(name)) for row in rows]) for name, features in self.texts_.items()
         ]
+        for names, features in self.compared_.items():
+            first, second = ([text_of(row.get(name)) for row in rows] for name in names.split("\t"))
+            blocks.append(features.transform(first) - features.transform(second))
         if self.dictionary_ is not None:
             blocks.append(self.dictionary_.transform([self._plain_features(row) for row in rows]))
         if not blocks:

@@ -130,7 +130,7 @@ def train(
     known, settings = known or Known(), settings or TrainingSettings()
     features, vectors = known.features, known.vectors
     if features is None:
-        extractor = FeatureExtractor().fit(data)
+        extractor = FeatureExtractor().fit(data, [pair for question in questions for pair in question.compared])
         features = Features(extractor, extractor.transform(data))
     space = VectorSpace.fit(vectors, seed=seed)
     inputs = joined(features.matrix, space, vectors)

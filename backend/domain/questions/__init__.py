@@ -37,12 +37,14 @@ def from_dict(fields: Mapping[str, Any]) -> Question:
     Raises:
         KeyError: its type isn't known: a newer release made it.
     """
-    own = {name: value for name, value in fields.items() if name != "kind"}
-    own |= {"labels": tuple(fields["labels"]), "paths": tuple(tuple(path) for path in fields["paths"])}
+    own = {name: _frozen(value) for name, value in fields.items() if name not in {"kind", "shown_when"}}
     # Earlier releases suggested hidden questions too.
-    shown_when = fields.get("shown_when", ())
     own["shown_when"] = tuple(
-        Condition(item["question"], tuple(tuple(group) for group in item["groups"]), item["chosen"])
-        for item in shown_when
+        Condition(item["question"], _frozen(item["groups"]), item["chosen"]) for item in fields.get("shown_when", ())
     )
     return TYPES[fields["kind"]](**own)
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples, however deep."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value

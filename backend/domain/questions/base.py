@@ -46,6 +46,11 @@ class Question:
     paths: tuple[tuple[str, ...], ...] = field(default=())
     shown_when: tuple[Condition, ...] = ()
 
+    @property
+    def compared(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of fields of task data of which it matters how they differ."""
+        return ()
+
     def index(self, label: str) -> int | None:
         """Place of a label in `labels`; None when the question doesn't have it (any more)."""
         return self._places.get(label)

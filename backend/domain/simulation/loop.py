@@ -52,7 +52,7 @@ class Stage:
 
 def stage_of(pool: LabeledTasks, test: LabeledTasks) -> Stage:
     """Prepare a pool and held-out tasks; takes seconds for thousands of texts."""
-    extractor = FeatureExtractor().fit(pool.data)
+    extractor = FeatureExtractor().fit(pool.data, [pair for question in pool.questions for pair in question.compared])
     features = Features(extractor, extractor.transform(pool.data))
     return Stage(pool, test, features, extractor.transform(test.data), coordinates(features.matrix, seed=0))
 

@@ -71,7 +71,10 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> Searched:
     mine = Corpus(key, config, [corpus.items[place] for place in searched])
     teaching, gold = mine.labeled, mine.gold
     # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
-    features, embedded = deps.versions.features(key, corpus.data).matrix, _embedded(deps, number, corpus)
+    features, embedded = (
+        deps.versions.features(key, corpus.data, corpus.compared).matrix,
+        _embedded(deps, number, corpus),
+    )
     evidence = Evidence(
         votes=_votes(deps, key, number, config.questions, rows),
         features=features[searched],
