@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.label_studio.config import parse_label_config
@@ -56,6 +56,15 @@ PUSHED: list[dict[str, tuple[str, ...]]] = [
 ]
 
 
+def choose(choice: Locator) -> None:
+    def is_chosen() -> bool:
+        if not choice.is_checked():
+            choice.click(force=True)
+        return choice.is_checked()
+
+    wait_for(is_chosen, 30, "a chosen label", each_s=1.0)
+
+
 def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) -> list[dict[str, Any]]:  # noqa: F811
     """Open a task, choose something, and save; returns the `result` of the annotation."""
     page.goto(f"{demo.url}/projects/{project}/data?task={task_id}")
@@ -63,7 +72,8 @@ def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) ->
     button.wait_for()
     page.wait_for_selector("input[name='Meh']")
     for name in clicked:
-        page.locator(f"input[name='{name}']").first.click(force=True)
+        # A form that is still being drawn forgets the click.
+        choose(page.locator(f"input[name='{name}']").first)
     button.click()
     saved: list[dict[str, Any]] = []
 
