@@ -18,7 +18,6 @@ PRELOADED = (
     "backend.entrypoints.cli.main",
     "backend.entrypoints.connect",
     "backend.entrypoints.doctor.examine",
-    "label_studio_sdk",
 )
 
 

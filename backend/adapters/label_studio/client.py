@@ -2,15 +2,16 @@
 
 The SDK signs the requests (legacy tokens and personal access tokens, refreshed when they expire). Requests and answers
 are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 was seen to be fastest with.
-The SDK's client is imported when it is first used: it takes 20 MiB, and the web service hardly ever calls Label Studio.
+Its base client does that; the whole one brings pandas, which takes each command a second.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+from label_studio_sdk.base_client import LabelStudioBase
 from label_studio_sdk.core.api_error import ApiError
 from label_studio_sdk.core.request_options import RequestOptions
 
@@ -24,9 +25,6 @@ from backend.domain.questions import Question
 from backend.domain.tasks import MirroredTask
 from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
 from backend.ports import Connection, Prediction, ProjectInfo, Tab, TagPlace, Webhook
-
-if TYPE_CHECKING:
-    from label_studio_sdk import LabelStudio as SdkClient
 
 PAGE_SIZE = 1000
 """1,000 tasks take Label Studio about 1 s; larger pages cost it memory and save no time."""
@@ -62,7 +60,7 @@ class LabelStudioApi:
         self._url = url.rstrip("/")
         self._api_key = api_key
         self._timeout_s = timeout_s
-        self._sdk: SdkClient | None = None
+        self._sdk: LabelStudioBase | None = None
 
     @property
     def url(self) -> str:
@@ -182,7 +180,7 @@ class LabelStudioApi:
         self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
     ) -> list[Prediction]:
         """The predictions that a bulk import takes: it drops all others without a word."""
-        from label_studio_sdk.label_interface.interface import LabelInterface  # noqa: PLC0415 - see the top
+        from label_studio_sdk.label_interface.interface import LabelInterface  # noqa: PLC0415 - it brings pandas
 
         interface = LabelInterface(label_config)
         bodies = [format_prediction(prediction, "v0", questions) for prediction in predictions]
@@ -422,9 +420,7 @@ class LabelStudioApi:
         if response.status_code >= 300:
             raise refused(self._url, self._api_key, response.status_code, text)
 
-    def _client(self) -> "SdkClient":
-        from label_studio_sdk import LabelStudio as SdkClient  # noqa: PLC0415 - see the top
-
+    def _client(self) -> LabelStudioBase:
         if self._sdk is None:
             if not self._url:
                 raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
@@ -432,7 +428,7 @@ class LabelStudioApi:
                 raise ConfigurationError(f"LABEL_STUDIO_API_KEY is not set: make {TOKEN}.")
             # The SDK resolves paths against the base: only with the slash does an address with a path work.
             # A redirect would take our key to an address that nobody configured.
-            self._sdk = SdkClient(
+            self._sdk = LabelStudioBase(
                 base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s, follow_redirects=False
             )
         return self._sdk

@@ -40,7 +40,6 @@ PRELOADED = (
     "backend.adapters.versions.tables",
     "cleanlab.multiannotator",
     "modAL.disagreement",
-    "label_studio_sdk.client",
     "label_studio_sdk.label_interface.interface",
 )
 """Loaded once in the worker instead of in each job's process, which is forked from it."""
