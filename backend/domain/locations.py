@@ -1,6 +1,8 @@
 """Which strings only say where something lies: addresses, file paths and file names. Nothing can be read in them."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 LONGEST = 2_000
 """Characters of an address; browsers and stores take no longer ones. `data:` holds the thing itself."""
@@ -40,3 +42,24 @@ def is_location(text: str) -> bool:
 def is_stored(text: str) -> bool:
     """Whether a string is a location that isn't a web address: that may be what is looked at, as a text."""
     return not text.strip().lower().startswith(WEB) and is_location(text)
+
+
+def is_elsewhere(value: object) -> bool:
+    """Whether a value only says where something is stored, or, a list, where several things are."""
+    items = value if isinstance(value, list) else [value]
+    return bool(items) and all(isinstance(item, str) and is_stored(item) for item in items)
+
+
+def fields_elsewhere(rows: Iterable[Mapping[str, object]]) -> frozenset[str]:
+    """Names of the fields of which most values only say where something is stored, see `is_elsewhere`.
+
+    One value doesn't tell: "Dog photo.jpg" is a file, and "I can't open report.pdf" is what somebody wrote.
+    """
+    n_values: Counter[str] = Counter()
+    n_elsewhere: Counter[str] = Counter()
+    for row in rows:
+        for name, value in row.items():
+            if value not in (None, "", []):
+                n_values[name] += 1
+                n_elsewhere[name] += is_elsewhere(value)
+    return frozenset(name for name, count in n_values.items() if 2 * n_elsewhere[name] > count)

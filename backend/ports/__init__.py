@@ -239,6 +239,9 @@ class Database(Protocol):
     def task_ids(self, key: str, *, open_only: bool = False) -> set[int]:
         """Ids of all mirrored tasks, or of those that are open."""
 
+    def first_data(self, key: str, n: int) -> list[Mapping[str, object]]:
+        """Data of the n mirrored tasks with the lowest ids."""
+
     def annotations(self, key: str) -> list[Annotation]:
         """All mirrored annotations, by id."""
 

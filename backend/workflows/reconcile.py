@@ -103,7 +103,7 @@ def _suggestions_for(
     data = [item.task.data for item in items]
     policy = deps.policy(record.key)
     rules = deps.rules.load().of(policy.rules_folder)
-    contents = Contents(config, policy.llm, data)
+    contents = Contents(deps, record.key, config, data)
     votes, _ = cast_votes(deps, record.key, contents, rules, history_of(known, places))
     questions = config.questions
     vectors = vectors_of(deps, record.key, contents, progress)

@@ -118,7 +118,7 @@ def answer(
                 if expired.is_set():
                     return
                 chunk = tasks[start : start + CHUNK]
-                contents = Contents.of(deps, key, config, chunk)
+                contents = Contents(deps, key, config, chunk)
                 votes, chunk_faults = cast_votes(deps, key, contents, rules, _history_for(annotated, chunk))
                 faults.merge(chunk_faults)
                 vectors = vectors_of(deps, key, contents) if model is not None and model.space else None

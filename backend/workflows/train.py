@@ -109,7 +109,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     rules = tried_rules(deps)
     progress("collecting votes", 0, len(corpus.items))
     policy = deps.policy(key)
-    contents = Contents(config, policy.llm, corpus.data)
+    contents = Contents(deps, key, config, corpus.data)
     votes, faults = cast_votes(deps, key, contents, rules.of(policy.rules_folder), corpus.history)
     weights = weights_of(deps, corpus)
     known = Known(

@@ -43,6 +43,8 @@ def test_gives_back_the_tasks_it_was_given(database: SqlDatabase, key: str) -> N
     assert database.tasks(key) == items
     assert database.tasks(key, {2, 99}) == items[1:]
     assert database.tasks(key, ()) == []
+    assert database.first_data(key, 1) == [items[0].task.data]
+    assert database.first_data(key, 3) == [item.task.data for item in items]
     assert database.annotations(key) == [note]
     assert database.count_tasks(key) == 2
 

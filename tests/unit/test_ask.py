@@ -20,7 +20,7 @@ from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPo
 from backend.workflows.llm.ask import Again, ask, ask_argument, forget, from_argument
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
-from backend.workflows.llm.view import notes_on, prompts_of, view_of
+from backend.workflows.llm.view import LlmView, contents_of, notes_on, prompts_of, view_of
 from backend.workflows.suggest import answer
 from tests.llm_fakes import FakeLlmEndpoint
 from tests.unit.house import CONFIG, House, nothing, reviews
@@ -76,6 +76,13 @@ class Room:
     def text(self, task_id: int) -> str:
         return str(self.house.fake.tasks[task_id].task.data["text"])
 
+    @property
+    def view(self) -> LlmView:
+        """The project as asking sees it now."""
+        record = self.house.deps.database.project(self.house.key)
+        assert record is not None
+        return view_of(self.house.deps, record, "")
+
     def label(self, n: int) -> None:
         self.house.annotate(self.house.task_ids[:n])
 
@@ -86,6 +93,12 @@ class Room:
 
     def trusted(self) -> list[str]:
         return [item.source.model for item in self.records.sources(self.house.key) if item.trusted]
+
+
+def positive(request: LlmRequest) -> LlmReply:
+    """All is positive, whatever stands in it."""
+    answers = [{"id": number, "labels": ["Positive"]} for number in asked(request)]
+    return LlmReply((Sample(json.dumps({"answers": answers})),), 200, 20, 0.5)
 
 
 class _Prices:
@@ -332,8 +345,40 @@ def test_a_mask_that_takes_too_long_keeps_its_task_from_being_sent_and_is_named(
     assert room.house.key in caplog.text
     assert len(room.texts) == 100
     assert not any("aaa" in request.user for request in room.endpoint.asked)
-    view = view_of(room.house.deps, room.house.deps.database.project(room.house.key), "")  # type: ignore[arg-type]
+    view = room.view
     assert any("1 of 101 tasks aren't sent: the mask" in note for note in notes_on(view, "here"))
+
+
+def test_a_text_that_ends_in_a_file_name_is_asked_about_and_found_again(room: Room) -> None:
+    texts = ["I can't open report.pdf", "Win a free iPhone at bit.ly/x.html", "file://x is broken. please help me"]
+    room.house.label_studio.add_tasks(room.house.project, [{"text": text} for text in texts])
+    room.house.reconcile()
+    room.fault = positive
+    room.decide(policy=LlmPolicyName.ALL)
+    assert "not sent" not in room.ask()
+    assert set(texts) <= set(room.texts)
+    view = room.view
+    assert not view.elsewhere
+    for row in range(100, 103):
+        # `/predict` knows a few tasks only.
+        (alone,) = contents_of(room.house.deps, room.house.key, view.config, [view.corpus.items[row].task.data])
+        assert alone == view.contents[row]
+
+
+def test_file_names_are_not_asked_about_counted_and_named(room: Room) -> None:
+    room.house.fake.tasks.clear()
+    names: list[dict[str, Any]] = [{"text": f"photos of us/Dog {number}.jpg"} for number in range(30)]
+    room.house.label_studio.add_tasks(room.house.project, [*names, {"text": "Where is the photo? 2"}])
+    room.house.reconcile()
+    room.decide(policy=LlmPolicyName.ALL)
+    assert "30 not sent: they have nothing that can be sent" in room.ask()
+    assert room.texts == ["Where is the photo? 2"]
+    notes = notes_on(room.view, "here")
+    assert "text can't be sent where it is only a file name or an address, as most of its values are" in notes
+    assert "30 of 31 tasks aren't sent: they have nothing that can be sent" in notes
+    item = room.view.corpus.items[0]
+    (alone,) = contents_of(room.house.deps, room.house.key, room.view.config, [item.task.data])
+    assert alone == room.view.contents[0]
 
 
 def test_what_cant_be_read_is_said_by_kind_and_asked_again_when_a_person_says_so(

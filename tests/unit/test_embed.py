@@ -218,7 +218,7 @@ def test_a_vector_that_is_none_is_set_aside_and_said(house: House, server: LlmSe
     config = house.deps.parse_label_config(CONFIG)
     server.embed = lambda text: [float("nan") if "bad" in text else 1.0, 2.0]
     data = [{"text": "good"}, {"text": "bad"}, {"text": "fine"}]
-    found = vectors_of(house.deps, house.key, Contents.of(house.deps, house.key, config, data), nothing)
+    found = vectors_of(house.deps, house.key, Contents(house.deps, house.key, config, data), nothing)
     assert found is not None
     assert np.isnan(found.rows).all(axis=1).tolist() == [False, True, False]
     assert "1 of 3 tasks" in found.problem

@@ -126,3 +126,14 @@ def test_texts_behind_addresses_are_not_compared_by_these() -> None:
     config = '<View><Text name="t" value="$text"/><Choices name="c" toName="t"><Choice value="a"/></Choices></View>'
     items = [MirroredTask(Task(number, {"text": f"s3://bucket/text {number % 2}.txt"})) for number in range(30)]
     assert data_issues_of(Corpus("p", parse_label_config(config), items), None)["counts"] == {}
+
+
+def test_a_text_that_ends_in_a_file_name_is_read_and_a_field_of_file_names_is_none() -> None:
+    config = '<View><Text name="t" value="$t"/><Choices name="q" toName="t"><Choice value="x"/></Choices></View>'
+    texts = ["I can't open report.pdf", "i can't open report.pdf!", "All is well", "The app crashes", "It works"]
+    items = [MirroredTask(Task(number, {"t": text})) for number, text in enumerate(texts)]
+    (one, other) = data_issues_of(Corpus("p", parse_label_config(config), items), None)["listed"]
+    assert (one["kind"], one["task"], one["others"]) == ("near-duplicates", 0, [1])
+    assert (other["task"], other["others"]) == (1, [0])
+    names = [MirroredTask(Task(number, {"t": "Dog photo.jpg"})) for number in range(5)]
+    assert data_issues_of(Corpus("p", parse_label_config(config), [*names, items[2]]), None)["counts"] == {}

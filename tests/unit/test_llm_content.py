@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.domain.llm.content import CUT, MASKED, MAX_CHARACTERS, MAX_LATE, compile_masks, content_of, content_of_each
+from backend.domain.locations import fields_elsewhere
 from backend.errors import BadRequest
 
 MAIL = compile_masks([r"\S+@\S+"])
@@ -206,4 +207,20 @@ def test_a_text_that_only_says_where_something_is_stored_is_not_sent() -> None:
         "c": "https://example.org/offer",
         "d": "km/h",
     }
-    assert dict(content_of(data, None, (), ()).fields) == {"c": "https://example.org/offer", "d": "km/h"}
+    assert dict(content_of(data, None, (), (), elsewhere=data).fields) == {
+        "c": "https://example.org/offer",
+        "d": "km/h",
+    }
+
+
+def test_what_most_values_of_a_field_are_tells_where_something_is_stored() -> None:
+    said = ["I can't open report.pdf", "The app crashes when I upload photo.jpg", "It is fine", "bit.ly/x.html"]
+    rows: list[dict[str, object]] = [
+        {"said": text, "file": f"Dog photo ({number}).jpg", "files": [f"a/{number}.png"], "gone": None}
+        for number, text in enumerate([*said, "file://x is broken. please help me", *["Nothing works"] * 5, ""])
+    ]
+    rows[0] |= {"file": "It is on my desk", "files": ["none", "at all"]}
+    assert fields_elsewhere(rows) == {"file", "files"}
+    contents = content_of_each(rows, None, (), (), elsewhere={"file", "files"})
+    assert dict(contents[1].fields) == {"said": said[1], "gone": None}
+    assert contents[0].fields["file"] == "It is on my desk"

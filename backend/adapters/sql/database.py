@@ -137,6 +137,12 @@ class SqlDatabase:
             for row in rows
         ]
 
+    def first_data(self, key: str, n: int) -> list[Mapping[str, object]]:
+        """Data of the n mirrored tasks with the lowest ids."""
+        query = select(tasks.c.data).where(tasks.c.key == key).order_by(tasks.c.id).limit(n)
+        with self._begin() as connection:
+            return list(connection.scalars(query))
+
     def annotations(self, key: str) -> list[Annotation]:
         """All mirrored annotations, by id."""
         with self._begin() as connection:

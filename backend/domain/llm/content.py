@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.domain.locations import is_stored
+from backend.domain.locations import is_elsewhere
 from backend.domain.outside import one_line
 from backend.domain.rules.patterns import Pattern
 from backend.domain.tasks import user_fields
@@ -92,6 +92,7 @@ def content_of_each(
     masks: Sequence[Mask],
     *,
     image_fields: Collection[str] = (),
+    elsewhere: Collection[str] = (),
 ) -> list[Content]:
     """What is sent of each of some tasks, see `content_of`; nothing of a task for which a mask takes too long, nor of
     any that follows once that has happened `MAX_LATE` times."""
@@ -103,7 +104,7 @@ def content_of_each(
             found.append(late[0])
             continue
         try:
-            found.append(content_of(data, named, left_out, masks, image_fields=image_fields))
+            found.append(content_of(data, named, left_out, masks, image_fields=image_fields, elsewhere=elsewhere))
         except MaskTooSlow as error:
             late.append(Content({}, too_slow=error.mask))
             found.append(late[-1])
@@ -117,9 +118,10 @@ def content_of(
     masks: Sequence[Mask],
     *,
     image_fields: Collection[str] = (),
+    elsewhere: Collection[str] = (),
     max_characters: int = MAX_CHARACTERS,
 ) -> Content:
-    """What is sent of a task. A text that only says where something is stored is not: a model would guess from a name.
+    """What is sent of a task.
 
     Args:
         data: task data; our own `prelabel_` keys are never sent.
@@ -130,6 +132,8 @@ def content_of(
             as a whole when its digits match. An image is not sent when its address matches (a `data:` address, which
             holds the image itself, isn't looked at).
         image_fields: names of fields with an address of an image, or a list of them.
+        elsewhere: names of fields whose values aren't sent where they only say where something is stored: a model would
+            guess from a name. See `fields_elsewhere`.
         max_characters: of each text, counted after masking.
 
     Raises:
@@ -146,16 +150,10 @@ def content_of(
         value = own[name]
         if name in image_fields:
             images += _addresses(value)
-        elif not _is_elsewhere(value):
+        elif not (name in elsewhere and is_elsewhere(value)):
             sent[_unicode(name)] = _clean(value, masker, max_characters)
     shown = tuple(image for image in images if image.startswith("data:") or not masker.spans(image))
     return Content(sent, shown, len(images) - len(shown), _hash(sent, shown))
-
-
-def _is_elsewhere(value: object) -> bool:
-    """Whether a value only says where something is stored, or several do."""
-    items = value if isinstance(value, list) else [value]
-    return bool(items) and all(isinstance(item, str) and is_stored(item) for item in items)
 
 
 def _addresses(value: object) -> list[str]:

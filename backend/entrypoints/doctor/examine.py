@@ -335,7 +335,7 @@ def _examine_masks(app: App, info: ProjectInfo) -> Iterator[Finding]:
     policy = app.deps.policy(key).llm
     if policy.masks:
         data = [item.task.data for item in app.database.tasks(key)]
-        slow = too_slow(contents_of(app.deps.parse_label_config(info.label_config), policy, data))
+        slow = too_slow(contents_of(app.deps, key, app.deps.parse_label_config(info.label_config), data))
         said = "; ".join(f"{count} of {len(data)} tasks aren't sent: {reason}" for reason, count in slow.items())
         fix = "Correct llm_masks in the backend's extra parameters in Label Studio."
         yield Finding("Masks", not slow, said or f"{len(policy.masks)} masks, quick enough", fix if slow else "")

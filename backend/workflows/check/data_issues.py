@@ -1,7 +1,7 @@
 """Data issues: what is wrong with tasks besides their labels, in the report of a check and as tags."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, zip_longest
@@ -15,7 +15,7 @@ from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
 from backend.domain.label_errors.records import Evidence
-from backend.domain.locations import is_stored
+from backend.domain.locations import fields_elsewhere, is_elsewhere
 from backend.domain.questions import Question
 from backend.domain.tasks import MirroredTask, user_fields
 from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
@@ -54,7 +54,8 @@ def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> dict[str, Any
     """
     asked = list(corpus.gold.values())
     labels = np.column_stack(asked) if asked else np.full((len(corpus.items), 1), -1, dtype=np.int64)
-    found = find_data_issues([_text(corpus.config, item) for item in corpus.items], features, labels)
+    elsewhere = fields_elsewhere(corpus.data)
+    found = find_data_issues([_text(corpus.config, item, elsewhere) for item in corpus.items], features, labels)
     return {
         "counts": dict(Counter(item.kind.value for item in found)),
         "listed": [_described(item, corpus.ids) for item in _in_turns(found)[:MOST_LISTED]],
@@ -111,13 +112,16 @@ def _shows_text(config: LabelConfig) -> bool:
     return bool(shown.texts) or not (shown.images or shown.other)
 
 
-def _text(config: LabelConfig, item: MirroredTask) -> str | None:
-    """All text that annotators see of a task; None if what they see is something else."""
+def _text(config: LabelConfig, item: MirroredTask, elsewhere: Collection[str]) -> str | None:
+    """All text that annotators see of a task; None if what they see is something else. See `fields_elsewhere`."""
     shown, data = config.shown, user_fields(item.task.data)
     media = {*shown.images, *shown.other}
     names = shown.texts if shown.texts or media else tuple(data)
     values = [data.get(name) for name in names]
-    read = [isinstance(value, str) and not is_stored(value) for value in values]
+    read = [
+        isinstance(value, str) and not (name in elsewhere and is_elsewhere(value))
+        for name, value in zip(names, values, strict=True)
+    ]
     text = "\n".join(str(value) for value, is_text in zip(values, read, strict=True) if is_text).strip()
     else_ = [
         *(value for value, is_text in zip(values, read, strict=True) if not is_text),

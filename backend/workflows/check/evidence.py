@@ -110,7 +110,7 @@ def _embedded(deps: Deps, number: int, corpus: Corpus) -> csr_matrix | None:
         return None
     if space is None:
         return None
-    contents = Contents.of(deps, corpus.key, corpus.config, corpus.data)
+    contents = Contents(deps, corpus.key, corpus.config, corpus.data)
     return space.transform(vectors_of(deps, corpus.key, contents), len(corpus.items))
 
 

@@ -15,7 +15,7 @@ from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.requests import CLAIM_S, Asking, Tally, price_of
-from backend.workflows.llm.view import LlmView, Prompt, too_slow, view_of, why_idle
+from backend.workflows.llm.view import LlmView, Prompt, view_of, why_idle
 from backend.workflows.mirror import open_project
 
 SLICE_S = 60.0
@@ -51,7 +51,7 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     view = view_of(deps, opened.record, opened.info.instructions, policy)
     tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
     argument = ask_argument(policy, bulk=bulk)
-    tally.skipped |= too_slow(view.contents)
+    tally.skipped |= view.unsent
     for reason, count in tally.skipped.items():
         log.warning("%d tasks of project %s aren't sent to an LLM: %s", count, key, reason)
     try:

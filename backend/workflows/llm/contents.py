@@ -7,7 +7,6 @@ from functools import cached_property
 from backend.domain.label_config import LabelConfig
 from backend.domain.llm.content import Content
 from backend.ports import Deps
-from backend.ports.llm import LlmPolicy
 from backend.workflows.llm.view import contents_of
 
 
@@ -15,16 +14,12 @@ from backend.workflows.llm.view import contents_of
 class Contents:
     """Some tasks of a project. What may be sent of them is made when it is first asked for: masks take their time."""
 
+    deps: Deps
+    key: str
     config: LabelConfig
-    policy: LlmPolicy
     data: Sequence[Mapping[str, object]]
 
     @cached_property
     def each(self) -> list[Content]:
         """What may be sent of each task, in the order of `data`."""
-        return contents_of(self.config, self.policy, self.data)
-
-    @classmethod
-    def of(cls, deps: Deps, key: str, config: LabelConfig, data: Sequence[Mapping[str, object]]) -> "Contents":
-        """Of tasks of a project, by its policy of now."""
-        return cls(config, deps.policy(key).llm, data)
+        return contents_of(self.deps, self.key, self.config, self.data)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
 from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.records import LlmAnswer, LlmSource
+from backend.domain.locations import fields_elsewhere
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import Suggestion
@@ -23,6 +24,8 @@ from backend.errors import ConfigurationError, ModelMissing
 from backend.ports import Deps, ProjectRecord
 from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName, PromptContext, SourceRecord
 
+TELLING = 200
+"""Tasks that tell what is in a field."""
 READY_FOR_EXAMPLES = 20
 """Human answers to a question from which on examples are shown: fewer are no choice of similar ones."""
 PLACEHOLDER = {"t1": {"...": "..."}}
@@ -51,14 +54,32 @@ def why_idle(deps: Deps, key: str, override: LlmPolicyName | None = None) -> str
     return ""
 
 
-def contents_of(config: LabelConfig, policy: LlmPolicy, data: Sequence[Mapping[str, object]]) -> list[Content]:
-    """What may be sent of each task: what annotators see, without the fields left out, masked."""
+def contents_of(deps: Deps, key: str, config: LabelConfig, data: Sequence[Mapping[str, object]]) -> list[Content]:
+    """What may be sent of each of some tasks of a project: what annotators see, without the fields left out, masked."""
+    return _contents(config, deps.policy(key).llm, data, elsewhere_in(deps, key))
+
+
+def elsewhere_in(deps: Deps, key: str) -> frozenset[str]:
+    """Fields of a project's tasks that only say where something is stored, see `fields_elsewhere`.
+
+    By its first tasks, whichever tasks are looked at: else the same content would have several hashes, and be asked
+    about, and paid for, again.
+    """
+    return fields_elsewhere(deps.database.first_data(key, TELLING))
+
+
+def _contents(
+    config: LabelConfig, policy: LlmPolicy, data: Sequence[Mapping[str, object]], elsewhere: Collection[str]
+) -> list[Content]:
     shown = config.shown
-    nothing_named = not (shown.texts or shown.images or shown.other)
-    fields = None if nothing_named else shown.texts
     masks = compile_masks(policy.masks)
-    names = None if fields is None else (*fields, *shown.images)
-    return content_of_each(data, names, policy.left_out, masks, image_fields=shown.images)
+    names = (*shown.texts, *shown.images) if _names_fields(config) else None
+    return content_of_each(data, names, policy.left_out, masks, image_fields=shown.images, elsewhere=elsewhere)
+
+
+def _names_fields(config: LabelConfig) -> bool:
+    """Whether it is known which fields annotators see; else it may be any."""
+    return bool(config.shown.texts or config.shown.images or config.shown.other)
 
 
 def too_slow(contents: Sequence[Content]) -> dict[str, int]:
@@ -131,7 +152,12 @@ class LlmView:
     @cached_property
     def contents(self) -> list[Content]:
         """What may be sent of each task."""
-        return contents_of(self.config, self.policy, self.corpus.data)
+        return _contents(self.config, self.policy, self.corpus.data, self.elsewhere)
+
+    @cached_property
+    def elsewhere(self) -> frozenset[str]:
+        """See `elsewhere_in`."""
+        return elsewhere_in(self.deps, self.key)
 
     @cached_property
     def hashes(self) -> list[str]:
@@ -143,6 +169,13 @@ class LlmView:
         """Rows of which there is anything to send."""
         rows = [row for row, content in enumerate(self.contents) if content.images or _says_anything(content)]
         return np.array(rows, dtype=np.int64)
+
+    @cached_property
+    def unsent(self) -> dict[str, int]:
+        """Why nothing is sent of some tasks -> how many."""
+        slow = too_slow(self.contents)
+        n_empty = len(self.corpus.items) - len(self.sendable) - sum(slow.values())
+        return slow | ({"they have nothing that can be sent": n_empty} if n_empty else {})
 
     @cached_property
     def suggested(self) -> dict[int, Suggestion]:
@@ -236,11 +269,13 @@ def notes_on(view: LlmView, endpoint: str) -> list[str]:
     notes = [
         f"{field} ({tag}) can't be sent, so the LLM doesn't see it" for field, tag in view.config.shown.other.items()
     ]
-    slow = too_slow(view.contents)
-    notes += [f"{count} of {len(view.corpus.items)} tasks aren't sent: {reason}" for reason, count in slow.items()]
-    nothing = len(view.corpus.items) - len(view.sendable) - sum(slow.values())
-    if nothing:
-        notes.append(f"{nothing} of {len(view.corpus.items)} tasks have nothing that can be sent")
+    seen = view.elsewhere & {*view.config.shown.texts} if _names_fields(view.config) else view.elsewhere
+    notes += [
+        f"{one_line(name)} can't be sent where it is only a file name or an address, as most of its values are"
+        for name in sorted(seen - {*view.policy.left_out})
+    ]
+    n_tasks = len(view.corpus.items)
+    notes += [f"{count} of {n_tasks} tasks aren't sent: {reason}" for reason, count in view.unsent.items()]
     withheld = sum(content.withheld for content in view.contents)
     if withheld:
         notes.append(f"{withheld} images aren't sent, because a mask matches their address")
