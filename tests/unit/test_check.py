@@ -268,6 +268,48 @@ def test_a_confirmed_label_is_flagged_again_when_its_quality_has_fallen_far(
     assert flipped[0] in tagged(house)
 
 
+NESTED = CONFIG.replace('<Choice value="Positive"/>', '<Choice value="Said"><Choice value="Positive"/>').replace(
+    "</Choices>", '</Choice><Choice value="Nothing"/></Choices>'
+)
+
+
+def test_an_answer_that_is_read_otherwise_is_no_verdict_and_what_was_confirmed_stays_so(
+    house: House, flipped: tuple[int, ...]
+) -> None:
+    confirm(house, flipped[0])
+    verdicts = house.deps.database.verdicts(house.key)
+    # As an update does: today paths are read in full, of which an earlier release kept the last part.
+    house.fake.info = replace(
+        house.fake.info, label_config=NESTED.replace('name="sentiment"', 'name="sentiment" allowNested="true"')
+    )
+    for task_id, item in house.fake.tasks.items():
+        read = [
+            replace(entry, answers={name: (f"Said / {label}",) for name, (label,) in entry.answers.items()})
+            for entry in item.annotations
+        ]
+        house.fake.tasks[task_id] = replace(item, annotations=tuple(read))
+    record = house.deps.database.project(house.key)
+    assert record is not None
+    house.deps.database.save_project(replace(record, cursor=None))
+    house.reconcile()
+    assert {status(house, task_id) for task_id in flipped[1:]} == {SuspectStatus.CLEARED}
+    assert house.deps.database.verdicts(house.key) == verdicts
+    house.learn()
+    check(house.deps, house.key, nothing)
+    assert tagged(house) & set(flipped[1:])
+    assert flipped[0] not in tagged(house)
+
+
+def test_a_label_that_the_config_has_no_more_is_no_verdict_either(house: House, flipped: tuple[int, ...]) -> None:
+    config = CONFIG.replace("Positive", "Good").replace("Negative", "Poor")
+    house.fake.info = replace(house.fake.info, label_config=config)
+    house.label_studio.annotate(house.project, flipped[0], {"sentiment": ("Good",)})
+    house.reconcile()
+    assert {status(house, task_id) for task_id in flipped} == {SuspectStatus.CLEARED}
+    assert not house.deps.database.verdicts(house.key)
+    assert not tagged(house)
+
+
 def test_a_deleted_task_is_no_verdict(house: House, flipped: tuple[int, ...]) -> None:
     house.label_studio.delete_task(house.project, flipped[0])
     house.reconcile()

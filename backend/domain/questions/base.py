@@ -79,6 +79,10 @@ class Question:
         """A label without what stands above it."""
         return label
 
+    def earlier(self, answer: Answer) -> Answer:
+        """An answer as earlier releases named it."""
+        return answer
+
     def leaves(self, answer: Answer) -> set[str]:
         """What is chosen at the lowest level of the form that shows an answer."""
         return set(answer)

@@ -36,6 +36,10 @@ class Choices(Question):
         """See `Question`."""
         return label.rsplit(PATH_SEPARATOR, 1)[-1] if self.paths else label
 
+    def earlier(self, answer: Answer) -> Answer:
+        """See `Question`: by the last part of a path."""
+        return tuple(self.paths[self._places[label]][-1] for label in answer) if self.paths else answer
+
     def groups_at(self, path: Path) -> list[tuple[str, ...]]:
         """See `Question`."""
         return [tuple(self.nesting.leaves([joined(path)]))] if self.nesting else super().groups_at(path)

@@ -81,12 +81,16 @@ def _not_settled(
     data = dict(zip(corpus.ids.tolist(), corpus.data, strict=True))
     confirmed = {item.id: item.quality for item in verdicts if item.status is SuspectStatus.CONFIRMED}
     found = {}
-    for question, findings in searched.findings.items():
-        for suspect in findings.suspects:
+    for question in corpus.questions:
+        for suspect in searched.findings[question.name].suspects if question.name in searched.findings else ():
             task_id = searched.task_ids[suspect.row]
-            quality = confirmed.get(verdict_id(data[task_id], question, suspect.given))
+            known = (
+                confirmed.get(verdict_id(data[task_id], question.name, given))
+                for given in (suspect.given, question.earlier(suspect.given))
+            )
+            quality = next((quality for quality in known if quality is not None), None)
             if task_id not in kept and (quality is None or suspect.quality < quality - MARGIN):
-                found[task_id, question] = suspect
+                found[task_id, question.name] = suspect
     return found
 
 

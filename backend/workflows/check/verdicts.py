@@ -19,7 +19,7 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
     """Take verdicts from what people did since, and show the suspects that waited for their place.
 
     A changed or deleted label: fixed. One saved unchanged, or tagged `KEEP`: confirmed. A suspect whose task was
-    deleted is cleared: that says nothing of its label.
+    deleted, or whose label has another name by now, is cleared: that says nothing of its label.
     """
     every = deps.database.suspects(record.key)
     undecided = [item for item in every if item.status in UNDECIDED]
@@ -38,7 +38,7 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
             still.append(suspect)
             continue
         settled.append(replace(suspect, status=status, tagged=False))
-        if task is not None:
+        if task is not None and status is not SuspectStatus.CLEARED:
             remembered = verdict_id(task.task.data, suspect.question, suspect.given)
             verdicts.append(VerdictRecord(remembered, suspect.question, status, suspect.quality, deps.now()))
     # Verdicts first: a crash in between takes them twice, and the second time changes nothing.
@@ -92,7 +92,7 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[s
     or another annotator gives the same answer now. A save that changes the answer to another question says nothing of
     this one, nor does an annotator who disagrees.
     """
-    if item is None:
+    if item is None or _is_renamed(suspect, item, asked.get(suspect.question)):
         return SuspectStatus.CLEARED
     now = {entry.id: entry for entry in item.labels}
     given = frozenset(suspect.given)
@@ -114,3 +114,15 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[s
         now[entry.id].updated_at > entry.updated_at and now[entry.id].answers == entry.answers for entry in unchanged
     )
     return SuspectStatus.CONFIRMED if seconded or saved_again else SuspectStatus.OPEN
+
+
+def _is_renamed(suspect: SuspectRecord, item: MirroredTask, question: Question | None) -> bool:
+    """Whether the answers to a question are named otherwise than when a suspect was found: by the label config, or
+    because this release reads them otherwise, which nobody's save brought about."""
+    if question is not None and suspect.given and not question.read(suspect.given):
+        return True
+    seen = {entry.id: entry for entry in suspect.seen}
+    unsaved = [
+        entry for entry in item.annotations if entry.id in seen and entry.updated_at == seen[entry.id].updated_at
+    ]
+    return any(entry.answers.get(suspect.question) != seen[entry.id].answers.get(suspect.question) for entry in unsaved)
