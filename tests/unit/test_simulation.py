@@ -1,5 +1,6 @@
 """Simulation: what is spent, what is measured, and what may not be claimed."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -207,6 +208,21 @@ def test_each_rare_label_is_in_the_pool_and_held_out_and_a_single_task_is_in_the
     assert (pooled > 0).all()
     assert (held_out[:50] > 0).all()
     assert len(test.data) == round(0.3 * truth.size)
+
+
+@pytest.mark.parametrize("n_single", [0, 1, 30, 300])
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_labels_with_a_single_task_take_no_test_tasks_from_other_rare_labels(n_single: int, share: float) -> None:
+    sizes = [30, 30, *[1] * n_single, *[3] * 10, *[7] * 4]
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    question = Choices("topic", "text", tuple(str(number) for number in range(len(sizes))))
+    tasks = LabeledTasks([question], [{}] * truth.size, {}, {}, {"topic": truth}, {"topic": truth})
+    for seed in range(5):
+        pool, test = split(tasks, share, seed)
+        n_held_out = np.bincount(test.truth["topic"], minlength=len(sizes))
+        assert len(pool.data) + len(test.data) == truth.size
+        assert all(n <= math.ceil(share * size) for n, size in zip(n_held_out[2:], sizes[2:], strict=True))
+        assert math.floor(60 * share) <= n_held_out[:2].sum() <= math.ceil(60 * share)
 
 
 def test_rare_labels_of_sets_are_in_both_parts() -> None:

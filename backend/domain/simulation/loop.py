@@ -1,5 +1,6 @@
 """The loop: label a batch, train, measure, choose the next batch; with the project's own parts."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -71,16 +72,20 @@ class _Located(Evidence):
 
 def split(tasks: LabeledTasks, test_share: float, seed: int) -> tuple[LabeledTasks, LabeledTasks]:
     """A pool, and a random share of the tasks (0..1) that is held out: of each rare label its own share, so that it is
-    in both parts, but never all of its tasks: what isn't in the pool can't be learned."""
+    in both parts, but never all of its tasks: what isn't in the pool can't be learned.
+
+    Less is held out as a whole where many labels have a single task: other labels don't stand in for these.
+    """
     order = np.random.default_rng(seed).permutation(len(tasks.data))
     strata = _rare_labels(tasks)[order]
     by_label = np.argsort(strata, kind="stable")
     groups = np.split(order[by_label], np.flatnonzero(np.diff(strata[by_label])) + 1)
     held_out: list[NDArray[np.int64]] = []
     n_seen = n_taken = 0
-    for rows in groups:
+    # The frequent ones last: what rounding leaves over is least to them.
+    for rows in sorted(groups, key=len):
         n_seen += rows.size
-        n = min(round(test_share * n_seen) - n_taken, rows.size - 1)
+        n = min(round(test_share * n_seen) - n_taken, math.ceil(test_share * rows.size), rows.size - 1)
         n_taken += n
         held_out.append(rows[:n])
     is_test = np.zeros(len(order), dtype=np.bool_)
