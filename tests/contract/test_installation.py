@@ -1,6 +1,7 @@
 """A database that isn't the one of MODEL_DIR is noticed and not written to, on SQLite and on Postgres."""
 
 import shutil
+import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,7 +16,7 @@ from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.installation import Installation, _noted
 from backend.adapters.sql.tables import projects
-from backend.errors import WrongDatabase
+from backend.errors import ConfigurationError, WrongDatabase
 from backend.ports import ProjectRecord
 from tests.contract.test_backup import own
 
@@ -177,3 +178,11 @@ def test_a_file_that_is_put_back_is_used_again(tmp_path: Path, root: Path) -> No
     for found, away in moved:
         away.rename(found)
     assert [item.title for item in running.projects()] == ["before"]
+
+
+def test_a_server_that_accepts_and_says_nothing_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_module, "CONNECT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = SqlDatabase(Sql(f"postgresql+psycopg://x:y@127.0.0.1:{silent.getsockname()[1]}/none"), lambda: 0.0)
+        with pytest.raises(ConfigurationError, match=r"DATABASE_URL.*timeout"):
+            database.ping()

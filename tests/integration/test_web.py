@@ -1,7 +1,10 @@
 """The protocol, request by request, with a real Redis and database behind it."""
 
 import shutil
+import sqlite3
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +16,9 @@ from redis import Redis
 from backend.adapters.redis.queue import DUE
 from backend.adapters.rules.tried import TriedRules
 from backend.adapters.sql.label_studios import mark_of_address
-from backend.bootstrap import webhook_secret
+from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.web.app import create_app
-from backend.ports import ProjectRecord, VersionStatus
+from backend.ports import FORCED, ProjectRecord, VersionStatus
 from backend.settings import Settings
 
 URL = "http://localhost:1"
@@ -99,19 +102,19 @@ def rules(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def web(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestClient:
-    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried)), "http://localhost")
-    client.__enter__()
-    return client
+def web(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried)), "http://localhost") as client:
+        yield client
 
 
 @pytest.fixture
-def locked(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> TestClient:
+def locked(tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path) -> Iterator[TestClient]:
     """The same with basic auth."""
     auth = {"BASIC_AUTH_USER": "team", "BASIC_AUTH_PASS": "hunter2"}
-    client = TestClient(create_app(settings(tmp_path, clean_redis_url, rules, tried, **auth)), "http://localhost")
-    client.__enter__()
-    return client
+    with TestClient(
+        create_app(settings(tmp_path, clean_redis_url, rules, tried, **auth)), "http://localhost"
+    ) as client:
+        yield client
 
 
 def due(redis_url: str) -> dict[str, float]:
@@ -159,6 +162,39 @@ def test_health_and_setup_answer_while_redis_database_and_label_studio_are_away(
         answer = client.post("/setup", json={"project": UID, "schema": CONFIG})
         assert (answer.status_code, answer.json()) == (200, {"model_version": "v0"})
         assert time.monotonic() - started < 3
+
+
+def test_events_are_taken_while_another_process_keeps_the_database_locked(
+    tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
+) -> None:
+    on_sqlite = settings(tmp_path, clean_redis_url, rules, tried)
+    api = create_app(on_sqlite)
+    with sqlite3.connect(on_sqlite.model_dir / "prelabel.sqlite3", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with TestClient(api, "http://localhost") as client, ThreadPoolExecutor() as pool:
+            try:
+                bodies = [{"action": action, "project": PROJECT} for action in ("TASKS_CREATED", "START_TRAINING")]
+                asked = [pool.submit(client.post, "/webhook", json=body) for body in bodies]
+                asked += [pool.submit(client.get, "/health")]
+                suggested = pool.submit(predict, client, [{"text": "good"}])
+                # It waits thirty seconds for the lock if it waits at all.
+                for answer in asked:
+                    answer.result(timeout=15)
+                suggested.result(timeout=15)
+            finally:
+                other.execute("ROLLBACK")
+    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0", f"train|{KEY}|{FORCED}"}
+
+
+def test_a_label_studio_that_moved_is_known_from_the_first_request_on(
+    tmp_path: Path, clean_redis_url: str, rules: Path, tried: Path
+) -> None:
+    api = create_app(settings(tmp_path, clean_redis_url, rules, tried))
+    app: App = api.state.app
+    app.mark.settle("0a0a0a0a")
+    with TestClient(api, "http://localhost") as client:
+        client.post("/setup", json={"project": UID, "schema": CONFIG})
+    assert set(due(clean_redis_url)) == {f"reconcile|{UID}-0a0a0a0a|0"}
 
 
 def test_predict_answers_every_kind_of_question_in_order(web: TestClient) -> None:

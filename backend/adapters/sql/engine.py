@@ -22,6 +22,8 @@ CHUNK = 500
 """Ids in one IN (...): SQLite allows 999 variables in old builds."""
 BUSY_TIMEOUT_MS = 30_000
 """How long SQLite waits for another process's write."""
+CONNECT_S = 10
+"""How long a server may take to accept a connection, unless the address says otherwise (`?connect_timeout=`)."""
 PRIMARY_CODE = 0xFF
 """Bits of SQLite's result codes that say what happened, the others how."""
 CHECK_EACH_S = 1.0
@@ -147,11 +149,20 @@ class Sql:
                             "connect PROJECT`; or set MODEL_DIR (DATABASE_URL) to where your installation is."
                         )
                     _make_folder(self._file.parent)
-                engine = create_engine(self._url, pool_pre_ping=True, hide_parameters=True)
+                engine = create_engine(
+                    self._url, pool_pre_ping=True, hide_parameters=True, connect_args=_connect_arguments(self._url)
+                )
                 if engine.dialect.name == "sqlite":
                     event.listen(engine, "connect", _prepare_sqlite)
                 self._engine = engine
             return self._engine
+
+
+def _connect_arguments(url: str) -> dict[str, int]:
+    """What a driver is told besides the address. A server that accepts and says nothing would be waited for forever."""
+    parsed = make_url(url)
+    is_set = "connect_timeout" in parsed.query
+    return {} if is_set or parsed.get_backend_name() == "sqlite" else {"connect_timeout": CONNECT_S}
 
 
 @contextmanager

@@ -4,8 +4,10 @@ The key of a project ends in the mark of its Label Studio: the hash of the first
 """
 
 import hashlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 from sqlalchemy import select
@@ -17,6 +19,8 @@ from backend.errors import ConfigurationError
 
 ASKED_EACH_S = 5.0
 """A process that doesn't know the mark yet asks the database again after so many seconds."""
+FIRST_LOOK_S = 1.0
+"""A web service begins without the mark, and ends without waiting, when the database takes longer to answer."""
 
 log = structlog.get_logger()
 
@@ -36,6 +40,7 @@ class LabelStudioMark:
         self._now = now
         self._settled: str | None = None
         self._asked_at: float | None = None
+        self._is_watched = False
 
     @property
     def fresh(self) -> str:
@@ -51,14 +56,42 @@ class LabelStudioMark:
     def settled(self) -> str | None:
         """The mark; None while nobody has found out whether this Label Studio is a known one."""
         now = time.monotonic()
-        if self._settled is None and (self._asked_at is None or now - self._asked_at > ASKED_EACH_S):
+        is_due = self._asked_at is None or now - self._asked_at > ASKED_EACH_S
+        if self._settled is None and is_due and not self._is_watched:
             self._asked_at = now
-            try:
-                self._settled = self._read()
-            except ConfigurationError as error:
-                # Suggestions don't need the database. What is asked for meanwhile, a worker puts right.
-                log.warning("which Label Studio this is can't be looked up", error=str(error))
+            self._look()
         return self._settled
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Let a thread look the mark up: inside this, `settled` and `current` never wait for the database.
+
+        An event loop must not wait. Before the thread has found the mark, it is that of a new Label Studio; a worker
+        puts right what was asked for under that one.
+        """
+        ended, looked = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            while self._url and self._settled is None and not ended.is_set():
+                try:
+                    self._look()
+                except Exception:
+                    # Whatever it is, the next look may find the mark: a full disk is cleared, say.
+                    log.exception("which Label Studio this is can't be looked up")
+                looked.set()
+                ended.wait(ASKED_EACH_S)
+            looked.set()
+
+        self._is_watched = True
+        thread = threading.Thread(target=watch, name="label-studio-mark", daemon=True)
+        thread.start()
+        looked.wait(FIRST_LOOK_S)
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(FIRST_LOOK_S)
+            self._is_watched = False
 
     def current(self) -> str:
         """The mark; until it is settled, that of a new Label Studio."""
@@ -77,6 +110,13 @@ class LabelStudioMark:
         others = (label_studios.c.mark == mark) & (label_studios.c.address != self.fresh)
         with self._sql.begin() as connection:
             return list(connection.scalars(select(label_studios.c.shown).where(others).order_by(label_studios.c.since)))
+
+    def _look(self) -> None:
+        try:
+            self._settled = self._read()
+        except ConfigurationError as error:
+            # Suggestions don't need the database. What is asked for meanwhile, a worker puts right.
+            log.warning("which Label Studio this is can't be looked up", error=str(error))
 
     def _read(self) -> str | None:
         query = select(label_studios.c.mark).where(label_studios.c.address == self.fresh)

@@ -115,13 +115,14 @@ class JobRequest(BaseModel):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The web application. Connects to nothing before the first request that needs it."""
+    """The web application. It starts whether or not Redis, the database and Label Studio answer."""
     app = build(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         webhook_secret(settings.model_dir)
-        yield
+        with app.mark.watched():
+            yield
 
     api = FastAPI(
         title="Prelabel",
