@@ -77,14 +77,16 @@ class App:
         return [project for project in self.database.projects() if self.own_key(project.key) == project.key]
 
     def settle_mark(self) -> None:
-        """Find out which Label Studio the configured one is, unless that is known.
+        """Find out which Label Studio the configured one is, unless that is known, or nothing proves it yet.
 
         Raises:
             LabelStudioError: it refused or did not answer, so nothing is known.
         """
         if self.mark.settled() is None:
             secret = webhook_secret(self.settings.model_dir)
-            self.mark.settle(mark_at(self.label_studio, self.database.projects(), self.mark.fresh, secret))
+            found = mark_at(self.label_studio, self.database.projects(), self.mark.fresh, secret)
+            if found is not None:
+                self.mark.settle(found)
 
 
 def build(settings: Settings, *, makes_database: bool = True) -> App:

@@ -13,8 +13,11 @@ LOOKED_AT = 20
 log = structlog.get_logger()
 
 
-def mark_at(label_studio: LabelStudio, projects: Sequence[ProjectRecord], fresh: str, secret: str) -> str:
-    """The mark of the Label Studio at the current address, which nobody has settled yet.
+def mark_at(label_studio: LabelStudio, projects: Sequence[ProjectRecord], fresh: str, secret: str) -> str | None:
+    """The mark of the Label Studio at the current address, which nobody has settled yet; None where nothing proves it.
+
+    That none of our projects is there proves nothing: the user of the API key may not see them, or the Label Studio may
+    not have its database back yet. Only a project that became known at this address proves that it is a new one.
 
     A project of ours is there when one with its id was created in the same second, and sends events with our secret, or
     has the same title. Two installations that have nothing in common but a number don't pass for each other.
@@ -29,7 +32,7 @@ def mark_at(label_studio: LabelStudio, projects: Sequence[ProjectRecord], fresh:
         LabelStudioError: Label Studio refused or did not answer, so nothing is known.
     """
     marks = dict.fromkeys(mark_of_key(project.key) for project in projects)
-    if fresh in marks or not marks:
+    if fresh in marks:
         return fresh
     for mark in marks:
         known = [project for project in projects if mark_of_key(project.key) == mark]
@@ -38,8 +41,9 @@ def mark_at(label_studio: LabelStudio, projects: Sequence[ProjectRecord], fresh:
         if found is not None:
             log.warning("Label Studio has another address: its state is used on", projects=len(known), found=found.key)
             return mark
-    log.warning("this Label Studio is new: what is known of others is left alone", others=len(marks))
-    return fresh
+    if marks:
+        log.warning("no project that is known is in this Label Studio: it is taken for a new one", others=len(marks))
+    return None
 
 
 def mark_of_key(key: str) -> str:

@@ -29,10 +29,10 @@ def environment(tmp_path: Path, clean_redis_url: str) -> dict[str, str]:
 @pytest.fixture
 def app(environment: dict[str, str]) -> App:
     app = build(Settings.model_validate(environment))
-    app.settle_mark()
     for key in (BROKEN, GOOD):
         app.database.save_project(ProjectRecord(key, 1))
         app.versions.set_current(key, 1)
+    app.settle_mark()
     pointer = Path(environment["MODEL_DIR"]) / "projects" / BROKEN / "current"
     pointer.unlink()
     pointer.mkdir()

@@ -29,7 +29,7 @@ def known(label_studio: FakeLabelStudio, mark: str, title: str = "A project") ->
 
 
 def test_a_new_installation_knows_nothing_of_others(label_studio: FakeLabelStudio) -> None:
-    assert mark_at(label_studio, [], NEW, SECRET) == NEW
+    assert mark_at(label_studio, [], NEW, SECRET) is None
     assert label_studio.calls == []
 
 
@@ -51,7 +51,7 @@ def test_projects_that_were_deleted_meanwhile_dont_matter(label_studio: FakeLabe
 
 def test_a_renamed_project_is_known_by_our_webhook(label_studio: FakeLabelStudio) -> None:
     before = known(label_studio, OLD, title="Its name of before")
-    assert mark_at(label_studio, before, NEW, SECRET) == NEW
+    assert mark_at(label_studio, before, NEW, SECRET) is None
     label_studio.set_webhook(2, None, "http://old:9090/webhook", SECRET)
     assert mark_at(label_studio, before, NEW, SECRET) == OLD
 
@@ -61,7 +61,7 @@ def test_another_label_studio_with_the_same_numbers_is_not_taken_for_it(label_st
     for number, fake in label_studio.fakes.items():
         # Made at another time.
         fake.info = replace(fake.info, uid=f"{number}.1767225601")
-    assert mark_at(label_studio, before, NEW, SECRET) == NEW
+    assert mark_at(label_studio, before, NEW, SECRET) is None
 
 
 def test_while_it_doesnt_answer_nothing_is_decided(label_studio: FakeLabelStudio) -> None:

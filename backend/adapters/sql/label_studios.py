@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from backend.adapters.addresses import origin_without_user
 from backend.adapters.sql.engine import Sql, save
-from backend.adapters.sql.tables import label_studios
+from backend.adapters.sql.tables import label_studios, projects
 from backend.errors import ConfigurationError
 
 ASKED_EACH_S = 5.0
@@ -31,7 +31,7 @@ def mark_of_address(address: str) -> str:
 
 
 class LabelStudioMark:
-    """The mark of the configured Label Studio. Workers, `connect` and `doctor` settle it, all others read it."""
+    """The mark of the configured Label Studio. Workers and `connect` settle it, all others read it."""
 
     def __init__(self, sql: Sql, url: str, now: Callable[[], float] = time.time) -> None:
         """`url`: LABEL_STUDIO_URL. `now` returns seconds since the epoch."""
@@ -54,7 +54,10 @@ class LabelStudioMark:
         return mark_of_address(self._url)
 
     def settled(self) -> str | None:
-        """The mark; None while nobody has found out whether this Label Studio is a known one."""
+        """The mark; None while nobody has found out whether this Label Studio is a known one.
+
+        That it is new counts only once a project of it is known: it may have looked empty, or shut, for an hour.
+        """
         now = time.monotonic()
         is_due = self._asked_at is None or now - self._asked_at > ASKED_EACH_S
         if self._settled is None and is_due and not self._is_watched:
@@ -98,11 +101,11 @@ class LabelStudioMark:
         return self.settled() or self.fresh
 
     def settle(self, mark: str) -> None:
-        """Say which Label Studio this is. What was said first stays."""
+        """Say which Label Studio this is. What was said first stays, unless `settled` no longer counts it."""
         row = {"address": self.fresh, "mark": mark, "shown": origin_without_user(self._url), "since": self._now()}
-        with self._sql.begin() as connection:
-            save(connection, label_studios, [row], replace=False)
-        self._settled = self._read()
+        with self._sql.begin_alone(label_studios.name) as connection:
+            save(connection, label_studios, [row], replace=self._read_on(connection) is None)
+            self._settled = self._read_on(connection)
 
     def earlier(self) -> list[str]:
         """Other addresses that it was known by, the first one first, fit for a message."""
@@ -119,7 +122,11 @@ class LabelStudioMark:
             log.warning("which Label Studio this is can't be looked up", error=str(error))
 
     def _read(self) -> str | None:
-        query = select(label_studios.c.mark).where(label_studios.c.address == self.fresh)
         with self._sql.begin() as connection:
-            found: str | None = connection.scalar(query)
-        return found
+            return self._read_on(connection)
+
+    def _read_on(self, connection: Connection) -> str | None:
+        query = select(label_studios.c.mark).where(label_studios.c.address == self.fresh)
+        found: str | None = connection.scalar(query)
+        of_it = select(projects.c.key).where(projects.c.key.endswith(f"-{self.fresh}")).limit(1)
+        return None if found == self.fresh and connection.scalar(of_it) is None else found

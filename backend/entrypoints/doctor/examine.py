@@ -103,13 +103,20 @@ def _examine_database(app: App) -> Finding:
         return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it for SQLite in MODEL_DIR.")
 
 
+WHICH_ONE = (
+    "A worker looks with each job (`prelabel up`, `prelabel jobs`). If this Label Studio moved here, the user of "
+    "LABEL_STUDIO_API_KEY must see its projects; if it is another one, run `prelabel connect PROJECT`."
+)
+"""What to do while it isn't known whether the configured Label Studio is one that moved."""
+
+
 def _examine_mark(app: App) -> Finding:
     name = "State of this Label Studio"
     try:
-        if app.mark.settled() is None:
-            fix = "A worker finds out with the first job whether it is one that moved: see `prelabel jobs`."
-            return Finding(name, not app.database.projects(), "nobody has looked yet which one it is", fix)
         ours, known = app.projects(), app.database.projects()
+        if app.mark.settled() is None:
+            said = f"none of the {counted(len(known), 'known project')} was found in it yet" if known else "none known"
+            return Finding(name, not known, said, WHICH_ONE)
         earlier = app.mark.earlier()
     except ConfigurationError as error:
         return Finding(name, False, str(error), "Repair the database and LABEL_STUDIO_URL first.")
