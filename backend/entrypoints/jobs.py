@@ -66,10 +66,12 @@ def run(job: str, key: str, argument: int) -> str:
     if own is None:
         return "not run: it is about a project of another Label Studio than LABEL_STUDIO_URL"
     key = own
+    if job == Job.ROLLBACK and app.queue.is_overtaken(Job.ROLLBACK, key, argument):
+        return "not run: a person asked for something else after it"
     ids = {"job": job, "project": key, "job_id": job_id()}
     with structlog.contextvars.bound_contextvars(**ids), app.queue.lock(_lock_of(job, key)) as held:
         if not held:
-            app.queue.request(Job(job), key, delay_s=BUSY_RETRY_S, argument=argument)
+            app.queue.ask_again(Job(job), key, argument, BUSY_RETRY_S)
             forget_soon()
             return "the project is busy: asked again"
         with counted(app, job, key, is_regular=job == Job.RECONCILE and argument == REGULAR):
@@ -96,7 +98,8 @@ def _run_or_forget(app: App, job: str, key: str, argument: int) -> str:
 def _run(app: App, job: str, key: str, argument: int) -> str:
     log.info("job started")
     if job == Job.TRAIN:
-        force, by_person = argument in {FORCED, ANSWERED}, argument == FORCED
+        force = argument in {FORCED, ANSWERED}
+        by_person = argument == FORCED and not app.queue.is_overtaken(Job.TRAIN, key, argument)
         learn(app.deps, key, app.queue.progress, force=force, by_person=by_person, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
         started = time.monotonic()

@@ -1,5 +1,6 @@
 """The scheduler's regular jobs with a real Redis, database and model folder that is partly broken."""
 
+import asyncio
 import threading
 import time
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import cast
 import pytest
 from redis import Redis
 
+from backend.adapters.redis.event_requests import EventRequests
 from backend.adapters.redis.queue import DUE
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.entrypoints import jobs
 from backend.entrypoints.run.scheduler import request_regular_jobs, schedule
-from backend.ports import Job, ProjectRecord
+from backend.ports import FORCED, LET_GO, Deps, Hold, Job, ProjectRecord
 from backend.settings import Settings
 from tests.conftest import wait_for
 
@@ -138,3 +140,71 @@ def test_a_worker_finds_out_first_which_label_studio_has_this_address(
     moved.database.save_project(ProjectRecord("3.1767225600-abcdef01", 3))
     request_regular_jobs(moved)
     assert due(clean_redis_url) == {f"reconcile|{jobs.ALL_PROJECTS}|0"}
+
+
+ROLLBACK_2, ROLLBACK_3, RETRAIN, LET = (Job.ROLLBACK, 2), (Job.ROLLBACK, 3), (Job.TRAIN, FORCED), (Job.ROLLBACK, LET_GO)
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "trains"),
+    [
+        ([ROLLBACK_2, ROLLBACK_3], 3, False),
+        ([ROLLBACK_3, ROLLBACK_2, ROLLBACK_3], 3, False),
+        ([ROLLBACK_2, LET], None, False),
+        ([LET, ROLLBACK_2], 2, False),
+        ([RETRAIN, ROLLBACK_2], 2, False),
+        ([ROLLBACK_2, RETRAIN], None, True),
+    ],
+)
+def test_what_a_person_asked_for_last_counts_in_whatever_order_jobs_begin(
+    app: App,
+    environment: dict[str, str],
+    clean_redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: list[tuple[Job, int]],
+    held: int | None,
+    trains: bool,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # Label Studio isn't asked: what becomes of the hold is what counts here.
+    trained: list[bool] = []
+    monkeypatch.setattr(jobs, "rollback", lambda deps, key, number, _: deps.database.save_hold(key, hold_at(number)))
+
+    def learn(deps: Deps, key: str, *_: object, by_person: bool, **__: object) -> None:
+        if by_person:
+            deps.database.save_hold(key, None)
+            trained.append(True)
+
+    monkeypatch.setattr(jobs, "learn", learn)
+    app.database.save_hold(GOOD, hold_at(1))
+    jobs._app.cache_clear()
+    with app.queue.lock(GOOD):
+        for job, number in asked:
+            app.queue.request(job, GOOD, argument=number)
+            if (job, number) != asked[-1]:
+                # A worker takes it, and finds the project busy.
+                answer = jobs.run(job.value, GOOD, number)
+                assert answer == "the project is busy: asked again"
+    # Those that were asked for first begin last.
+    for job, number in reversed(dict.fromkeys(asked)):
+        jobs.run(job.value, GOOD, number)
+    jobs._app.cache_clear()
+    found = app.database.hold(GOOD)
+    assert (found and found.number) == held
+    assert trained == [True] * trains
+
+
+def hold_at(number: int) -> Hold | None:
+    return Hold(number, 0.0) if number != LET_GO else None
+
+
+def test_start_training_in_label_studio_is_a_wish_as_well(app: App, clean_redis_url: str) -> None:
+    app.queue.request(Job.ROLLBACK, GOOD, argument=2)
+    asyncio.run(EventRequests(clean_redis_url).request(Job.TRAIN, GOOD, argument=FORCED))
+    assert app.queue.is_overtaken(Job.ROLLBACK, GOOD, 2)
+    assert not app.queue.is_overtaken(Job.TRAIN, GOOD, FORCED)
+    # What no person asked for overtakes nothing.
+    app.queue.request(Job.TRAIN, GOOD)
+    asyncio.run(EventRequests(clean_redis_url).request(Job.RECONCILE, GOOD))
+    assert not app.queue.is_overtaken(Job.TRAIN, GOOD, FORCED)

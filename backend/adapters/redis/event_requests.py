@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from backend.adapters.redis.access import ANSWER_S, BACKOFF, TRIES, named_errors
 from backend.adapters.redis.queue import DUE, request_member
+from backend.adapters.redis.wishes import WISH_TTL_S, is_wish, wish_key
 from backend.ports import Job
 
 CONNECTIONS = 16
@@ -29,19 +30,23 @@ class EventRequests:
         self._redis: Redis | None = None
 
     async def request(self, job: Job, key: str, *, delay_s: float = 0.0, argument: int = 0) -> None:
-        """Ask for a job in `delay_s` seconds; one write.
+        """Ask for a job in `delay_s` seconds; one round trip.
 
-        A request that waits already runs at the earlier of both times.
+        A request that waits already runs at the earlier of both times. A person's wish replaces those before it.
 
         Raises:
             ConfigurationError: Redis doesn't answer, or refuses.
         """
-        due = {request_member(job, key, argument): time.time() + delay_s}
+        member = request_member(job, key, argument)
         with named_errors():
             try:
                 # redis-py takes the silence of a Redis on a unix socket for a failed connection, and tries again.
                 async with asyncio.timeout(ANSWER_S):
-                    await self._client().zadd(DUE, due, lt=True)
+                    async with self._client().pipeline(transaction=False) as pipeline:
+                        if is_wish(job, argument):
+                            pipeline.set(wish_key(key), member, ex=WISH_TTL_S)
+                        pipeline.zadd(DUE, {member: time.time() + delay_s}, lt=True)
+                        await pipeline.execute()
             except TimeoutError as error:
                 raise RedisTimeoutError("no answer") from error
 

@@ -36,6 +36,7 @@ from backend.adapters.redis.job_views import (
     view_of_request,
 )
 from backend.adapters.redis.running_job import report_progress
+from backend.adapters.redis.wishes import WISH_TTL_S, is_wish, wish_key
 from backend.errors import BadRequest, ConfigurationError
 from backend.ports import REGULAR, Job
 
@@ -117,11 +118,26 @@ class RedisQueue:
     def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
         """Ask for a job in `delay_s` seconds; one write.
 
-        A request that waits already runs at the earlier of both times; with `postpone` at the new time.
+        A request that waits already runs at the earlier of both times; with `postpone` at the new time. A person's wish
+        replaces those before it.
         """
-        due = {request_member(job, key, argument): time.time() + delay_s}
+        member = request_member(job, key, argument)
+        with named_errors(), self._redis.pipeline(transaction=False) as pipeline:
+            if is_wish(job, argument):
+                pipeline.set(wish_key(key), member, ex=WISH_TTL_S)
+            pipeline.zadd(DUE, {member: time.time() + delay_s}, lt=not postpone)
+            pipeline.execute()
+
+    def ask_again(self, job: Job, key: str, argument: int, delay_s: float) -> None:
+        """Ask for a job that could not be done now in `delay_s` seconds: nobody wishes for it anew."""
         with named_errors():
-            self._redis.zadd(DUE, due, lt=not postpone)
+            self._redis.zadd(DUE, {request_member(job, key, argument): time.time() + delay_s}, lt=True)
+
+    def is_overtaken(self, job: Job, key: str, argument: int) -> bool:
+        """Whether a person wished for something else after this: another version, to let go, or a new training."""
+        with named_errors():
+            newest = cast("bytes | None", self._redis.get(wish_key(key)))
+        return newest is not None and newest.decode() != request_member(job, key, argument)
 
     def move_due(self) -> int:
         """Move the requests that are due into rq; returns how many. For the scheduler.
