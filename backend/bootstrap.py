@@ -19,8 +19,9 @@ from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.images import Images
 from backend.adapters.llm.prices import FilePrices
 from backend.adapters.llm.prompt_templates import JinjaTemplates
-from backend.adapters.logs import configure_logging, redact
+from backend.adapters.logs import configure_logging
 from backend.adapters.project_settings import ProjectSettings
+from backend.adapters.redaction import redact
 from backend.adapters.redis.event_requests import EventRequests
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.rules.loader import FolderRules

@@ -6,6 +6,7 @@ A process has imported it all, and each command is a fork of it.
 import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -14,11 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-PRELOADED = (
-    "backend.entrypoints.cli.main",
-    "backend.entrypoints.connect",
-    "backend.entrypoints.doctor.examine",
-)
+COMMANDS = "backend.entrypoints.cli"
+PRELOADED = ("label_studio_sdk.base_client",)
+"""Besides all that commands do."""
 
 
 class Commands:
@@ -54,7 +53,8 @@ class Commands:
 
 def serve() -> None:
     """Run the commands that come as lines of JSON, one after the other; answer with their exit codes."""
-    for name in PRELOADED:
+    does = pkgutil.iter_modules(importlib.import_module(COMMANDS).__path__, f"{COMMANDS}.")
+    for name in [*PRELOADED, *(module.name for module in does)]:
         importlib.import_module(name)
     for line in sys.stdin:
         arguments, environment, folder = json.loads(line)

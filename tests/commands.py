@@ -11,7 +11,8 @@ from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.versions.folders import VersionFolders
 from backend.bootstrap import App
-from backend.entrypoints.cli import main as cli
+from backend.entrypoints.cli import installation, training
+from backend.entrypoints.cli.main import cli
 from backend.settings import Settings
 from tests.screen import screen
 from tests.unit.house import House
@@ -33,13 +34,13 @@ def app_of(house: House, queue: RedisQueue, settings: Settings | None = None) ->
 
 def use(monkeypatch: pytest.MonkeyPatch, app: App) -> None:
     """Let all commands work on an application."""
-    monkeypatch.setattr(cli, "_app", lambda: app)
-    monkeypatch.setattr(cli, "build", lambda _: app)
+    monkeypatch.setattr(installation, "looked_at", lambda: app)
+    monkeypatch.setattr(training, "build", lambda _: app)
 
 
 def run(*arguments: str, width: int = 200, code: int = 0) -> str:
     """Run a command; returns what it printed."""
     with screen(width) as text:
-        done = CliRunner().invoke(cli.cli, list(arguments), catch_exceptions=False)
+        done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
     assert done.exit_code == code, done.output + text.getvalue()
     return text.getvalue()

@@ -21,7 +21,7 @@ from rq.job import Job as RqJob
 from rq.serializers import JSONSerializer
 from threadpoolctl import threadpool_limits
 
-from backend.adapters.logs import SIGNED_TOKEN
+from backend.adapters.redaction import SIGNED_TOKEN
 from backend.adapters.redis.job_views import JobView
 from backend.adapters.redis.queue import RedisQueue
 from backend.entrypoints.run.embedded_redis import redis_server

@@ -18,10 +18,11 @@ from pydantic_core import PydanticSerializationError
 
 from backend.domain.label_errors.action import Action
 from backend.domain.llm.content import compile_masks
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.priorities.strategy import Strategy
 from backend.errors import BadRequest
 from backend.ports import Policy
-from backend.ports.llm import MAX_USD, LlmPolicyName
+from backend.ports.llm import MAX_USD
 
 log = logging.getLogger(__name__)
 

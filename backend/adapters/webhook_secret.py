@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from backend.adapters.files import sync_folder, write_synced
-from backend.adapters.logs import redact
+from backend.adapters.redaction import redact
 from backend.errors import ConfigurationError
 
 NAME = "webhook-secret"

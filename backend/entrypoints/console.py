@@ -13,18 +13,19 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import structlog
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from backend.adapters.logs import redact
+from backend.adapters.redaction import redact
 from backend.domain.outside import KEPT_CHARS, one_line, shortened, visible
-from backend.ports import Progress as Report
+
+if TYPE_CHECKING:
+    from backend.ports import Progress as Report
 
 SENTENCE_CHARS = 20_000
 """Of a sentence. It may hold a list of ours, so it is longer than what stands in a table."""
@@ -65,6 +66,8 @@ def fail(sentence: str, code: int = EXPECTED_FAILURE) -> NoReturn:
 def fail_unexpectedly(error: Exception) -> NoReturn:
     """End the command after a fault of ours: where it is, in a sentence; all of it for those who want to mend it."""
     if logging.getLogger().isEnabledFor(logging.DEBUG):
+        import structlog  # noqa: PLC0415 - help needs no log
+
         structlog.get_logger().error("a command failed", exc_info=error)
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if OURS in frame.filename] or frames
@@ -124,7 +127,7 @@ class Grid:
 
 
 @contextmanager
-def progress_bar(waiting_for: str) -> Iterator[Report]:
+def progress_bar(waiting_for: str) -> "Iterator[Report]":
     """A progress bar on standard error, which goes away at the end."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),

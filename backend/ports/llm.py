@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import (
     AnswerForm,
     Calibration,
@@ -18,17 +19,6 @@ from backend.domain.llm.records import (
 
 MAX_USD = 1e9
 """Of a budget. Money is counted in whole nano-dollars, of which 64 bits hold nine billion dollars."""
-
-
-class LlmPolicyName(StrEnum):
-    """Which tasks an LLM is asked about."""
-
-    OFF = "off"
-    SAMPLE = "sample"
-    """A random sample only, to see how often it is right."""
-    UNCERTAIN = "uncertain"
-    """Where rules and classifier are unsure or disagree, most value for money first."""
-    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from typing import Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.outside import base_url_problem
-from backend.ports.llm import MAX_USD, LlmPolicyName
+from backend.ports.llm import MAX_USD
 
 
 class LlmSettings(BaseSettings):

@@ -8,8 +8,9 @@ from pathlib import Path
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.adapters.llm.prompt_templates import JinjaTemplates
 from backend.adapters.sql.llm_records import SqlLlmRecords
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import ModelPrice
-from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName
+from backend.ports.llm import LlmParts, LlmPolicy
 from backend.workflows.llm.ask import ask
 from tests.unit.house import House, nothing, reviews
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 import structlog
 
+from backend.entrypoints.cli import installation
 from backend.entrypoints.cli import main as cli
 from backend.entrypoints.cli import settings as cli_settings
 from backend.settings import Settings
@@ -30,13 +31,13 @@ def broken(settings: Settings, **_: bool) -> NoReturn:
 def test_a_fault_is_a_sentence_and_a_traceback_only_for_those_who_ask(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "build", broken)
+    monkeypatch.setattr(installation, "build", broken)
     # As before any of our own logging: other tests in this process may have set it up.
     structlog.reset_defaults()
     with caplog.at_level(logging.INFO):
         code, said = main(monkeypatch, "jobs")
     assert code == 70
-    assert said.startswith("prelabel: This is a fault of Prelabel itself, at entrypoints/cli/main.py:")
+    assert said.startswith("prelabel: This is a fault of Prelabel itself, at entrypoints/cli/installation.py:")
     assert "KeyError" in said
     assert not {"\x1b", "\ud800"} & set(said)
     assert len(said.splitlines()) == 1

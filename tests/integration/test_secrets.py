@@ -13,7 +13,7 @@ import httpx
 import pytest
 from rq.serializers import JSONSerializer
 
-from backend.adapters.logs import redact
+from backend.adapters.redaction import redact
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.sql.database import SqlDatabase
 from backend.entrypoints.run.embedded_redis import redis_server

@@ -11,13 +11,14 @@ import pytest
 
 from backend.adapters.llm.prompt_templates import JinjaTemplates
 from backend.adapters.sql.llm_records import SqlLlmRecords
+from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
 from backend.entrypoints.cli.llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, Job
-from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy, LlmPolicyName
-from backend.workflows.llm.ask import Again, ask, ask_argument, forget, from_argument
+from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy
+from backend.workflows.llm.ask import ask, ask_argument, forget, from_argument
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
 from backend.workflows.llm.view import LlmView, contents_of, notes_on, prompts_of, view_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.data_files.csv import write_csv
-from backend.adapters.logs import redact
+from backend.adapters.redaction import redact
 from backend.entrypoints.console import Grid, complain, fail, progress_bar, say, say_json, spinner
 from tests.screen import screen
 

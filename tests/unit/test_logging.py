@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from backend.adapters.logs import Redaction
+from backend.adapters.redaction import Redaction
 
 SCRIPT = """
 import structlog

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from backend.adapters.rules.loader import FolderRules
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.rule_report import RuleReport
-from backend.entrypoints.cli import main as cli
+from backend.entrypoints.cli import installation
+from backend.entrypoints.cli.main import cli
 from backend.entrypoints.cli.rules import print_diff, print_mistakes, print_report
 from backend.errors import ConfigurationError, RuleError
 from backend.ports import Deps, LoadedRules
@@ -269,12 +270,12 @@ def test_commands_are_understood_as_documented(
     in_use = house.deps.rules.load()
     (rules_folder / "film.py").write_text(RULES.replace("good", "fine"))
     edited = Settings.model_validate({"LF_RULES_DIR": str(rules_folder)})
-    monkeypatch.setattr(cli, "_app", lambda: FakeApp(using(house, in_use), edited))
-    monkeypatch.setattr(cli, "_key", lambda _, project: f"{project}.1767225600-aaaaaaaa")
+    monkeypatch.setattr(installation, "looked_at", lambda: FakeApp(using(house, in_use), edited))
+    monkeypatch.setattr(installation, "key_of", lambda _, project: f"{project}.1767225600-aaaaaaaa")
 
     def run(*arguments: str) -> str:
         with screen(100) as text:
-            result = CliRunner().invoke(cli.cli, ["rules", *arguments], catch_exceptions=False)
+            result = CliRunner().invoke(cli, ["rules", *arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return text.getvalue()
 
@@ -285,20 +286,20 @@ def test_commands_are_understood_as_documented(
     assert json.loads(run("--json", project))["n_tasks"] == 40
     assert "-> 10" in run("diff", project)
     assert json.loads(run("diff", project, "--folder", str(rules_folder), "--json"))["questions"][0]["n_tasks"] == 40
-    refused = CliRunner().invoke(cli.cli, ["rules", project, "--mistakes"])
+    refused = CliRunner().invoke(cli, ["rules", project, "--mistakes"])
     assert refused.exit_code == 2
 
 
 def test_a_folder_to_compare_with_that_is_missing_or_empty_is_named(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_app", lambda: FakeApp(house.deps, Settings.model_validate({})))
-    monkeypatch.setattr(cli, "_key", lambda _, project: f"{project}.1767225600-aaaaaaaa")
+    monkeypatch.setattr(installation, "looked_at", lambda: FakeApp(house.deps, Settings.model_validate({})))
+    monkeypatch.setattr(installation, "key_of", lambda _, project: f"{project}.1767225600-aaaaaaaa")
     (tmp_path / "empty").mkdir()
     for name, reason in (("none", "is not a folder: --folder"), ("empty", "has no file of rules")):
         arguments = ["rules", "diff", str(house.project), "--folder", str(tmp_path / name)]
         with pytest.raises(ConfigurationError, match=reason) as raised:
-            CliRunner().invoke(cli.cli, arguments, catch_exceptions=False)
+            CliRunner().invoke(cli, arguments, catch_exceptions=False)
         assert str(tmp_path / name) in str(raised.value)
 
 
@@ -328,10 +329,10 @@ def test_diff_names_what_is_wrong_with_edited_rules_and_fails(
     (edited / "film.py").write_text(RULES)
     (edited / "more.py").write_text(BROKEN)
     (edited / "syntax.py").write_text("\n\ndef (")
-    monkeypatch.setattr(cli, "_app", lambda: FakeApp(house.deps, Settings.model_validate({})))
-    monkeypatch.setattr(cli, "_key", lambda _, project: f"{project}.1767225600-aaaaaaaa")
+    monkeypatch.setattr(installation, "looked_at", lambda: FakeApp(house.deps, Settings.model_validate({})))
+    monkeypatch.setattr(installation, "key_of", lambda _, project: f"{project}.1767225600-aaaaaaaa")
     with screen(100) as text:
-        result = CliRunner().invoke(cli.cli, ["rules", "diff", str(house.project), "--folder", str(edited)])
+        result = CliRunner().invoke(cli, ["rules", "diff", str(house.project), "--folder", str(edited)])
     assert result.exit_code == 1
     shown = text.getvalue()
     assert "set aside: raises: it failed on 100% of 40 tasks: TypeError" in shown

@@ -1,9 +1,6 @@
 """`prelabel backup` and `prelabel restore`."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from backend.adapters.backup import Summary
 from backend.bootstrap import backup_of, build
@@ -14,11 +11,9 @@ from backend.entrypoints.run.processes import alone, answers
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 
-FILE = typer.Argument(metavar="FILE", help="The backup, for example prelabel.zip.")
 
-
-def backup_command(file: Annotated[Path, FILE]) -> None:
-    """Write the database and all versions into one file; services may go on."""
+def back_up(file: Path) -> None:
+    """Write the database and all versions into one file."""
     settings = read_settings()
     if file.is_dir() or not file.resolve().parent.is_dir():
         raise ConfigurationError(f"{file} can't be written: name a file in a folder that exists.")
@@ -26,11 +21,8 @@ def backup_command(file: Annotated[Path, FILE]) -> None:
     say(f"{file}: {_holds(done)}, {done.size / 1e6:.1f} MB. It holds tasks and a secret.")
 
 
-def restore_command(
-    file: Annotated[Path, FILE],
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-) -> None:
-    """Bring an installation back from a backup, into an empty one or, with --force, in place of what is there."""
+def bring_back(file: Path, *, force: bool) -> None:
+    """Bring an installation back from a backup, into an empty one or, if forced, in place of what is there."""
     settings = read_settings()
     if not file.is_file():
         raise ConfigurationError(f"There is no file {file}.")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,72 @@ from backend.adapters.data_files.csv import write_csv
 from backend.adapters.redis.queue import RedisQueue
 from backend.domain.label_errors.verdicts import Precision
 from backend.domain.words import counted, share
-from backend.entrypoints.cli.issues import print_issues
-from backend.entrypoints.console import Grid, progress_bar, say
+from backend.entrypoints.cli import installation
+from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
+from backend.entrypoints.cli.issues import export_issues, print_issues
+from backend.entrypoints.console import Grid, complain, progress_bar, say, say_json
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job, SuspectRecord, SuspectStatus
-from backend.workflows.check.suspects import Checked
+from backend.workflows.check.suspects import Checked, checked
+from backend.workflows.check.tags import adopt_tags
+from backend.workflows.check.verdicts import keep_labels
 
 UNDER_WAY = {"queued", "deferred", "scheduled", "started"}
 """rq's statuses of a job that hasn't ended; `scheduled` waits to be tried again."""
 POLL_S = 0.5
 COLUMNS = ("task", "question", "given", "expected", "quality", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What was typed after `prelabel check PROJECT`; see the options of the same names."""
+
+    top: int
+    export: Path | None
+    consensus: Path | None
+    annotators: bool
+    export_issues: Path | None
+    wait: bool
+    adopt: bool
+    as_json: bool
+
+
+def confirm_labels(project: int, tasks: Sequence[int]) -> None:
+    """Note that the labels of some tasks are right."""
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    keep_labels(app.deps, installation.record_of(app, key, project), tasks)
+    app.queue.request(Job.RECONCILE, key)
+    say(f"Confirmed: {counted(len(set(tasks)), 'task')} will leave the tab 'Prelabel: check' in a moment.")
+
+
+def look_for_wrong_labels(project: int, options: CheckOptions) -> None:
+    """Ask for a check, and show what it, or the last one, found."""
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    if options.adopt:
+        adopted = adopt_tags(app.deps, installation.record_of(app, key, project))
+        said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in adopted.items())
+        complain(f"Adopted: {said or 'nothing, all tags are ours'}.")
+    app.queue.request(Job.CHECK, key)
+    if options.wait:
+        wait_for_check(app.queue, key)
+    elif not options.as_json:
+        say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
+    found = checked(app.deps, key)
+    if options.export is not None:
+        export(options.export, found.suspects)
+    if options.consensus is not None:
+        export_consensus(options.consensus, found.report)
+    if options.export_issues is not None:
+        export_issues(options.export_issues, found.report)
+    names = app.label_studio.people() if options.as_json or options.annotators else {}
+    if options.as_json:
+        say_json(checked_json(found, options.top, names))
+        return
+    print_checked(found, options.top)
+    if options.annotators:
+        print_annotators(found.report, names)
 
 
 def wait_for_check(queue: RedisQueue, key: str) -> None:

@@ -4,12 +4,62 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from backend.adapters.llm.calls import address_of
+from backend.bootstrap import App
+from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.records import UNREAD
 from backend.domain.words import counted, share
+from backend.entrypoints.cli import installation
 from backend.entrypoints.console import Grid, say, say_json
+from backend.errors import ConfigurationError
+from backend.ports import Job
 from backend.ports.llm import LlmPolicy, SourceRecord, Spending
-from backend.workflows.llm.estimate import Estimate
+from backend.workflows.llm.ask import ask_argument, forget
+from backend.workflows.llm.estimate import Estimate, estimate
+from backend.workflows.llm.measure import measure
 from backend.workflows.llm.requests import HOW_AGAIN
+from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
+
+
+def show_estimates(project: int, *, as_json: bool) -> None:
+    """Print what asking about a project would cost."""
+    app = installation.looked_at()
+    view = _view(app, project)
+    show = estimates_json if as_json else estimates_table
+    show(estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
+
+
+def show_report(project: int, *, as_json: bool) -> None:
+    """Print how far people agree with each LLM in a project."""
+    app = installation.looked_at()
+    view = _view(app, project)
+    measure(view)
+    records, spending = view.parts.records.sources(view.key), view.parts.records.spending(view.key)
+    show = report_json if as_json else report_tables
+    show(records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
+
+
+def ask_at_once(project: int, policy: LlmPolicyName | None, again: Again | None, *, batch: bool) -> None:
+    """Ask for a job that asks LLMs about a project. `policy`: instead of its own. `again`: what is forgotten first.
+
+    Raises:
+        ConfigurationError: no LLM may be asked about it.
+    """
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    idle = why_idle(app.deps, key, policy)
+    if idle:
+        raise ConfigurationError(f"Nothing is asked: {idle}.")
+    if again is not None:
+        forgotten = forget(_view(app, project), again)
+        say(f"{forgotten} answers ({again}) are forgotten. What they cost stays spent, and asking again costs anew.")
+    app.queue.request(Job.ASK, key, argument=ask_argument(policy, bulk=batch))
+    say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
+
+
+def _view(app: App, project: int) -> LlmView:
+    info = app.label_studio.project(project)
+    return view_of(app.deps, installation.record_of(app, app.key(info.uid), project), info.instructions)
 
 
 def estimates_table(estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:

@@ -1,4 +1,8 @@
-"""The `prelabel` command."""
+"""The `prelabel` command: its names, options and help.
+
+What a command does stands in a module of its topic, which is imported when the command runs: each loads what it needs
+and nothing else, and help loads none of it.
+"""
 
 import os
 from pathlib import Path
@@ -7,49 +11,13 @@ from typing import Annotated
 import typer
 
 from backend.adapters.files import OTHERS
-from backend.adapters.llm.calls import address_of
-from backend.bootstrap import App, build, tried_in
-from backend.domain.words import counted
-from backend.entrypoints.cli import options
-from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
-from backend.entrypoints.cli.backup import backup_command, restore_command
-from backend.entrypoints.cli.check import export as write_suspects
-from backend.entrypoints.cli.check import print_checked, wait_for_check
-from backend.entrypoints.cli.issues import export_issues as write_issues
-from backend.entrypoints.cli.llm import estimates_json, estimates_table, report_json, report_tables
+from backend.domain.llm.options import Again, LlmPolicyName
+from backend.domain.priorities.strategy import Strategy
+from backend.entrypoints.cli import options, simulate_options
+from backend.entrypoints.cli.groups import SHOW, ShowsByDefault
 from backend.entrypoints.cli.options import AsJson, ProjectId
-from backend.entrypoints.cli.rules import SHOW, ShowsByDefault, print_diff, print_mistakes, print_report
-from backend.entrypoints.cli.settings import read_settings, serve, service_settings
-from backend.entrypoints.cli.simulate import simulate_command
-from backend.entrypoints.cli.status import status_json, status_line
-from backend.entrypoints.cli.versions import print_versions, versions_json
-from backend.entrypoints.console import (
-    Grid,
-    complain,
-    fail,
-    fail_unexpectedly,
-    say,
-    say_json,
-    write_what_can_be_written,
-)
-from backend.entrypoints.failing import failing_of, say_failing
-from backend.entrypoints.held import held_sentence
-from backend.errors import BackendError, ConfigurationError
-from backend.ports import FORCED, LET_GO, Job, ProjectRecord, version_name
-from backend.ports.llm import LlmPolicyName
-from backend.workflows import rules as about_rules
-from backend.workflows.check.suspects import checked
-from backend.workflows.check.tags import adopt_tags
-from backend.workflows.check.verdicts import keep_labels
-from backend.workflows.config_notes import why_nothing
-from backend.workflows.held import held_at
-from backend.workflows.llm.ask import Again, ask_argument, forget
-from backend.workflows.llm.estimate import estimate
-from backend.workflows.llm.measure import measure
-from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
-from backend.workflows.measure.status import status_of
-from backend.workflows.reconcile import TRAINED
-from backend.workflows.try_rules import sample_of
+from backend.entrypoints.console import fail, fail_unexpectedly, write_what_can_be_written
+from backend.errors import BackendError
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -62,9 +30,6 @@ cli.add_typer(
     llm, name="llm", help="LLMs as annotators: what asking costs, what they answered, how often they are right."
 )
 cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
-cli.command("simulate")(simulate_command)
-cli.command("backup")(backup_command)
-cli.command("restore")(restore_command)
 
 
 @cli.callback()
@@ -75,7 +40,7 @@ def choose(
 ) -> None:
     """A Label Studio ML backend: pre-fills annotations, learns from each, orders the queue, finds wrong labels."""
     if demo_folder is not None:
-        from backend.entrypoints.run.demo import demo_settings  # noqa: PLC0415 - as below
+        from backend.entrypoints.run.demo import demo_settings
 
         os.environ.update(demo_settings(demo_folder))
 
@@ -95,19 +60,85 @@ def main() -> None:
         fail_unexpectedly(error)
 
 
-def _app() -> App:
-    """The application for a command that looks, asks or repairs: it makes no database where there is none."""
-    return build(read_settings(), makes_database=False)
+@cli.command("simulate")
+def simulate(
+    data: simulate_options.Data,
+    label: simulate_options.Label = "label",
+    config: simulate_options.Config = None,
+    strategy: simulate_options.How = Strategy.AUTO,
+    against: simulate_options.Against = None,
+    label_noise: simulate_options.Noise = 0.0,
+    after_finding: simulate_options.After = None,
+    rules: simulate_options.Rules = None,
+    llm: simulate_options.Llm = None,
+    llm_share: simulate_options.LlmShare = 1.0,
+    seeds: simulate_options.Seeds = 3,
+    batch: simulate_options.Batch = 10,
+    growth: simulate_options.Growth = 0.15,
+    max_labels: simulate_options.MaxLabels = None,
+    budget: simulate_options.Budget = None,
+    test_share: simulate_options.TestShare = 0.3,
+    cost_per_label: simulate_options.CostPerLabel = 0.30,
+    cost_per_llm_answer: simulate_options.CostPerLlmAnswer = 0.001,
+    folder: simulate_options.Folder = Path("simulation"),
+    as_json: AsJson = False,
+) -> None:
+    """Replay labeled data: what accuracy costs with rules, LLMs and a strategy, against random order.
+
+    Nothing is sent anywhere: LLMs take part with recorded answers (--llm).
+    """
+    from backend.entrypoints.cli.simulate import run
+    from backend.entrypoints.cli.simulate_plans import Options
+
+    typed = Options(
+        data=data,
+        label=label,
+        config=config,
+        strategy=strategy,
+        against=against or [],
+        label_noise=label_noise,
+        after_finding=after_finding,
+        rules=rules,
+        llm=llm,
+        llm_share=llm_share,
+        seeds=seeds,
+        batch=batch,
+        growth=growth,
+        max_labels=max_labels,
+        budget=budget,
+        test_share=test_share,
+        cost_per_label=cost_per_label,
+        cost_per_llm_answer=cost_per_llm_answer,
+        folder=folder,
+        as_json=as_json,
+    )
+    run(typed)
 
 
-def _key(app: App, project: int) -> str:
-    return app.key(app.label_studio.project(project).uid)
+@cli.command()
+def backup(file: options.BackupFile) -> None:
+    """Write the database and all versions into one file; services may go on."""
+    from backend.entrypoints.cli.backup import back_up
+
+    back_up(file)
+
+
+@cli.command()
+def restore(
+    file: options.BackupFile,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+) -> None:
+    """Bring an installation back from a backup, into an empty one or, with --force, in place of what is there."""
+    from backend.entrypoints.cli.backup import bring_back
+
+    bring_back(file, force=force)
 
 
 @cli.command()
 def web() -> None:
     """Run the web service only."""
-    from backend.entrypoints.web.app import run_web  # noqa: PLC0415 - other commands start faster without it
+    from backend.entrypoints.cli.settings import serve, service_settings
+    from backend.entrypoints.web.app import run_web
 
     serve(run_web, service_settings())
 
@@ -115,7 +146,8 @@ def web() -> None:
 @cli.command()
 def worker() -> None:
     """Run one worker only."""
-    from backend.entrypoints.run.worker import run_worker  # noqa: PLC0415 - as above
+    from backend.entrypoints.cli.settings import serve, service_settings
+    from backend.entrypoints.run.worker import run_worker
 
     serve(run_worker, service_settings())
 
@@ -123,7 +155,8 @@ def worker() -> None:
 @cli.command()
 def scheduler() -> None:
     """Run the scheduler only."""
-    from backend.entrypoints.run.scheduler import run_scheduler  # noqa: PLC0415 - as above
+    from backend.entrypoints.cli.settings import serve, service_settings
+    from backend.entrypoints.run.scheduler import run_scheduler
 
     serve(run_scheduler, service_settings())
 
@@ -131,7 +164,8 @@ def scheduler() -> None:
 @cli.command()
 def up() -> None:
     """Run everything for a Label Studio that exists: Redis (unless REDIS_URL is set), web, workers, scheduler."""
-    from backend.entrypoints.run.up import run_up  # noqa: PLC0415 - as above
+    from backend.entrypoints.cli.settings import serve, service_settings
+    from backend.entrypoints.run.up import run_up
 
     serve(run_up, service_settings())
 
@@ -145,7 +179,7 @@ def demo(
     stop: Annotated[bool, typer.Option("--stop", help="Stop a demo that runs in the background.")] = False,
 ) -> None:
     """Start a real Label Studio with a sample project, connected and pre-filled."""
-    from backend.entrypoints.run.demo import run_demo, stop_demo  # noqa: PLC0415 - as above
+    from backend.entrypoints.run.demo import run_demo, stop_demo
 
     if stop:
         stop_demo(directory)
@@ -156,12 +190,9 @@ def demo(
 @cli.command()
 def connect(project: ProjectId) -> None:
     """Connect a project: backend, webhook, sampling, first version."""
-    from backend.entrypoints.connect import connect_project, outlook  # noqa: PLC0415 - as above
+    from backend.entrypoints.cli import training
 
-    settings = read_settings()
-    connect_project(settings, project)
-    app = build(settings)
-    say(f"Project {project} is connected. {outlook(app, app.label_studio.project(project))}")
+    training.connect(project)
 
 
 @cli.command()
@@ -170,35 +201,18 @@ def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Repair what can be repaired.")] = False,
 ) -> None:
     """Check the installation, and a project's connection; each finding says what to do."""
-    from backend.entrypoints.doctor.examine import apply_repairs, examine  # noqa: PLC0415 - as above
+    from backend.entrypoints.cli.doctor import show_findings
 
-    app = _app()
-    findings = []
-    for finding in examine(app, project):
-        findings.append(finding)
-        mark = ("ok  ", "green") if finding.good else ("BAD ", "red")
-        say(mark, " ", (finding.name, "bold"), f": {finding.detail}")
-        if not finding.good and finding.fix:
-            say(f"      -> {finding.fix}")
-    left = sum(not finding.good for finding in findings)
-    if fix:
-        for finding, problem in apply_repairs(findings):
-            say(f"{finding.name}: {problem or 'repaired'}")
-            left -= not problem
-    if left:
+    if not show_findings(project, repairs=fix):
         raise typer.Exit(1)
 
 
 @cli.command()
 def retrain(project: ProjectId) -> None:
     """Train a new version at once."""
-    app = _app()
-    info = app.label_studio.project(project)
-    nothing = why_nothing(app.deps.parse_label_config(info.label_config))
-    if nothing:
-        raise ConfigurationError(f"Nothing is trained: {nothing}")
-    app.queue.request(Job.TRAIN, app.key(info.uid), argument=FORCED)
-    say(f"Training of project {project} is asked for: see `prelabel jobs`.")
+    from backend.entrypoints.cli.training import ask_for_training
+
+    ask_for_training(project)
 
 
 @cli.command()
@@ -218,65 +232,38 @@ def check(
     """Look for wrong labels at once; list those that the last check found."""
     if bool(tasks) != keep:
         raise typer.BadParameter("--keep and the ids of tasks go together, as in `prelabel check 1 --keep 17 23`.")
-    app = _app()
-    key = _key(app, project)
+    from backend.entrypoints.cli.check import CheckOptions, confirm_labels, look_for_wrong_labels
+
     if keep:
-        keep_labels(app.deps, _record(app, key, project), tasks or [])
-        app.queue.request(Job.RECONCILE, key)
-        say(f"Confirmed: {counted(len(set(tasks or [])), 'task')} will leave the tab 'Prelabel: check' in a moment.")
+        confirm_labels(project, tasks or [])
         return
-    if adopt:
-        adopted = adopt_tags(app.deps, _record(app, key, project))
-        said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in adopted.items())
-        complain(f"Adopted: {said or 'nothing, all tags are ours'}.")
-    app.queue.request(Job.CHECK, key)
-    if wait:
-        wait_for_check(app.queue, key)
-    elif not as_json:
-        say(f"A check of project {project} is asked for: its suspects come into the tab 'Prelabel: check'.")
-    found = checked(app.deps, key)
-    if export is not None:
-        write_suspects(export, found.suspects)
-    if consensus is not None:
-        export_consensus(consensus, found.report)
-    if export_issues is not None:
-        write_issues(export_issues, found.report)
-    names = app.label_studio.people() if as_json or annotators else {}
-    if as_json:
-        say_json(checked_json(found, top, names))
-        return
-    print_checked(found, top)
-    if annotators:
-        print_annotators(found.report, names)
+    typed = CheckOptions(
+        top=top,
+        export=export,
+        consensus=consensus,
+        annotators=annotators,
+        export_issues=export_issues,
+        wait=wait,
+        adopt=adopt,
+        as_json=as_json,
+    )
+    look_for_wrong_labels(project, typed)
 
 
 @cli.command()
 def versions(project: ProjectId, as_json: AsJson = False) -> None:
     """List a project's versions with their out-of-fold figures."""
-    app = _app()
-    key = _key(app, project)
-    if as_json:
-        say_json(versions_json(app, key))
-        return
-    say_failing(app.queue, key)
-    print_versions(app, key)
-    record = app.database.project(key)
-    held = held_at(app.deps, record) if record else None
-    if held:
-        say(f"The project is {held_sentence(held, project)}.")
+    from backend.entrypoints.cli.versions import show_versions
+
+    show_versions(project, as_json=as_json)
 
 
 @cli.command()
 def status(project: ProjectId, as_json: AsJson = False) -> None:
     """Say in one line how far a project is, and whether it is worth labeling on."""
-    app = _app()
-    key = _key(app, project)
-    failing = failing_of(app.queue, key)
-    found = status_of(app.deps, _record(app, key, project), failing.sentences, hides_state=failing.hides_state)
-    if as_json:
-        say_json(status_json(found))
-    else:
-        say(status_line(found))
+    from backend.entrypoints.cli.status import show_status
+
+    show_status(project, as_json=as_json)
 
 
 @cli.command()
@@ -288,21 +275,12 @@ def rollback(
     """Show an older version again, and hold the project at it until a person lets go."""
     if release == (version is not None):
         raise typer.BadParameter("name a version to go back to, as v3, or --release to let go of it.")
-    app = _app()
-    key = _key(app, project)
+    from backend.entrypoints.cli.training import let_go, roll_back
+
     if version is None:
-        app.queue.request(Job.ROLLBACK, key, argument=LET_GO)
-        say(f"Project {project} is let go: the next training replaces what it shows.")
-        return
-    numbers = {record.name: record.number for record in app.database.versions(key) if record.status in TRAINED}
-    number = numbers.get(version, numbers.get(f"v{version}"))
-    if number is None:
-        raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
-    app.queue.request(Job.ROLLBACK, key, argument=number)
-    say(
-        f"Rolling back to {version_name(number)}: see `prelabel jobs`. The project stays there, and new labels are "
-        f"only counted, until `prelabel retrain {project}`, Start Training or `prelabel rollback {project} --release`."
-    )
+        let_go(project)
+    else:
+        roll_back(project, version)
 
 
 @rules.command(SHOW)
@@ -315,14 +293,12 @@ def show_rules(
     """Show what each rule does, how often people agree with it, and what is suspicious about it."""
     if mistakes and name is None:
         raise typer.BadParameter("--mistakes needs the name of a rule.")
-    app = _app()
-    key = _key(app, project)
+    from backend.entrypoints.cli.rules import show_mistakes, show_report
+
     if mistakes and name is not None:
-        found = about_rules.mistakes(app.deps, key, name)
-        faults = None if found else about_rules.faults_of(app.deps, key, name)
-        print_mistakes(name, found, as_json=as_json, faults=faults)
+        show_mistakes(project, name, as_json=as_json)
     else:
-        print_report(about_rules.report(app.deps, key, name), as_json=as_json)
+        show_report(project, name, as_json=as_json)
 
 
 @rules.command("diff")
@@ -334,35 +310,26 @@ def diff_rules(
     as_json: AsJson = False,
 ) -> None:
     """Show what edited rules would change if they took the place of those in use. Fails if one can't be used at all."""
-    app = _app()
-    key = _key(app, project)
-    record = app.deps.database.project(key)
-    samples = [] if record is None else [sample_of(app.deps, record)]
-    edited = tried_in(folder or app.settings.lf_rules_dir, app.settings, samples)
-    found = about_rules.diff(app.deps, key, edited)
-    print_diff(found, as_json=as_json)
-    if not found.is_usable:
+    from backend.entrypoints.cli.rules import show_diff
+
+    if not show_diff(project, folder, as_json=as_json):
         raise typer.Exit(1)
 
 
 @llm.command("estimate")
 def llm_estimate(project: ProjectId, as_json: AsJson = False) -> None:
     """Say what asking would cost under each policy: tasks, tokens, money, time. Nothing is sent."""
-    app = _app()
-    view = _llm_view(app, project)
-    show = estimates_json if as_json else estimates_table
-    show(estimate(view, app.settings.llm_concurrency), view.parts.records.spending(view.key), view.policy)
+    from backend.entrypoints.cli.llm import show_estimates
+
+    show_estimates(project, as_json=as_json)
 
 
 @llm.command("report")
 def llm_report(project: ProjectId, as_json: AsJson = False) -> None:
     """Show how far people agree with each LLM, whether its votes count, and what it cost."""
-    app = _app()
-    view = _llm_view(app, project)
-    measure(view)
-    records, spending = view.parts.records.sources(view.key), view.parts.records.spending(view.key)
-    show = report_json if as_json else report_tables
-    show(records, spending, view.policy, notes_on(view, address_of(app.settings.openai_base_url)))
+    from backend.entrypoints.cli.llm import show_report
+
+    show_report(project, as_json=as_json)
 
 
 @llm.command("ask")
@@ -377,28 +344,9 @@ def llm_ask(
     ] = None,
 ) -> None:
     """Ask LLMs at once, within the budget."""
-    app = _app()
-    key = _key(app, project)
-    idle = why_idle(app.deps, key, policy)
-    if idle:
-        raise ConfigurationError(f"Nothing is asked: {idle}.")
-    if again is not None:
-        forgotten = forget(_llm_view(app, project), again)
-        say(f"{forgotten} answers ({again}) are forgotten. What they cost stays spent, and asking again costs anew.")
-    app.queue.request(Job.ASK, key, argument=ask_argument(policy, bulk=batch))
-    say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
+    from backend.entrypoints.cli.llm import ask_at_once
 
-
-def _llm_view(app: App, project: int) -> LlmView:
-    info = app.label_studio.project(project)
-    return view_of(app.deps, _record(app, app.key(info.uid), project), info.instructions)
-
-
-def _record(app: App, key: str, project: int) -> ProjectRecord:
-    record = app.database.project(key)
-    if record is None:
-        raise ConfigurationError(f"Nothing is known of project {project} yet: `prelabel connect {project}`.")
-    return record
+    ask_at_once(project, policy, again, batch=batch)
 
 
 @cli.command()
@@ -407,19 +355,9 @@ def jobs(
     last: Annotated[int, typer.Option("--last", min=1, help="Show so many, the newest ones.")] = 30,
 ) -> None:
     """Show what is asked for, running, done and failed, with progress; newest last."""
-    app = _app()
-    found = app.queue.jobs()[-last:]
-    if as_json:
-        fields = ("id", "job", "key", "status", "step", "done", "total", "error")
-        say_json([{name: getattr(job, name) for name in fields} for job in found])
-        return
-    say_failing(app.queue)
-    table = Grid("job", "project", "status", "progress", "started", "error")
-    for job in found:
-        progress = f"{job.step} {job.done}/{job.total}" if job.total else job.step
-        started = job.started_at.strftime("%H:%M:%S") if job.started_at else ""
-        table.row(job.job, job.key.split(".")[0], job.status, progress, started, job.error)
-    table.show()
+    from backend.entrypoints.cli.jobs import show_jobs
+
+    show_jobs(last, as_json=as_json)
 
 
 if __name__ == "__main__":

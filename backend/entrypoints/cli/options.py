@@ -17,6 +17,7 @@ AnyProject = Annotated[
     int | None, typer.Argument(metavar="[PROJECT]", min=1, max=LARGEST_ID, help="Also look at this project.")
 ]
 Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The version to go back to, as v3.")]
+BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, for example prelabel.zip.")]
 Release = Annotated[bool, typer.Option("--release", help="Let automatic trainings go on.")]
 
 # Of `prelabel check`.

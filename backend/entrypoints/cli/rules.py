@@ -1,33 +1,50 @@
-"""What `prelabel rules` prints."""
+"""`prelabel rules`: what each rule does, and what an edit would change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from pathlib import Path
 
-from typer.core import TyperGroup
-
+from backend.bootstrap import tried_in
 from backend.domain.outside import MOST_LISTED, one_line
 from backend.domain.rule_report import RuleReport
 from backend.domain.words import counted, share
+from backend.entrypoints.cli import installation
 from backend.entrypoints.console import Cell, Grid, say, say_json
+from backend.workflows import rules as about_rules
 from backend.workflows.rules import MistakenTask, RulesDiff, RulesReport
+from backend.workflows.try_rules import sample_of
 
-SHOW = "show"
 FIGURES = ("votes", "cover", "overlap", "conflict", "right", "learned", "weight")
 LINE = 600
 """Characters of what is said of one rule or file."""
 
 
-class ShowsByDefault(TyperGroup):
-    """A group of commands in which `rules 3 …` means `rules show 3 …`."""
+def show_report(project: int, name: str | None, *, as_json: bool) -> None:
+    """Print what each rule of a project does, or one of them."""
+    app = installation.looked_at()
+    print_report(about_rules.report(app.deps, installation.key_of(app, project), name), as_json=as_json)
 
-    # Which class the context is of, click's or typer's own copy of it, differs between versions of typer.
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command's name before arguments that begin with no command."""
-        if args and args[0] not in {*self.commands, "--help"}:
-            args = [SHOW, *args]
-        return super().parse_args(ctx, args)
+
+def show_mistakes(project: int, name: str, *, as_json: bool) -> None:
+    """Print the tasks on which people disagree with a rule."""
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    found = about_rules.mistakes(app.deps, key, name)
+    faults = None if found else about_rules.faults_of(app.deps, key, name)
+    print_mistakes(name, found, as_json=as_json, faults=faults)
+
+
+def show_diff(project: int, folder: Path | None, *, as_json: bool) -> bool:
+    """Print what the rules of a folder (None: `LF_RULES_DIR`) would change; returns whether all of them can be used."""
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    record = app.deps.database.project(key)
+    samples = [] if record is None else [sample_of(app.deps, record)]
+    edited = tried_in(folder or app.settings.lf_rules_dir, app.settings, samples)
+    found = about_rules.diff(app.deps, key, edited)
+    print_diff(found, as_json=as_json)
+    return found.is_usable
 
 
 def print_report(report: RulesReport, *, as_json: bool) -> None:

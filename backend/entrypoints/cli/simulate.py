@@ -7,100 +7,26 @@ from pathlib import Path
 from backend.adapters.data_files.curves import draw_curves, write_curves_csv
 from backend.adapters.data_files.labeled import LabeledData, read_labeled, read_llm_answers
 from backend.bootstrap import rules_in
-from backend.domain.priorities.strategy import Strategy
 from backend.domain.rules import Rule
 from backend.domain.simulation.curves import SHARES, Band, Cost, costs, finals, ratio
 from backend.domain.simulation.records import Curve
 from backend.domain.votes import Faults
 from backend.domain.words import counted
 from backend.entrypoints.cli.settings import read_settings
-from backend.entrypoints.cli.simulate_options import (
-    After,
-    Against,
-    AsJson,
-    Batch,
-    Budget,
-    Config,
-    CostPerLabel,
-    CostPerLlmAnswer,
-    Data,
-    Folder,
-    Growth,
-    How,
-    Label,
-    Llm,
-    LlmShare,
-    MaxLabels,
-    Noise,
-    Options,
-    Rules,
-    Seeds,
-    TestShare,
-)
+from backend.entrypoints.cli.simulate_plans import Options
 from backend.entrypoints.console import Grid, complain, progress_bar, say, say_json
 from backend.errors import BadRequest, ConfigurationError
 from backend.workflows.simulate import prepare, simulate
-
-
-def simulate_command(
-    data: Data,
-    label: Label = "label",
-    config: Config = None,
-    strategy: How = Strategy.AUTO,
-    against: Against = None,
-    label_noise: Noise = 0.0,
-    after_finding: After = None,
-    rules: Rules = None,
-    llm: Llm = None,
-    llm_share: LlmShare = 1.0,
-    seeds: Seeds = 3,
-    batch: Batch = 10,
-    growth: Growth = 0.15,
-    max_labels: MaxLabels = None,
-    budget: Budget = None,
-    test_share: TestShare = 0.3,
-    cost_per_label: CostPerLabel = 0.30,
-    cost_per_llm_answer: CostPerLlmAnswer = 0.001,
-    folder: Folder = Path("simulation"),
-    as_json: AsJson = False,
-) -> None:
-    """Replay labeled data: what accuracy costs with rules, LLMs and a strategy, against random order.
-
-    Nothing is sent anywhere: LLMs take part with recorded answers (--llm).
-    """
-    options = Options(
-        data=data,
-        label=label,
-        config=config,
-        strategy=strategy,
-        against=against or [],
-        label_noise=label_noise,
-        after_finding=after_finding,
-        rules=rules,
-        llm=llm,
-        llm_share=llm_share,
-        seeds=seeds,
-        batch=batch,
-        growth=growth,
-        max_labels=max_labels,
-        budget=budget,
-        test_share=test_share,
-        cost_per_label=cost_per_label,
-        cost_per_llm_answer=cost_per_llm_answer,
-        folder=folder,
-        as_json=as_json,
-    )
-    options.check()
-    run(options)
 
 
 def run(options: Options) -> None:
     """Read the files, replay, and write and print what came out.
 
     Raises:
-        BadRequest: a file or its labels can't be used.
+        BadRequest: what was typed can't be simulated, or a file or its labels can't be used.
         ConfigurationError: the files can't be written.
     """
+    options.check()
     labeled = read_labeled(options.data, options.label, options.config)
     answers = {} if options.llm is None else read_llm_answers(options.llm, labeled, labeled.questions[0])
     if options.llm is not None and len(labeled.questions) > 1:

@@ -8,9 +8,25 @@ from backend.domain.outside import MOST_LISTED, listed
 from backend.domain.stopping import HORIZON, Progress, points
 from backend.domain.unmatched import told
 from backend.domain.words import counted, share
+from backend.entrypoints.cli import installation
+from backend.entrypoints.console import say, say_json
+from backend.entrypoints.failing import failing_of
 from backend.entrypoints.held import held_sentence
 from backend.ports import version_name
-from backend.workflows.measure.status import ON_AUDIT, Accuracy, Status
+from backend.workflows.measure.status import ON_AUDIT, Accuracy, Status, status_of
+
+
+def show_status(project: int, *, as_json: bool) -> None:
+    """Print how far a project is."""
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    failing = failing_of(app.queue, key)
+    record = installation.record_of(app, key, project)
+    found = status_of(app.deps, record, failing.sentences, hides_state=failing.hides_state)
+    if as_json:
+        say_json(status_json(found))
+    else:
+        say(status_line(found))
 
 
 def status_line(status: Status) -> str:

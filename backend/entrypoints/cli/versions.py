@@ -5,9 +5,28 @@ from typing import Any
 
 from backend.bootstrap import App
 from backend.domain.outside import MOST_LISTED
-from backend.entrypoints.console import Grid
+from backend.entrypoints.cli import installation
+from backend.entrypoints.console import Grid, say, say_json
+from backend.entrypoints.failing import say_failing
+from backend.entrypoints.held import held_sentence
 from backend.errors import BackendError
 from backend.ports import VersionRecord
+from backend.workflows.held import held_at
+
+
+def show_versions(project: int, *, as_json: bool) -> None:
+    """Print a project's versions, and who holds it at one of them."""
+    app = installation.looked_at()
+    key = installation.key_of(app, project)
+    if as_json:
+        say_json(versions_json(app, key))
+        return
+    say_failing(app.queue, key)
+    print_versions(app, key)
+    record = app.database.project(key)
+    held = held_at(app.deps, record) if record else None
+    if held:
+        say(f"The project is {held_sentence(held, project)}.")
 
 
 def print_versions(app: App, key: str) -> None:

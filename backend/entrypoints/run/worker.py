@@ -15,7 +15,7 @@ from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.worker_registration import register
 
-from backend.adapters.logs import redact
+from backend.adapters.redaction import redact
 from backend.adapters.redis.job_views import keep_error
 from backend.adapters.redis.queue import OwnJob, RedisQueue
 from backend.adapters.sql.database import SqlDatabase

@@ -20,8 +20,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.adapters.label_studio.json import format_result, project_uid
-from backend.adapters.logs import redact
 from backend.adapters.project_settings import NO_PARAMS
+from backend.adapters.redaction import redact
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
 from backend.entrypoints.jobs import ALL_PROJECTS

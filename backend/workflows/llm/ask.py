@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
 import numpy as np
 
+from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.records import UNREAD, LlmReply, LlmRequest, LlmSource, Problem
 from backend.domain.questions import Question
 from backend.errors import LlmUnavailable
 from backend.ports import ANSWERED, Deps, Job, Progress
-from backend.ports.llm import LlmPolicyName
 from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
@@ -80,14 +79,6 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     outcome = tally.outcome()
     progress(outcome, 1, 1)
     return outcome
-
-
-class Again(StrEnum):
-    """Which answers a person wants asked for again, after a fix."""
-
-    UNREADABLE = "unreadable"
-    REFUSED = "refused"
-    OFF_LIST = "off-list"
 
 
 _PROBLEMS = {

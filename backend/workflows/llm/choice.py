@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.llm.choose import sample_order, unsure, worth
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.price import estimated_tokens
 from backend.domain.llm.records import Calibration, LlmSource
 from backend.domain.questions import Question
-from backend.ports.llm import LlmPolicyName
 from backend.workflows.llm.view import LlmView, Prompt
 
 Rows = NDArray[np.int64]

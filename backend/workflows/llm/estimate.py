@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.price import expected_tokens
 from backend.domain.llm.records import LlmSource
 from backend.domain.questions import Question
-from backend.ports.llm import LlmPolicyName
 from backend.workflows.llm.choice import Rows, policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.requests import Asking, Tally, most_output_tokens, price_of
 from backend.workflows.llm.view import LlmView, Prompt

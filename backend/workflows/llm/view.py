@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
 from backend.domain.llm.content import Content, compile_masks, content_of_each
+from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import LlmAnswer, LlmSource
 from backend.domain.locations import fields_elsewhere
 from backend.domain.outside import one_line
@@ -22,7 +23,7 @@ from backend.domain.tasks import Answer
 from backend.domain.visibility import hidden_rows
 from backend.errors import ConfigurationError, ModelMissing
 from backend.ports import Deps, ProjectRecord
-from backend.ports.llm import LlmParts, LlmPolicy, LlmPolicyName, PromptContext, SourceRecord
+from backend.ports.llm import LlmParts, LlmPolicy, PromptContext, SourceRecord
 
 TELLING = 200
 """Tasks that tell what is in a field."""
