@@ -19,6 +19,7 @@ from backend.domain.llm.records import (
     Sample,
     Token,
 )
+from backend.domain.llm.reply_text import MAX_BROKEN
 from backend.domain.questions import Question, Rating, Taxonomy
 from tests.unit.planted import GENRE, SENTIMENT
 
@@ -171,6 +172,50 @@ def test_thoughts_that_never_end_were_cut_off(wrap: str) -> None:
 def test_a_mark_of_thoughts_inside_of_an_answer_is_text() -> None:
     text = said(one(reason="it begins with <think> and says </think>"))
     assert outcome(read(text)[0]) == POSITIVE
+
+
+MARKS = ["<analysis>", "</analysis>", "<think>", "</think>", "[thought]", "[/THINK]", "◁think▷", "<|end_of_thought|>"]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "```json\n{}\n```",
+        "Sure: {}",
+        "Sure: {} I hope this helps.",
+        "{}\n```\nDone.",
+        '{"answers": [{}, {"id": "t2", "labels": []},]}',
+        '{"answers": [{}, {"id": "t2", "labels": [], "reason": "so it ends ~',
+        "<think>Hm: ~ in {}? No.</think>{}",
+        'The review says "~". {}',
+        "{} It quotes `~`.",
+    ],
+)
+def test_a_mark_of_thoughts_is_text_in_json_and_between_quotes(mark: str, wrap: str) -> None:
+    answer = json.dumps(one(reason=f"it quotes {mark} tags"))
+    assert outcome(read(wrap.replace("~", mark).replace("{}", answer))[0]) == POSITIVE
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        'Review: "[thought] provoking" -> {}',
+        "A [thought] provoking film: {}",
+        'It quotes "<analysis> tags" throughout.\n\n```json\n{}\n```',
+        "{} is my answer to a text with <think> in it.",
+        "What a <thinking> man says:\n{}",
+    ],
+)
+def test_a_mark_in_a_sentence_that_nothing_ends_is_text(wrap: str) -> None:
+    assert outcome(read(wrap.replace("{}", said(one())))[0]) == POSITIVE
+
+
+def test_thousands_of_braces_in_thoughts_cost_no_answer() -> None:
+    braces = "\\frac{{a}}{{b}} [c " * MAX_BROKEN
+    for thoughts in (f"<think>{braces}</think>", f"{braces}</think>", f"<think>{braces}</think>\n" * 3):
+        assert outcome(read(thoughts + said(one()))[0]) == POSITIVE
+    assert outcome(read(braces + said(one()))[0]) == NO_JSON
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from backend.domain.llm.json_text import Cursor, NotJson, Value
 MAX_BROKEN, MAX_WASTED = 2_000, 4_000_000
 """Braces and brackets that begin no JSON, and characters behind them that are read in vain. A text with more of them is
 not read: nobody knows what else is in it."""
+MOST_BROKEN = 3 * MAX_BROKEN
+"""The same with what turned out to be thought, which the prompt had begun."""
 
 _NAMES = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad)"
 _OPENED = "|".join(
@@ -39,8 +41,12 @@ _CLOSED = "|".join(
         r"assistantfinal",
     ]
 )
-_MARK = re.compile(rf"(?P<opened>{_OPENED})|(?:{_CLOSED})", re.IGNORECASE)
-_JSON = re.compile(r"[\[{]")
+_PLACE = re.compile(rf"(?P<opened>{_OPENED})|(?P<closed>{_CLOSED})|[\[{{]", re.IGNORECASE)
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019\u00ab\u00bb"
+_TOKENS = ("<|", "◁")
+"""How marks begin that nobody writes in a sentence."""
+_BEFORE_THOUGHTS = "\n\r>]}"
+"""What thoughts follow: nothing on their line, or a tag, a token or JSON."""
 _TURN_END = re.compile(r"(?:\s*(?:<[|\uff5c]?/?[\w▁:]{1,30}[|\uff5c]?>|\[/\w{1,20}\]))+\s*$")
 _BESIDE = " \t\r\n`~"
 """What may follow JSON of a text that was cut off: nothing but the end of its fence."""
@@ -69,13 +75,14 @@ def find_answers(text: str, ids: Collection[str], *, cut: bool) -> Found:
     whole = _whole(text)
     if whole is not None:
         return Found(tuple(_items(text, whole, ids)), cut, has_json=True)
-    body, is_thinking = _without_thoughts(text)
-    documents, is_broken_off = _documents(body)
-    if cut and not is_broken_off and not ends_in_json(body):
+    said = _said(text)
+    documents = said.documents
+    if cut and not said.is_broken_off and not ends_in_json(text[said.start :]):
         # It went on to write: what it had found by then was not its last word.
         documents = []
-    items = tuple(item for document in documents for item in _items(body, document, ids))
-    return Found(() if is_thinking else items, cut or is_thinking or is_broken_off, bool(documents))
+    items = tuple(item for document in documents for item in _items(text, document, ids))
+    is_cut = cut or said.is_thinking or said.is_broken_off
+    return Found(() if said.is_thinking else items, is_cut, bool(documents))
 
 
 def ends_in_json(text: str) -> bool:
@@ -142,46 +149,67 @@ def _whole(text: str) -> Value | None:
     return value
 
 
-def _without_thoughts(text: str) -> tuple[str, bool]:
-    """The text with blanks in place of thoughts, so that all else keeps its place; and whether a thought never ends.
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a text says beside thoughts.
+
+    documents: all JSON objects and arrays, also those inside of one that is broken. start: where the last thoughts end.
+    is_thinking: thoughts never end. is_broken_off: JSON is broken off by the text's end.
+    """
+
+    documents: list[Value]
+    start: int
+    is_thinking: bool
+    is_broken_off: bool
+
+
+def _said(text: str) -> _Said:
+    """Read a text from mark to mark of thoughts, and the JSON between them, in which a mark is text like any other.
 
     Where the end of a thought stands alone, the prompt had begun it, and all before it is thought.
     """
-    parts: list[str] = []
-    at = 0
-    opened: int | None = None
-    for mark in _MARK.finditer(text):
-        if mark["opened"]:
-            opened = mark.start() if opened is None else opened
-        elif opened is None:
-            parts, at = [" " * mark.end()], mark.end()
-        else:
-            parts += [text[at:opened], " " * (mark.end() - opened)]
-            opened, at = None, mark.end()
-    return "".join([*parts, text[at:]]), opened is not None
-
-
-def _documents(body: str) -> tuple[list[Value], bool]:
-    """All JSON objects and arrays in a text, also those inside of one that is broken; and whether one is broken off by
-    the text's end."""
     found: list[Value] = []
-    at = broken = wasted = 0
-    is_broken_off = False
-    while (begins := _JSON.search(body, at)) is not None:
-        cursor = Cursor(body, begins.start())
-        try:
-            value = cursor.value()
-        except NotJson as error:
-            broken += 1
-            wasted += cursor.at - begins.start()
-            is_broken_off |= error.cut
-            if broken > MAX_BROKEN or wasted > MAX_WASTED:
-                return [], is_broken_off
-            at = begins.end()
+    opened: re.Match[str] | None = None
+    at = start = n_before = broken = n_broken = wasted = 0
+    is_broken_off = is_thinking = False
+    while (place := _PLACE.search(text, at)) is not None:
+        at = place.end()
+        if not (place["opened"] or place["closed"]):
+            if is_thinking or broken > MAX_BROKEN or n_broken > MOST_BROKEN or wasted > MAX_WASTED:
+                continue
+            cursor = Cursor(text, place.start())
+            try:
+                found.append(cursor.value())
+                at = cursor.at
+            except NotJson as error:
+                broken, n_broken = broken + 1, n_broken + 1
+                wasted += cursor.at - place.start()
+                is_broken_off |= error.cut
+        elif is_broken_off or _is_quoted(text, place):
+            # In a string that never ends, a mark is text, too.
+            continue
+        elif place["opened"]:
+            if opened is None:
+                opened, n_before, is_thinking = place, len(found), not _is_in_a_sentence(text, place)
+        elif opened is None:
+            found, start, broken = [], at, 0
         else:
-            found.append(value)
-            at = value.end
-    return found, is_broken_off
+            del found[n_before:]
+            opened, start, is_thinking = None, at, False
+    readable = broken <= MAX_BROKEN and n_broken <= MOST_BROKEN and wasted <= MAX_WASTED
+    return _Said(found if readable else [], start, is_thinking, is_broken_off)
+
+
+def _is_quoted(text: str, mark: re.Match[str]) -> bool:
+    """Whether a mark stands alone between quotation marks."""
+    before, behind = text[mark.start() - 1 : mark.start()], text[mark.end() : mark.end() + 1]
+    return bool(before and behind) and before in _QUOTES and behind in _QUOTES
+
+
+def _is_in_a_sentence(text: str, mark: re.Match[str]) -> bool:
+    """Whether words stand before a mark on its line: then it speaks of it, as in "a [thought] provoking film"."""
+    before = text[max(0, mark.start() - 200) : mark.start()].rstrip(" \t")
+    return not mark[0].startswith(_TOKENS) and bool(before) and before[-1] not in _BEFORE_THOUGHTS
 
 
 def _items(body: str, document: Value, ids: Collection[str]) -> Iterator[Item]:
