@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
+from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.json import (
     format_prediction,
@@ -170,3 +171,28 @@ def test_what_is_no_answer_is_kept_as_a_text_to_show_and_stops_nothing(result: A
 def test_instructions_with_many_open_brackets_are_read_at_once() -> None:
     item = {"id": 1, "created_at": "2026-01-01T00:00:00Z", "expert_instruction": "<" * 300_000}
     assert parse_project(item).instructions
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    ["", '<?xml version="1.0" encoding="UTF-8"?>\n', "<?xml version='1.0' encoding='utf-16' standalone='yes' ?>"],
+)
+def test_what_a_bulk_import_takes_is_known_with_an_xml_declaration_too(declaration: str) -> None:
+    config = declaration + CONFIG
+    asked = parse_label_config(config).questions
+    fits = Prediction(1, Suggestion({"tone": ("Cold",)}, 0.7), 0.7)
+    # A score that no import takes.
+    unfit = Prediction(2, Suggestion({"tone": ("Cold",)}, 0.7), 1.7)
+    assert LabelStudioApi("", "").acceptable(config, [fits, unfit], asked) == [fits]
+
+
+def test_where_it_cant_be_known_what_a_bulk_import_takes_all_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("toName")
+
+    asked = parse_label_config(CONFIG).questions
+    some = [Prediction(number, Suggestion({"tone": ("Cold",)}, 0.7), 0.7) for number in range(3)]
+    for method in ("__init__", "validate_prediction"):
+        with monkeypatch.context() as patch:
+            patch.setattr(LabelInterface, method, fail)
+            assert LabelStudioApi("", "").acceptable(CONFIG, some, asked) == some

@@ -5,6 +5,8 @@ are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 wa
 Its base client does that; the whole one brings pandas, which takes each command a second.
 """
 
+import logging
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +38,8 @@ NO_PROJECT = "No Project matches"
 """What Label Studio says of a project that was deleted, in the 404 that a misrouted proxy may send as well."""
 NOT_FOUND = "Not found."
 """What it said up to 1.13, and what other services say too."""
+_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
+"""Names the encoding of bytes; the SDK refuses it in a text."""
 CONNECT_TRIES = 3
 MAX_ERROR_BYTES = 1_000_000
 """Of what Label Studio says instead of a file."""
@@ -43,6 +47,8 @@ SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a
 NOT_FOLLOWED = (
     "which is not followed: our key is for LABEL_STUDIO_URL only. If Label Studio moved there, correct that setting."
 )
+
+log = logging.getLogger(__name__)
 
 
 class Elsewhere(LabelStudioError):
@@ -179,16 +185,24 @@ class LabelStudioApi:
     def acceptable(
         self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
     ) -> list[Prediction]:
-        """The predictions that a bulk import takes: it drops all others without a word."""
+        """The predictions that a bulk import takes: it drops all others without a word; all if nobody knows."""
         from label_studio_sdk.label_interface.interface import LabelInterface  # noqa: PLC0415 - it brings pandas
 
-        interface = LabelInterface(label_config)
         bodies = [format_prediction(prediction, "v0", questions) for prediction in predictions]
-        return [
-            prediction
-            for prediction, body in zip(predictions, bodies, strict=True)
-            if not interface.validate_prediction({"result": body["result"], "score": body["score"]}, return_errors=True)
-        ]
+        try:
+            interface = LabelInterface(_DECLARATION.sub("", label_config))
+            errors = [
+                interface.validate_prediction({"result": body["result"], "score": body["score"]}, return_errors=True)
+                for body in bodies
+            ]
+        except Exception as error:  # noqa: BLE001 - whatever a label config makes the SDK raise
+            # What Label Studio drops of them is found out afterwards.
+            log.warning(
+                "Predictions are sent without a check beforehand: the label config made it fail (%s).",
+                type(error).__name__,
+            )
+            return list(predictions)
+        return [prediction for prediction, found in zip(predictions, errors, strict=True) if not found]
 
     def versions(self, project_id: int) -> dict[str, int]:
         """Model versions with the number of their predictions."""
