@@ -12,7 +12,7 @@ from typing import Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
-from backend.adapters.label_studio.json import format_result
+from backend.adapters.label_studio.json import data_of, format_result
 from backend.bootstrap import App, build
 from backend.errors import BadRequest
 from backend.ports import FORCED, Job
@@ -59,7 +59,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml 
             return []
         app = _app()
         key = self._key(app, self._project_id(tasks))
-        data = [task.get("data") or {} for task in tasks]
+        data = [data_of(task) for task in tasks]
         open_ids = [None if task.get("is_labeled") else task.get("id") for task in tasks]
         deadline_s = app.settings.predict_deadline_s
         answers = answer(app.deps, key, self.label_config or "<View/>", data, deadline_s, open_ids)

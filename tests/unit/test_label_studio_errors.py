@@ -139,3 +139,16 @@ def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
     LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY).connect(1, "http://here:9090", "Prelabel", None)
     server.shutdown()
     assert len(backends) == 1
+
+
+def test_tags_and_tabs_are_read_beside_data_that_is_none() -> None:
+    rows = [
+        {"id": 1, "data": "a text"},
+        {"id": 2, "data": ["x"]},
+        {"id": 3},
+        {"id": 4, "data": {"prelabel_check": "keep"}},
+    ]
+    with label_studio(200, json.dumps({"tasks": rows, "total": len(rows)})) as api:
+        assert api.tags(1, ["prelabel_check", "prelabel_issue"]) == {(4, "prelabel_check"): "keep"}
+    with label_studio(200, json.dumps([{"id": 5, "data": "a text"}, {"id": 6, "data": {"title": "Mine"}}])) as api:
+        assert [(tab.id, tab.title) for tab in api.tabs(1)] == [(5, ""), (6, "Mine")]

@@ -20,7 +20,14 @@ from label_studio_sdk.core.request_options import RequestOptions
 from backend.adapters.addresses import origin_without_user, same_address
 from backend.adapters.bounded import read_all, text_of
 from backend.adapters.label_studio.errors import BLOCKED, TOKEN, refused, unanswered
-from backend.adapters.label_studio.json import format_prediction, format_tab, normal_time, parse_project, parse_task
+from backend.adapters.label_studio.json import (
+    data_of,
+    format_prediction,
+    format_tab,
+    normal_time,
+    parse_project,
+    parse_task,
+)
 from backend.adapters.label_studio.pages import task_pages
 from backend.adapters.label_studio.query import condition, task_query
 from backend.domain.questions import Question
@@ -238,7 +245,7 @@ class LabelStudioApi:
         """What some keys of the tasks' data say, whoever wrote it, where it isn't empty; read now, not mirrored."""
         items = [condition(f"data.{name}", "regex", "String", ".") for name in names]
         pages = self._task_pages(project_id, "id,data", items, [], conjunction="or")
-        found = [(int(item["id"]), item.get("data") or {}) for page in pages for item in page]
+        found = [(int(item["id"]), data_of(item)) for page in pages for item in page]
         return {
             (task_id, name): data[name] for task_id, data in found for name in names if data.get(name) not in (None, "")
         }
@@ -246,7 +253,7 @@ class LabelStudioApi:
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
         found = self._call("GET", "api/dm/views/", params={"project": project_id}).json()
-        return [Tab(str((item.get("data") or {}).get("title", "")), (), (), id=int(item["id"])) for item in found]
+        return [Tab(str(data_of(item).get("title", "")), (), (), id=int(item["id"])) for item in found]
 
     def create_tab(self, project_id: int, tab: Tab) -> int:
         """Make a tab; returns its id."""

@@ -132,12 +132,18 @@ def normal_time(text: str | None) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def data_of(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of a task, or of a tab; empty where it is a list or a text: Label Studio's API stores any JSON."""
+    data = item.get("data")
+    return data if isinstance(data, dict) else {}
+
+
 def parse_task(item: Mapping[str, Any]) -> MirroredTask:
     """A task of `/api/tasks` with fields id, data, annotations, updated_at, is_labeled."""
-    data, entries = item.get("data"), item.get("annotations")
+    entries = item.get("annotations")
     task = Task(
         id=int(item["id"]),
-        data=data if isinstance(data, dict) else {},
+        data=data_of(item),
         is_open=not item.get("is_labeled", False),
         updated_at=normal_time(item.get("updated_at")),
     )
