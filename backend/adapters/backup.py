@@ -27,6 +27,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Connection, LargeBinary, MetaData, Table, insert, inspect, select
 from sqlalchemy.exc import OperationalError, StatementError
 
+from backend.adapters.files import RESTORE
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.installation import Installation
 from backend.adapters.sql.migrations import all_tables, make_at, revision
@@ -109,7 +110,7 @@ class Backup:
         """
         made_at = check(path)["revision"]
         self._root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".restore-", dir=self._root) as name, zipfile.ZipFile(path) as archive:
+        with tempfile.TemporaryDirectory(prefix=RESTORE, dir=self._root) as name, zipfile.ZipFile(path) as archive:
             new, old = Path(name) / "new", Path(name) / "old"
             (new / PROJECTS).mkdir(parents=True)
             files = _extract(path, archive, new)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from backend.adapters.files import make_private, replace_synced
+from backend.adapters.files import make_own, make_private, replace_synced
 from backend.adapters.label_studio.client import LabelStudioApi
 from backend.bootstrap import build, webhook_secret
 from backend.entrypoints.cli.main import cli
@@ -23,7 +23,13 @@ def modes(root: Path) -> set[int]:
 
 
 def fill(root: Path) -> None:
-    for name in ("projects/1.2-ab/v1/metrics.json", "logs/web.log", "prelabel.sqlite3", "prelabel.sqlite3-wal"):
+    names = (
+        "projects/1.2-0123abcd/v1/metrics.json",
+        "logs/web-service.log",
+        "prelabel.sqlite3",
+        "prelabel.sqlite3-wal",
+    )
+    for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x")
@@ -50,6 +56,47 @@ def test_a_folder_with_other_files_keeps_its_mode_and_theirs(tmp_path: Path) -> 
     assert "isn't Prelabel's alone" in make_private(tmp_path)[0]
     assert {path.stat().st_mode & 0o777 for path in (tmp_path, tmp_path / "others.txt")} == {0o755}
     assert modes(tmp_path / "projects") == {0o700, 0o600}
+
+
+THEIRS = (
+    *("projects/site/index.html", "projects/1.2-notours/x", "rules-of-mine/r.yaml", "logs.d/app.log"),
+    *(
+        "redis-data/dump.rdb",
+        "logs/apache.log",
+        "redis/users.acl",
+        "rules/house.md",
+        "installation.md",
+        "webhook-secrets",
+        "projects.txt",
+    ),
+)
+
+
+def test_folders_of_others_with_names_like_ours_are_left_alone(tmp_path: Path) -> None:
+    fill(tmp_path)
+    for name in THEIRS:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+        for each in (path, path.parent):
+            each.chmod(0o755)
+    assert "isn't Prelabel's alone" in make_private(tmp_path)[0]
+    theirs = {path for name in THEIRS for path in (tmp_path / name, (tmp_path / name).parent)}
+    assert {path.stat().st_mode & 0o777 for path in theirs} == {0o755}
+    assert modes(tmp_path / "projects" / "1.2-0123abcd") == {0o700, 0o600}
+    ours = [tmp_path / "prelabel.sqlite3", tmp_path / "logs" / "web-service.log"]
+    assert {path.stat().st_mode & 0o777 for path in ours} == {0o600}
+    with pytest.raises(ConfigurationError, match="of something else"):
+        make_own(tmp_path / "redis")
+
+
+def test_a_folder_of_others_is_not_taken_for_ours_by_its_name(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    (root / "projects" / "site").mkdir(parents=True)
+    for path in (root, root / "projects", root / "projects" / "site"):
+        path.chmod(0o755)
+    make_private(root)
+    assert modes(root) == {0o755}
 
 
 def test_all_that_an_installation_makes_is_known_as_its_own(tmp_path: Path) -> None:

@@ -108,8 +108,9 @@ def run_demo(*, directory: Path, port: int, label_studio_port: int, detach: bool
     check_port(label_studio_port, "--label-studio-port")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # It has the password and the API key.
-        folder.chmod(0o700)
+        if not any(folder.iterdir()):
+            # Files with the password and the API key are private in a folder of others, too.
+            folder.chmod(0o700)
     except OSError as error:
         raise ConfigurationError(f"{folder} can't be used for the demo: {error.strerror}.") from error
     if detach:

@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from backend.adapters.files import make_own
 from backend.entrypoints.run.embedded_redis import redis_server, set_aside, why_not_writable
 from backend.errors import ConfigurationError
 from backend.settings import Settings
@@ -227,14 +228,13 @@ def redis_program(settings: Settings) -> Program:
     """The embedded Redis: on a unix socket in a folder only we may enter, never on a port; keeps its data in a file.
 
     Raises:
-        ConfigurationError: another Prelabel uses this MODEL_DIR.
+        ConfigurationError: another Prelabel uses this MODEL_DIR, or something else does.
     """
     path = settings.redis_socket
     if len(str(path)) > 100:
         # The kernel's limit for socket addresses is 108 bytes (104 on macOS).
         raise ConfigurationError(f"The path {path} is too long for a socket: choose a folder with a shorter path.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
+    make_own(path.parent)
     lock = _lock(path.parent / "lock")
     if lock is None or _is_listening(path):
         raise ConfigurationError(
@@ -262,8 +262,7 @@ def alone(settings: Settings) -> Iterator[None]:
         ConfigurationError: one of them runs.
     """
     folder = settings.redis_socket.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    make_own(folder)
     held = _lock(folder / "lock")
     if held is None or _is_listening(settings.redis_socket):
         raise ConfigurationError(f"Prelabel runs on {settings.model_dir.resolve()}: stop it first.")
