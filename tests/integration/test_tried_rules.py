@@ -126,6 +126,38 @@ def test_bad_rules_and_files_are_set_aside_with_their_reasons_and_the_others_go_
     assert marked_processes(mark) == []
 
 
+UNSTABLE = """
+import json, os
+from backend.domain.rules import labeling_function
+
+@labeling_function(question="sentiment", name=f"r{os.getpid()}")
+def f(task):
+    %s
+
+@labeling_function(question="sentiment")
+def steady(task):
+    return None
+"""
+
+
+@pytest.mark.parametrize("body", ["os._exit(1)", "os.kill(os.getpid(), 9)", "json.dumps = None"])
+def test_a_file_whose_rules_have_other_names_in_each_process_is_set_aside(
+    body: str, rules: TriedRules, folder: Path
+) -> None:
+    (folder / "pid.py").write_text(UNSTABLE % body)
+    loaded = rules.try_out([SAMPLE])
+    assert names(loaded) == ["praises"]
+    assert list(loaded.set_aside) == ["pid.py"]
+    assert "other names each time" in loaded.set_aside["pid.py"]
+
+
+def test_a_file_of_which_every_rule_dies_is_tried_to_its_end(rules: TriedRules, folder: Path) -> None:
+    (folder / "all.py").write_text("import os\n" + HEAD + "".join(rule(f"d{n}", "os._exit(1)") for n in range(3)))
+    loaded = rules.try_out([SAMPLE])
+    assert names(loaded) == ["praises"]
+    assert set(loaded.set_aside) == {"d0", "d1", "d2"}
+
+
 def test_an_edit_that_breaks_a_file_leaves_its_last_good_version_in_use(
     rules: TriedRules, folder: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ ENDING_S = 20.0
 """What the process may take to end those that it started."""
 LOOK_EACH_S = 0.1
 """How often a silent process is looked at."""
+OTHER_NAMES = "its rules have other names each time it is loaded: give each of them a name that stays"
 MAX_SAID_BYTES = 4_000_000
 """What a process may say of one rule or file; more isn't ours."""
 
@@ -131,8 +132,13 @@ class _Heard:
 
 
 def _try_file(trial: Trial, known: Mapping[str, str]) -> _Heard:
-    """One file, by as many processes as it takes until one comes to the end of it."""
+    """One file, by as many processes as it takes until one comes to the end of it.
+
+    Each of them ends what is to be said of one rule at least, so they are one more than the file has rules at most.
+    """
     heard = _Heard(trial.name)
+    first: set[str] | None = None
+    n_processes = 0
     while not heard.done:
         hearing, saying = os.pipe()
         child = os.fork()
@@ -150,6 +156,10 @@ def _try_file(trial: Trial, known: Mapping[str, str]) -> _Heard:
         if reason:
             heard.aside[heard.begun] = reason
             heard.done = heard.begun == trial.name
+        n_processes += 1
+        first = set(heard.keys) if first is None else first
+        if heard.keys != first or (n_processes > len(first) and not heard.done):
+            return _Heard(trial.name, aside={trial.name: OTHER_NAMES}, done=True)
     return heard
 
 
