@@ -1,5 +1,6 @@
 """Learn and roll back: versions, what is pushed, what a killed worker leaves."""
 
+import shutil
 from dataclasses import replace
 from typing import Any
 
@@ -212,6 +213,36 @@ def test_rollback_to_a_version_that_never_was(house: House) -> None:
     with pytest.raises(ModelMissing, match="v7 doesn't exist"):
         rollback(house.deps, house.key, 7, nothing)
     assert house.fake.info.model_version == "v1"
+
+
+@pytest.mark.parametrize("held", [None, 2])
+@pytest.mark.parametrize("fault", ["its folder is gone", "its file is damaged", "Label Studio refuses"])
+def test_a_rollback_that_fails_leaves_what_held_before(
+    house: House, monkeypatch: pytest.MonkeyPatch, fault: str, held: int | None
+) -> None:
+    for n_labeled in (0, 5, 10):
+        house.annotate(house.task_ids[:n_labeled])
+        house.learn()
+    if held is not None:
+        rollback(house.deps, house.key, held, nothing)
+    before = house.deps.database.hold(house.key)
+    folder = house.deps.versions.folder(house.key, 1)
+    if fault == "its folder is gone":
+        shutil.rmtree(folder)
+    elif fault == "its file is damaged":
+        for path in folder.glob("*.parquet"):
+            path.write_bytes(b"damaged")
+    else:
+        monkeypatch.setattr(house.label_studio, "versions", raising(LabelStudioError("refused", 400)))
+    house.clock += 10
+    with pytest.raises((ModelMissing, LabelStudioError)):
+        rollback(house.deps, house.key, 1, nothing)
+    assert house.deps.database.hold(house.key) == before
+    assert house.fake.info.model_version == f"v{held or 3}"
+    house.annotate(house.task_ids[10:30])
+    house.queue.take()
+    house.reconcile()
+    assert (Job.TRAIN in house.queue.take()) == (held is None)
 
 
 def test_another_backends_v_numbers_are_neither_taken_nor_touched(house: House) -> None:
