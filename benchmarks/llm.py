@@ -42,11 +42,11 @@ from backend.domain.llm.confidence import calibrate, confidences_of
 from backend.domain.llm.gate import report_source
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer
 from backend.domain.llm.votes import join
-from backend.domain.metrics import wilson
 from backend.domain.model.project import rules_only
 from backend.domain.model.training import Trained, train
 from backend.domain.questions import Choices, Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.statistics import wilson
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, report
 from benchmarks.label_model import VoteSet, load

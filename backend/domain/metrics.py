@@ -12,10 +12,9 @@ from backend.domain.label_model.majority import MajorityVote
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Posteriors
+from backend.domain.statistics import wilson
 from backend.domain.votes import VoteMatrix
 
-Z = 1.959964
-"""Standard normal quantile of two-sided 95 %."""
 RESAMPLES = 300
 N_BINS = 10
 SMALLEST = 1e-9
@@ -71,16 +70,6 @@ def evaluate(
         "majority_vote": accuracy_of(question, majority, truth),
         "sources": _sources(question, votes, accuracies),
     }
-
-
-def wilson(n_right: int, n: int) -> list[float] | None:
-    """95 % score interval of a share (Wilson 1927); None for n = 0. Unlike the normal one it holds for few labels."""
-    if n == 0:
-        return None
-    share, spread = n_right / n, Z * Z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return [max(0.0, float(centre - half)), min(1.0, float(centre + half))]
 
 
 def accuracy_of(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.propensity import PRIOR_ACCURACY
-from backend.domain.metrics import wilson
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rules import Rule
+from backend.domain.statistics import wilson
 from backend.domain.votes import Faults, VoteMatrix, no_such_label
 
 MIN_JUDGED = 5

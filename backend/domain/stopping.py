@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.llm.gate import cohen_kappa
-from backend.domain.metrics import Z
+from backend.domain.statistics import Z, cohen_kappa
 from backend.domain.words import counted
 
 HORIZON = 100

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from backend.ports import Deps, ProjectRecord
-from backend.workflows.reconcile import new_labels, trained_versions
+from backend.workflows.trained import new_labels, trained_versions
 
 
 @dataclass(frozen=True, slots=True)

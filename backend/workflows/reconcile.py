@@ -5,7 +5,6 @@ schedule because they get lost.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +14,6 @@ from backend.domain.audit.draw import is_audit, turn
 from backend.domain.label_config import LabelConfig
 from backend.domain.priorities.audit_turns import scores_of_new
 from backend.domain.suggestions import suggest
-from backend.domain.tasks import Annotation
 from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
@@ -35,13 +33,12 @@ from backend.workflows.llm.view import why_idle
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.suggest import history_of, posteriors_of
+from backend.workflows.trained import new_labels, trained_versions
 from backend.workflows.try_rules import rules_signature, tried_rules
 from backend.workflows.votes import cast_votes, voters
 
 ONE_BY_ONE_MAX = 100
 """In a large project, so many single predictions are faster than one bulk request, which recounts the project."""
-TRAINED = {VersionStatus.BUILT, VersionStatus.LIVE, VersionStatus.RETIRED}
-"""Versions whose folder is complete."""
 
 
 def reconcile(deps: Deps, key: str, progress: Progress) -> None:
@@ -148,18 +145,6 @@ def has_news(deps: Deps, record: ProjectRecord) -> bool:
     if not trained or _has_other_basis(deps, record, trained[-1]):
         return True
     return new_labels(deps.database.annotations(record.key), trained[-1]) > 0
-
-
-def new_labels(annotations: Sequence[Annotation], version: VersionRecord) -> int:
-    """Annotations that are new, changed or gone since a version was trained. Skipped and empty ones don't count."""
-    teaching = [entry for entry in annotations if entry.teaches]
-    newer = sum(entry.updated_at > version.seen_until for entry in teaching)
-    return newer + max(0, version.n_labels - (len(teaching) - newer))
-
-
-def trained_versions(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:
-    """Versions whose folder is complete, by number."""
-    return [item for item in deps.database.versions(record.key) if item.status in TRAINED]
 
 
 def basis_of(deps: Deps, key: str) -> str:

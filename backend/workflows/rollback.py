@@ -4,7 +4,7 @@ from backend.errors import ModelMissing
 from backend.ports import LET_GO, Deps, Hold, Job, Progress, version_name
 from backend.workflows.mirror import open_project
 from backend.workflows.publish import publish
-from backend.workflows.reconcile import trained_versions
+from backend.workflows.trained import trained_versions
 
 
 def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:

@@ -33,7 +33,8 @@ from backend.workflows.measure.taught import what_taught
 from backend.workflows.mirror import open_project
 from backend.workflows.publish import publish
 from backend.workflows.rank import ranked_predictions
-from backend.workflows.reconcile import basis_of, has_news, trained_versions
+from backend.workflows.reconcile import basis_of, has_news
+from backend.workflows.trained import is_unchecked, trained_versions
 from backend.workflows.try_rules import tried_rules
 from backend.workflows.votes import cast_votes
 
@@ -89,12 +90,6 @@ def _follow(deps: Deps, key: str) -> None:
     # What is uncertain now is worth an LLM's vote; without an LLM that is no job.
     if not why_idle(deps, key):
         deps.queue.request(Job.ASK, key)
-
-
-def is_unchecked(deps: Deps, record: ProjectRecord) -> bool:
-    """Whether labels were not looked at since the newest version was trained."""
-    trained = trained_versions(deps, record)
-    return bool(trained) and record.checked_at < trained[-1].created_at
 
 
 def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progress) -> int:

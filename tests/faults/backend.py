@@ -30,7 +30,7 @@ from backend.entrypoints.run.processes import Program, Supervisor, backend_progr
 from backend.errors import BackendError
 from backend.ports import VersionRecord, VersionStatus
 from backend.settings import Settings
-from backend.workflows.reconcile import new_labels
+from backend.workflows.trained import new_labels
 from tests.conftest import Demo, free_port
 from tests.e2e.team import Team
 from tests.proxy import Proxy

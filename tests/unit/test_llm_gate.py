@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from backend.domain.llm.gate import cohen_kappa, report_source
+from backend.domain.llm.gate import report_source
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
 from backend.domain.questions import Choices
+from backend.domain.statistics import cohen_kappa
 
 TONE = Choices("tone", "text", ("warm", "cold", "none"))
 TOPICS = Choices("topics", "text", ("food", "sport"), multiple=True)

@@ -7,12 +7,12 @@ import pytest
 import skops.io
 from numpy.typing import NDArray
 
-from backend.domain.metrics import wilson
 from backend.domain.model.gold import gold_of
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
 from backend.domain.model.training import Known, Trained, train
 from backend.domain.questions import Choices, decisions
+from backend.domain.statistics import wilson
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix, votes_on
 from backend.errors import ModelMissing

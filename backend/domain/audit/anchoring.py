@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.metrics import wilson
+from backend.domain.statistics import wilson
 
 ENOUGH = 20
 """Tasks of each kind below which nothing is said: the interval would be wider than any effect."""

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.metrics import accuracy_of, is_answered, is_right, wilson
+from backend.domain.metrics import accuracy_of, is_answered, is_right
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Posteriors
+from backend.domain.statistics import wilson
 from backend.domain.votes import VoteMatrix
 
 ENOUGH = 20

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from backend.domain.classifier.choice import content_hash
-from backend.domain.metrics import wilson
+from backend.domain.statistics import wilson
 from backend.domain.tasks import Answer
 
 ENOUGH = 20

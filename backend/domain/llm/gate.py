@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backend.domain.llm.confidence import (
     Bin,
@@ -19,8 +18,8 @@ from backend.domain.llm.confidence import (
 )
 from backend.domain.llm.records import Calibration, LlmAnswer
 from backend.domain.llm.votes import choose_split
-from backend.domain.metrics import wilson
 from backend.domain.questions import Question
+from backend.domain.statistics import cohen_kappa, wilson
 from backend.domain.tasks import Answer
 
 MIN_COMPARED = 50
@@ -121,29 +120,6 @@ def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: M
 def _fits(question: Question, labels: Answer) -> bool:
     """Whether this is an answer to the question as it is now."""
     return bool(labels) and set(labels) <= set(question.labels) and question.accepts(labels)
-
-
-def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[float, list[float]]:
-    """Agreement beyond chance, with its 95 % interval; 0 where chance explains all.
-
-    kappa = (observed - chance) / (1 - chance) (Cohen 1960, equation 1). Its interval is Wilson's of the observed
-    agreement put through the same formula: like Cohen's own (his equation 7) it takes chance as known, but it doesn't
-    shrink to nothing when all answers agree.
-
-    Args:
-        ours: int64 (n,), n > 0, classes.
-        theirs: int64 (n,), classes.
-    """
-    n_classes = int(max(ours.max(), theirs.max())) + 1
-    share = np.bincount(ours, minlength=n_classes) * np.bincount(theirs, minlength=n_classes)
-    expected = float(share.sum()) / len(ours) ** 2
-    observed = float((ours == theirs).mean())
-    if expected >= 1:
-        # Both gave one class and no other: nothing tells agreement from chance.
-        return 0.0, [0.0, 0.0]
-    kappa = (observed - expected) / (1 - expected)
-    bounds = wilson(int((ours == theirs).sum()), len(ours)) or []
-    return kappa, [max(-1.0, (bound - expected) / (1 - expected)) for bound in bounds]
 
 
 def _kappa(

@@ -8,7 +8,7 @@ from backend.entrypoints.console import say
 from backend.errors import ConfigurationError
 from backend.ports import FORCED, LET_GO, Job, version_name
 from backend.workflows.config_notes import why_nothing
-from backend.workflows.reconcile import TRAINED
+from backend.workflows.trained import TRAINED
 
 
 def connect(project: int) -> None:

@@ -11,7 +11,7 @@ from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, ModelMissing
 from backend.ports import REGULAR, Job
 from backend.settings import Settings
-from backend.workflows.train import is_unchecked
+from backend.workflows.trained import is_unchecked
 
 TICK_S = 0.25
 RECOVER_EACH_S = 5.0

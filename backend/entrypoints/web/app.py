@@ -33,8 +33,8 @@ from backend.entrypoints.web.refusals import explain_address, explain_body
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
 from backend.ports import FORCED, Job, version_name
 from backend.settings import Settings
-from backend.workflows.reconcile import TRAINED
 from backend.workflows.suggest import answer
+from backend.workflows.trained import TRAINED
 
 STATUS = {BadRequest: 422, ConfigurationError: 503, LabelStudioError: 502, ModelMissing: 503, RuleError: 500}
 """HTTP status of each kind of error; anything else on purpose is 500."""

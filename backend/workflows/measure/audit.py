@@ -16,7 +16,7 @@ from backend.domain.tasks import Annotation, Origin
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, PastSuggestion
-from backend.workflows.reconcile import TRAINED
+from backend.workflows.trained import TRAINED
 
 METRIC = "audit"
 """Key in metrics.json."""

@@ -16,7 +16,8 @@ from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gai
 from backend.errors import ModelMissing
 from backend.ports import Deps, VersionRecord
 from backend.workflows.measure.audit import audited
-from backend.workflows.reconcile import TRAINED, basis_of
+from backend.workflows.reconcile import basis_of
+from backend.workflows.trained import TRAINED
 
 METRIC = "progress"
 """Key in metrics.json."""

@@ -14,7 +14,7 @@ from backend.ports import Deps, ProjectRecord
 from backend.workflows.config_notes import unmatched_in, why_nothing
 from backend.workflows.held import Held, held_at
 from backend.workflows.measure import audit
-from backend.workflows.reconcile import TRAINED
+from backend.workflows.trained import TRAINED
 
 LOOKED_AT = 50
 """Versions whose agreement is read; the newest ones."""

@@ -12,7 +12,7 @@ from backend.domain.corpus import Corpus
 from backend.domain.priorities.bandit import Round, reward
 from backend.errors import ModelMissing
 from backend.ports import Deps, VersionRecord
-from backend.workflows.reconcile import TRAINED
+from backend.workflows.trained import TRAINED
 
 METRIC = "taught"
 """Key in metrics.json of the round that led to a version."""
