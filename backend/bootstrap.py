@@ -1,4 +1,7 @@
-"""The one place that builds things. Building opens no connection: each part connects when it is first used."""
+"""The one place that builds things. Building opens no connection: each part connects when it is first used.
+
+What talks to LLMs and embedding models is loaded where one is configured, and a backup where one is made.
+"""
 
 import hmac
 import tempfile
@@ -7,18 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
-from backend.adapters.backup import Backup
-from backend.adapters.embedding.endpoint import EndpointEmbedder
-from backend.adapters.embedding.local import LOCAL, LocalEmbedder
 from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.label_studio.config import parse_label_config
-from backend.adapters.llm.endpoint import OpenAiEndpoint
-from backend.adapters.llm.images import Images
-from backend.adapters.llm.prices import FilePrices
-from backend.adapters.llm.prompt_templates import JinjaTemplates
 from backend.adapters.logs import configure_logging
 from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.redaction import redact
@@ -30,8 +27,6 @@ from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.installation import Installation
 from backend.adapters.sql.label_studios import LabelStudioMark
-from backend.adapters.sql.llm_records import SqlLlmRecords
-from backend.adapters.sql.vectors import SqlVectors
 from backend.adapters.versions.folders import VersionFolders
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.errors import ConfigurationError
@@ -40,6 +35,9 @@ from backend.ports.embeddings import Embedder, EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
 from backend.settings import Settings
 from backend.workflows.moved import mark_at
+
+if TYPE_CHECKING:
+    from backend.adapters.backup import Backup
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +157,12 @@ def _llm_policy(settings: Settings) -> LlmPolicy:
 
 
 def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> LlmParts:
+    from backend.adapters.llm.endpoint import OpenAiEndpoint
+    from backend.adapters.llm.images import Images
+    from backend.adapters.llm.prices import FilePrices
+    from backend.adapters.llm.prompt_templates import JinjaTemplates
+    from backend.adapters.sql.llm_records import SqlLlmRecords
+
     records = SqlLlmRecords(sql, time.time)
     return LlmParts(
         endpoint=OpenAiEndpoint(
@@ -176,6 +180,11 @@ def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> Ll
 
 
 def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> EmbeddingParts:
+    from backend.adapters.embedding.endpoint import EndpointEmbedder
+    from backend.adapters.embedding.local import LOCAL, LocalEmbedder
+    from backend.adapters.llm.images import Images
+    from backend.adapters.sql.vectors import SqlVectors
+
     embedder: Embedder
     if settings.embedding_model.startswith(LOCAL):
         model = settings.embedding_model.removeprefix(LOCAL)
@@ -193,8 +202,10 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
     return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
 
 
-def backup_of(settings: Settings, *, makes_database: bool) -> Backup:
+def backup_of(settings: Settings, *, makes_database: bool) -> "Backup":
     """Backs up and restores the installation that the settings name."""
+    from backend.adapters.backup import Backup
+
     root = settings.model_dir.resolve()
     return Backup(Sql(settings.sql_url, Installation(root), makes_database=makes_database), root)
 

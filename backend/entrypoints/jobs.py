@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from backend.adapters.redis.running_job import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
 from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefused, ProjectMissing
-from backend.ports import ANSWERED, FORCED, REGULAR, Job
+from backend.ports import ALL_PROJECTS, ANSWERED, FORCED, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.check.search import check
 from backend.workflows.llm.ask import ask, from_argument
@@ -33,9 +33,6 @@ LONGEST_REST_S = 10.0
 
 KEY = r"[0-9]{1,18}\.[0-9]{1,18}-[0-9a-f]{8}"
 """A project's key is part of a folder's name, so nothing else may pass."""
-
-ALL_PROJECTS = "all"
-"""Stands for a project where an event names none: all that we know are looked at."""
 
 log = structlog.get_logger()
 

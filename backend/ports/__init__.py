@@ -11,6 +11,7 @@ from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, MirroredTask
 from backend.ports.embeddings import EmbeddingParts
 from backend.ports.llm import LlmParts, LlmPolicy
+from backend.ports.queue import ALL_PROJECTS as ALL_PROJECTS
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
 from backend.ports.queue import LET_GO as LET_GO

@@ -25,6 +25,8 @@ LET_GO = 0
 """Argument of a rollback, in place of a version: automatic trainings may replace what is shown again."""
 REGULAR = 1
 """Argument of a reconciliation that no event asked for: what it finds, events should have told."""
+ALL_PROJECTS = "all"
+"""Stands for a project where an event names none: all that we know are looked at."""
 
 
 class Queue(Protocol):

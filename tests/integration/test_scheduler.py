@@ -15,7 +15,7 @@ from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.entrypoints import jobs
 from backend.entrypoints.run.scheduler import request_regular_jobs, schedule
-from backend.ports import FORCED, LET_GO, Deps, Hold, Job, ProjectRecord
+from backend.ports import ALL_PROJECTS, FORCED, LET_GO, Deps, Hold, Job, ProjectRecord
 from backend.settings import Settings
 from tests.conftest import wait_for
 
@@ -114,7 +114,7 @@ def test_a_look_at_all_projects_asks_for_each(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     jobs._app.cache_clear()
-    jobs.run(Job.RECONCILE.value, jobs.ALL_PROJECTS, 0)
+    jobs.run(Job.RECONCILE.value, ALL_PROJECTS, 0)
     jobs._app.cache_clear()
     assert due(clean_redis_url) == {f"reconcile|{GOOD}|0", f"reconcile|{BROKEN}|0"}
 
@@ -139,7 +139,7 @@ def test_a_worker_finds_out_first_which_label_studio_has_this_address(
     moved = build(Settings.model_validate(environment | {"LABEL_STUDIO_URL": "http://localhost:2"}))
     moved.database.save_project(ProjectRecord("3.1767225600-abcdef01", 3))
     request_regular_jobs(moved)
-    assert due(clean_redis_url) == {f"reconcile|{jobs.ALL_PROJECTS}|0"}
+    assert due(clean_redis_url) == {f"reconcile|{ALL_PROJECTS}|0"}
 
 
 ROLLBACK_2, ROLLBACK_3, RETRAIN, LET = (Job.ROLLBACK, 2), (Job.ROLLBACK, 3), (Job.TRAIN, FORCED), (Job.ROLLBACK, LET_GO)

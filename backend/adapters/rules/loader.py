@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from backend.adapters.rules.tables import Tables
-from backend.adapters.rules.yaml_rules import load_yaml_rules
 from backend.domain.rules import Rule
 from backend.domain.rules.contained import RULES_MODULE, described, off_main_thread
 from backend.errors import ConfigurationError, RuleError
@@ -112,6 +111,9 @@ class FolderRules:
             defined = (value for value in vars(_import(path, signature)).values() if isinstance(value, Rule))
             # One rule may have two names in its file.
             return list({id(rule): rule for rule in defined}.values()), {}
+        # Most folders have none, and a schema takes long to load.
+        from backend.adapters.rules.yaml_rules import load_yaml_rules  # noqa: PLC0415
+
         written = load_yaml_rules(path.read_bytes(), name, self._tables)
         return written.rules, written.set_aside
 

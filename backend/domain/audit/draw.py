@@ -3,6 +3,8 @@
 import hashlib
 
 AUDIT_SHARE = 0.05
+ENOUGH = 20
+"""Labeled audit tasks from which their accuracy is worth more than that of all labeled ones, of which most are hard."""
 
 
 def is_audit(key: str, task_id: int, share: float = AUDIT_SHARE) -> bool:

@@ -12,9 +12,6 @@ from backend.domain.questions.forms import ABSTAIN, Posteriors
 from backend.domain.statistics import wilson
 from backend.domain.votes import VoteMatrix
 
-ENOUGH = 20
-"""Labeled audit tasks from which their accuracy is worth more than that of all labeled ones, of which most are hard."""
-
 
 def measure(
     question: Question,

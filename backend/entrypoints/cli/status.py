@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from backend.domain.audit.measure import ENOUGH
+from backend.domain.audit.draw import ENOUGH
 from backend.domain.outside import MOST_LISTED, listed
 from backend.domain.stopping import HORIZON, Progress, points
 from backend.domain.unmatched import told

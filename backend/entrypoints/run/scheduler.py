@@ -7,9 +7,8 @@ import time
 import structlog
 
 from backend.bootstrap import App, build
-from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.errors import BackendError, ModelMissing
-from backend.ports import REGULAR, Job
+from backend.ports import ALL_PROJECTS, REGULAR, Job
 from backend.settings import Settings
 from backend.workflows.trained import is_unchecked
 

@@ -24,14 +24,13 @@ from backend.adapters.project_settings import NO_PARAMS
 from backend.adapters.redaction import redact
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
-from backend.entrypoints.jobs import ALL_PROJECTS
 from backend.entrypoints.web.access import Guard, LimitedRoute, Limits, listen_address
 from backend.entrypoints.web.connections import KEEP_ALIVE_S, bounded_protocol, connections_that_fit
 from backend.entrypoints.web.metrics import Metrics
 from backend.entrypoints.web.probes import add_probes
 from backend.entrypoints.web.refusals import explain_address, explain_body
 from backend.errors import BackendError, BadRequest, ConfigurationError, LabelStudioError, ModelMissing, RuleError
-from backend.ports import FORCED, Job, version_name
+from backend.ports import ALL_PROJECTS, FORCED, Job, version_name
 from backend.settings import Settings
 from backend.workflows.suggest import answer
 from backend.workflows.trained import TRAINED

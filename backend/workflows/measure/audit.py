@@ -16,10 +16,8 @@ from backend.domain.tasks import Annotation, Origin
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, PastSuggestion
+from backend.workflows.measure import AUDIT
 from backend.workflows.trained import TRAINED
-
-METRIC = "audit"
-"""Key in metrics.json."""
 
 
 def remember_suggestions(deps: Deps, corpus: Corpus) -> None:
@@ -82,7 +80,7 @@ def what_the_audit_tells(
         figures[question.name] = measure(question, trained.out_of_fold, trained.members, votes, corpus.gold, audit) | {
             "anchoring": _anchoring(question, corpus, audit, past)
         }
-    return {METRIC: {"share": share, "questions": figures}}
+    return {AUDIT: {"share": share, "questions": figures}}
 
 
 def _anchoring(

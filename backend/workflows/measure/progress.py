@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.audit.measure import ENOUGH
+from backend.domain.audit.draw import ENOUGH
 from backend.domain.corpus import Corpus
 from backend.domain.metrics import is_right
 from backend.domain.questions import Question, decisions
@@ -15,12 +15,11 @@ from backend.domain.questions.forms import Posteriors
 from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gain, written
 from backend.errors import ModelMissing
 from backend.ports import Deps, VersionRecord
+from backend.workflows.measure import PROGRESS
 from backend.workflows.measure.audit import audited
 from backend.workflows.reconcile import basis_of
 from backend.workflows.trained import TRAINED
 
-METRIC = "progress"
-"""Key in metrics.json."""
 MIN_LABELS = 10
 """Labels from which a version is on the learning curve."""
 STEP = 1.15
@@ -65,7 +64,7 @@ def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[st
             **measured,
             "agreement": None if before is None else _agreement(question, before, new, ~labeled),
         }
-    return {METRIC: figures}
+    return {PROGRESS: figures}
 
 
 def _curve(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.domain.audit.measure import ENOUGH
+from backend.domain.audit.draw import ENOUGH
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
 from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_of
@@ -13,7 +13,7 @@ from backend.errors import BadRequest, ModelMissing
 from backend.ports import Deps, ProjectRecord
 from backend.workflows.config_notes import unmatched_in, why_nothing
 from backend.workflows.held import Held, held_at
-from backend.workflows.measure import audit
+from backend.workflows.measure import AUDIT, PROGRESS
 from backend.workflows.trained import TRAINED
 
 LOOKED_AT = 50
@@ -100,7 +100,7 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
         accuracies=tuple(_accuracy(name, metrics) for name in questions),
         progress=progress,
         advice=_advice(progress, n_tasks, n_labels, n_open, budget, hides_state=hides_state),
-        metrics={name: metrics.get(name, {}) for name in ("audit", "progress")},
+        metrics={name: metrics.get(name, {}) for name in (AUDIT, PROGRESS)},
         nothing=why_nothing(config) if record.label_config else "",
         left_empty=config.unsupported,
         unmatched=unmatched_in(corpus),
@@ -128,7 +128,7 @@ def _config(deps: Deps, record: ProjectRecord) -> LabelConfig:
 
 
 def _accuracy(question: str, metrics: Mapping[str, Any]) -> Accuracy:
-    on_audit = metrics.get(audit.METRIC, {}).get("questions", {}).get(question, {})
+    on_audit = metrics.get(AUDIT, {}).get("questions", {}).get(question, {})
     n_audit = on_audit.get("n_labels", 0)
     enough = n_audit >= ENOUGH and on_audit["accuracy"] is not None
     figures = on_audit if enough else metrics["questions"][question]
