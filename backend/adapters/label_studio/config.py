@@ -3,21 +3,18 @@
 As its editor does, tags and names of attributes are read in any case, and values in theirs.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 from backend.adapters.label_studio.controls import CONTROLS
-from backend.adapters.label_studio.controls.tags import ControlTag, is_tag, meanings, nodes, says
+from backend.adapters.label_studio.controls.tags import FIELD, ControlTag, is_tag, meanings, nodes, says
 from backend.adapters.label_studio.visible_when import Hidden, conditions
 from backend.adapters.label_studio.xml_text import read_xml
 from backend.domain.label_config import LabelConfig, ShownFields
 from backend.domain.questions import Question
 from backend.errors import BadRequest
 
-FIELD = re.compile(r"\$([^\W\d]\w*)")
-"""A field of task data in an attribute of a label config; of `$a.b` and `$a[0]`, the field is a."""
 MEDIA = {"audio", "audioplus", "video", "timeseries", "pdf", "chat", "reactcode"}
 """Object tags whose content can't be read as text."""
 MAX_LABELS = 100_000

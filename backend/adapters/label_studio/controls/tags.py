@@ -8,6 +8,8 @@ from xml.etree.ElementTree import Element
 
 from backend.domain.nesting import Path, joined
 
+FIELD = re.compile(r"\$([^\W\d]\w*)")
+"""A field of task data in an attribute of a label config; of `$a.b` and `$a[0]`, the field is a."""
 FROM_DATA = re.compile(r"\$[A-Za-z0-9_\[\].{}]")
 """What Label Studio replaces in a choice's value by data of the task, "$5" too."""
 MAX_LABEL_CHARS = 20_000_000
@@ -24,6 +26,12 @@ class ControlTag:
     to_name: str
     element: Element
     around: tuple[Element, ...]
+
+
+def field_of(element: Element) -> str:
+    """The field of task data that an object tag shows; "" if it shows none, or several."""
+    found = FIELD.findall(element.get("value", ""))
+    return str(found[0]) if len(found) == 1 else ""
 
 
 def is_tag(element: Element, *tags: str) -> bool:
