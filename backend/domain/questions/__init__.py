@@ -7,6 +7,7 @@ from typing import Any
 from backend.domain.questions.base import Condition, Question, decisions
 from backend.domain.questions.choices import Choices
 from backend.domain.questions.forms import Decision
+from backend.domain.questions.pairwise import Pairwise
 from backend.domain.questions.rating import Rating
 from backend.domain.questions.taxonomy import Taxonomy
 
@@ -15,6 +16,7 @@ __all__ = [
     "Choices",
     "Condition",
     "Decision",
+    "Pairwise",
     "Question",
     "Rating",
     "Taxonomy",
@@ -23,7 +25,7 @@ __all__ = [
     "to_dict",
 ]
 
-TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Rating, Taxonomy)}
+TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Pairwise, Rating, Taxonomy)}
 
 
 def to_dict(question: Question) -> dict[str, Any]:

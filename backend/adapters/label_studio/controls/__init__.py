@@ -2,13 +2,15 @@
 
 from backend.adapters.label_studio.controls.base import Control
 from backend.adapters.label_studio.controls.choices import ChoicesControl
+from backend.adapters.label_studio.controls.pairwise import PairwiseControl
 from backend.adapters.label_studio.controls.rating import RatingControl
 from backend.adapters.label_studio.controls.taxonomy import TaxonomyControl
-from backend.domain.questions import Choices, Rating, Taxonomy
+from backend.domain.questions import Choices, Pairwise, Rating, Taxonomy
 
 CONTROLS: dict[str, Control] = {
     Choices.kind: ChoicesControl(),
     Taxonomy.kind: TaxonomyControl(),
     Rating.kind: RatingControl(),
+    Pairwise.kind: PairwiseControl(),
 }
 """By the question's kind."""
