@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backend.adapters.label_studio.json import format_prediction
+from backend.domain.outside import is_word
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import LabelStudioError, ProjectMissing
@@ -224,9 +225,9 @@ class FakeLabelStudio:
                 item = fake.tasks[task_id]
                 fake.tasks[task_id] = replace(item, task=replace(item.task, data={**item.task.data, key: value}))
 
-    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
+    def tagged(self, project_id: int, key: str, word: str) -> set[int]:
         found = self._fake(project_id).tasks.values()
-        return {item.task.id for item in found if item.task.data.get(key) == value}
+        return {item.task.id for item in found if is_word(item.task.data.get(key), word)}
 
     def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
         self._call("tags")

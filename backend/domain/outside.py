@@ -121,6 +121,11 @@ def _acts(char: str) -> bool:
     return char not in JOINERS and unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
+def is_word(value: object, word: str) -> bool:
+    """Whether a value that people type is a word (given in lower case), in any case and with or without blanks around."""
+    return isinstance(value, str) and value.strip().casefold() == word
+
+
 def listed(names: Sequence[str], between: str = ", ") -> str:
     """The first names, and how many more there are: a sentence stays one that people read."""
     more = len(names) - MOST_LISTED

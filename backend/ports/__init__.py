@@ -145,8 +145,8 @@ class LabelStudio(Protocol):
     def tag(self, project_id: int, key: str, value: str | float, task_ids: Sequence[int]) -> None:
         """Set one of our own keys in the data of some tasks; the rest of the data stays. No ids: nothing happens."""
 
-    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
-        """Ids of the tasks in whose data a key of ours has a value, whoever wrote it."""
+    def tagged(self, project_id: int, key: str, word: str) -> set[int]:
+        """Ids of the tasks in whose data a key of ours is a word, see `is_word`, whoever wrote it."""
 
     def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
         """What some keys of the tasks' data say, whoever wrote it, where it isn't empty."""

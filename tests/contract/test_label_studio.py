@@ -187,12 +187,14 @@ def test_an_annotation_says_how_long_its_form_was_open(subject: Subject) -> None
 
 
 def test_tasks_are_found_by_a_tag_and_its_text_may_be_emptied(subject: Subject) -> None:
-    first, second, *_ = subject.task_ids
+    first, second, third, fourth = subject.task_ids[:4]
     assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
     subject.api.tag(subject.project, "prelabel_check", "keep", [first])
     subject.api.tag(subject.project, "prelabel_check", "keeper", [second])
-    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == {first}
-    subject.api.tag(subject.project, "prelabel_check", "", [first])
+    subject.api.tag(subject.project, "prelabel_check", "Keep", [third])
+    subject.api.tag(subject.project, "prelabel_check", " KEEP ", [fourth])
+    assert subject.api.tagged(subject.project, "prelabel_check", "keep") == {first, third, fourth}
+    subject.api.tag(subject.project, "prelabel_check", "", [first, third, fourth])
     assert subject.api.tagged(subject.project, "prelabel_check", "keep") == set()
     data = {item.task.id: item.task.data for page in subject.api.tasks(subject.project) for item in page}
     assert data[first] == {"text": "Text 0", "nested": {"a": [1]}, "prelabel_check": ""}

@@ -87,6 +87,18 @@ def test_tags_of_another_installation_are_cleared_once_they_are_adopted(house: H
     assert checked(house.deps, house.key).report["foreign_tags"] == {}
 
 
+@pytest.mark.parametrize("typed", ["Keep", "KEEP", " keep\n"])
+def test_a_keep_of_a_person_counts_as_it_is_typed(house: House, typed: str) -> None:
+    (wrong, *_) = checked_house(house, {})
+    house.fake.tasks[wrong].task.data["prelabel_check"] = typed
+    record = house.deps.database.project(house.key)
+    assert record is not None
+    assert foreign_tags(house.deps, record) == set()
+    house.reconcile()
+    assert [item.status for item in house.deps.database.verdicts(house.key)] == [SuspectStatus.CONFIRMED]
+    assert data(house, wrong)["prelabel_check"] == "confirmed"
+
+
 def test_suspects_can_be_kept_without_opening_them(house: House) -> None:
     wrong = checked_house(house, {38: {"prelabel_check": OWN}})
     record = house.deps.database.project(house.key)

@@ -30,6 +30,7 @@ from backend.adapters.label_studio.json import (
 )
 from backend.adapters.label_studio.pages import task_pages
 from backend.adapters.label_studio.query import condition, task_query
+from backend.domain.outside import is_word
 from backend.domain.questions import Question
 from backend.domain.tasks import MirroredTask
 from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
@@ -236,10 +237,12 @@ class LabelStudioApi:
         params = {"id": "add_data_field", "project": project_id}
         self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=SLOW_TIMEOUT_S)
 
-    def tagged(self, project_id: int, key: str, value: str) -> set[int]:
-        """Ids of the tasks in whose data a key of ours has a value; no `updated_at` tells of a tag."""
-        items = [condition(f"data.{key}", "equal", "String", value)]
-        return {int(item["id"]) for page in self._task_pages(project_id, "id", items, []) for item in page}
+    def tagged(self, project_id: int, key: str, word: str) -> set[int]:
+        """Ids of the tasks in whose data a key of ours is a word, see `is_word`; no `updated_at` tells of a tag."""
+        # Databases differ in how their regular expressions are told to ignore case.
+        letters = "".join(f"[{letter.upper()}{letter}]" for letter in word)
+        pages = self._task_pages(project_id, "id,data", [condition(f"data.{key}", "regex", "String", letters)], [])
+        return {int(item["id"]) for page in pages for item in page if is_word(data_of(item).get(key), word)}
 
     def tags(self, project_id: int, names: Sequence[str]) -> dict[TagPlace, object]:
         """What some keys of the tasks' data say, whoever wrote it, where it isn't empty; read now, not mirrored."""

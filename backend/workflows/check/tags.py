@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from backend.domain.outside import is_word
 from backend.domain.tasks import OWN_PREFIX
 from backend.ports import Deps, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab, TagPlace, TagValue
 
@@ -13,7 +14,7 @@ EXPECTED_KEY = f"{OWN_PREFIX}expected"
 REASON_KEY = f"{OWN_PREFIX}reason"
 CHECK_KEY = f"{OWN_PREFIX}check"
 KEEP = "keep"
-"""What a person sets `CHECK_KEY` to, to say that the label is right."""
+"""What a person sets `CHECK_KEY` to, in any case, to say that the label is right."""
 ISSUE_KEY = f"{OWN_PREFIX}issue"
 NAMES = (QUALITY_KEY, EXPECTED_KEY, REASON_KEY, ISSUE_KEY, CHECK_KEY)
 """In the order of writing: the one that the tab filters by is the last. A task appears there with everything else."""
@@ -84,7 +85,8 @@ def foreign_tags(deps: Deps, record: ProjectRecord) -> set[TagPlace]:
     return {
         place
         for place, value in there.items()
-        if not (place in known and known[place] in (None, value)) and (place[1], value) != (CHECK_KEY, KEEP)
+        if not (place in known and known[place] in (None, value))
+        and not (place[1] == CHECK_KEY and is_word(value, KEEP))
     }
 
 
