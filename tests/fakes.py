@@ -267,9 +267,8 @@ class FakeLabelStudio:
             del fake.connections[number]
         if same:
             return
-        moved = old[:1] or [number for number, item in fake.connections.items() if item.title == title and item.error]
-        if moved:
-            fake.connections[moved[0]] = Connection(moved[0], url, title)
+        if old:
+            fake.connections[old[0]] = Connection(old[0], url, title)
         else:
             number = next(self._ids)
             fake.connections[number] = Connection(number, url, title)

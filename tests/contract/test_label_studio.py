@@ -319,7 +319,7 @@ def test_a_backend_that_moved_is_not_registered_twice(demo: Demo) -> None:
     api = LabelStudioApi(demo.url, demo.state["api_key"])
     with backend_that_stops() as url:
         api.connect(project, url, "Prelabel", None)
-    api.connect(project, demo.backend_url, "Prelabel", None)
+    api.connect(project, demo.backend_url, "Prelabel", None, [url])
     assert [connection.url for connection in api.connections(project)] == [demo.backend_url]
 
 
@@ -343,6 +343,9 @@ def test_another_installation_is_not_taken_over(demo: Demo) -> None:
         api.connect(project, url, "Prelabel", None)
         api.connect(project, demo.backend_url, "Prelabel", None)
         assert {connection.url for connection in api.connections(project)} == {url, demo.backend_url}
+    # Neither while it is down.
+    api.connect(project, demo.backend_url, "Prelabel", None)
+    assert {connection.url for connection in api.connections(project)} == {url, demo.backend_url}
 
 
 def test_a_backend_that_label_studio_cant_reach_is_not_connected(demo: Demo) -> None:

@@ -1,5 +1,6 @@
 """Doctor: what it says of the LLM endpoint."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -80,6 +81,21 @@ def test_a_backend_that_is_connected_under_a_name_it_does_not_answer_to_is_named
     assert "BACKEND_URL=http://me.example:9090" in finding.fix
     settings.basic_auth_user = "team"
     assert "prelabel connect" in _examine_connection(app, info).fix
+
+
+def test_a_backend_of_our_title_that_is_away_is_named_beside_ours(tmp_path: Path) -> None:
+    ours = SimpleNamespace(url="http://localhost:9090", title="Prelabel", error="")
+    other = SimpleNamespace(url="http://team-b:9191", title="Prelabel", error="refused")
+    listed = [ours, other]
+    label_studio = SimpleNamespace(connections=lambda _: listed, webhooks=lambda *_: [])
+    settings = SimpleNamespace(public_url=ours.url, basic_auth_user="team", model_dir=tmp_path)
+    app = cast("App", SimpleNamespace(settings=settings, label_studio=label_studio))
+    finding = _examine_connection(app, cast("ProjectInfo", SimpleNamespace(id=1)))
+    assert not finding.good
+    assert "can't reach http://team-b:9191" in finding.detail
+    assert finding.repair is None, "it may be somebody else's"
+    other.error = ""
+    assert _examine_connection(app, cast("ProjectInfo", SimpleNamespace(id=1))).good
 
 
 def test_a_service_that_refuses_the_name_in_backend_url_is_told_apart_from_none() -> None:

@@ -108,22 +108,24 @@ def test_an_error_without_a_reason_says_where_to_look() -> None:
     assert "answered 500: it gives no reason; its own log may." in str(caught.value)
 
 
-def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
-    # As seen on a busy one: the backend was saved, then its state was not ("database is locked").
-    backends: list[dict[str, object]] = []
+@contextmanager
+def registry(backends: list[dict[str, object]], *, status: int = 201) -> Iterator[tuple[LabelStudioApi, list[str]]]:
+    """A Label Studio's list of backends, which answers a new one with a status; gives what was changed, too."""
+    changed: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             backends.append(body | {"id": len(backends) + 1, "state": "CO"})
-            self.answer(500, {"detail": "database is locked"})
+            self.answer(status, {"detail": "database is locked"})
 
         def do_GET(self) -> None:
             one = self.path.rsplit("/", 1)[-1]
             self.answer(200, backends[int(one) - 1] if one.isdigit() else backends)
 
         def do_PATCH(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
+            changed.append(self.path.rsplit("/", 1)[-1])
+            backends[int(changed[-1]) - 1].update(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.answer(200, {})
 
         def answer(self, status: int, body: object) -> None:
@@ -136,8 +138,17 @@ def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY).connect(1, "http://here:9090", "Prelabel", None)
-    server.shutdown()
+    try:
+        yield LabelStudioApi(f"http://127.0.0.1:{server.server_port}", KEY), changed
+    finally:
+        server.shutdown()
+
+
+def test_a_label_studio_that_fails_after_it_registered_us_has_us_once() -> None:
+    # As seen on a busy one: the backend was saved, then its state was not ("database is locked").
+    backends: list[dict[str, object]] = []
+    with registry(backends, status=500) as (api, _):
+        api.connect(1, "http://here:9090", "Prelabel", None)
     assert len(backends) == 1
 
 
@@ -152,3 +163,15 @@ def test_tags_and_tabs_are_read_beside_data_that_is_none() -> None:
         assert api.tags(1, ["prelabel_check", "prelabel_issue"]) == {(4, "prelabel_check"): "keep"}
     with label_studio(200, json.dumps([{"id": 5, "data": "a text"}, {"id": 6, "data": {"title": "Mine"}}])) as api:
         assert [(tab.id, tab.title) for tab in api.tabs(1)] == [(5, ""), (6, "Mine")]
+
+
+def test_another_installation_that_is_down_keeps_its_registration() -> None:
+    backends: list[dict[str, object]] = [
+        {"id": 1, "url": "http://team-b:9090", "title": "Prelabel", "state": "ER", "error_message": "away"}
+    ]
+    with registry(backends) as (api, changed):
+        api.connect(1, "http://here:9090", "Prelabel", None)
+        assert (changed, [item["url"] for item in backends]) == ([], ["http://team-b:9090", "http://here:9090"])
+        # Its own former one, which our webhooks prove, is replaced.
+        api.connect(1, "http://there:9090", "Prelabel", None, ["http://here:9090"])
+        assert changed == ["2"]

@@ -290,13 +290,10 @@ class LabelStudioApi:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
         for tries_left in reversed(range(CONNECT_TRIES)):
             known = self.connections(project_id)
-            # One of our title at an address that Label Studio can't reach is ours before it moved: Label Studio would
-            # go on calling it first. One that answers is another installation's.
-            existing = (
-                [item for item in known if same_address(item.url, url)]
-                or [item for item in known if _is_one_of(item.url, former)]
-                or [item for item in known if item.title == title and item.error]
-            )
+            # Our title proves nothing: another installation has it, too, and may be down at this moment.
+            existing = [item for item in known if same_address(item.url, url)] or [
+                item for item in known if _is_one_of(item.url, former)
+            ]
             try:
                 if existing:
                     self._call("PATCH", f"api/ml/{existing[0].id}", body=body)

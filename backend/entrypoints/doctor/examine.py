@@ -14,6 +14,7 @@ from backend.domain.words import counted
 from backend.entrypoints.cli.check import foreign_sentence
 from backend.entrypoints.connect import (
     SAMPLING,
+    TITLE,
     WEBHOOK,
     explain_unreachable,
     former_addresses,
@@ -277,6 +278,13 @@ def _examine_connection(app: App, info: ProjectInfo) -> Finding:
         old = ", ".join(former_addresses(app, info)) or "twice"
         fix = f"`prelabel connect {info.id}` leaves one: Label Studio asks the first, and sends events to all."
         return Finding(name, False, f"this backend is also connected as {old}", fix, lambda: _reconnect(app, info))
+    dead = [item.url for item in connections if item.title == TITLE and item.error and item not in ours]
+    if dead:
+        fix = (
+            "If it is this backend before it moved, or one that is gone, remove it in Settings > Model: Label Studio "
+            "may ask it first. If it is another one, start it."
+        )
+        return Finding(name, False, f"{url} is connected, but Label Studio can't reach {', '.join(dead)}", fix)
     return Finding(name, True, f"{url} is connected")
 
 
