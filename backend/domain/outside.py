@@ -122,7 +122,7 @@ def _acts(char: str) -> bool:
 
 
 def is_word(value: object, word: str) -> bool:
-    """Whether a value that people type is a word (given in lower case), in any case and with or without blanks around."""
+    """Whether a value that people type is a word (in lower case), in any case, and with or without blanks around it."""
     return isinstance(value, str) and value.strip().casefold() == word
 
 
