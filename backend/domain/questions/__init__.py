@@ -7,6 +7,7 @@ from typing import Any
 from backend.domain.questions.base import Condition, Question, decisions
 from backend.domain.questions.choices import Choices
 from backend.domain.questions.forms import Decision
+from backend.domain.questions.number import Number
 from backend.domain.questions.pairwise import Pairwise
 from backend.domain.questions.rating import Rating
 from backend.domain.questions.taxonomy import Taxonomy
@@ -16,6 +17,7 @@ __all__ = [
     "Choices",
     "Condition",
     "Decision",
+    "Number",
     "Pairwise",
     "Question",
     "Rating",
@@ -25,7 +27,7 @@ __all__ = [
     "to_dict",
 ]
 
-TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Pairwise, Rating, Taxonomy)}
+TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Number, Pairwise, Rating, Taxonomy)}
 
 
 def to_dict(question: Question) -> dict[str, Any]:

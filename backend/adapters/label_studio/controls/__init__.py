@@ -2,15 +2,17 @@
 
 from backend.adapters.label_studio.controls.base import Control
 from backend.adapters.label_studio.controls.choices import ChoicesControl
+from backend.adapters.label_studio.controls.number import NumberControl
 from backend.adapters.label_studio.controls.pairwise import PairwiseControl
 from backend.adapters.label_studio.controls.rating import RatingControl
 from backend.adapters.label_studio.controls.taxonomy import TaxonomyControl
-from backend.domain.questions import Choices, Pairwise, Rating, Taxonomy
+from backend.domain.questions import Choices, Number, Pairwise, Rating, Taxonomy
 
 CONTROLS: dict[str, Control] = {
     Choices.kind: ChoicesControl(),
     Taxonomy.kind: TaxonomyControl(),
     Rating.kind: RatingControl(),
     Pairwise.kind: PairwiseControl(),
+    Number.kind: NumberControl(),
 }
 """By the question's kind."""
