@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backend.adapters.data_files.labeled import LabeledData, read_labeled, read_llm_answers
+from backend.adapters.data_files.rows import read_rows
 from backend.errors import BadRequest
 
 CONFIG = """<View><Text name="text" value="$text"/>
@@ -169,6 +170,29 @@ def test_labels_that_the_config_does_not_have_are_counted(tmp_path: Path) -> Non
 def test_tables_of_all_kinds(tmp_path: Path, name: str, content: str | bytes) -> None:
     found = read_labeled(write(tmp_path / name, content), "label", None)
     assert (found.data, labels(found)) == ([{"text": "x, y"}, {"text": "z"}], [["a"], ["b"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "columns"),
+    [
+        ("a.csv", 'id,"a;b;c;d",label\n1,x,P\n2,y,N\n', ["id", "a;b;c;d", "label"]),
+        ("a.csv", 'id,"a;b;c;d",label\n1,"p;q;r;s",P\n2,"p;q;r;s",N\n', ["id", "a;b;c;d", "label"]),
+        ("a.csv", 'text;"a,b,c,d,e";label\nx;y;P\n', ["text", "a,b,c,d,e", "label"]),
+        ("a.csv", 'text;"a,b,c";label\nx;"1,2,3";P\n', ["text", "a,b,c", "label"]),
+        ("a.csv", 'id;"a|b|c";label\n1;x;P\n', ["id", "a|b|c", "label"]),
+        ("a.csv", "text (a; b; c; d),label\nx,P\ny;z,N\n", ["text (a; b; c; d)", "label"]),
+        ("a.csv", "price, EUR, net;label\n1,50;P\n2;N\n", ["price, EUR, net", "label"]),
+        ("a.tsv", 'text\t"a,b,c,d"\tlabel\nx, y\tz\tP\n', ["text", "a,b,c,d", "label"]),
+        ("a.tsv", "text, as it is, in full\tlabel\nx\tP\ny, z\tN\n", ["text, as it is, in full", "label"]),
+        ("a.csv", 'id,"two\nlines; a; b; c",label\n1,"x\ny",P\n', ["id", "two\nlines; a; b; c", "label"]),
+        ("a.csv", 'id,"5"" pipe; b; c",label\n1,x,P\n', ["id", '5" pipe; b; c', "label"]),
+        ("a.csv", 'id,"a;b;c;d",label\n\n1,x,P\n', ["id", "a;b;c;d", "label"]),
+    ],
+)
+def test_delimiters_in_a_heading_part_no_columns(tmp_path: Path, name: str, content: str, columns: list[str]) -> None:
+    found = read_rows(write(tmp_path / name, content))
+    assert found.columns == columns
+    assert found.rows[0][columns[-1]] == "P"
 
 
 def test_of_columns_named_alike_none_is_lost(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from backend.errors import BadRequest
 MAX_CELL = 10_000_000
 """Characters of one cell; Python's own limit is too small for long documents."""
 DELIMITERS = (",", ";", "\t", "|")
+TELLING_ROWS = 50
+"""Rows that tell which delimiter it is."""
 SEPARATOR_MARK = "sep="
 """Begins the line in which Excel keeps a table's delimiter."""
 ENCODINGS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -97,8 +100,8 @@ def read_text(path: Path) -> str:
 
 
 def _table(text: str, path: Path, usual: str) -> Rows:
-    delimiter, text = _delimiter(text, usual)
     csv.field_size_limit(MAX_CELL)
+    delimiter, text = _delimiter(text, usual)
     rows = []
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -121,16 +124,30 @@ def _table(text: str, path: Path, usual: str) -> Rows:
 
 
 def _delimiter(text: str, usual: str) -> tuple[str, str]:
-    """What separates cells, and the text without Excel's line about it: what gives the most columns in the heading."""
+    """What separates cells, and the text without Excel's line about it.
+
+    That with which most of the first rows have as many cells as the heading; then that which parts no quoted cell; then
+    the usual one.
+    """
     first, _, rest = text.partition("\n")
     mark = first.strip()
     if mark.startswith(SEPARATOR_MARK) and len(mark) == len(SEPARATOR_MARK) + 1:
         return mark[-1], rest
-    counts = {
-        delimiter: len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
-        for delimiter in dict.fromkeys((usual, *DELIMITERS))
-    }
-    return max(counts, key=counts.__getitem__), text
+    return max(dict.fromkeys((usual, *DELIMITERS)), key=lambda delimiter: _fit(text, delimiter)), text
+
+
+def _fit(text: str, delimiter: str) -> tuple[int, int]:
+    """How many of the first rows have as many cells as the heading, -1 where that has only one; and how many cells
+    begin or end within quotes, as a negative number."""
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        heading, *rows = (cells for cells in islice(reader, TELLING_ROWS) if cells)
+    except (ValueError, csv.Error):
+        return -1, 0
+    if len(heading) == 1:
+        return -1, 0
+    n_torn = sum(cell.count('"') % 2 for cells in (heading, *rows) for cell in cells)
+    return sum(len(cells) == len(heading) for cells in rows), -n_torn
 
 
 def _distinct(heading: Sequence[str]) -> list[str]:
