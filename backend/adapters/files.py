@@ -16,7 +16,7 @@ FILES = re.compile(
 """Files that lie in `MODEL_DIR` itself."""
 FOLDERS = {
     "projects": re.compile(r"[0-9]{1,18}\.[0-9]{1,18}-[0-9a-f]{8}"),
-    "redis": re.compile(r"lock|redis\.sock|appendonlydir|dump\.rdb|temp-.*|set-aside-.*"),
+    "redis": re.compile(r"lock|redis\.sock|appendonlydir|appendonly\.aof|dump\.rdb|temp-.*|set-aside-.*"),
     "rules": re.compile(r"in-use\.json|[0-9a-f]{16,64}|\.rules-.*|\.in-use-[0-9-]+"),
     "logs": re.compile(r"(web-service|worker(-[0-9]+)?|scheduler|redis|label-studio|demo)\.log"),
 }
