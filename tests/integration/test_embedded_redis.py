@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from backend.bootstrap import build
 from backend.entrypoints.doctor.examine import examine
 from backend.entrypoints.run.embedded_redis import KEPT_ASIDE, set_aside, stamps_aside
 from backend.entrypoints.run.processes import Supervisor, redis_program
+from backend.errors import ConfigurationError
 from backend.ports import Job
 from backend.settings import Settings
 from tests.conftest import wait_for
@@ -171,11 +173,45 @@ def test_what_is_no_damage_of_the_files_leaves_them(
     used: tuple[Settings, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, folder = used
-    assert set_aside(folder, -signal.SIGKILL) == ""
-    assert set_aside(folder, 0) == ""
+    assert set_aside(folder, -signal.SIGKILL, "") == ""
+    assert set_aside(folder, 0, "") == ""
+    assert set_aside(folder, 1, "# Fatal: Can't initialize Jobs: Resource temporarily unavailable") == ""
     monkeypatch.setattr("backend.entrypoints.run.embedded_redis.why_not_writable", lambda _: "the disk is full")
-    assert set_aside(folder, 1) == ""
+    assert set_aside(folder, 1, "") == ""
     assert (folder / "appendonlydir" / "appendonly.aof.manifest").is_file()
+
+
+@pytest.mark.parametrize(("value_bytes", "is_whole"), [(1_000_000, True), (499_999_999_999, False)])
+def test_files_are_kept_by_a_redis_that_ran_out_of_memory_for_what_they_hold(
+    settings: Settings, tmp_path: Path, value_bytes: int, is_whole: bool
+) -> None:
+    folder = settings.redis_socket.parent
+    folder.mkdir(parents=True)
+    value = b"x" * 1_000_000
+    with (folder / "appendonly.aof").open("wb") as file:
+        for number in range(60):
+            file.write(b"*3\r\n$3\r\nSET\r\n$2\r\n%02d\r\n$%d\r\n%s\r\n" % (number, value_bytes, value))
+    run = Run(settings, tmp_path / "logs")
+    limited = ["bash", "-c", 'ulimit -v 90000; exec "$0" "$@"', *run.program.command]
+    run.program = replace(run.program, command=limited)
+    try:
+        if is_whole:
+            with pytest.raises(ConfigurationError, match="out of memory"):
+                run.start()
+        else:
+            # No machine has so much: the file is damaged.
+            run.start()
+        assert bool(stamps_aside(folder)) != is_whole
+    finally:
+        run.end()
+
+
+def test_two_damages_in_one_second_are_both_set_aside(tmp_path: Path) -> None:
+    for _ in range(KEPT_ASIDE):
+        (tmp_path / "appendonlydir").mkdir()
+        (tmp_path / "appendonlydir" / "a").write_text("x")
+        assert set_aside(tmp_path, 1, "") != ""
+    assert len(stamps_aside(tmp_path)) == len(list(tmp_path.iterdir())) == KEPT_ASIDE
 
 
 def test_the_file_of_redis_6_is_read(settings: Settings, tmp_path: Path) -> None:
@@ -222,7 +258,7 @@ def test_few_files_are_kept_aside(tmp_path: Path) -> None:
         (tmp_path / f"set-aside-20260101T00000{second}Z-appendonlydir").mkdir()
         (tmp_path / f"set-aside-20260101T00000{second}Z-appendonly.aof").touch()
     (tmp_path / "appendonlydir").mkdir()
-    assert "set aside" in set_aside(tmp_path, 1)
+    assert "set aside" in set_aside(tmp_path, 1, "")
     found = stamps_aside(tmp_path)
     assert len(found) == KEPT_ASIDE
     assert found[0] == "set-aside-20260101T000003Z"

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from backend.adapters.files import make_own
-from backend.entrypoints.run.embedded_redis import redis_server, set_aside, why_not_writable
+from backend.entrypoints.run.embedded_redis import redis_server, set_aside, why_not_writable, why_short
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 
@@ -32,6 +32,7 @@ STOP_AFTER_S = 10.0
 SETTLED_AFTER_S = 30.0
 """A process that ran so long before it died is restarted without a pause."""
 LONGEST_PAUSE_S = 30.0
+MOST_LOG_BYTES = 1 << 20
 GONE_AFTER_S = 2.0
 OLD_REDIS_S = 5.0
 """A Redis whose owner was killed saves its data and ends: a start right after that waits so long for it."""
@@ -42,10 +43,10 @@ PR_SET_PDEATHSIG = 1
 class Program:
     """What to run, and how to tell that it works.
 
-    `ready` is asked until it says True or `timeout_s` seconds have passed. `explain` turns the last lines of the log
+    `ready` is asked until it says True or `timeout_s` seconds have passed. `explain` turns the log since it was started
     into a sentence when it didn't start. `lock` stays open in the program, so that it is held as long as this runs.
-    `heal` gets the exit code of a program that ended before it was ready; where it could put right what stopped it, it
-    says so, and the program is started once more.
+    `heal` gets the exit code of a program that ended before it was ready, and its log since it was started; where it
+    could put right what stopped it, it says so, and the program is started once more.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Program:
     timeout_s: float = 60.0
     explain: Callable[[str], str] = field(default=lambda log: log)
     lock: IO[str] | None = None
-    heal: Callable[[int], str] | None = None
+    heal: Callable[[int, str], str] | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +64,8 @@ class _Running:
     program: Program
     process: "subprocess.Popen[bytes]"
     started_at: float
+    log_from: int = 0
+    """Where in its log begins what it wrote itself."""
     pause_s: float = 0.0
     restart_at: float | None = None
     """Set while it is dead and its pause lasts."""
@@ -101,17 +104,17 @@ class Supervisor:
         while not program.ready():
             if running.process.poll() is not None:
                 if not self._heal(running):
-                    raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+                    raise ConfigurationError(f"{program.name} ended as it started. {self._explain(running)}")
                 running = self._running[-1] = self._again(running)
             if time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"{program.name} wasn't ready after {program.timeout_s:.0f} seconds. {self._explain(program)}"
+                    f"{program.name} wasn't ready after {program.timeout_s:.0f} seconds. {self._explain(running)}"
                 )
             if self._stop.wait(0.1):
                 raise Interrupted
         if running.process.poll() is not None:
             # Something else answered in its place, for example another program on its port.
-            raise ConfigurationError(f"{program.name} ended as it started. {self._explain(program)}")
+            raise ConfigurationError(f"{program.name} ended as it started. {self._explain(running)}")
         running.was_ready = True
 
     def pids(self) -> dict[str, int]:
@@ -162,7 +165,7 @@ class Supervisor:
         heal, code = item.program.heal, item.process.returncode
         if heal is None or item.was_ready or item.healed:
             return False
-        why, done = self._explain(item.program), heal(code)
+        why, done = self._explain(item), heal(code, self._said(item))
         if done:
             item.healed = True
             self._say(f"{item.program.name} ended as it started. {why}\n{done}")
@@ -180,6 +183,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         # Programs may log what only their owner should read.
         with os.fdopen(os.open(self._log(program), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+            log_from = os.fstat(log.fileno()).st_size
             try:
                 process = subprocess.Popen(
                     list(program.command),
@@ -194,16 +198,20 @@ class Supervisor:
                 )
             except OSError as error:
                 raise ConfigurationError(f"{program.name} can't be run: {error}.") from error
-        return _Running(program, process, time.monotonic())
+        return _Running(program, process, time.monotonic(), log_from)
 
     def _log(self, program: Program) -> Path:
         return self._logs / f"{program.name.replace(' ', '-').lower()}.log"
 
-    def _explain(self, program: Program) -> str:
-        log = self._log(program)
-        lines = log.read_text(errors="replace").strip().splitlines()[-30:] if log.exists() else []
-        said = program.explain("\n".join(lines)).strip().splitlines()
-        return f"{said[-1] if said else 'It said nothing'} (log: {log})"
+    def _said(self, item: _Running) -> str:
+        """What a program wrote into its log since it was started; of much, the last part."""
+        with self._log(item.program).open("rb") as log:
+            log.seek(max(item.log_from, os.fstat(log.fileno()).st_size - MOST_LOG_BYTES))
+            return log.read().decode(errors="replace")
+
+    def _explain(self, item: _Running) -> str:
+        said = item.program.explain(self._said(item).strip()).strip().splitlines()
+        return f"{said[-1] if said else 'It said nothing'} (log: {self._log(item.program)})"
 
 
 def check_port(port: int, option: str) -> None:
@@ -248,9 +256,9 @@ def redis_program(settings: Settings) -> Program:
         command,
         os.environ,
         lambda: _answers(path),
-        explain=lambda log: why_not_writable(path.parent) or log,
+        explain=lambda log: why_not_writable(path.parent) or why_short(log) or log,
         lock=lock,
-        heal=lambda code: set_aside(path.parent, code),
+        heal=lambda code, log: set_aside(path.parent, code, log),
     )
 
 
