@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from backend.adapters.llm.calls import Timing
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource, Sample
 from backend.ports.llm import EndpointState
@@ -74,9 +75,7 @@ class Team:
             self.memory,
             concurrency,
             timeout_s,
-            self.clock,
-            self.clock.sleep,
-            lambda: random,
+            Timing(self.clock, self.clock.sleep, lambda: random),
         )
 
     def ask(self, *requests: LlmRequest, concurrency: int = 1, timeout_s: float = 30.0) -> list[LlmReply]:

@@ -4,11 +4,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
+from backend.adapters.llm.calls import REAL_TIME
 from backend.adapters.llm.endpoint import OpenAiEndpoint
 from backend.domain.llm.records import LlmRequest
 from backend.errors import LlmRefused, LlmUnavailable
@@ -290,7 +292,7 @@ def test_a_request_that_waits_gives_up_when_another_ends_the_run(team: Team) -> 
         return faults.BAD_KEY
 
     team.server.answer = answer
-    client = OpenAiEndpoint(team.server.base_url, KEY, team.memory, 2, 30.0, sleep=forever)
+    client = OpenAiEndpoint(team.server.base_url, KEY, team.memory, 2, 30.0, replace(REAL_TIME, sleep=forever))
     with pytest.raises(LlmRefused):
         client.ask((request(number) for number in range(2)), lambda *_: None)
 

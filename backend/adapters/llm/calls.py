@@ -1,6 +1,8 @@
 """One call to an endpoint, tried again as often as makes sense."""
 
 import asyncio
+import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -47,6 +49,9 @@ class Timing:
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
+
+
+REAL_TIME = Timing(time.monotonic, asyncio.sleep, random.random)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
 """The `LlmEndpoint` port on any OpenAI-compatible API."""
 
 import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from backend.adapters.llm.asking import Asking, Endpoint, Knowledge
 from backend.adapters.llm.bulk import Bulk
-from backend.adapters.llm.calls import TRIES, Calls, Timing, address_of
+from backend.adapters.llm.calls import REAL_TIME, TRIES, Calls, Timing, address_of
 from backend.adapters.llm.faults import Fault, FaultKind
 from backend.domain.llm.records import LlmReply, LlmRequest
 from backend.errors import LlmError, LlmRefused, LlmUnavailable
@@ -33,9 +31,7 @@ class OpenAiEndpoint:
         memory: EndpointMemory,
         concurrency: int = 8,
         timeout_s: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        random: Callable[[], float] = random.random,
+        timing: Timing = REAL_TIME,
     ) -> None:
         """`base_url` "" = OpenAI's own. `concurrency`: requests under way at once. `timeout_s`: for each request."""
         self._base_url = base_url or OPENAI_URL
@@ -43,8 +39,8 @@ class OpenAiEndpoint:
         self._memory = memory
         self._concurrency = concurrency
         self._timeout_s = timeout_s
-        self._timing = Timing(clock, sleep, random)
-        self._knowledge = Knowledge(clock)
+        self._timing = timing
+        self._knowledge = Knowledge(timing.clock)
 
     @property
     def address(self) -> str:

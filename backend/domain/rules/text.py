@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,16 @@ from backend.domain.rules.patterns import Pattern
 from backend.domain.rules.tasks import Tasks
 from backend.domain.rules.tokens import Phrase, Tokens, normal, phrase
 from backend.errors import RuleError
+
+
+class Bounds(TypedDict, total=False):
+    """What a figure is compared with."""
+
+    above: float | None
+    at_least: float | None
+    below: float | None
+    at_most: float | None
+
 
 NEGATIONS: Final = ("not", "no", "never", "n't")
 MAX_LATE = 3
@@ -115,12 +125,9 @@ def heuristic_rule(
     field: str,
     measure: str,
     vote: Vote,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
     question: str | None = None,
     description: str = "",
+    **bounds: Unpack[Bounds],
 ) -> Rule:
     """Vote where a `MEASURES` figure of a text is within bounds; abstain where there is no text.
 
@@ -130,8 +137,8 @@ def heuristic_rule(
     if measure not in MEASURES:
         raise RuleError(f"{name}: {measure!r} is no measure; there are {', '.join(MEASURES)}")
     figure = MEASURES[measure]
-    bounds = When(field, above=above, at_least=at_least, below=below, at_most=at_most)
-    if not bounds.has_bound:
+    within = When(field, **bounds)
+    if not within.has_bound:
         raise RuleError(f"{name}: give above, at_least, below or at_most")
 
     def figures(tasks: Tasks) -> NDArray[np.float64]:
@@ -139,7 +146,7 @@ def heuristic_rule(
         return np.array([figure(text) if text else np.nan for text in texts], dtype=np.float64)
 
     def find(tasks: Tasks) -> NDArray[np.bool_]:
-        return bounds.within(tasks.column(("measure", measure, field), lambda: figures(tasks)), tasks)
+        return within.within(tasks.column(("measure", measure, field), lambda: figures(tasks)), tasks)
 
     return vote_where(name, find, vote, question, description)
 
