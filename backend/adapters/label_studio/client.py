@@ -1,25 +1,15 @@
 """Label Studio over HTTP: the `LabelStudio` port.
 
-The SDK signs the requests (legacy tokens and personal access tokens, refreshed when they expire). Requests and answers
-are plain JSON, in the shapes and batch sizes that a real Label Studio 1.23.2 was seen to be fastest with.
-Its base client does that; the whole one brings pandas, which takes each command a second.
+Requests and answers are plain JSON, in the shapes and batch sizes with which a real Label Studio 1.23.2 was fastest.
 """
 
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
-import httpx
-from label_studio_sdk.base_client import LabelStudioBase
-from label_studio_sdk.core.api_error import ApiError
-from label_studio_sdk.core.request_options import RequestOptions
-
-from backend.adapters.addresses import origin_without_user, same_address
-from backend.adapters.bounded import read_all, text_of
-from backend.adapters.label_studio.errors import BLOCKED, TOKEN, refused, unanswered
+from backend.adapters.addresses import same_address
+from backend.adapters.label_studio.errors import BLOCKED
 from backend.adapters.label_studio.json import (
     data_of,
     format_prediction,
@@ -30,10 +20,11 @@ from backend.adapters.label_studio.json import (
 )
 from backend.adapters.label_studio.pages import task_pages
 from backend.adapters.label_studio.query import condition, task_query
+from backend.adapters.label_studio.requests import Requests
 from backend.domain.outside import is_word
 from backend.domain.questions import Question
 from backend.domain.tasks import MirroredTask
-from backend.errors import ConfigurationError, LabelStudioError, ProjectMissing
+from backend.errors import LabelStudioError, ProjectMissing
 from backend.ports import Connection, Prediction, ProjectInfo, Tab, TagPlace, Webhook
 
 PAGE_SIZE = 1000
@@ -49,89 +40,54 @@ NOT_FOUND = "Not found."
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 """Names the encoding of bytes; the SDK refuses it in a text."""
 CONNECT_TRIES = 3
-MAX_ERROR_BYTES = 1_000_000
-"""Of what Label Studio says instead of a file."""
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - the name of the header, not a secret
-NOT_FOLLOWED = (
-    "which is not followed: our key is for LABEL_STUDIO_URL only. If Label Studio moved there, correct that setting."
-)
-
 log = logging.getLogger(__name__)
-
-
-class Elsewhere(LabelStudioError):
-    """Label Studio answered with another address instead of an answer. `target` may be signed: it is not for logs."""
-
-    def __init__(self, message: str, status: int, target: str) -> None:
-        super().__init__(message, status)
-        self.target = target
 
 
 class LabelStudioApi:
     """Talks to one Label Studio. Opens nothing before its first call."""
 
     def __init__(self, url: str, api_key: str, timeout_s: float = 60.0) -> None:
-        self._url = url.rstrip("/")
-        self._api_key = api_key
-        self._timeout_s = timeout_s
-        self._sdk: LabelStudioBase | None = None
+        self._requests = Requests(url, api_key, timeout_s)
 
     @property
     def url(self) -> str:
         """Label Studio's address, without a slash at its end."""
-        return self._url
+        return self._requests.url
+
+    def download(self, path: str, most_bytes: int) -> tuple[bytes, str]:
+        """A file that Label Studio serves, see `Requests.download`."""
+        return self._requests.download(path, most_bytes)
 
     def whoami(self) -> str:
         """E-mail address of the user whose key we use."""
-        return str(self._call("GET", "api/current-user/whoami").json().get("email", ""))
+        return str(self._requests.send("GET", "api/current-user/whoami").json().get("email", ""))
 
     def people(self) -> dict[int, str]:
         """E-mail addresses of all users, by id."""
-        found = self._call("GET", "api/users/").json()
+        found = self._requests.send("GET", "api/users/").json()
         return {int(item["id"]): str(item.get("email") or item["id"]) for item in found}
 
     def project(self, project_id: int) -> ProjectInfo:
         """One project."""
         try:
-            return parse_project(self._call("GET", f"api/projects/{project_id}/").json())
+            return parse_project(self._requests.send("GET", f"api/projects/{project_id}/").json())
         except LabelStudioError as error:
             if error.status == 404 and (NO_PROJECT in str(error) or (NOT_FOUND in str(error) and self._is_there())):
-                raise ProjectMissing(f"Label Studio at {self._url} has no project {project_id}.", 404) from error
+                raise ProjectMissing(f"Label Studio at {self.url} has no project {project_id}.", 404) from error
             raise
 
     def _is_there(self) -> bool:
         """Whether it is Label Studio that answers at this address."""
         try:
-            found = self._call("GET", "api/version").json()
+            found = self._requests.send("GET", "api/version").json()
         except (LabelStudioError, ValueError):
             return False
         return isinstance(found, dict) and "release" in found
 
-    def download(self, path: str, most_bytes: int) -> tuple[bytes, str]:
-        """A file that Label Studio serves (`/data/upload/..`): its bytes and its content type.
-
-        Raises:
-            Elsewhere: it lies in a cloud storage; it isn't fetched from there.
-            TooLarge: it has more than `most_bytes`.
-        """
-        path = path.removeprefix(urlsplit(self._url).path).lstrip("/")
-        with self._explained():
-            # Unpacked, a small file may fill the memory: we ask for it as it is.
-            opened = self._client()._client_wrapper.httpx_client.stream(
-                path,
-                method="GET",
-                headers={"accept-encoding": "identity"},
-                request_options={"timeout_in_seconds": int(self._timeout_s)},
-            )
-            with opened as response:
-                is_file = response.is_success
-                content = read_all(response.iter_bytes(), most_bytes if is_file else MAX_ERROR_BYTES, self._timeout_s)
-        self._check(response, "" if is_file else text_of(content, ""))
-        return content, str(response.headers.get("content-type", ""))
-
     def update_project(self, project_id: int, changes: Mapping[str, object]) -> None:
         """Change settings of a project."""
-        self._call("PATCH", f"api/projects/{project_id}/", body=dict(changes))
+        self._requests.send("PATCH", f"api/projects/{project_id}/", body=dict(changes))
 
     def tasks(self, project_id: int, since: str | None = None) -> Iterator[list[MirroredTask]]:
         """All tasks in pages; with `since`, those that changed after it."""
@@ -145,7 +101,7 @@ class LabelStudioApi:
         """When a task changed last, as its `updated_at` says; "" without tasks."""
         params: dict[str, object] = {"project": project_id, "fields": "all", "include": "id,updated_at", "page_size": 1}
         params["query"] = task_query([], ["-tasks:updated_at"])
-        found = self._call("GET", "api/tasks/", params=params).json()["tasks"]
+        found = self._requests.send("GET", "api/tasks/", params=params).json()["tasks"]
         return normal_time(found[0]["updated_at"]) if found else ""
 
     def task_ids(self, project_id: int) -> set[int]:
@@ -175,7 +131,7 @@ class LabelStudioApi:
 
     def push_one(self, version: str, prediction: Prediction, questions: Sequence[Question]) -> None:
         """Store one prediction."""
-        self._call("POST", "api/predictions/", body=format_prediction(prediction, version, questions))
+        self._requests.send("POST", "api/predictions/", body=format_prediction(prediction, version, questions))
 
     def push_all(
         self, project_id: int, version: str, predictions: Sequence[Prediction], questions: Sequence[Question]
@@ -188,7 +144,7 @@ class LabelStudioApi:
             return 0
         body = [format_prediction(prediction, version, questions) for prediction in predictions]
         path = f"api/projects/{project_id}/import/predictions"
-        return int(self._call("POST", path, body=body, timeout_s=SLOW_TIMEOUT_S).json().get("created", 0))
+        return int(self._requests.send("POST", path, body=body, timeout_s=SLOW_TIMEOUT_S).json().get("created", 0))
 
     def acceptable(
         self, label_config: str, predictions: Sequence[Prediction], questions: Sequence[Question]
@@ -214,13 +170,13 @@ class LabelStudioApi:
 
     def versions(self, project_id: int) -> dict[str, int]:
         """Model versions with the number of their predictions."""
-        found = self._call("GET", f"api/projects/{project_id}/model-versions/").json()
+        found = self._requests.send("GET", f"api/projects/{project_id}/model-versions/").json()
         return {str(name): int(count) for name, count in found.items()} if isinstance(found, dict) else {}
 
     def remove_version(self, project_id: int, version: str) -> int:
         """Delete all predictions of a version; returns their number. May take minutes."""
         path = f"api/projects/{project_id}/model-versions/"
-        answer = self._call("DELETE", path, body={"model_version": version}, timeout_s=SLOW_TIMEOUT_S)
+        answer = self._requests.send("DELETE", path, body={"model_version": version}, timeout_s=SLOW_TIMEOUT_S)
         return int(answer.json().get("deleted_predictions", 0))
 
     def tag(self, project_id: int, key: str, value: str | float, task_ids: Sequence[int]) -> None:
@@ -235,7 +191,7 @@ class LabelStudioApi:
             "value": value,
         }
         params = {"id": "add_data_field", "project": project_id}
-        self._call("POST", "api/dm/actions", params=params, body=body, timeout_s=SLOW_TIMEOUT_S)
+        self._requests.send("POST", "api/dm/actions", params=params, body=body, timeout_s=SLOW_TIMEOUT_S)
 
     def tagged(self, project_id: int, key: str, word: str) -> set[int]:
         """Ids of the tasks in whose data a key of ours is a word, see `is_word`; no `updated_at` tells of a tag."""
@@ -255,19 +211,21 @@ class LabelStudioApi:
 
     def tabs(self, project_id: int) -> list[Tab]:
         """All Data Manager tabs (id and title only)."""
-        found = self._call("GET", "api/dm/views/", params={"project": project_id}).json()
+        found = self._requests.send("GET", "api/dm/views/", params={"project": project_id}).json()
         return [Tab(str(data_of(item).get("title", "")), (), (), id=int(item["id"])) for item in found]
 
     def create_tab(self, project_id: int, tab: Tab) -> int:
         """Make a tab; returns its id."""
-        answer = self._call("POST", "api/dm/views/", params={"project": project_id}, body=format_tab(project_id, tab))
+        answer = self._requests.send(
+            "POST", "api/dm/views/", params={"project": project_id}, body=format_tab(project_id, tab)
+        )
         return int(answer.json()["id"])
 
     def connections(self, project_id: int) -> list[Connection]:
         """ML backends of a project."""
-        listed = self._call("GET", "api/ml/", params={"project": project_id}).json()
+        listed = self._requests.send("GET", "api/ml/", params={"project": project_id}).json()
         # The list tells what was true long ago; asked for one backend, Label Studio tries it out.
-        found = [self._call("GET", f"api/ml/{item['id']}").json() for item in listed]
+        found = [self._requests.send("GET", f"api/ml/{item['id']}").json() for item in listed]
         return [
             Connection(int(item["id"]), str(item.get("url", "")), str(item.get("title", "")), _connection_error(item))
             for item in found
@@ -296,9 +254,9 @@ class LabelStudioApi:
             ]
             try:
                 if existing:
-                    self._call("PATCH", f"api/ml/{existing[0].id}", body=body)
+                    self._requests.send("PATCH", f"api/ml/{existing[0].id}", body=body)
                 else:
-                    self._call("POST", "api/ml/", body=body)
+                    self._requests.send("POST", "api/ml/", body=body)
                 break
             except LabelStudioError as error:
                 # A busy Label Studio may fail after it has registered us: look again, else it has us twice.
@@ -312,12 +270,12 @@ class LabelStudioApi:
         Label Studio on SQLite repeats a request by itself when its database was locked, also one that had registered
         us already.
         """
-        listed = self._call("GET", "api/ml/", params={"project": project_id}).json()
+        listed = self._requests.send("GET", "api/ml/", params={"project": project_id}).json()
         urls = {int(item["id"]): str(item.get("url", "")) for item in listed}
         doubles = sorted(number for number, known in urls.items() if same_address(known, url))[1:]
         old = [number for number, known in urls.items() if _is_one_of(known, former) and not same_address(known, url)]
         for number in (*doubles, *old):
-            self._call("DELETE", f"api/ml/{number}")
+            self._requests.send("DELETE", f"api/ml/{number}")
 
     def refuses_to_call(self, url: str) -> str:
         """What Label Studio says when it doesn't call an address because it is private; "" when it would.
@@ -325,7 +283,7 @@ class LabelStudioApi:
         Asked with a connection that names no project, which it refuses in any case: nothing is made.
         """
         try:
-            self._call("POST", "api/ml/", body={"url": url})
+            self._requests.send("POST", "api/ml/", body={"url": url})
         except LabelStudioError as error:
             if BLOCKED in str(error):
                 return str(error)
@@ -335,7 +293,7 @@ class LabelStudioApi:
 
     def webhooks(self, project_id: int, secret: str) -> list[Webhook]:
         """Webhooks of a project; `secret` is only compared with."""
-        found = self._call("GET", "api/webhooks/", params={"project": project_id}).json()
+        found = self._requests.send("GET", "api/webhooks/", params={"project": project_id}).json()
         return [
             Webhook(
                 id=int(item["id"]),
@@ -357,13 +315,13 @@ class LabelStudioApi:
             "headers": {SECRET_HEADER: secret},
         }
         if webhook_id is None:
-            self._call("POST", "api/webhooks/", body=body | {"project": project_id})
+            self._requests.send("POST", "api/webhooks/", body=body | {"project": project_id})
         else:
-            self._call("PATCH", f"api/webhooks/{webhook_id}/", params={"project": project_id}, body=body)
+            self._requests.send("PATCH", f"api/webhooks/{webhook_id}/", params={"project": project_id}, body=body)
 
     def remove_webhook(self, webhook_id: int) -> None:
         """Delete a webhook."""
-        self._call("DELETE", f"api/webhooks/{webhook_id}/")
+        self._requests.send("DELETE", f"api/webhooks/{webhook_id}/")
 
     def _task_pages(
         self,
@@ -380,79 +338,12 @@ class LabelStudioApi:
 
         def read(fields: str, page_size: int, page: int) -> dict[str, Any]:
             asked = params | {"include": fields, "page_size": page_size, "page": page}
-            found: dict[str, Any] = self._call("GET", "api/tasks/", params=asked, timeout_s=SLOW_TIMEOUT_S).json()
+            found: dict[str, Any] = self._requests.send(
+                "GET", "api/tasks/", params=asked, timeout_s=SLOW_TIMEOUT_S
+            ).json()
             return found
 
         yield from task_pages(read, fields, page_size)
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, object] | None = None,
-        body: object | None = None,
-        timeout_s: float | None = None,
-    ) -> httpx.Response:
-        """One signed request; any failure becomes a LabelStudioError that says what to do.
-
-        The SDK repeats what failed, but for POST: what a POST makes may be there although the answer was an error.
-        """
-        options: RequestOptions = {"timeout_in_seconds": int(timeout_s or self._timeout_s)}
-        if method == "POST":
-            options["max_retries"] = 0
-        with self._explained():
-            # The SDK has no public method for several of these endpoints; this is the client that its methods use.
-            response: httpx.Response = self._client()._client_wrapper.httpx_client.request(
-                path,
-                method=method,
-                params=dict(params) if params else None,
-                json=body,
-                request_options=options,
-            )
-        self._check(response, response.text if response.status_code >= 300 else "")
-        return response
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Any failure of a request as a LabelStudioError that says what to do."""
-        try:
-            yield
-        except ApiError as error:
-            raise refused(self._url, self._api_key, error.status_code or 0, str(error.body)) from error
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise unanswered(self._url, error) from error
-        except ValueError as error:
-            # The SDK takes whatever answers its request for an access token for JSON, also the page of a proxy.
-            raise LabelStudioError(
-                f"Label Studio at {self._url} didn't answer with an access token when it got LABEL_STUDIO_API_KEY. Is "
-                "it just starting, or failing (see its log), and is LABEL_STUDIO_URL its own address?"
-            ) from error
-
-    def _check(self, response: httpx.Response, text: str) -> None:
-        """Raises LabelStudioError for an answer, whose body is `text`, that is none."""
-        if response.has_redirect_location:
-            target = urljoin(str(response.request.url), response.headers["location"])
-            raise Elsewhere(
-                f"Label Studio at {self._url} sends us to {origin_without_user(target)}, {NOT_FOLLOWED}",
-                response.status_code,
-                target,
-            )
-        if response.status_code >= 300:
-            raise refused(self._url, self._api_key, response.status_code, text)
-
-    def _client(self) -> LabelStudioBase:
-        if self._sdk is None:
-            if not self._url:
-                raise ConfigurationError("LABEL_STUDIO_URL is not set: give Label Studio's address.")
-            if not self._api_key:
-                raise ConfigurationError(f"LABEL_STUDIO_API_KEY is not set: make {TOKEN}.")
-            # The SDK resolves paths against the base: only with the slash does an address with a path work.
-            # A redirect would take our key to an address that nobody configured.
-            self._sdk = LabelStudioBase(
-                base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s, follow_redirects=False
-            )
-        return self._sdk
 
 
 def _is_one_of(url: str, addresses: Collection[str]) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from backend.adapters.addresses import same_address
 from backend.adapters.bounded import TooLarge
-from backend.adapters.label_studio.client import Elsewhere
+from backend.adapters.label_studio.requests import Elsewhere
 from backend.errors import BadRequest, LabelStudioError
 
 MAX_IMAGE_BYTES = 10_000_000
