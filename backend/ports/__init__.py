@@ -249,6 +249,9 @@ class Database(Protocol):
     def count_tasks(self, key: str) -> int:
         """Number of mirrored tasks."""
 
+    def count_teaching(self, key: str, since: str) -> tuple[int, int]:
+        """Numbers of mirrored annotations that teach: all of them, and those that were changed after a moment."""
+
     def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
         """Remember that tasks have a prediction of a version."""
 

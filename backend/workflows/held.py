@@ -21,5 +21,4 @@ def held_at(deps: Deps, record: ProjectRecord) -> Held | None:
     if hold is None:
         return None
     versions = [item for item in trained_versions(deps, record) if item.number == hold.number]
-    annotations = deps.database.annotations(record.key)
-    return Held(hold.number, hold.since, sum(new_labels(annotations, item) for item in versions))
+    return Held(hold.number, hold.since, sum(new_labels(deps, item) for item in versions))

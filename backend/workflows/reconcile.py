@@ -131,7 +131,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
         deps.queue.request(Job.TRAIN, record.key)
         return
-    new = new_labels(deps.database.annotations(record.key), trained[-1])
+    new = new_labels(deps, trained[-1])
     policy = deps.policy(record.key)
     if new >= policy.train_each_n_updates:
         deps.queue.request(Job.TRAIN, record.key)
@@ -144,7 +144,7 @@ def has_news(deps: Deps, record: ProjectRecord) -> bool:
     trained = trained_versions(deps, record)
     if not trained or _has_other_basis(deps, record, trained[-1]):
         return True
-    return new_labels(deps.database.annotations(record.key), trained[-1]) > 0
+    return new_labels(deps, trained[-1]) > 0
 
 
 def basis_of(deps: Deps, key: str) -> str:

@@ -1,19 +1,15 @@
 """Versions that were trained, and what came after them."""
 
-from collections.abc import Sequence
-
-from backend.domain.tasks import Annotation
 from backend.ports import Deps, ProjectRecord, VersionRecord, VersionStatus
 
 TRAINED = {VersionStatus.BUILT, VersionStatus.LIVE, VersionStatus.RETIRED}
 """Versions whose folder is complete."""
 
 
-def new_labels(annotations: Sequence[Annotation], version: VersionRecord) -> int:
+def new_labels(deps: Deps, version: VersionRecord) -> int:
     """Annotations that are new, changed or gone since a version was trained. Skipped and empty ones don't count."""
-    teaching = [entry for entry in annotations if entry.teaches]
-    newer = sum(entry.updated_at > version.seen_until for entry in teaching)
-    return newer + max(0, version.n_labels - (len(teaching) - newer))
+    n_teaching, n_newer = deps.database.count_teaching(version.key, version.seen_until)
+    return n_newer + max(0, version.n_labels - (n_teaching - n_newer))
 
 
 def trained_versions(deps: Deps, record: ProjectRecord) -> list[VersionRecord]:

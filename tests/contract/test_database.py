@@ -1,5 +1,6 @@
 """The Database port on SQLite and on a real Postgres."""
 
+import itertools
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from sqlalchemy import text as sql_text
 
 from backend.adapters.sql import engine as sql_module
 from backend.adapters.sql.database import SqlDatabase
-from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
+from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
     Hold,
@@ -47,6 +48,27 @@ def test_gives_back_the_tasks_it_was_given(database: SqlDatabase, key: str) -> N
     assert database.first_data(key, 3) == [item.task.data for item in items]
     assert database.annotations(key) == [note]
     assert database.count_tasks(key) == 2
+
+
+def test_annotations_that_teach_are_counted_as_python_does(database: SqlDatabase, key: str) -> None:
+    moments = ["2026-01-02T00:00:00.5Z", "2026-01-02T00:00:00Z", "2026-01-02T00:00:01+00:00", "", "2026-01-1"]
+    answers: list[dict[str, Answer]] = [
+        {},
+        {"q": ()},
+        {'a["': ()},
+        {"q": (), "r": ("ż",)},
+        {"q": ("[]", "x")},
+        {"q": ("",)},
+    ]
+    pairs = enumerate(itertools.product(moments, answers, [True, False]))
+    notes = [Annotation(number, 2, None, given, skipped, at) for number, (at, given, skipped) in pairs]
+    database.save_tasks(key, [task(2, annotations=tuple(notes))])
+    teaching = [note for note in notes if note.teaches]
+    assert 0 < len(teaching) < len(notes)
+    for since in [*moments, "2026-01-02T00:00:00"]:
+        newer = [note for note in teaching if note.updated_at > since]
+        assert database.count_teaching(key, since) == (len(teaching), len(newer))
+    assert database.count_teaching("2.1-aaaaaaaa", "") == (0, 0)
 
 
 def test_a_tasks_annotations_are_replaced_as_a_whole(database: SqlDatabase, key: str) -> None:

@@ -277,7 +277,7 @@ class Backend:
         info = self.label_studio.project(team.project)
         if live is None or live.number != app.versions.current(key) or info.model_version != live.name:
             return f"{info.model_version} is shown, and {live} is live"
-        if new_labels([entry for item in theirs for entry in item.annotations], live) >= BATCH:
+        if new_labels(app.deps, live) >= BATCH:
             return "a version is due"
         if record.checked_at < live.created_at:
             return f"{live.name} was not checked"

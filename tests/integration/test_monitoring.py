@@ -5,6 +5,8 @@ import multiprocessing
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from backend.adapters.redis.figures import Figures
 from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
@@ -22,18 +25,19 @@ from backend.entrypoints.doctor.examine import examine
 from backend.entrypoints.jobs import counted
 from backend.entrypoints.web.app import create_app
 from backend.errors import WrongDatabase
-from backend.ports import Job, ProjectRecord, VersionStatus
+from backend.ports import Hold, Job, ProjectRecord, VersionStatus
 from backend.settings import Settings
 from tests.frozen.names import NAMES
 
 URL = "http://127.0.0.1:1"
 UID = "7.1767225600"
 KEY = f"{UID}-{mark_of_address(URL)}"
+OTHERS = f"{UID}-{mark_of_address('http://elsewhere:8080')}"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
-def web(tmp_path: Path, clean_redis_url: str) -> TestClient:
+def web(tmp_path: Path, clean_redis_url: str) -> Iterator[TestClient]:
     values = {
         "MODEL_DIR": str(tmp_path / "models"),
         "REDIS_URL": clean_redis_url,
@@ -41,9 +45,8 @@ def web(tmp_path: Path, clean_redis_url: str) -> TestClient:
         "LF_RULES_DIR": str(tmp_path),
         "LLM_MODEL": "m",
     }
-    client = TestClient(create_app(Settings.model_validate(values)), "http://localhost")
-    client.__enter__()
-    return client
+    with TestClient(create_app(Settings.model_validate(values)), "http://localhost") as client:
+        yield client
 
 
 def app_of(web: TestClient) -> App:
@@ -137,6 +140,31 @@ def test_the_state_of_projects_is_shown(web: TestClient) -> None:
     assert found["prelabel_shown_suggestions", (("outcome", "changed"), project, ("question", "q"))] == 1
     assert found["prelabel_llm_spent_usd", (project,)] == 0
     assert found["prelabel_llm_budget_usd", (project,)] == 1
+
+
+def test_projects_of_another_label_studio_are_not_counted(web: TestClient) -> None:
+    app = app_of(web)
+    for key in (KEY, OTHERS):
+        app.database.save_project(ProjectRecord(key, 7))
+        app.database.new_version(key)
+        app.database.save_hold(key, Hold(1, 0.0))
+    found = figures(web)
+    assert ("prelabel_tasks", (("project", KEY),)) in found
+    assert not any(OTHERS in dict(labels).values() for _, labels in found)
+
+
+def test_labels_that_wait_while_a_project_is_held_are_counted_without_reading_them(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = app_of(web)
+    app.database.save_project(ProjectRecord(KEY, 7))
+    app.database.save_tasks(KEY, [note(number, None) for number in range(4)])
+    version = app.database.new_version(KEY)
+    app.database.save_version(replace(version, status=VersionStatus.LIVE, seen_until="2026-01-01", n_labels=1))
+    app.database.save_hold(KEY, Hold(1, 0.0))
+    monkeypatch.setattr(SqlDatabase, "annotations", lambda *_: pytest.fail("all annotations were read"))
+    found = figures(web)
+    assert found["prelabel_held_new_labels", (("project", KEY),)] == 5
 
 
 def test_the_age_of_the_queue_is_that_of_its_oldest_job(web: TestClient) -> None:

@@ -153,6 +153,18 @@ class SqlDatabase:
         with self._begin() as connection:
             return connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.key == key)) or 0
 
+    def count_teaching(self, key: str, since: str) -> tuple[int, int]:
+        """Numbers of mirrored annotations that teach: all of them, and those that were changed after a moment."""
+        # In JSON, these two characters begin a list with a text in it and nothing else: some question is answered.
+        teaches = ~annotations.c.skipped & cast(annotations.c.answers, Text).contains('["', autoescape=True)
+        with self._begin() as connection:
+            # Compared as Python does, whatever the order of the server's language.
+            by_bytes = "BINARY" if connection.dialect.name == "sqlite" else "C"
+            is_newer = annotations.c.updated_at.collate(by_bytes) > since
+            query = select(func.count(), func.count().filter(is_newer))
+            n_teaching, n_newer = connection.execute(query.where(annotations.c.key == key, teaches)).one()
+        return n_teaching, n_newer
+
     def annotations_state(self, key: str) -> tuple[int, str]:
         """Number of mirrored annotations, and when the newest of them was changed."""
         query = select(func.count(), func.max(annotations.c.updated_at)).where(annotations.c.key == key)

@@ -106,7 +106,7 @@ class _State(Collector):
         yield last
 
     def _of_database(self) -> Iterator[Metric]:
-        projects = self._app.database.projects()
+        projects = self._app.projects()
         version = GaugeMetricFamily("prelabel_version", "Current version.", labels=["project"])
         count = GaugeMetricFamily("prelabel_versions", "Versions.", labels=["project", "status"])
         made = GaugeMetricFamily("prelabel_version_timestamp_seconds", "When it was trained.", labels=["project"])
