@@ -99,10 +99,13 @@ def main() -> None:
     samples = tuple(map(_sample, request["samples"]))
     aside: dict[str, str] = request["aside"]
     taken: set[str] = set()
+    loader = FolderRules(Path(request["folder"]), request["databases"])
+    if any(not name.endswith(".py") for name in loader.names()):
+        import backend.adapters.rules.yaml_rules  # noqa: F401, PLC0415 - once, instead of in each file's process
+
     watch = ModuleWatch()
     # What is there now is shared with all processes to come; none of them needs to look through it for garbage.
     gc.freeze()
-    loader = FolderRules(Path(request["folder"]), request["databases"])
     for name in loader.names():
         if name not in aside:
             trial = Trial(loader, name, frozenset(taken), samples, limits, watch)

@@ -35,14 +35,18 @@ IDLE_SIGN_EACH_S = 15
 """An idle worker's signs; `prelabel_workers` counts it for a minute longer."""
 PRELOADED = (
     "backend.entrypoints.jobs",
+    "backend.adapters.rules.yaml_rules",
     "backend.adapters.versions.features",
     "backend.adapters.versions.models",
     "backend.adapters.versions.tables",
     "cleanlab.multiannotator",
     "modAL.disagreement",
+    "pyarrow.dataset",
     "label_studio_sdk.label_interface.interface",
 )
 """Loaded once in the worker instead of in each job's process, which is forked from it."""
+PRELOADED_FOR_MODELS = ("backend.adapters.llm.client",)
+"""The same, where an LLM or an embedding model is configured."""
 KEPT_OF_FAILURE = 50_000
 """Characters of a traceback."""
 NICENESS = 5
@@ -112,10 +116,16 @@ def _not_ended_by_redis() -> Iterator[None]:
         log.warning("Redis is away: the job goes on", error=str(error))
 
 
+def preload(settings: Settings) -> None:
+    """Load what jobs need, besides what building the application loads."""
+    has_models = settings.llm_model or settings.embedding_model
+    for name in (*PRELOADED, *(PRELOADED_FOR_MODELS if has_models else ())):
+        importlib.import_module(name)
+
+
 def run_worker(settings: Settings) -> None:
     """Work until stopped. A running job is finished first on SIGTERM."""
-    for name in PRELOADED:
-        importlib.import_module(name)
+    preload(settings)
     # Annotators wait for the web service, nobody waits for a job: on a busy machine, jobs stand back.
     os.nice(NICENESS)
 

@@ -151,6 +151,9 @@ def run_web(settings: Settings) -> None:
     host, why = listen_address(settings)
     if why:
         log.warning(why)
+    # Else the first `/predict` would load all of scikit-learn.
+    import backend.adapters.versions.models  # noqa: F401, PLC0415
+
     api = create_app(settings)
     ended = api.state.metrics.ended
     most = connections_that_fit(settings.max_connections)
