@@ -5,7 +5,7 @@ RUN pip install --no-cache-dir "uv>=0.8,<1"
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 # Dependencies change less often than the code, so they get a layer of their own.
-COPY pyproject.toml uv.lock README.md ./
+COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --locked --no-dev --no-install-project --extra postgres
 COPY backend ./backend
 COPY lf_rules ./lf_rules

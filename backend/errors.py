@@ -14,7 +14,7 @@ BackendError
 └── RuleError             a labeling function can't be used
 
 Each message names what is wrong and what to do. Nothing here knows of HTTP status codes:
-`entrypoints/web.py` maps them.
+`entrypoints/web/app.py` maps them.
 """
 
 

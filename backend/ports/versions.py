@@ -65,9 +65,9 @@ def version_name(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A suggestion on its way to Label Studio, without a cluster: see `priorities.ascending`.
+    """A suggestion on its way to Label Studio, without a cluster: see `priorities.queue.ascending`.
 
-    score: ascending in the order in which tasks are wanted, see `priorities.ascending`; not above the suggestion's own.
+    score: ascending in the order in which tasks are wanted, see there; not above the suggestion's own.
     chosen_by, reason: which strategy put the task among the most useful ones, and why; "" outside of them.
     withheld: the task is an audit task: Label Studio gets an empty answer, and we keep the suggestion to compare.
     """

@@ -1,6 +1,8 @@
 """What the README says is true."""
 
+import hashlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,12 @@ def test_ci_runs_the_readmes_command_and_nothing_else() -> None:
 def test_linked_files_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_license_that_is_declared_is_there_word_for_word() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    # Of https://www.apache.org/licenses/LICENSE-2.0.txt.
+    published = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    assert hashlib.sha256((ROOT / "LICENSE").read_bytes()).hexdigest() == published
+    assert "LICENSE" in (ROOT / "Dockerfile").read_text(), "the image's package has it, too"
