@@ -14,6 +14,7 @@ from backend.entrypoints.cli import installation
 from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
 from backend.entrypoints.cli.issues import export_issues, print_issues
 from backend.entrypoints.console import Grid, complain, progress_bar, say, say_json
+from backend.entrypoints.foreign import foreign_sentence
 from backend.errors import BackendError, ConfigurationError
 from backend.ports import Job, SuspectRecord, SuspectStatus
 from backend.workflows.check.suspects import Checked, checked
@@ -129,15 +130,6 @@ def summary(found: Checked, top: int) -> list[str]:
         sentences += _about(name, about, sum(item.question == name for item in found.suspects))
     foreign = found.report.get("foreign_tags")
     return [*sentences, f"{foreign_sentence(foreign)}."] if foreign else sentences
-
-
-def foreign_sentence(counts: Mapping[str, int]) -> str:
-    """Keys of ours that say what we didn't write; without a full stop. `counts`: as in the report of a check."""
-    said = ", ".join(f"{name} of {counted(n, 'task')}" for name, n in counts.items())
-    return (
-        f"Left as somebody else wrote it: {said}. If these are tags of another installation or of a lost database, "
-        "`prelabel check PROJECT --adopt-tags` takes them for ours, and the next check clears or overwrites them"
-    )
 
 
 def export(path: Path, suspects: Sequence[SuspectRecord]) -> None:

@@ -11,7 +11,6 @@ from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App
 from backend.domain.outside import listed
 from backend.domain.words import counted
-from backend.entrypoints.cli.check import foreign_sentence
 from backend.entrypoints.connect import (
     SAMPLING,
     TITLE,
@@ -26,6 +25,7 @@ from backend.entrypoints.doctor.config import examine_config
 from backend.entrypoints.doctor.finding import REACH_TIMEOUT_S, Finding, unanswered
 from backend.entrypoints.doctor.label_studio import examine_label_studio
 from backend.entrypoints.failing import failing_of
+from backend.entrypoints.foreign import foreign_sentence
 from backend.entrypoints.held import held_sentence
 from backend.entrypoints.run.embedded_redis import ASIDE, stamps_aside
 from backend.entrypoints.web.access import is_own_name, listen_address, own_names
