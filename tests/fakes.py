@@ -14,7 +14,7 @@ from backend.domain.outside import is_word
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import LabelStudioError, ProjectMissing
-from backend.ports import Connection, Job, Prediction, ProjectInfo, Tab, TagPlace, Webhook
+from backend.ports import PLAIN, Connection, Job, JobOptions, Prediction, ProjectInfo, Tab, TagPlace, Webhook
 
 PAGE_SIZE = 16
 """Small, so that tests meet a second page."""
@@ -315,12 +315,14 @@ class FakeQueue:
     """Requests in memory; a test looks at `requests` or lets `due` time pass."""
 
     def __init__(self) -> None:
-        self.requests: dict[tuple[Job, str, int], float] = {}
+        self.requests: dict[tuple[Job, str, JobOptions], float] = {}
         self.held: set[str] = set()
 
-    def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
+    def request(
+        self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, options: JobOptions = PLAIN
+    ) -> None:
         at = time.time() + delay_s
-        place = (job, key, argument)
+        place = (job, key, options)
         self.requests[place] = at if postpone else min(at, self.requests.get(place, at))
 
     @contextmanager

@@ -12,11 +12,12 @@ from redis.exceptions import RedisError
 
 from backend.adapters.redis.running_job import forget_soon, job_asked_at, job_id, without_retries
 from backend.bootstrap import App, build, start_logging
+from backend.domain.llm.options import LlmPolicyName
 from backend.errors import BackendError, BadRequest, ConfigurationError, LlmRefused, ProjectMissing
-from backend.ports import ALL_PROJECTS, ANSWERED, FORCED, REGULAR, Job
+from backend.ports import ALL_PROJECTS, Job, JobOptions
 from backend.settings import Settings
 from backend.workflows.check.search import check
-from backend.workflows.llm.ask import ask, from_argument
+from backend.workflows.llm.ask import ask
 from backend.workflows.reconcile import reconcile
 from backend.workflows.rollback import rollback
 from backend.workflows.train import learn
@@ -44,13 +45,17 @@ def _app() -> App:
     return build(settings)
 
 
-def run(job: str, key: str, argument: int) -> str:
-    """Run one job for one project; returns what became of it.
+def run(job: str, key: str, asked: object) -> str:
+    """Run one job for one project; returns what became of it. `asked`: see `JobOptions.from_json`.
 
     Any error is left to rq: it keeps the job with its traceback (`prelabel jobs` shows it) and tries again a few times.
     """
     if key != ALL_PROJECTS and not re.fullmatch(KEY, key):
         raise BadRequest("A job names something else than a project: it is not run. Who else writes to Redis?")
+    try:
+        options = JobOptions.from_json(job, asked)
+    except ValueError as error:
+        raise BadRequest(f"A job can't be run: {error}. Who else writes to Redis?") from error
     app = _app()
     app.settle_mark()
     if key == ALL_PROJECTS:
@@ -63,22 +68,22 @@ def run(job: str, key: str, argument: int) -> str:
     if own is None:
         return "not run: it is about a project of another Label Studio than LABEL_STUDIO_URL"
     key = own
-    if job == Job.ROLLBACK and app.queue.is_overtaken(Job.ROLLBACK, key, argument):
+    if job == Job.ROLLBACK and app.queue.is_overtaken(Job.ROLLBACK, key, options):
         return "not run: a person asked for something else after it"
     ids = {"job": job, "project": key, "job_id": job_id()}
     with structlog.contextvars.bound_contextvars(**ids), app.queue.lock(_lock_of(job, key)) as held:
         if not held:
-            app.queue.ask_again(Job(job), key, argument, BUSY_RETRY_S)
+            app.queue.ask_again(Job(job), key, options, BUSY_RETRY_S)
             forget_soon()
             return "the project is busy: asked again"
-        with counted(app, job, key, is_regular=job == Job.RECONCILE and argument == REGULAR):
-            return _run_or_forget(app, job, key, argument)
+        with counted(app, job, key, is_regular=job == Job.RECONCILE and options.regular):
+            return _run_or_forget(app, job, key, options)
 
 
-def _run_or_forget(app: App, job: str, key: str, argument: int) -> str:
+def _run_or_forget(app: App, job: str, key: str, options: JobOptions) -> str:
     """Run a job; when it fails because its project is deleted meanwhile, the project is forgotten instead."""
     try:
-        return _run(app, job, key, argument)
+        return _run(app, job, key, options)
     except (BackendError, LookupError, TypeError, ValueError) as error:
         # What Label Studio answers about a project that is going depends on its release, and on the moment.
         try:
@@ -92,11 +97,11 @@ def _run_or_forget(app: App, job: str, key: str, argument: int) -> str:
         raise
 
 
-def _run(app: App, job: str, key: str, argument: int) -> str:
+def _run(app: App, job: str, key: str, options: JobOptions) -> str:
     log.info("job started")
     if job == Job.TRAIN:
-        force = argument in {FORCED, ANSWERED}
-        by_person = argument == FORCED and not app.queue.is_overtaken(Job.TRAIN, key, argument)
+        force = options.forced or options.answered
+        by_person = options.forced and not app.queue.is_overtaken(Job.TRAIN, key, options)
         learn(app.deps, key, app.queue.progress, force=force, by_person=by_person, asked_at=job_asked_at())
     elif job == Job.RECONCILE:
         started = time.monotonic()
@@ -107,9 +112,9 @@ def _run(app: App, job: str, key: str, argument: int) -> str:
     elif job == Job.CHECK:
         check(app.deps, key, app.queue.progress)
     elif job == Job.ASK:
-        return _ask(app, key, argument)
+        return _ask(app, key, options)
     else:
-        rollback(app.deps, key, argument, app.queue.progress)
+        rollback(app.deps, key, options.version, app.queue.progress)
     app.queue.progress("done", 1, 1)
     log.info("job done", version=app.versions.current(key))
     return "done"
@@ -125,10 +130,10 @@ def _keep_params(app: App, key: str, text: str) -> None:
         app.project_settings.save(key, text)
 
 
-def _ask(app: App, key: str, argument: int) -> str:
-    policy, bulk = from_argument(argument)
+def _ask(app: App, key: str, options: JobOptions) -> str:
+    policy = LlmPolicyName(options.policy) if options.policy else None
     try:
-        outcome = ask(app.deps, key, app.queue.progress, policy=policy, bulk=bulk)
+        outcome = ask(app.deps, key, app.queue.progress, policy=policy, bulk=options.bulk)
     except LlmRefused:
         # Only a person can change that.
         without_retries()

@@ -88,7 +88,7 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml 
         app = _app()
         key = self._key(app, int(project["id"]))
         if event == "START_TRAINING":
-            app.queue.request(Job.TRAIN, key, argument=FORCED)
+            app.queue.request(Job.TRAIN, key, options=FORCED)
         else:
             app.queue.request(Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
         return {"job": f"{Job.TRAIN.value}:{key}"}

@@ -15,8 +15,10 @@ from backend.ports.queue import ALL_PROJECTS as ALL_PROJECTS
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
 from backend.ports.queue import LET_GO as LET_GO
+from backend.ports.queue import PLAIN as PLAIN
 from backend.ports.queue import REGULAR as REGULAR
 from backend.ports.queue import Job as Job
+from backend.ports.queue import JobOptions as JobOptions
 from backend.ports.queue import Queue as Queue
 from backend.ports.rules import LoadedRules as LoadedRules
 from backend.ports.rules import RuleLoader as RuleLoader

@@ -1,7 +1,7 @@
 """Rollback: an older version is shown again, and the project is held at it until a person lets go."""
 
 from backend.errors import ModelMissing
-from backend.ports import LET_GO, Deps, Hold, Job, Progress, version_name
+from backend.ports import Deps, Hold, Job, Progress, version_name
 from backend.workflows.mirror import open_project
 from backend.workflows.publish import publish
 from backend.workflows.trained import trained_versions
@@ -17,7 +17,7 @@ def rollback(deps: Deps, key: str, number: int, progress: Progress) -> None:
         ModelMissing: there is no such version, or its folder can't be read.
         LabelStudioError: Label Studio refused or did not answer.
     """
-    if number == LET_GO:
+    if not number:
         deps.database.save_hold(key, None)
         # It asks for a training if one is due.
         deps.queue.request(Job.RECONCILE, key)

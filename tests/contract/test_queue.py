@@ -22,7 +22,7 @@ from backend.adapters.redis.event_requests import EventRequests
 from backend.adapters.redis.queue import DUE, SHIFTED, RedisQueue
 from backend.entrypoints.run.worker import PromptWorker
 from backend.errors import ConfigurationError
-from backend.ports import REGULAR, Job, Queue
+from backend.ports import REGULAR, Job, JobOptions, Queue
 from tests.fakes import FakeQueue
 
 KEY = "1.1767225600-abcdef01"
@@ -138,20 +138,20 @@ def test_nobody_rests_for_longer_after_the_clock_was_set(real: RedisQueue) -> No
 
 def test_a_regular_look_is_not_taken_before_one_that_an_event_asked_for(real: RedisQueue) -> None:
     # What the first one finds counts as missed: no event had told of it.
-    real.request(Job.RECONCILE, KEY, argument=REGULAR)
+    real.request(Job.RECONCILE, KEY, options=REGULAR)
     real.request(Job.RECONCILE, KEY, delay_s=0.3)
     assert real.move_due() == 0
     time.sleep(0.4)
     assert real.move_due() == 1
-    assert list(real.rq.jobs[0].args) == ["reconcile", KEY, 0]
+    assert list(real.rq.jobs[0].args) == ["reconcile", KEY, {}]
     assert due(real) == {}
 
 
 def test_a_regular_look_does_not_wait_for_one_that_a_wrong_clock_put_off(real: RedisQueue) -> None:
     real.request(Job.RECONCILE, KEY, delay_s=86_400)
-    real.request(Job.RECONCILE, KEY, argument=REGULAR)
+    real.request(Job.RECONCILE, KEY, options=REGULAR)
     assert real.move_due() == 1
-    assert list(real.rq.jobs[0].args) == ["reconcile", KEY, REGULAR]
+    assert list(real.rq.jobs[0].args) == ["reconcile", KEY, {"regular": True}]
 
 
 def test_a_crowd_of_events_waits_for_a_slow_redis(real: RedisQueue, clean_redis_url: str) -> None:
@@ -185,12 +185,12 @@ def test_a_lost_job_doesnt_block_later_requests(real: RedisQueue) -> None:
 
 
 def test_jobs_are_stored_as_json_with_ids_only(real: RedisQueue, clean_redis_url: str) -> None:
-    real.request(Job.ROLLBACK, KEY, argument=3)
+    real.request(Job.ROLLBACK, KEY, options=JobOptions(version=3))
     real.move_due()
     job_id = real.rq.get_job_ids()[0]
     packed = cast("bytes", Redis.from_url(clean_redis_url).hget(f"rq:job:{job_id}", "data"))
     stored = JSONSerializer.loads(zlib.decompress(packed))
-    assert stored[2] == ["rollback", KEY, 3]
+    assert stored[2] == ["rollback", KEY, {"version": 3}]
 
 
 def test_status_follows_a_request_from_asking_to_failure(real: RedisQueue, monkeypatch: pytest.MonkeyPatch) -> None:

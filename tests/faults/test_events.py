@@ -92,7 +92,7 @@ def test_what_is_deleted_or_renamed_during_a_training_is_followed(demo: Demo, ba
 
     # The project.
     key = backend.key(team)
-    backend.app.queue.request(Job.TRAIN, key, argument=FORCED)
+    backend.app.queue.request(Job.TRAIN, key, options=FORCED)
     stopped = backend.pause(1, team)
     with demo.api as api:
         api.delete(f"/api/projects/{team.project}/").raise_for_status()

@@ -57,7 +57,7 @@ def test_a_label_studio_in_trouble_gets_each_suggestion_once(backend: Backend, t
     troubled = once_each(TROUBLES[what])
     seen = len(backend.outbound.seen)
     backend.outbound.trouble = troubled
-    backend.app.queue.request(Job.TRAIN, backend.key(team), argument=FORCED)
+    backend.app.queue.request(Job.TRAIN, backend.key(team), options=FORCED)
     wait_for(lambda: (backend.live(team) or before).number > before.number, 240, "the version")
     backend.settle(team)
     live = backend.live(team)
@@ -118,7 +118,7 @@ def test_a_revoked_token_is_named_and_a_new_one_finds_all_that_was_labeled(demo:
 @pytest.mark.timeout(900)
 def test_a_label_studio_that_is_killed_and_started_again_loses_no_label(backend: Backend, team: Team) -> None:
     labeled = len(backend.outcome(team).annotations)
-    backend.app.queue.request(Job.TRAIN, backend.key(team), argument=FORCED)
+    backend.app.queue.request(Job.TRAIN, backend.key(team), options=FORCED)
     backend.wait_for_stage(3, team)
     state = json.loads((team.demo.folder / "demo.json").read_text())
     kill_session(state["pids"]["Label Studio"])

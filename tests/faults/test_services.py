@@ -108,7 +108,7 @@ def test_a_locked_database_is_waited_for(backend: Backend, team: Team) -> None:
     lock = sqlite3.connect(backend.settings.model_dir / "prelabel.sqlite3", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
     try:
-        backend.app.queue.request(Job.TRAIN, backend.key(team), argument=FORCED)
+        backend.app.queue.request(Job.TRAIN, backend.key(team), options=FORCED)
 
         def errors() -> str:
             return " ".join(job.error for job in backend.app.queue.jobs())
@@ -120,7 +120,7 @@ def test_a_locked_database_is_waited_for(backend: Backend, team: Team) -> None:
         lock.execute("ROLLBACK")
         lock.close()
     # The job that failed is tried again, or asked for by a person.
-    backend.app.queue.request(Job.TRAIN, backend.key(team), argument=FORCED)
+    backend.app.queue.request(Job.TRAIN, backend.key(team), options=FORCED)
     wait_for(lambda: (backend.live(team) or before).number > before.number, 240, "the version")
     backend.settle(team)
     backend.assert_nothing_double(team)

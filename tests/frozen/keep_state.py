@@ -18,7 +18,7 @@ from backend.adapters.backup import Backup
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.sql.engine import Sql
 from backend.entrypoints.run.processes import redis_program
-from backend.ports import FORCED, Job
+from backend.ports import FORCED, Job, JobOptions
 from backend.settings import Settings
 from tests.frozen.projects import frozen_projects, installation, learned
 from tests.frozen.record import results_of
@@ -56,10 +56,10 @@ def leave_jobs(models: Path, keys: list[str]) -> None:
             time.sleep(0.05)
         url = f"unix://{models}/redis/redis.sock"
         queue = RedisQueue(url, 60)
-        queue.request(Job.TRAIN, keys[0], argument=FORCED)
+        queue.request(Job.TRAIN, keys[0], options=FORCED)
         assert queue.move_due() == 1
         queue.request(Job.RECONCILE, keys[0])
-        queue.request(Job.ROLLBACK, keys[1], argument=1, delay_s=3600)
+        queue.request(Job.ROLLBACK, keys[1], options=JobOptions(version=1), delay_s=3600)
         # What is written reaches the disk once a second.
         time.sleep(2)
     finally:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from backend.adapters.redis.queue import RedisQueue
+from backend.adapters.redis.queue import RedisQueue, request_member
 from backend.bootstrap import build
 from backend.entrypoints.doctor.examine import examine
 from backend.entrypoints.run.embedded_redis import KEPT_ASIDE, set_aside, stamps_aside
 from backend.entrypoints.run.processes import Supervisor, redis_program
 from backend.errors import ConfigurationError
-from backend.ports import Job
+from backend.ports import FORCED, Job
 from backend.settings import Settings
 from tests.conftest import wait_for
 
@@ -215,7 +215,7 @@ def test_two_damages_in_one_second_are_both_set_aside(tmp_path: Path) -> None:
 
 
 def test_the_file_of_redis_6_is_read(settings: Settings, tmp_path: Path) -> None:
-    words = [b"ZADD", b"prelabel:due", b"1e12", f"train|{KEY}|1".encode()]
+    words = [b"ZADD", b"prelabel:due", b"1e12", request_member(Job.TRAIN, KEY, FORCED).encode()]
     folder = settings.redis_socket.parent
     folder.mkdir(parents=True)
     command = b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)])
@@ -241,7 +241,7 @@ def test_values_that_were_damaged_are_left_out(clean_redis_url: str) -> None:
     redis.zadd("prelabel:due", {ZEROS: 1, b"train\0|1|x": 1, b"tr\0in|1.1-0123abcd|0": 1})
     queue.request(Job.RECONCILE, KEY, delay_s=1e15)
     assert KEY in {job.key for job in queue.jobs()}
-    redis.zrem("prelabel:due", f"reconcile|{KEY}|0")
+    redis.zrem("prelabel:due", request_member(Job.RECONCILE, KEY))
     queue.figures.count("jobs", job="train", outcome="done")
     redis.hset("prelabel:figures", ZEROS, 1)
     redis.zadd("rq:scheduled:prelabel", {first: 1})

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from label_studio_ml.api import init_app
 
-from backend.adapters.redis.queue import DUE, RedisQueue
+from backend.adapters.redis.queue import DUE, RedisQueue, request_member
 from backend.adapters.rules.tried import TriedRules
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.entrypoints import label_studio_ml as plugin
 from backend.entrypoints.label_studio_ml import PrelabelModel
 from backend.errors import BadRequest
-from backend.ports import ProjectRecord
+from backend.ports import FORCED, Job, ProjectRecord
 from backend.settings import Settings
 
 URL = "http://localhost:1"
@@ -81,7 +81,7 @@ def test_events_of_the_old_server_reach_our_workers(queue: RedisQueue) -> None:
     model = PrelabelModel(label_config=CONFIG, train_output={})
     data = {"action": "ANNOTATION_CREATED", "project": {"id": 7}}
     output = model.process_event("ANNOTATION_CREATED", data, "1", {"workdir": "/tmp"})
-    assert requests(queue) == {f"reconcile|{KEY}|0"}
+    assert requests(queue) == {request_member(Job.RECONCILE, KEY)}
     assert json.dumps(output), "the old server stores it as JSON"
 
 
@@ -101,7 +101,7 @@ def test_the_2x_interface_predicts_with_a_context(queue: RedisQueue) -> None:
 
 def test_the_2x_interface_fits_on_start_training(queue: RedisQueue) -> None:
     TwoX("7.1767225600", CONFIG).fit("START_TRAINING", {"action": "START_TRAINING", "project": {"id": 7}})
-    assert requests(queue) == {f"train|{KEY}|1"}
+    assert requests(queue) == {request_member(Job.TRAIN, KEY, FORCED)}
 
 
 def test_an_event_without_a_project_is_explained(queue: RedisQueue) -> None:

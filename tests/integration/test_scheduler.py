@@ -10,12 +10,12 @@ import pytest
 from redis import Redis
 
 from backend.adapters.redis.event_requests import EventRequests
-from backend.adapters.redis.queue import DUE
+from backend.adapters.redis.queue import DUE, request_member
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.entrypoints import jobs
 from backend.entrypoints.run.scheduler import request_regular_jobs, schedule
-from backend.ports import ALL_PROJECTS, FORCED, LET_GO, Deps, Hold, Job, ProjectRecord
+from backend.ports import ALL_PROJECTS, ANSWERED, FORCED, LET_GO, REGULAR, Deps, Hold, Job, JobOptions, ProjectRecord
 from backend.settings import Settings
 from tests.conftest import wait_for
 
@@ -47,7 +47,11 @@ def due(redis_url: str) -> set[str]:
 
 def test_a_project_whose_folder_cant_be_read_costs_the_others_nothing(app: App, clean_redis_url: str) -> None:
     request_regular_jobs(app)
-    assert due(clean_redis_url) == {f"reconcile|{GOOD}|1", f"check|{GOOD}|0", f"reconcile|{BROKEN}|1"}
+    assert due(clean_redis_url) == {
+        request_member(Job.RECONCILE, GOOD, REGULAR),
+        request_member(Job.CHECK, GOOD),
+        request_member(Job.RECONCILE, BROKEN, REGULAR),
+    }
 
 
 def test_the_scheduler_outlives_an_error_nobody_thought_of(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,16 +95,22 @@ def test_a_clock_that_is_set_neither_holds_up_requests_nor_hurries_them(
     clock, redis = Clock(), Redis.from_url(clean_redis_url)
     for module in ("backend.adapters.redis.queue", "backend.entrypoints.run.scheduler"):
         monkeypatch.setattr(f"{module}.time", clock)
-    later = f"train|{GOOD}|2"
-    app.queue.request(Job.TRAIN, GOOD, delay_s=1000, argument=2)
+    later = request_member(Job.TRAIN, GOOD, ANSWERED)
+    app.queue.request(Job.TRAIN, GOOD, delay_s=1000, options=ANSWERED)
     stop = threading.Event()
     running = threading.Thread(target=schedule, args=(app, stop))
     running.start()
     try:
-        wait_for(lambda: f"check|{GOOD}|0" not in due(clean_redis_url) and app.queue.rq.count > 0, 60, "the first jobs")
+        wait_for(
+            lambda: request_member(Job.CHECK, GOOD) not in due(clean_redis_url) and app.queue.rq.count > 0,
+            60,
+            "the first jobs",
+        )
         app.queue.request(Job.ROLLBACK, GOOD, delay_s=3)
         clock.set_by_s = set_by_s
-        wait_for(lambda: f"rollback|{GOOD}|0" not in due(clean_redis_url), 60, "what was due in 3 seconds")
+        wait_for(
+            lambda: request_member(Job.ROLLBACK, GOOD) not in due(clean_redis_url), 60, "what was due in 3 seconds"
+        )
         at = cast("float", redis.zscore(DUE, later))
         assert at - clock.time() == pytest.approx(1000, abs=100)
     finally:
@@ -116,7 +126,7 @@ def test_a_look_at_all_projects_asks_for_each(
     jobs._app.cache_clear()
     jobs.run(Job.RECONCILE.value, ALL_PROJECTS, 0)
     jobs._app.cache_clear()
-    assert due(clean_redis_url) == {f"reconcile|{GOOD}|0", f"reconcile|{BROKEN}|0"}
+    assert due(clean_redis_url) == {request_member(Job.RECONCILE, GOOD), request_member(Job.RECONCILE, BROKEN)}
 
 
 def test_projects_of_another_label_studio_are_left_alone(
@@ -128,7 +138,7 @@ def test_projects_of_another_label_studio_are_left_alone(
     request_regular_jobs(app)
     assert not any("abcdef01" in member for member in due(clean_redis_url))
     jobs._app.cache_clear()
-    assert jobs.run(Job.RECONCILE.value, "3.1767225600-abcdef01", 0).startswith("not run")
+    assert jobs.run(Job.RECONCILE.value, "3.1767225600-abcdef01", {}).startswith("not run")
     jobs._app.cache_clear()
     assert app.database.project("3.1767225600-abcdef01") is not None, "its state is kept"
 
@@ -139,10 +149,11 @@ def test_a_worker_finds_out_first_which_label_studio_has_this_address(
     moved = build(Settings.model_validate(environment | {"LABEL_STUDIO_URL": "http://localhost:2"}))
     moved.database.save_project(ProjectRecord("3.1767225600-abcdef01", 3))
     request_regular_jobs(moved)
-    assert due(clean_redis_url) == {f"reconcile|{ALL_PROJECTS}|0"}
+    assert due(clean_redis_url) == {request_member(Job.RECONCILE, ALL_PROJECTS)}
 
 
-ROLLBACK_2, ROLLBACK_3, RETRAIN, LET = (Job.ROLLBACK, 2), (Job.ROLLBACK, 3), (Job.TRAIN, FORCED), (Job.ROLLBACK, LET_GO)
+ROLLBACK_2, ROLLBACK_3 = (Job.ROLLBACK, JobOptions(version=2)), (Job.ROLLBACK, JobOptions(version=3))
+RETRAIN, LET = (Job.TRAIN, FORCED), (Job.ROLLBACK, LET_GO)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,7 @@ def test_what_a_person_asked_for_last_counts_in_whatever_order_jobs_begin(
     environment: dict[str, str],
     clean_redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
-    asked: list[tuple[Job, int]],
+    asked: list[tuple[Job, JobOptions]],
     held: int | None,
     trains: bool,
 ) -> None:
@@ -180,15 +191,15 @@ def test_what_a_person_asked_for_last_counts_in_whatever_order_jobs_begin(
     app.database.save_hold(GOOD, hold_at(1))
     jobs._app.cache_clear()
     with app.queue.lock(GOOD):
-        for job, number in asked:
-            app.queue.request(job, GOOD, argument=number)
-            if (job, number) != asked[-1]:
+        for job, options in asked:
+            app.queue.request(job, GOOD, options=options)
+            if (job, options) != asked[-1]:
                 # A worker takes it, and finds the project busy.
-                answer = jobs.run(job.value, GOOD, number)
+                answer = jobs.run(job.value, GOOD, options.to_json())
                 assert answer == "the project is busy: asked again"
     # Those that were asked for first begin last.
-    for job, number in reversed(dict.fromkeys(asked)):
-        jobs.run(job.value, GOOD, number)
+    for job, options in reversed(dict.fromkeys(asked)):
+        jobs.run(job.value, GOOD, options.to_json())
     jobs._app.cache_clear()
     found = app.database.hold(GOOD)
     assert (found and found.number) == held
@@ -196,13 +207,13 @@ def test_what_a_person_asked_for_last_counts_in_whatever_order_jobs_begin(
 
 
 def hold_at(number: int) -> Hold | None:
-    return Hold(number, 0.0) if number != LET_GO else None
+    return Hold(number, 0.0) if number else None
 
 
 def test_start_training_in_label_studio_is_a_wish_as_well(app: App, clean_redis_url: str) -> None:
-    app.queue.request(Job.ROLLBACK, GOOD, argument=2)
-    asyncio.run(EventRequests(clean_redis_url).request(Job.TRAIN, GOOD, argument=FORCED))
-    assert app.queue.is_overtaken(Job.ROLLBACK, GOOD, 2)
+    app.queue.request(Job.ROLLBACK, GOOD, options=JobOptions(version=2))
+    asyncio.run(EventRequests(clean_redis_url).request(Job.TRAIN, GOOD, options=FORCED))
+    assert app.queue.is_overtaken(Job.ROLLBACK, GOOD, JobOptions(version=2))
     assert not app.queue.is_overtaken(Job.TRAIN, GOOD, FORCED)
     # What no person asked for overtakes nothing.
     app.queue.request(Job.TRAIN, GOOD)

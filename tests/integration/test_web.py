@@ -13,12 +13,12 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from backend.adapters.redis.queue import DUE
+from backend.adapters.redis.queue import DUE, request_member
 from backend.adapters.rules.tried import TriedRules
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, webhook_secret
 from backend.entrypoints.web.app import create_app
-from backend.ports import FORCED, ProjectRecord, VersionStatus
+from backend.ports import FORCED, Job, ProjectRecord, VersionStatus
 from backend.settings import Settings
 
 URL = "http://localhost:1"
@@ -147,7 +147,7 @@ def test_setup_answers_the_version_that_predict_answers(web: TestClient) -> None
 
 def test_setup_of_a_new_project_asks_for_a_look_at_it(web: TestClient, clean_redis_url: str) -> None:
     web.post("/setup", json={"project": UID, "schema": CONFIG})
-    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
+    assert set(due(clean_redis_url)) == {request_member(Job.RECONCILE, KEY)}
 
 
 def test_health_and_setup_answer_while_redis_database_and_label_studio_are_away(
@@ -183,7 +183,7 @@ def test_events_are_taken_while_another_process_keeps_the_database_locked(
                 suggested.result(timeout=15)
             finally:
                 other.execute("ROLLBACK")
-    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0", f"train|{KEY}|{FORCED}"}
+    assert set(due(clean_redis_url)) == {request_member(Job.RECONCILE, KEY), request_member(Job.TRAIN, KEY, FORCED)}
 
 
 def test_a_label_studio_that_moved_is_known_from_the_first_request_on(
@@ -194,7 +194,7 @@ def test_a_label_studio_that_moved_is_known_from_the_first_request_on(
     app.mark.settle("0a0a0a0a")
     with TestClient(api, "http://localhost") as client:
         client.post("/setup", json={"project": UID, "schema": CONFIG})
-    assert set(due(clean_redis_url)) == {f"reconcile|{UID}-0a0a0a0a|0"}
+    assert set(due(clean_redis_url)) == {request_member(Job.RECONCILE, f"{UID}-0a0a0a0a")}
 
 
 def test_predict_answers_every_kind_of_question_in_order(web: TestClient) -> None:
@@ -272,14 +272,14 @@ def test_every_event_asks_for_one_look(
     for _ in range(3):
         answer = web.post("/webhook", json={"action": action, "project": PROJECT, **payload})
         assert answer.status_code == 201
-    assert set(due(clean_redis_url)) == {f"reconcile|{KEY}|0"}
-    assert due(clean_redis_url)[f"reconcile|{KEY}|0"] < 2
+    assert set(due(clean_redis_url)) == {request_member(Job.RECONCILE, KEY)}
+    assert due(clean_redis_url)[request_member(Job.RECONCILE, KEY)] < 2
 
 
 def test_an_event_without_payload_asks_for_a_look_at_all_projects(web: TestClient, clean_redis_url: str) -> None:
     answer = web.post("/webhook", json={"action": "ANNOTATION_CREATED"})
     assert answer.status_code == 201
-    assert set(due(clean_redis_url)) == {"reconcile|all|0"}
+    assert set(due(clean_redis_url)) == {request_member(Job.RECONCILE, "all")}
 
 
 def test_events_of_other_kinds_are_ignored(web: TestClient, clean_redis_url: str) -> None:
@@ -308,7 +308,7 @@ def test_start_training_is_due_at_once_and_can_be_asked_about(
 ) -> None:
     answer = web.post(path, json=body)
     assert answer.status_code == 201
-    assert due(clean_redis_url)[f"train|{KEY}|1"] <= 0
+    assert due(clean_redis_url)[request_member(Job.TRAIN, KEY, FORCED)] <= 0
     assert web.post("/job_status", json={"job": answer.json()["job"]}).json() == {"job_status": "queued"}
 
 

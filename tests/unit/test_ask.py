@@ -16,9 +16,9 @@ from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
 from backend.entrypoints.cli.llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
-from backend.ports import ANSWERED, Job
+from backend.ports import ANSWERED, PLAIN, Job, JobOptions
 from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy
-from backend.workflows.llm.ask import ask, ask_argument, forget, from_argument
+from backend.workflows.llm.ask import ask, asked_for, forget
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
 from backend.workflows.llm.view import LlmView, contents_of, notes_on, prompts_of, view_of
@@ -260,7 +260,7 @@ def test_an_endpoint_that_is_down_costs_nothing_and_is_asked_again(room: Room) -
     assert "it is down" in room.ask()
     spending = room.records.spending(room.house.key)
     assert spending.held == spending.unknown == 0
-    assert (Job.ASK, room.house.key, 0) in room.house.queue.requests
+    assert (Job.ASK, room.house.key, PLAIN) in room.house.queue.requests
     room.fault = lambda _: None
     room.ask()
     assert len({text for text in room.texts}) == 100
@@ -470,7 +470,7 @@ def test_what_a_dead_worker_had_claimed_is_asked_later(room: Room, monkeypatch: 
     room.fault = lambda _: None
     room.house.queue.take()
     assert "5 claimed by other workers" in room.ask()
-    assert (Job.ASK, room.house.key, 0) in room.house.queue.requests
+    assert (Job.ASK, room.house.key, PLAIN) in room.house.queue.requests
     room.house.clock += 1000
     assert "5 tasks answered" in room.ask()
 
@@ -596,7 +596,7 @@ def test_a_job_ends_after_its_slice_and_asks_for_the_rest(room: Room) -> None:
     room.fault = slow
     assert "going on" in room.ask()
     assert len(room.texts) < 50
-    assert (Job.ASK, room.house.key, 0) in room.house.queue.requests
+    assert (Job.ASK, room.house.key, PLAIN) in room.house.queue.requests
 
 
 def test_images_that_cant_be_had_are_counted_and_said(room: Room) -> None:
@@ -618,7 +618,7 @@ def test_a_batch_is_taken_in_when_it_has_ended(room: Room) -> None:
     room.ask(bulk=True)
     assert room.records.spending(room.house.key).spent == 0
     assert room.texts == []
-    assert (Job.ASK, room.house.key, 10) in room.house.queue.requests
+    assert (Job.ASK, room.house.key, JobOptions(bulk=True)) in room.house.queue.requests
     room.endpoint.bulk_status = BulkStatus.ENDED
     room.ask()
     spending = room.records.spending(room.house.key)
@@ -631,7 +631,7 @@ def test_a_batch_that_was_sent_is_looked_after(room: Room) -> None:
     room.decide(policy=LlmPolicyName.ALL)
     room.endpoint.bulk_status = BulkStatus.RUNNING
     room.ask(bulk=True)
-    assert (Job.ASK, room.house.key, ask_argument(None, bulk=True)) in room.house.queue.requests
+    assert (Job.ASK, room.house.key, asked_for(None, bulk=True)) in room.house.queue.requests
 
 
 def test_a_batch_whose_worker_died_before_it_knew_its_id_is_read_all_the_same(
@@ -731,7 +731,11 @@ def test_the_estimate_is_what_is_asked(room: Room) -> None:
 @pytest.mark.parametrize("policy", [None, *LlmPolicyName])
 @pytest.mark.parametrize("bulk", [False, True])
 def test_what_a_person_asked_for_survives_the_queue(policy: LlmPolicyName | None, bulk: bool) -> None:
-    assert from_argument(ask_argument(policy, bulk=bulk)) == (policy, bulk)
+    wanted = asked_for(policy, bulk=bulk)
+    assert JobOptions.from_json(Job.ASK, json.loads(json.dumps(wanted.to_json()))) == wanted
+    # As earlier releases wrote it.
+    number = (0 if policy is None else 1 + list(LlmPolicyName).index(policy)) + 10 * bulk
+    assert JobOptions.from_json(Job.ASK, number) == wanted
 
 
 def test_an_empty_policy_is_the_default() -> None:

@@ -12,7 +12,7 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.model.training import Known, Trained, train
 from backend.entrypoints.cli.status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
-from backend.ports import LET_GO, Job, SuspectRecord, SuspectStatus, VersionStatus
+from backend.ports import Job, SuspectRecord, SuspectStatus, VersionStatus
 from backend.workflows.held import Held, held_at
 from backend.workflows.measure.status import status_of
 from backend.workflows.reconcile import reconcile
@@ -350,7 +350,7 @@ def test_letting_go_trains_only_when_it_is_due(house: House) -> None:
     house.learn()
     rollback(house.deps, house.key, 1, nothing)
     house.queue.take()
-    rollback(house.deps, house.key, LET_GO, nothing)
+    rollback(house.deps, house.key, 0, nothing)
     assert house.queue.take() == [Job.RECONCILE]
     house.reconcile()
     assert Job.TRAIN not in house.queue.take()

@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from backend.adapters.redis.access import ANSWER_S, BACKOFF, TRIES, named_errors
 from backend.adapters.redis.queue import DUE, request_member
 from backend.adapters.redis.wishes import WISH_TTL_S, is_wish, wish_key
-from backend.ports import Job
+from backend.ports import PLAIN, Job, JobOptions
 
 CONNECTIONS = 16
 """Events beyond these wait for one: in the second that a Redis takes to restart, hundreds may come."""
@@ -29,7 +29,7 @@ class EventRequests:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._redis: Redis | None = None
 
-    async def request(self, job: Job, key: str, *, delay_s: float = 0.0, argument: int = 0) -> None:
+    async def request(self, job: Job, key: str, *, delay_s: float = 0.0, options: JobOptions = PLAIN) -> None:
         """Ask for a job in `delay_s` seconds; one round trip.
 
         A request that waits already runs at the earlier of both times. A person's wish replaces those before it.
@@ -37,13 +37,13 @@ class EventRequests:
         Raises:
             ConfigurationError: Redis doesn't answer, or refuses.
         """
-        member = request_member(job, key, argument)
+        member = request_member(job, key, options)
         with named_errors():
             try:
                 # redis-py takes the silence of a Redis on a unix socket for a failed connection, and tries again.
                 async with asyncio.timeout(ANSWER_S):
                     async with self._client().pipeline(transaction=False) as pipeline:
-                        if is_wish(job, argument):
+                        if is_wish(job, options):
                             pipeline.set(wish_key(key), member, ex=WISH_TTL_S)
                         pipeline.zadd(DUE, {member: time.time() + delay_s}, lt=True)
                         await pipeline.execute()

@@ -8,8 +8,8 @@ from itertools import dropwhile
 from rq.exceptions import DeserializationError
 from rq.job import Job as RqJob
 
-from backend.domain.outside import storable
-from backend.ports import Job
+from backend.domain.outside import read_json, storable
+from backend.ports import Job, JobOptions
 
 ERROR = "error"
 LATEST = datetime(9999, 1, 1).timestamp()
@@ -44,10 +44,10 @@ def failing(views: Sequence[JobView], key: str | None = None) -> list[JobView]:
     return [view for view in newest.values() if view.error and key in {None, view.key}]
 
 
-def parse_member(member: bytes) -> tuple[str, str, int]:
-    """Job, project's key and argument of a request in the sorted set. Raises ValueError: Redis's file was damaged."""
-    job, key, argument = member.decode().split("|")
-    return Job(job).value, key, int(argument)
+def parse_member(member: bytes) -> tuple[str, str, JobOptions]:
+    """Job, project's key and options of a request in the sorted set. Raises ValueError: Redis's file was damaged."""
+    job, key, options = member.decode().split("|", 2)
+    return Job(job).value, key, JobOptions.from_json(job, read_json(options))
 
 
 def is_request(member: bytes) -> bool:

@@ -4,6 +4,7 @@ A request is one member of a sorted set, scored with the time at which it is due
 idempotent, delays and postpones them, and is all that a webhook waits for. The scheduler moves what is due into rq.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -38,12 +39,12 @@ from backend.adapters.redis.job_views import (
 from backend.adapters.redis.running_job import report_progress
 from backend.adapters.redis.wishes import WISH_TTL_S, is_wish, wish_key
 from backend.errors import BadRequest, ConfigurationError
-from backend.ports import REGULAR, Job
+from backend.ports import PLAIN, REGULAR, Job, JobOptions
 
 DUE = "prelabel:due"
 QUEUE_NAME = "prelabel"
 RUN = "backend.entrypoints.jobs.run"
-"""Dotted path of the function that workers call: run(job, key, argument)."""
+"""Dotted path of the function that workers call: run(job, key, options)."""
 RETRIES_S = [0, 30, 120, 300]
 """Pauses before a failed job is tried again: at once, because its worker may just have been killed, then long enough
 for Label Studio to restart."""
@@ -115,29 +116,31 @@ class RedisQueue:
         connection = Redis.from_url(self._url)
         return connection, _rq_on(connection)
 
-    def request(self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, argument: int = 0) -> None:
+    def request(
+        self, job: Job, key: str, *, delay_s: float = 0.0, postpone: bool = False, options: JobOptions = PLAIN
+    ) -> None:
         """Ask for a job in `delay_s` seconds; one write.
 
         A request that waits already runs at the earlier of both times; with `postpone` at the new time. A person's wish
         replaces those before it.
         """
-        member = request_member(job, key, argument)
+        member = request_member(job, key, options)
         with named_errors(), self._redis.pipeline(transaction=False) as pipeline:
-            if is_wish(job, argument):
+            if is_wish(job, options):
                 pipeline.set(wish_key(key), member, ex=WISH_TTL_S)
             pipeline.zadd(DUE, {member: time.time() + delay_s}, lt=not postpone)
             pipeline.execute()
 
-    def ask_again(self, job: Job, key: str, argument: int, delay_s: float) -> None:
+    def ask_again(self, job: Job, key: str, options: JobOptions, delay_s: float) -> None:
         """Ask for a job that could not be done now in `delay_s` seconds: nobody wishes for it anew."""
         with named_errors():
-            self._redis.zadd(DUE, {request_member(job, key, argument): time.time() + delay_s}, lt=True)
+            self._redis.zadd(DUE, {request_member(job, key, options): time.time() + delay_s}, lt=True)
 
-    def is_overtaken(self, job: Job, key: str, argument: int) -> bool:
+    def is_overtaken(self, job: Job, key: str, options: JobOptions) -> bool:
         """Whether a person wished for something else after this: another version, to let go, or a new training."""
         with named_errors():
             newest = cast("bytes | None", self._redis.get(wish_key(key)))
-        return newest is not None and newest.decode() != request_member(job, key, argument)
+        return newest is not None and newest.decode() != request_member(job, key, options)
 
     def move_due(self) -> int:
         """Move the requests that are due into rq; returns how many. For the scheduler.
@@ -152,19 +155,19 @@ class RedisQueue:
             members = cast("list[bytes]", self._redis.zrangebyscore(DUE, 0, time.time()))
             for member in members:
                 try:
-                    job, key, argument = parse_member(member)
+                    job, key, options = parse_member(member)
                 except ValueError:
                     log.error("a damaged request is dropped", member=repr(member[:200]))
                     self._redis.zrem(DUE, member)
                     continue
-                event = request_member(Job.RECONCILE, key, 0)
+                event = request_member(Job.RECONCILE, key)
                 if member == request_member(Job.RECONCILE, key, REGULAR).encode() and self._begins_soon(event):
                     self._redis.zrem(DUE, member)
                     continue
                 if self._is_under_way(job, key) or self._redis.exists(_resting_key(job, key)):
                     continue
                 # Enqueued before it is forgotten: a crash in between gives one job too many, never one too few.
-                enqueued = self._enqueue(job, key, argument)
+                enqueued = self._enqueue(job, key, options)
                 self._redis.set(_newest_key(job, key), enqueued.id, ex=FAILURE_TTL_S)
                 self._redis.zrem(DUE, member)
                 moved += 1
@@ -404,10 +407,10 @@ class RedisQueue:
                 # It is away: so is the lock, for everybody.
                 continue
 
-    def _enqueue(self, job: str, key: str, argument: int) -> RqJob:
+    def _enqueue(self, job: str, key: str, options: JobOptions) -> RqJob:
         return self.rq.enqueue_call(
             RUN,
-            args=(job, key, argument),
+            args=(job, key, options.to_json()),
             timeout=self._timeout_s,
             result_ttl=RESULT_TTL_S,
             failure_ttl=FAILURE_TTL_S,
@@ -416,9 +419,9 @@ class RedisQueue:
         )
 
 
-def request_member(job: Job, key: str, argument: int) -> str:
-    """A request as it stands in the sorted set."""
-    return f"{job.value}|{key}|{argument}"
+def request_member(job: Job, key: str, options: JobOptions = PLAIN) -> str:
+    """A request as it stands in the sorted set: the same text for the same request."""
+    return f"{job.value}|{key}|{json.dumps(options.to_json(), separators=(',', ':'))}"
 
 
 def _rq_on(connection: Redis) -> RqQueue:

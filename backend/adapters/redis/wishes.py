@@ -4,15 +4,15 @@ Jobs begin in another order than they were asked for in, as those that meet a bu
 is kept beside the requests, and counts whenever its job begins.
 """
 
-from backend.ports import FORCED, Job
+from backend.ports import Job, JobOptions
 
 WISH_TTL_S = 7 * 24 * 3600
 """As long as a failed job is kept. No request waits for longer."""
 
 
-def is_wish(job: Job, argument: int) -> bool:
+def is_wish(job: Job, options: JobOptions) -> bool:
     """Whether a request says what a project is to show, which only a person does."""
-    return job == Job.ROLLBACK or (job == Job.TRAIN and argument == FORCED)
+    return job == Job.ROLLBACK or (job == Job.TRAIN and options.forced)
 
 
 def wish_key(key: str) -> str:

@@ -14,7 +14,7 @@ from backend.entrypoints.console import Grid, say, say_json
 from backend.errors import ConfigurationError
 from backend.ports import Job
 from backend.ports.llm import LlmPolicy, SourceRecord, Spending
-from backend.workflows.llm.ask import ask_argument, forget
+from backend.workflows.llm.ask import asked_for, forget
 from backend.workflows.llm.estimate import Estimate, estimate
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.requests import HOW_AGAIN
@@ -53,7 +53,7 @@ def ask_at_once(project: int, policy: LlmPolicyName | None, again: Again | None,
     if again is not None:
         forgotten = forget(_view(app, project), again)
         say(f"{forgotten} answers ({again}) are forgotten. What they cost stays spent, and asking again costs anew.")
-    app.queue.request(Job.ASK, key, argument=ask_argument(policy, bulk=batch))
+    app.queue.request(Job.ASK, key, options=asked_for(policy, bulk=batch))
     say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
 
 

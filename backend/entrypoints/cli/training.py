@@ -6,7 +6,7 @@ from backend.entrypoints.cli.settings import read_settings
 from backend.entrypoints.connect import connect_project, outlook
 from backend.entrypoints.console import say
 from backend.errors import ConfigurationError
-from backend.ports import FORCED, LET_GO, Job, version_name
+from backend.ports import FORCED, LET_GO, Job, JobOptions, version_name
 from backend.workflows.config_notes import why_nothing
 from backend.workflows.trained import TRAINED
 
@@ -30,7 +30,7 @@ def ask_for_training(project: int) -> None:
     nothing = why_nothing(app.deps.parse_label_config(info.label_config))
     if nothing:
         raise ConfigurationError(f"Nothing is trained: {nothing}")
-    app.queue.request(Job.TRAIN, app.key(info.uid), argument=FORCED)
+    app.queue.request(Job.TRAIN, app.key(info.uid), options=FORCED)
     say(f"Training of project {project} is asked for: see `prelabel jobs`.")
 
 
@@ -46,7 +46,7 @@ def roll_back(project: int, version: str) -> None:
     number = numbers.get(version, numbers.get(f"v{version}"))
     if number is None:
         raise ConfigurationError(f"There is no version {version}: `prelabel versions {project}` lists them.")
-    app.queue.request(Job.ROLLBACK, key, argument=number)
+    app.queue.request(Job.ROLLBACK, key, options=JobOptions(version=number))
     say(
         f"Rolling back to {version_name(number)}: see `prelabel jobs`. The project stays there, and new labels are "
         f"only counted, until `prelabel retrain {project}`, Start Training or `prelabel rollback {project} --release`."
@@ -56,5 +56,5 @@ def roll_back(project: int, version: str) -> None:
 def let_go(project: int) -> None:
     """Let automatic trainings of a project that was rolled back go on."""
     app = installation.looked_at()
-    app.queue.request(Job.ROLLBACK, installation.key_of(app, project), argument=LET_GO)
+    app.queue.request(Job.ROLLBACK, installation.key_of(app, project), options=LET_GO)
     say(f"Project {project} is let go: the next training replaces what it shows.")

@@ -30,7 +30,7 @@ from backend.entrypoints.held import held_sentence
 from backend.entrypoints.run.embedded_redis import ASIDE, stamps_aside
 from backend.entrypoints.web.access import is_own_name, listen_address, own_names
 from backend.errors import BackendError, ConfigurationError, LabelStudioError, WrongDatabase
-from backend.ports import FORCED, Job, ProjectInfo, version_name
+from backend.ports import FORCED, Job, JobOptions, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
 from backend.workflows.check.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 from backend.workflows.content import NOTHING_TO_READ, about_content
@@ -323,7 +323,7 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
         if failing_of(app.queue, key).hides_state:
             return Finding(name, False, "nothing was trained yet", "See Jobs above: the first version waits for them.")
         detail, fix = "nothing was trained yet", f"`prelabel retrain {info.id}` (and see `prelabel jobs`)"
-        return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
+        return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, options=FORCED))
     if info.model_version == ours and info.shows_predictions:
         record = app.database.project(key)
         held = held_at(app.deps, record) if record else None
@@ -334,9 +334,15 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
         if app.database.hold(key):
             # A training would let go of the version that a person chose.
             fix = f"`prelabel rollback {info.id} {ours}` pushes them anew; without open tasks there is nothing to push"
-            return Finding(name, False, detail, fix, lambda: app.queue.request(Job.ROLLBACK, key, argument=number))
+            return Finding(
+                name,
+                False,
+                detail,
+                fix,
+                lambda: app.queue.request(Job.ROLLBACK, key, options=JobOptions(version=number)),
+            )
         fix = f"`prelabel retrain {info.id}` pushes anew; without open tasks there is nothing to push"
-        return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, argument=FORCED))
+        return Finding(name, False, detail, fix, lambda: app.queue.request(Job.TRAIN, key, options=FORCED))
     shown = repr(info.model_version) if info.shows_predictions else "no predictions"
     detail = f"the project shows {shown}, ours is {ours}"
     fix = "Settings > Annotation > Use predictions to prelabel tasks: choose our version."

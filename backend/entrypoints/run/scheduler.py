@@ -77,7 +77,7 @@ def request_regular_jobs(app: App) -> None:
         app.queue.request(Job.RECONCILE, ALL_PROJECTS)
         return
     for project in app.projects():
-        app.queue.request(Job.RECONCILE, project.key, argument=REGULAR)
+        app.queue.request(Job.RECONCILE, project.key, options=REGULAR)
         try:
             trained = app.versions.current(project.key) > 0
         except ModelMissing as error:

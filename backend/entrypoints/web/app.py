@@ -327,7 +327,7 @@ def _add_events(api: FastAPI) -> None:
         uid = body.project if isinstance(body.project, str) else project_uid(body.project or {})
         key = app.key(_checked_uid(uid))
         if body.action == "START_TRAINING":
-            await app.events.request(Job.TRAIN, key, argument=FORCED)
+            await app.events.request(Job.TRAIN, key, options=FORCED)
             return {"status": "accepted", "job": f"{Job.TRAIN.value}:{key}"}
         if body.action in KNOWN_ACTIONS:
             await app.events.request(Job.RECONCILE, key, delay_s=EVENT_DELAY_S)

@@ -9,7 +9,7 @@ from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.records import UNREAD, LlmReply, LlmRequest, LlmSource, Problem
 from backend.domain.questions import Question
 from backend.errors import LlmUnavailable
-from backend.ports import ANSWERED, Deps, Job, Progress
+from backend.ports import ANSWERED, Deps, Job, JobOptions, Progress
 from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
@@ -49,7 +49,7 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
         return "the project is gone"
     view = view_of(deps, opened.record, opened.info.instructions, policy)
     tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
-    argument = ask_argument(policy, bulk=bulk)
+    options = asked_for(policy, bulk=bulk)
     tally.skipped |= view.unsent
     for reason, count in tally.skipped.items():
         log.warning("%d tasks of project %s aren't sent to an LLM: %s", count, key, reason)
@@ -63,16 +63,16 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     except LlmUnavailable as error:
         # The loop goes on without it; the next job finds out whether it is back.
         tally.stopped = str(error)
-        deps.queue.request(Job.ASK, key, delay_s=RETRY_S, argument=argument)
+        deps.queue.request(Job.ASK, key, delay_s=RETRY_S, options=options)
     else:
         if tally.unfinished:
-            deps.queue.request(Job.ASK, key, argument=argument)
+            deps.queue.request(Job.ASK, key, options=options)
         elif view.parts.records.bulks(key):
             # Also those that were sent just now: only the next job finds out that they have ended.
-            deps.queue.request(Job.ASK, key, delay_s=RETRY_S, argument=argument)
+            deps.queue.request(Job.ASK, key, delay_s=RETRY_S, options=options)
         elif tally.elsewhere:
             # Once the claims of a worker that died have ended.
-            deps.queue.request(Job.ASK, key, delay_s=CLAIM_S, argument=argument)
+            deps.queue.request(Job.ASK, key, delay_s=CLAIM_S, options=options)
     finally:
         if measure(view):
             tally.learn()
@@ -96,21 +96,15 @@ def forget(view: LlmView, again: Again) -> int:
     return sum(view.parts.records.forget_answers(source, contents, _PROBLEMS[again]) for source in sources)
 
 
-def ask_argument(policy: LlmPolicyName | None, *, bulk: bool) -> int:
-    """A job's argument that says what a person asked for; 0 = what the project's settings say."""
-    return (0 if policy is None else 1 + list(LlmPolicyName).index(policy)) + 10 * bulk
-
-
-def from_argument(argument: int) -> tuple[LlmPolicyName | None, bool]:
-    """What `ask_argument` made a number of."""
-    number = argument % 10
-    return (list(LlmPolicyName)[number - 1] if number else None), argument >= 10
+def asked_for(policy: LlmPolicyName | None, *, bulk: bool) -> JobOptions:
+    """The options of a job that asks as a person wants; None = by the project's own policy."""
+    return JobOptions(policy=policy.value if policy else "", bulk=bulk)
 
 
 def _learn_soon(deps: Deps, key: str) -> Callable[[], None]:
     """Asks for a training once no more answers come; before they are all there, so that a killed worker's count too."""
     delay_s = SLICE_S + deps.policy(key).training_quiet_s
-    return lambda: deps.queue.request(Job.TRAIN, key, delay_s=delay_s, postpone=True, argument=ANSWERED)
+    return lambda: deps.queue.request(Job.TRAIN, key, delay_s=delay_s, postpone=True, options=ANSWERED)
 
 
 def _ask_question(view: LlmView, question: Question, tally: Tally, progress: Progress, *, bulk: bool) -> None:
