@@ -75,6 +75,14 @@ class App:
         """The projects that we know of the configured Label Studio."""
         return [project for project in self.database.projects() if self.own_key(project.key) == project.key]
 
+    def may_have_moved(self) -> bool:
+        """Whether projects are known, and nobody has found out yet whether this is their Label Studio.
+
+        Raises:
+            ConfigurationError: the database doesn't answer.
+        """
+        return self.mark.settled() is None and bool(self.database.projects())
+
     def settle_mark(self) -> None:
         """Find out which Label Studio the configured one is, unless that is known, or nothing proves it yet.
 
@@ -86,6 +94,13 @@ class App:
             found = mark_at(self.label_studio, self.database.projects(), self.mark.fresh, secret)
             if found is not None:
                 self.mark.settle(found)
+
+
+WHICH_ONE = (
+    "A worker looks with each job (`prelabel up`, `prelabel jobs`). If this Label Studio moved here, the user of "
+    "LABEL_STUDIO_API_KEY must see its projects; if it is another one, run `prelabel connect PROJECT`."
+)
+"""What to do while it isn't known whether the configured Label Studio is one that moved."""
 
 
 def build(settings: Settings, *, makes_database: bool = True) -> App:

@@ -28,6 +28,7 @@ def app_of(house: House, queue: RedisQueue, settings: Settings | None = None) ->
         versions=cast("VersionFolders", house.deps.versions),
         queue=queue,
         key=lambda uid: f"{uid}-aaaaaaaa",
+        may_have_moved=lambda: False,
     )
     return cast("App", app)
 

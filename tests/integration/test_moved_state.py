@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from typer.testing import CliRunner
 
 from backend.adapters.label_studio.client import LabelStudioApi
 from backend.bootstrap import App, build
+from backend.entrypoints.cli import main as cli
 from backend.entrypoints.doctor.examine import examine
+from backend.errors import ConfigurationError
 from backend.ports import ProjectRecord
 from backend.settings import Settings
 from tests.fakes import FakeLabelStudio
@@ -60,6 +63,24 @@ def test_a_label_studio_that_showed_no_project_for_a_while_is_found_again(
     moved = started(tmp_path, NEW, label_studio)
     assert use(moved) == [key]
     assert moved.mark.earlier() == [OLD]
+
+
+@pytest.mark.parametrize("command", ["status", "versions", "rules", "llm ask", "check"])
+def test_commands_say_that_it_isnt_known_yet_whether_it_moved(
+    command: str, tmp_path: Path, label_studio: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work_on(started(tmp_path, OLD, label_studio), 1)
+    moved = started(tmp_path, NEW, label_studio)
+    monkeypatch.setattr(cli, "_app", lambda: moved)
+    with pytest.raises(ConfigurationError, match="may be one that moved"):
+        CliRunner().invoke(
+            cli.cli, [*command.split(), "1", *(["v1"] * (command == "rollback"))], catch_exceptions=False
+        )
+    # A new Label Studio is connected first, which needs no such word.
+    fresh = started(tmp_path / "new", NEW, label_studio)
+    monkeypatch.setattr(cli, "_app", lambda: fresh)
+    with pytest.raises(ConfigurationError, match="Nothing is known of project 1 yet"):
+        CliRunner().invoke(cli.cli, ["status", "1"], catch_exceptions=False)
 
 
 def test_what_an_earlier_release_said_without_proof_is_looked_at_again(

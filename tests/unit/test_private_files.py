@@ -140,7 +140,7 @@ COMMANDS = {
     "rules diff 1": "Nothing is there yet",
     "llm report 1": "Nothing is there yet",
     "llm estimate 1": "Nothing is there yet",
-    "llm ask 1": "Nothing is asked",
+    "llm ask 1": "Nothing is there yet",
     "rollback 1 v1": "Nothing is there yet",
     "jobs": "Redis",
     "backup x.zip": "Nothing is there yet",

@@ -59,7 +59,9 @@ def ask_at_once(project: int, policy: LlmPolicyName | None, again: Again | None,
 
 def _view(app: App, project: int) -> LlmView:
     info = app.label_studio.project(project)
-    return view_of(app.deps, installation.record_of(app, app.key(info.uid), project), info.instructions)
+    return view_of(
+        app.deps, installation.record_of(app, installation.key_of_info(app, info), project), info.instructions
+    )
 
 
 def estimates_table(estimates: Sequence[Estimate], spending: Spending, policy: LlmPolicy) -> None:

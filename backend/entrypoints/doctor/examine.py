@@ -8,7 +8,7 @@ import httpx
 from backend.adapters.addresses import same_address
 from backend.adapters.llm.calls import address_of
 from backend.adapters.webhook_secret import WebhookSecret
-from backend.bootstrap import App
+from backend.bootstrap import WHICH_ONE, App
 from backend.domain.outside import listed
 from backend.domain.words import counted
 from backend.entrypoints.connect import (
@@ -102,13 +102,6 @@ def _examine_database(app: App) -> Finding:
         return Finding("Database", False, str(error), "Correct DATABASE_URL or MODEL_DIR, or do what is said above.")
     except ConfigurationError as error:
         return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it for SQLite in MODEL_DIR.")
-
-
-WHICH_ONE = (
-    "A worker looks with each job (`prelabel up`, `prelabel jobs`). If this Label Studio moved here, the user of "
-    "LABEL_STUDIO_API_KEY must see its projects; if it is another one, run `prelabel connect PROJECT`."
-)
-"""What to do while it isn't known whether the configured Label Studio is one that moved."""
 
 
 def _examine_mark(app: App) -> Finding:

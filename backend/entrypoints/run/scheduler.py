@@ -72,7 +72,7 @@ def request_try_out(app: App) -> None:
 
 def request_regular_jobs(app: App) -> None:
     """Ask for a reconciliation of each project, and for a check where the last one is too long ago."""
-    if app.mark.settled() is None and app.database.projects():
+    if app.may_have_moved():
         # Only a worker asks Label Studio which one it is: that may take long, and nothing moves without us.
         app.queue.request(Job.RECONCILE, ALL_PROJECTS)
         return
