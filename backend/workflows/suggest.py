@@ -94,23 +94,25 @@ def answer(
 
     Raises:
         BadRequest: the label config can't be parsed.
+        ModelMissing: which version is current can't be read.
     """
     config = deps.parse_label_config(label_config)
     questions = config.questions
-    number = 0
+    number = deps.versions.current(key)
     problem = ""
     if not questions:
         return Answers(version_name(number), (), [Suggestion() for _ in tasks], Faults())
     suggestions: list[Suggestion | None] = [None] * len(tasks)
-    faults = Faults()
+    # One for each chunk, as complete as it will ever be: the thread goes on for a while after the deadline.
+    faults: list[Faults] = []
     failures: list[Exception] = []
     expired = threading.Event()
 
     def fill() -> None:
-        nonlocal number, problem
+        nonlocal problem
         try:
             rules = deps.rules.load().of(deps.policy(key).rules_folder)
-            number, model, problem = _current(deps, key)
+            model, problem = _model(deps, key, number)
             needs_history = any(rule.needs_history for rule in rules)
             known = deps.database.tasks(key) if needs_history else []
             annotated = [item for item in known if item.labels]
@@ -120,7 +122,7 @@ def answer(
                 chunk = tasks[start : start + CHUNK]
                 contents = Contents(deps, key, config, chunk)
                 votes, chunk_faults = cast_votes(deps, key, contents, rules, _history_for(annotated, chunk))
-                faults.merge(chunk_faults)
+                faults.append(chunk_faults)
                 vectors = vectors_of(deps, key, contents) if model is not None and model.space else None
                 posteriors = posteriors_of(model, questions, chunk, votes, vectors)
                 suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
@@ -136,16 +138,18 @@ def answer(
     done = list(suggestions)
     known = [item if item is not None else Suggestion() for item in done]
     late = sum(item is None for item in done)
-    return Answers(version_name(number), questions, _withheld(deps, key, known, open_ids), faults, late, problem)
+    counted = Faults()
+    for chunk_faults in tuple(faults):
+        counted.merge(chunk_faults)
+    return Answers(version_name(number), questions, _withheld(deps, key, known, open_ids), counted, late, problem)
 
 
-def _current(deps: Deps, key: str) -> tuple[int, ProjectModel | None, str]:
-    """Number of the current version, its model, and why there is none although there is a version."""
-    number = deps.versions.current(key)
+def _model(deps: Deps, key: str, number: int) -> tuple[ProjectModel | None, str]:
+    """The model of a version, and why there is none although there is a version."""
     try:
-        return number, deps.versions.model(key, number) if number else None, ""
+        return deps.versions.model(key, number) if number else None, ""
     except ModelMissing as error:
-        return number, None, str(error)
+        return None, str(error)
 
 
 def _withheld(

@@ -14,6 +14,7 @@ from backend.entrypoints.doctor.examine import examine
 from backend.errors import ConfigurationError
 from backend.ports import ProjectRecord
 from backend.settings import Settings
+from tests.commands import use as use_app
 from tests.fakes import FakeLabelStudio
 
 OLD, NEW = "http://old:8080", "http://new:8080"
@@ -71,14 +72,14 @@ def test_commands_say_that_it_isnt_known_yet_whether_it_moved(
 ) -> None:
     work_on(started(tmp_path, OLD, label_studio), 1)
     moved = started(tmp_path, NEW, label_studio)
-    monkeypatch.setattr(cli, "_app", lambda: moved)
+    use_app(monkeypatch, moved)
     with pytest.raises(ConfigurationError, match="may be one that moved"):
         CliRunner().invoke(
             cli.cli, [*command.split(), "1", *(["v1"] * (command == "rollback"))], catch_exceptions=False
         )
     # A new Label Studio is connected first, which needs no such word.
     fresh = started(tmp_path / "new", NEW, label_studio)
-    monkeypatch.setattr(cli, "_app", lambda: fresh)
+    use_app(monkeypatch, fresh)
     with pytest.raises(ConfigurationError, match="Nothing is known of project 1 yet"):
         CliRunner().invoke(cli.cli, ["status", "1"], catch_exceptions=False)
 

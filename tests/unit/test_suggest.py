@@ -1,8 +1,18 @@
 """Suggest: one answer for each task, in order, before the deadline."""
 
+import copy
+import itertools
 import json
+import threading
+from dataclasses import replace
+from typing import Any
 
-from backend.workflows.suggest import answer
+import pytest
+
+from backend.adapters.rules.loader import FolderRules
+from backend.ports import LoadedRules
+from backend.workflows.suggest import CHUNK, answer
+from backend.workflows.votes import cast_votes
 from tests.unit.house import CONFIG, RULES, House
 
 
@@ -22,6 +32,43 @@ def test_predict_returns_what_is_known_at_the_deadline(house: House) -> None:
     assert known[0]
     assert not known[-1]
     assert answers.late == known.count(False)
+
+
+def test_what_is_returned_at_the_deadline_stays_as_it_is(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = RULES.replace('"""bad"""', "raise ValueError(task.text)")
+    (house.deps.rules._folder / "film.py").write_text(broken)  # type: ignore[attr-defined]
+    answered, n_chunks = threading.Event(), itertools.count(1)
+
+    def cast_slowly(*args: Any) -> Any:
+        if next(n_chunks) > 1:
+            assert answered.wait(20)
+        return cast_votes(*args)
+
+    monkeypatch.setattr("backend.workflows.suggest.cast_votes", cast_slowly)
+    before = set(threading.enumerate())
+    answers = answer(house.deps, house.key, CONFIG, [{"text": "x"}] * (2 * CHUNK), 2.0)
+    assert answers.late == CHUNK
+    returned = copy.deepcopy((answers.faults, answers.suggestions))
+    assert sum(answers.faults.counts.values()) == CHUNK
+    (filling,) = set(threading.enumerate()) - before
+    answered.set()
+    filling.join()
+    assert (answers.faults, answers.suggestions) == returned
+
+
+def test_the_current_version_is_named_even_when_the_rules_take_too_long_to_load(house: House) -> None:
+    house.learn()
+    answered = threading.Event()
+
+    class SlowRules(FolderRules):
+        def load(self) -> LoadedRules:
+            assert answered.wait(20)
+            return super().load()
+
+    deps = replace(house.deps, rules=SlowRules(house.deps.rules._folder))  # type: ignore[attr-defined]
+    answers = answer(deps, house.key, CONFIG, [{"text": "good"}], 0.1)
+    answered.set()
+    assert (answers.version, answers.late) == ("v1", 1)
 
 
 def test_predict_uses_the_model_for_questions_that_did_not_change(house: House) -> None:
@@ -75,6 +122,8 @@ def test_predict_goes_on_with_the_rules_when_the_model_cant_be_read(house: House
 def test_predict_answers_a_config_without_questions_with_abstentions(house: House) -> None:
     answers = answer(house.deps, house.key, "<View/>", [{"text": "good"}, {}], 20)
     assert [item.answers for item in answers.suggestions] == [{}, {}]
+    house.learn()
+    assert answer(house.deps, house.key, "<View/>", [{}], 20).version == "v1"
 
 
 def test_rules_vote_by_what_annotators_answered_for_other_tasks_and_never_for_the_same(house: House) -> None:
