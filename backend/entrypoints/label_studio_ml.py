@@ -13,7 +13,7 @@ from typing import Any
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.adapters.label_studio.json import data_of, format_result
-from backend.bootstrap import App, build
+from backend.bootstrap import App, build, start_logging
 from backend.errors import BadRequest
 from backend.ports import FORCED, Job
 from backend.settings import Settings
@@ -25,7 +25,9 @@ EVENT_DELAY_S = 1.0
 
 @functools.cache
 def _app() -> App:
-    return build(Settings())
+    settings = Settings()
+    start_logging(settings)
+    return build(settings)
 
 
 class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml has no types
@@ -89,9 +91,9 @@ class PrelabelModel(LabelStudioMLBase):  # type: ignore[misc] # label-studio-ml 
         key = self._key(app, int(project["id"]))
         if event == "START_TRAINING":
             app.queue.request(Job.TRAIN, key, options=FORCED)
-        else:
-            app.queue.request(Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
-        return {"job": f"{Job.TRAIN.value}:{key}"}
+            return {"job": f"{Job.TRAIN.value}:{key}"}
+        app.queue.request(Job.RECONCILE, key, delay_s=EVENT_DELAY_S)
+        return {"job": f"{Job.RECONCILE.value}:{key}"}
 
     def _project_id(self, tasks: Sequence[Mapping[str, Any]]) -> int:
         """2.x knows the uid; under 1.0.9 each task names its project."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from label_studio_ml.api import init_app
 
 from backend.adapters.redis.queue import DUE, RedisQueue, request_member
@@ -83,6 +84,8 @@ def test_events_of_the_old_server_reach_our_workers(queue: RedisQueue) -> None:
     output = model.process_event("ANNOTATION_CREATED", data, "1", {"workdir": "/tmp"})
     assert requests(queue) == {request_member(Job.RECONCILE, KEY)}
     assert json.dumps(output), "the old server stores it as JSON"
+    assert model.fit((), event="ANNOTATION_CREATED", data=data) == {"job": f"reconcile:{KEY}"}
+    assert queue.request_status(Job.RECONCILE, KEY) == "queued"
 
 
 class TwoX(PrelabelModel):
@@ -100,8 +103,23 @@ def test_the_2x_interface_predicts_with_a_context(queue: RedisQueue) -> None:
 
 
 def test_the_2x_interface_fits_on_start_training(queue: RedisQueue) -> None:
-    TwoX("7.1767225600", CONFIG).fit("START_TRAINING", {"action": "START_TRAINING", "project": {"id": 7}})
+    model = TwoX("7.1767225600", CONFIG)
+    said = model.fit("START_TRAINING", {"action": "START_TRAINING", "project": {"id": 7}})
+    assert said == {"job": f"train:{KEY}"}
     assert requests(queue) == {request_member(Job.TRAIN, KEY, FORCED)}
+
+
+def test_its_log_lines_show_no_secrets(
+    queue: RedisQueue, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = "sesame-open-0123456789"
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", secret)
+    plugin._app.cache_clear()
+    TwoX("7.1767225600", CONFIG).predict(TASKS)
+    structlog.get_logger().warning("Label Studio refused", error=f"Token {secret}")
+    said = "".join(capfd.readouterr())
+    assert "Label Studio refused" in said
+    assert secret not in said
 
 
 def test_an_event_without_a_project_is_explained(queue: RedisQueue) -> None:
