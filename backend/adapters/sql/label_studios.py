@@ -105,7 +105,7 @@ class LabelStudioMark:
         row = {"address": self.fresh, "mark": mark, "shown": origin_without_user(self._url), "since": self._now()}
         with self._sql.begin_alone(label_studios.name) as connection:
             save(connection, label_studios, [row], replace=self._read_on(connection) is None)
-            self._settled = self._read_on(connection)
+        self._settled = self._read()
 
     def earlier(self) -> list[str]:
         """Other addresses that it was known by, the first one first, fit for a message."""

@@ -204,10 +204,11 @@ class Supervisor:
         return self._logs / f"{program.name.replace(' ', '-').lower()}.log"
 
     def _said(self, item: _Running) -> str:
-        """What a program wrote into its log since it was started; of much, the last part."""
-        with self._log(item.program).open("rb") as log:
+        """What a program wrote into its log since it was started; of much, the last part. "" where the log is gone."""
+        with contextlib.suppress(FileNotFoundError), self._log(item.program).open("rb") as log:
             log.seek(max(item.log_from, os.fstat(log.fileno()).st_size - MOST_LOG_BYTES))
             return log.read().decode(errors="replace")
+        return ""
 
     def _explain(self, item: _Running) -> str:
         said = item.program.explain(self._said(item).strip()).strip().splitlines()
