@@ -23,9 +23,9 @@ def app_on(demo: Demo, folder: Path, **settings: str) -> App:
 def test_state_stays_with_a_label_studio_that_gets_another_address(demo: Demo, tmp_path: Path) -> None:
     project, _ = demo.new_project(CONFIG, [{"text": "one"}])
     before = app_on(demo, tmp_path)
-    before.settle_mark()
     info = before.label_studio.project(project)
     before.database.save_project(ProjectRecord(before.key(info.uid), project, title=info.title))
+    before.settle_mark()
 
     moved = app_on(demo, tmp_path, label_studio_url=demo.url.replace("localhost", "127.0.0.1"))
     assert moved.label_studio.url != before.label_studio.url
