@@ -53,11 +53,6 @@ def test_ci_runs_the_readmes_command_and_nothing_else() -> None:
     assert script[:-1] == ["set -euo pipefail", 'cd "$(dirname "$0")/.."']
 
 
-def test_linked_files_exist() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)", README):
-        assert (ROOT / target).exists(), target
-
-
 def test_the_license_that_is_declared_is_there_word_for_word() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
