@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.controls import CONTROLS
 from backend.adapters.label_studio.json import format_result, parse_answers
+from backend.adapters.rules.yaml_file import SCHEMA_PATH
 from backend.domain.label_model.choose import METHODS
 from backend.domain.questions import TYPES, from_dict, to_dict
 from backend.domain.suggestions import Suggestion
@@ -77,6 +78,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @functools.cache
 def words_of_the_code() -> set[str]:
     files = [path for folder in ("backend", "benchmarks", "tests") for path in (ROOT / folder).rglob("*.py")]
+    files.append(SCHEMA_PATH)
     return {word for path in files if path != Path(__file__) for word in re.findall(r"\w+", path.read_text())}
 
 
@@ -84,7 +86,7 @@ def words_of_the_code() -> set[str]:
 def test_every_name_is_one_of_the_code(page: Path) -> None:
     blocks = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
     known = words_of_the_code() | set(re.findall(r"\w+", "".join(blocks.findall(page.read_text()))))
-    spans = re.findall(r"`([^`]+)`", PATH.sub("", blocks.sub("", page.read_text())))
+    spans = re.findall(r"`([^`]+)`", PATH.sub("path", blocks.sub("", page.read_text())))
     names = {name for span in spans for name in re.findall(r"[A-Za-z]+_\w+|\w+[a-z][A-Z]\w+", span)}
     assert sorted(names - known) == []
 
