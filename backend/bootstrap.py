@@ -31,8 +31,8 @@ from backend.adapters.versions.folders import VersionFolders
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.errors import ConfigurationError
 from backend.ports import Deps, LoadedRules, Policy, ProjectRecord, RuleSample
-from backend.ports.embeddings import Embedder, EmbeddingParts
-from backend.ports.llm import LlmParts, LlmPolicy
+from backend.ports.embeddings import Embedder, EmbeddingPorts
+from backend.ports.llm import LlmPolicy, LlmPorts
 from backend.settings import Settings
 from backend.workflows.moved import mark_at
 
@@ -171,7 +171,7 @@ def _llm_policy(settings: Settings) -> LlmPolicy:
     )
 
 
-def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> LlmParts:
+def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> LlmPorts:
     from backend.adapters.llm.endpoint import OpenAiEndpoint
     from backend.adapters.llm.images import Images
     from backend.adapters.llm.prices import FilePrices
@@ -179,7 +179,7 @@ def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> Ll
     from backend.adapters.sql.llm_records import SqlLlmRecords
 
     records = SqlLlmRecords(sql, time.time)
-    return LlmParts(
+    return LlmPorts(
         endpoint=OpenAiEndpoint(
             settings.openai_base_url,
             settings.openai_api_key.get_secret_value(),
@@ -194,7 +194,7 @@ def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> Ll
     )
 
 
-def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> EmbeddingParts:
+def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> EmbeddingPorts:
     from backend.adapters.embedding.endpoint import EndpointEmbedder
     from backend.adapters.embedding.local import LOCAL, LocalEmbedder
     from backend.adapters.llm.images import Images
@@ -214,7 +214,7 @@ def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi)
             takes_images=settings.embedding_images,
             timeout_s=settings.llm_timeout_s,
         )
-    return EmbeddingParts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
+    return EmbeddingPorts(embedder, SqlVectors(sql), Images(settings.label_studio_url, label_studio.download))
 
 
 def backup_of(settings: Settings, *, makes_database: bool) -> "Backup":

@@ -42,7 +42,7 @@ from backend.domain.label_model.choose import choose
 from backend.domain.next_tasks import doubted
 from backend.domain.posterior import Pool
 from backend.domain.priorities.classes import is_cold
-from backend.domain.priorities.queue import Evidence, choose_next
+from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report
@@ -167,7 +167,7 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = Fal
         posteriors = {key: Pool().combine(voted[key], classifier[key]) for key in keys}
         if not teach and not is_cold([item.question], dict(zip(keys, gold, strict=True))):
             posteriors = {key: doubted(classifier[key], posteriors[key]) for key in keys}
-        evidence = Evidence(
+        evidence = PoolState(
             questions=[item.question],
             posteriors=posteriors,
             label_model=voted,

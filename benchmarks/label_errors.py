@@ -33,7 +33,7 @@ from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.held_out import Apart, classified, groups_of
-from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, Decision, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
@@ -162,7 +162,7 @@ def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
     }
     votes = _matrix(asked[0], item.votes)
     started = time.perf_counter()
-    found = search(question, posteriors, gold, Evidence(votes, features, groups, annotators))
+    found = search(question, posteriors, gold, SearchInputs(votes, features, groups, annotators))
     seconds = time.perf_counter() - started
     doubts = {OURS: (1 - np.nan_to_num(found.quality, nan=1.0), seconds)}
     started = time.perf_counter()

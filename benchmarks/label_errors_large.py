@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, decisions
 from backend.domain.questions.forms import ABSTAIN
@@ -50,7 +50,7 @@ def main() -> None:
         wrong = random.random(fires.size) > 0.75
         votes[fires, column] = (truth[fires] + wrong * random.integers(1, K, fires.size)) % K
     matrix = VoteMatrix(decision, tuple(f"source {column}" for column in range(N_SOURCES)), votes)
-    evidence = Evidence(
+    evidence = SearchInputs(
         votes={decision.key: matrix} if "votes" in setting else {},
         features=features if "features" in setting else None,
         annotators=random.integers(0, 20, N) if "annotators" in setting else None,

@@ -18,7 +18,7 @@ from backend.domain.questions import Choices
 from backend.domain.rules import Rule, TaskFields, Vote
 from backend.domain.suggestions import suggest
 from backend.domain.votes import apply_rules
-from backend.ports import Built
+from backend.ports import VersionContents
 from benchmarks.common import OURS, Row, report
 
 N_TASKS = 100
@@ -56,7 +56,7 @@ def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     done("train")
     suggest([question], trained.model.posteriors_of(trained.features, votes), votes)
     done("suggest")
-    built = Built(trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], trained.metrics)
+    built = VersionContents(trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], trained.metrics)
     VersionFolders(folder).write("benchmark", 1, built)
     done("store")
     return figures

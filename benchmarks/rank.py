@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from backend.domain.priorities.queue import Evidence, choose_next
+from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix
@@ -71,7 +71,7 @@ def our_seconds(n: int, served: int, strategy: Strategy, n_labeled: int) -> floa
     votes = np.where(random.random((n, 5)) < 0.3, random.integers(0, 4, (n, 5)), -1).astype(np.int16)
     gold = np.where(np.arange(n) < n_labeled, truth, -1)
     decision = decisions(QUESTION)[0]
-    evidence = Evidence(
+    evidence = PoolState(
         questions=[QUESTION],
         posteriors={decision.key: posterior},
         label_model={decision.key: posterior},

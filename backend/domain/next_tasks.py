@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from backend.domain.model.project import DecisionModel
 from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
-from backend.domain.priorities.opinions import Opinions
-from backend.domain.priorities.queue import Evidence
+from backend.domain.priorities.queue import PoolState
+from backend.domain.priorities.relabels import Relabels
 from backend.domain.questions import decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.votes import VoteMatrix
 
 
-def evidence_of(
+def pool_state_of(
     trained: Trained,
     posteriors: Mapping[str, NDArray[np.float64]],
     votes: Mapping[str, VoteMatrix],
     gold: Mapping[str, NDArray[np.int64]],
     is_open: NDArray[np.bool_],
-    opinions: Opinions | None = None,
+    opinions: Relabels | None = None,
     *,
     hidden: Mapping[str, NDArray[np.bool_]] | None = None,
-) -> Evidence:
+) -> PoolState:
     """What is known of the tasks when the next ones are chosen.
 
     Args:
@@ -44,7 +44,7 @@ def evidence_of(
         else part.classifier.predict_proba(features)
         for key, part in parts.items()
     }
-    evidence = Evidence(
+    evidence = PoolState(
         questions=trained.model.questions,
         posteriors={
             key: doubted(classified[key], posteriors[key]) if _learns_from_people_alone(part) else posteriors[key]
@@ -61,7 +61,7 @@ def evidence_of(
     return _without_hidden(evidence, hidden) if hidden else evidence
 
 
-def _without_hidden(evidence: Evidence, hidden: Mapping[str, NDArray[np.bool_]]) -> Evidence:
+def _without_hidden(evidence: PoolState, hidden: Mapping[str, NDArray[np.bool_]]) -> PoolState:
     """The same, in which nothing is known of a question where it is hidden."""
     rows = {
         decision.key: hidden[question.name]

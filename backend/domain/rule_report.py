@@ -12,7 +12,7 @@ from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rules import Rule
 from backend.domain.statistics import wilson
-from backend.domain.votes import Faults, VoteMatrix, no_such_label
+from backend.domain.votes import RuleFaults, VoteMatrix, no_such_label
 
 MIN_JUDGED = 5
 """Votes on human-labeled tasks from which a rule may be called worse than chance."""
@@ -82,7 +82,7 @@ def report_rules(
     votes: Mapping[str, VoteMatrix],
     gold: Mapping[str, NDArray[np.int64]],
     learned: Mapping[str, Mapping[str, float]],
-    faults: Faults,
+    faults: RuleFaults,
 ) -> list[RuleReport]:
     """One record for each question and each rule that is about it, in this order.
 
@@ -203,7 +203,7 @@ class _Tally:
             self.same += _together(cast)
         self.both += _together(voted)
 
-    def report(self, column: int, faults: Faults) -> RuleReport:
+    def report(self, column: int, faults: RuleFaults) -> RuleReport:
         """The record of one source."""
         name, n_judged = self.sources[column], int(self.n_judged[column])
         interval = wilson(int(self.n_right[column]), n_judged)
@@ -225,7 +225,7 @@ class _Tally:
             flags=tuple(self._flags(column, interval, faults)),
         )
 
-    def _flags(self, column: int, interval: Sequence[float] | None, faults: Faults) -> list[str]:
+    def _flags(self, column: int, interval: Sequence[float] | None, faults: RuleFaults) -> list[str]:
         name, n_judged = self.sources[column], self.n_judged[column]
         flags = []
         if interval and n_judged >= MIN_JUDGED and interval[1] < self.by_chance[column] / n_judged:

@@ -54,7 +54,7 @@ class VoteMatrix:
 
 
 @dataclass(slots=True)
-class Faults:
+class RuleFaults:
     """What went wrong while rules voted: rule name -> number of faults and the first reason.
 
     `off_list`: rules that voted for a label the question doesn't have.
@@ -69,7 +69,7 @@ class Faults:
         self.counts[rule] = self.counts.get(rule, 0) + 1
         self.reasons.setdefault(rule, storable(reason))
 
-    def merge(self, other: "Faults") -> None:
+    def merge(self, other: "RuleFaults") -> None:
         """Add another count to this one."""
         for rule, count in other.counts.items():
             self.counts[rule] = self.counts.get(rule, 0) + count
@@ -86,7 +86,7 @@ def apply_rules(
     tasks: Sequence[Mapping[str, object]],
     questions: Sequence[Question],
     history: History | None = None,
-) -> tuple[dict[str, VoteMatrix], Faults]:
+) -> tuple[dict[str, VoteMatrix], RuleFaults]:
     """Let every rule vote on every task.
 
     Args:
@@ -109,9 +109,9 @@ def _apply_rules(
     tasks: Sequence[Mapping[str, object]],
     questions: Sequence[Question],
     history: History | None,
-) -> tuple[dict[str, VoteMatrix], Faults]:
+) -> tuple[dict[str, VoteMatrix], RuleFaults]:
     fields = Tasks(tasks, history=history)
-    faults = Faults()
+    faults = RuleFaults()
     matrices: dict[str, VoteMatrix] = {}
     for question in questions:
         asked = [rule for rule in rules if rule.answers(question)]
@@ -154,7 +154,7 @@ def _matrices(
 
 
 def _column(
-    rule: Rule, tasks: Tasks, question: Question, codes: Mapping[object, int], faults: Faults
+    rule: Rule, tasks: Tasks, question: Question, codes: Mapping[object, int], faults: RuleFaults
 ) -> NDArray[np.int64]:
     """What one rule says: int64 (2, n_votes), row of the task and code."""
     given: Iterable[object] = tasks

@@ -9,8 +9,8 @@ from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.action import Action
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, MirroredTask
-from backend.ports.embeddings import EmbeddingParts
-from backend.ports.llm import LlmParts, LlmPolicy
+from backend.ports.embeddings import EmbeddingPorts
+from backend.ports.llm import LlmPolicy, LlmPorts
 from backend.ports.queue import ALL_PROJECTS as ALL_PROJECTS
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
@@ -28,9 +28,9 @@ from backend.ports.suspects import SuspectStatus as SuspectStatus
 from backend.ports.suspects import TagPlace as TagPlace
 from backend.ports.suspects import TagValue as TagValue
 from backend.ports.suspects import VerdictRecord as VerdictRecord
-from backend.ports.versions import Built as Built
 from backend.ports.versions import Hold as Hold
 from backend.ports.versions import Prediction as Prediction
+from backend.ports.versions import VersionContents as VersionContents
 from backend.ports.versions import VersionRecord as VersionRecord
 from backend.ports.versions import Versions as Versions
 from backend.ports.versions import VersionStatus as VersionStatus
@@ -349,7 +349,7 @@ class Deps:
     policy: Callable[[str], Policy]
     """The policy of a project, by its key."""
     now: Callable[[], float]
-    llm: LlmParts | None = None
+    llm: LlmPorts | None = None
     """None: no LLM endpoint is set up, and no LLM votes."""
-    embeddings: EmbeddingParts | None = None
+    embeddings: EmbeddingPorts | None = None
     """None: no embedding model is set up."""

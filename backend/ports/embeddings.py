@@ -46,8 +46,8 @@ class VectorStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingParts:
-    """All that embedding needs. fetch_image: see `LlmParts.fetch_image`."""
+class EmbeddingPorts:
+    """All that embedding needs. fetch_image: see `LlmPorts.fetch_image`."""
 
     embedder: Embedder
     store: VectorStore

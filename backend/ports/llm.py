@@ -276,7 +276,7 @@ class Prices(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LlmParts:
+class LlmPorts:
     """All that asking LLMs needs from outside."""
 
     endpoint: LlmEndpoint

@@ -86,7 +86,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class VersionContents:
     """All that a version's folder holds. Arrays and predictions are in the order of `task_ids`."""
 
     trained: "Trained"
@@ -101,7 +101,7 @@ class Built:
 class Versions(Protocol):
     """Version folders, and the pointer to the current one. Raises ModelMissing."""
 
-    def write(self, key: str, number: int, built: Built) -> None:
+    def write(self, key: str, number: int, built: VersionContents) -> None:
         """Write a folder completely, or not at all."""
 
     def model(self, key: str, number: int) -> "ProjectModel":
@@ -116,14 +116,14 @@ class Versions(Protocol):
         """What the version suggested, most useful task first."""
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-        """`Built.task_ids` and `Built.held_out`."""
+        """`VersionContents.task_ids` and `VersionContents.held_out`."""
 
     def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said, rows and keys as in `held_out`; NaN rows where it said nothing. {} for a
         version of before this was kept."""
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
-        """Sources and votes (n_tasks, n_sources) of `Built.votes` by decision key, rows as in `held_out`."""
+        """Sources and votes (n_tasks, n_sources) of `VersionContents.votes` by decision key, rows as in `held_out`."""
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""

@@ -8,7 +8,7 @@ from backend.domain.label_config import LabelConfig
 from backend.domain.outside import listed, one_line
 from backend.domain.unmatched import Unmatched, told, unmatched_answers
 from backend.ports import Deps
-from backend.workflows.llm.view import why_idle
+from backend.workflows.llm.view import llm_disabled_reason
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def why_unread(deps: Deps, key: str, config: LabelConfig) -> str:
         return ""
     embedder = deps.embeddings.embedder if deps.embeddings is not None else None
     embedded = embedder is not None and embedder.takes_images and (embedder.is_local or not policy.forbidden)
-    if shown.images and (embedded or not why_idle(deps, key)):
+    if shown.images and (embedded or not llm_disabled_reason(deps, key)):
         return ""
     fields = dict.fromkeys(shown.images, "Image") | dict(shown.other)
     tags = listed([f"{one_line(field)} ({tag})" for field, tag in fields.items()])

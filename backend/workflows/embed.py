@@ -10,7 +10,7 @@ from backend.domain.features.vectors import Vectors
 from backend.domain.llm.content import Content
 from backend.errors import BadRequest, LabelStudioError, LlmError
 from backend.ports import Deps, Progress
-from backend.ports.embeddings import EmbeddingParts, ToEmbed
+from backend.ports.embeddings import EmbeddingPorts, ToEmbed
 from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import too_slow
 
@@ -59,7 +59,7 @@ def vectors_of(deps: Deps, key: str, tasks: Contents, progress: Progress | None 
 
 
 def _embed(
-    parts: EmbeddingParts, missing: Sequence[Content], known: dict[str, NDArray[np.float32]], progress: Progress
+    parts: EmbeddingPorts, missing: Sequence[Content], known: dict[str, NDArray[np.float32]], progress: Progress
 ) -> str:
     """Ask for vectors, keep them and add them to those known. Returns why some could not be had; "" = all are there."""
     problem = ""
@@ -91,12 +91,12 @@ def _embed(
     return problem
 
 
-def _to_embed(parts: EmbeddingParts, content: Content) -> ToEmbed:
+def _to_embed(parts: EmbeddingPorts, content: Content) -> ToEmbed:
     images = tuple(parts.fetch_image(url) for url in content.images) if parts.embedder.takes_images else ()
     return ToEmbed(_text(content), images)
 
 
-def _can_embed(parts: EmbeddingParts, content: Content) -> bool:
+def _can_embed(parts: EmbeddingPorts, content: Content) -> bool:
     return bool(_text(content)) or (parts.embedder.takes_images and bool(content.images))
 
 

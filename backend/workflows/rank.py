@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from backend.domain.audit.draw import is_audit, turn
 from backend.domain.corpus import Corpus
 from backend.domain.model.training import Trained
-from backend.domain.next_tasks import evidence_of
+from backend.domain.next_tasks import pool_state_of
 from backend.domain.priorities.audit_turns import AuditTasks, choose_with_audit
 from backend.domain.priorities.bandit import Round
 from backend.domain.suggestions import suggest
 from backend.domain.visibility import hidden_rows
 from backend.domain.votes import VoteMatrix
 from backend.ports import Policy, Prediction
-from backend.workflows.opinions import opinions_on
+from backend.workflows.relabels import relabels_on
 
 
 def ranked_predictions(
@@ -48,8 +48,8 @@ def ranked_predictions(
     askable = corpus.is_open.copy()
     askable[audit] = False
     hidden = hidden_rows(questions, {question.name: question.answers(posteriors) for question in questions})
-    opinions = opinions_on(corpus, trained, hidden)
-    evidence = evidence_of(trained, posteriors, votes, corpus.gold, askable, opinions, hidden=hidden)
+    opinions = relabels_on(corpus, trained, hidden)
+    evidence = pool_state_of(trained, posteriors, votes, corpus.gold, askable, opinions, hidden=hidden)
     if opinions is not None:
         confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(

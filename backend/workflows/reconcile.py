@@ -29,7 +29,7 @@ from backend.ports import (
 from backend.workflows.check.verdicts import settle
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
-from backend.workflows.llm.view import why_idle
+from backend.workflows.llm.view import llm_disabled_reason
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.suggest import history_of, posteriors_of
@@ -54,7 +54,7 @@ def reconcile(deps: Deps, key: str, progress: Progress) -> None:
     tried_rules(deps)
     suggest_new_tasks(deps, opened.record, opened.info, progress)
     ask_for_training(deps, opened.record, something_changed=opened.changed)
-    if opened.changed and not why_idle(deps, key):
+    if opened.changed and not llm_disabled_reason(deps, key):
         # New tasks may be in the sample, new labels may let a source pass the gate.
         deps.queue.request(Job.ASK, key)
 

@@ -11,7 +11,7 @@ from backend.domain.rule_diff import QuestionDiff, changed_votes, compare_sugges
 from backend.domain.rule_report import RuleReport, mistakes_of, report_rules, stale_labels
 from backend.domain.rules import Rule
 from backend.domain.tasks import user_fields
-from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules
 from backend.errors import ConfigurationError, ModelMissing, RuleError
 from backend.ports import Deps, LoadedRules, version_name
 
@@ -176,7 +176,7 @@ def _stale(rules: Sequence[Rule], questions: Sequence[Question]) -> dict[str, st
     return found
 
 
-def _first_faults(faults: Faults) -> dict[str, tuple[int, str]]:
+def _first_faults(faults: RuleFaults) -> dict[str, tuple[int, str]]:
     return {rule: (count, faults.reasons[rule]) for rule, count in faults.counts.items()}
 
 
@@ -187,13 +187,13 @@ def _read(deps: Deps, key: str) -> Corpus:
     return Corpus(key, deps.parse_label_config(record.label_config), deps.database.tasks(key))
 
 
-def _apply(corpus: Corpus, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], Faults]:
+def _apply(corpus: Corpus, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], RuleFaults]:
     return apply_rules(rules, corpus.data, corpus.questions, corpus.history)
 
 
 def _measure(
     corpus: Corpus, rules: Sequence[Rule]
-) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport], Faults]:
+) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport], RuleFaults]:
     """Votes, reports by question and rule, and faults."""
     votes, faults = _apply(corpus, rules)
     reports = report_rules(rules, corpus.questions, votes, corpus.gold, {}, faults)

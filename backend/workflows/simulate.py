@@ -15,7 +15,7 @@ from backend.domain.rules import Rule
 from backend.domain.simulation.loop import full_accuracy, replay, rounds, split, stage_of
 from backend.domain.simulation.records import Curve, LabeledTasks, Plan
 from backend.domain.tasks import Answer
-from backend.domain.votes import Faults, VoteMatrix, apply_rules, votes_on
+from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules, votes_on
 from backend.errors import BadRequest
 from backend.ports import Progress
 
@@ -30,7 +30,7 @@ class Replayed:
     0 where answers are sets."""
 
     tasks: LabeledTasks
-    faults: Faults
+    faults: RuleFaults
     notes: tuple[str, ...] = ()
     guessed: float = 0.0
 

@@ -14,7 +14,7 @@ from backend.domain.questions import Question, decisions
 from backend.domain.rules import History
 from backend.domain.suggestions import Suggestion, suggest
 from backend.domain.tasks import MirroredTask
-from backend.domain.votes import Faults, VoteMatrix
+from backend.domain.votes import RuleFaults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, version_name
 from backend.workflows.embed import vectors_of
@@ -69,7 +69,7 @@ class Answers:
     version: str
     questions: tuple[Question, ...]
     suggestions: list[Suggestion]
-    faults: Faults
+    faults: RuleFaults
     late: int = 0
     problem: str = ""
 
@@ -101,10 +101,10 @@ def answer(
     number = deps.versions.current(key)
     problem = ""
     if not questions:
-        return Answers(version_name(number), (), [Suggestion() for _ in tasks], Faults())
+        return Answers(version_name(number), (), [Suggestion() for _ in tasks], RuleFaults())
     suggestions: list[Suggestion | None] = [None] * len(tasks)
     # One for each chunk, as complete as it will ever be: the thread goes on for a while after the deadline.
-    faults: list[Faults] = []
+    faults: list[RuleFaults] = []
     failures: list[Exception] = []
     expired = threading.Event()
 
@@ -138,7 +138,7 @@ def answer(
     done = list(suggestions)
     known = [item if item is not None else Suggestion() for item in done]
     late = sum(item is None for item in done)
-    counted = Faults()
+    counted = RuleFaults()
     for chunk_faults in tuple(faults):
         counted.merge(chunk_faults)
     return Answers(version_name(number), questions, _withheld(deps, key, known, open_ids), counted, late, problem)

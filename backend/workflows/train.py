@@ -8,16 +8,16 @@ from typing import Any
 from backend.domain.corpus import Corpus
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.training import Known, TrainingSettings, train
-from backend.domain.votes import Faults
+from backend.domain.votes import RuleFaults
 from backend.errors import ModelMissing
 from backend.ports import (
-    Built,
     Deps,
     Job,
     LoadedRules,
     Progress,
     ProjectInfo,
     ProjectRecord,
+    VersionContents,
     VersionRecord,
     VersionStatus,
 )
@@ -26,10 +26,10 @@ from backend.workflows.content import warn_of_content
 from backend.workflows.embed import vectors_of
 from backend.workflows.label_weights import weights_of, without_suspects
 from backend.workflows.llm.contents import Contents
-from backend.workflows.llm.view import why_idle
+from backend.workflows.llm.view import llm_disabled_reason
 from backend.workflows.measure.audit import remember_suggestions, what_the_audit_tells
+from backend.workflows.measure.gains import what_labels_brought
 from backend.workflows.measure.progress import progress_so_far
-from backend.workflows.measure.taught import what_taught
 from backend.workflows.mirror import open_project
 from backend.workflows.publish import publish
 from backend.workflows.rank import ranked_predictions
@@ -88,7 +88,7 @@ def learn(
 def _follow(deps: Deps, key: str) -> None:
     deps.queue.request(Job.CHECK, key)
     # What is uncertain now is worth an LLM's vote; without an LLM that is no job.
-    if not why_idle(deps, key):
+    if not llm_disabled_reason(deps, key):
         deps.queue.request(Job.ASK, key)
 
 
@@ -125,10 +125,10 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     )
     warn_of_content(key, trained.metrics)
     remember_suggestions(deps, corpus)
-    taught, history = what_taught(deps, corpus, trained.out_of_fold)
+    taught, history = what_labels_brought(deps, corpus, trained.out_of_fold)
     measured = what_the_audit_tells(deps, corpus, trained, votes) | progress_so_far(deps, corpus, trained.out_of_fold)
     progress("choosing what to label next", 0, 1)
-    built = Built(
+    built = VersionContents(
         trained=trained,
         task_ids=corpus.ids,
         votes=votes,
@@ -173,7 +173,7 @@ def _highest(deps: Deps, record: ProjectRecord) -> int:
     return max((int(match[1]) for match in names if match), default=0)
 
 
-def _about_rules(rules: LoadedRules, faults: Faults) -> dict[str, Any]:
+def _about_rules(rules: LoadedRules, faults: RuleFaults) -> dict[str, Any]:
     return {
         "rule_faults": {name: {"count": count, "first": faults.reasons[name]} for name, count in faults.counts.items()},
         "rules_set_aside": dict(rules.set_aside),

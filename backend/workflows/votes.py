@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from backend.domain.llm.votes import join, llm_columns
 from backend.domain.rules import History, Rule
-from backend.domain.votes import Faults, VoteMatrix, apply_rules
+from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules
 from backend.ports import Deps
 from backend.workflows.llm.contents import Contents
-from backend.workflows.llm.view import why_idle
+from backend.workflows.llm.view import llm_disabled_reason
 
 
 def cast_votes(
     deps: Deps, key: str, contents: Contents, rules: Sequence[Rule], history: History
-) -> tuple[dict[str, VoteMatrix], Faults]:
+) -> tuple[dict[str, VoteMatrix], RuleFaults]:
     """Vote matrices by `Decision.key`, rows in the order of the contents, and what went wrong in the rules.
 
     LLMs are not asked: what they answered before is looked up. See `apply_rules` for the rest.
@@ -23,7 +23,7 @@ def cast_votes(
 
 def llm_votes(deps: Deps, key: str, contents: Contents) -> dict[str, VoteMatrix]:
     """The votes of the LLM sources that passed the validation gate, from their recorded answers; {} without any."""
-    if deps.llm is None or why_idle(deps, key):
+    if deps.llm is None or llm_disabled_reason(deps, key):
         return {}
     sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
     if not sources:
@@ -42,7 +42,7 @@ def llm_votes(deps: Deps, key: str, contents: Contents) -> dict[str, VoteMatrix]
 
 def voters(deps: Deps, key: str) -> str:
     """Changes with the LLM sources whose votes count in a project; "" without any."""
-    if deps.llm is None or why_idle(deps, key):
+    if deps.llm is None or llm_disabled_reason(deps, key):
         return ""
     sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
     return " ".join(sorted(item.source.name for item in sources))

@@ -20,7 +20,7 @@ from backend.adapters.redis import event_requests, running_job
 from backend.adapters.redis import queue as queue_module
 from backend.adapters.redis.event_requests import EventRequests
 from backend.adapters.redis.queue import DUE, SHIFTED, RedisQueue
-from backend.entrypoints.run.worker import PromptWorker
+from backend.entrypoints.run.worker import PrelabelWorker
 from backend.errors import ConfigurationError
 from backend.ports import REGULAR, Job, JobOptions, Queue
 from tests.fakes import FakeQueue
@@ -217,7 +217,7 @@ def test_a_job_that_will_be_tried_again_says_what_it_failed_of(
     real.request(Job.CHECK, KEY)
     real.move_due()
     connection, rq_queue = real.for_worker()
-    worker = PromptWorker([rq_queue], connection=connection, serializer=JSONSerializer)
+    worker = PrelabelWorker([rq_queue], connection=connection, serializer=JSONSerializer)
     worker.work(burst=True, logging_level="CRITICAL")
     (view,) = real.jobs()
     assert (view.status, view.error) == ("scheduled", "ValueError: broken on purpose")

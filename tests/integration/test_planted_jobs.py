@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 
 from backend.adapters.redis.queue import QUEUE_NAME, RUN, RedisQueue
 from backend.entrypoints import jobs
-from backend.entrypoints.run.worker import PromptWorker
+from backend.entrypoints.run.worker import PrelabelWorker
 from backend.errors import BadRequest
 
 Fields = dict[str, bytes]
@@ -70,7 +70,7 @@ def test_a_planted_job_is_refused_before_anything_in_it_runs(
     redis.hset("rq:job:planted", mapping=planted)
     redis.rpush(f"rq:queue:{QUEUE_NAME}", "planted")
     queue = RedisQueue(clean_redis_url, 60)
-    worker = PromptWorker([queue.rq], connection=queue.redis, serializer=JSONSerializer)
+    worker = PrelabelWorker([queue.rq], connection=queue.redis, serializer=JSONSerializer)
     worker.work(burst=True, logging_level="CRITICAL")
     assert redis.llen(f"rq:queue:{QUEUE_NAME}") == 0
     assert redis.hget("rq:job:planted", "status") == b"failed"

@@ -17,7 +17,7 @@ from backend.adapters.redaction import redact
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.sql.database import SqlDatabase
 from backend.entrypoints.run.embedded_redis import redis_server
-from backend.entrypoints.run.worker import PromptWorker
+from backend.entrypoints.run.worker import PrelabelWorker
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 from tests.command_server import Commands
@@ -165,7 +165,7 @@ def test_a_failure_that_the_queue_keeps_has_no_secret(clean_redis_url: str, monk
     queue = RedisQueue(clean_redis_url, 60)
     redact.learn(["sk-verysecret0123456789"])
     job = queue.rq.enqueue_call(f"{__name__}.indiscreet_job")
-    worker = PromptWorker([queue.rq], connection=queue.redis, serializer=JSONSerializer)
+    worker = PrelabelWorker([queue.rq], connection=queue.redis, serializer=JSONSerializer)
     worker.work(burst=True, logging_level="CRITICAL")
     assert ["***" in str(result.exc_string) for result in job.results()] == [True]
     assert "sk-verysecret" not in kept_in(clean_redis_url)

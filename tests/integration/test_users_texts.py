@@ -15,7 +15,7 @@ from backend.adapters.redis import running_job
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.rules.loader import FolderRules
 from backend.entrypoints.doctor import examine as doctor
-from backend.entrypoints.run.worker import PromptWorker
+from backend.entrypoints.run.worker import PrelabelWorker
 from backend.ports import Job
 from backend.settings import Settings
 from backend.workflows.check.search import check
@@ -42,7 +42,7 @@ def rule(task):
 """
 
 
-class OneJob(PromptWorker):
+class OneJob(PrelabelWorker):
     """Our worker, in this process, for a job of a test."""
 
     job_class = RqJob  # type: ignore[assignment] # any function may be a job here

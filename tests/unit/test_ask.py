@@ -17,11 +17,11 @@ from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem
 from backend.entrypoints.cli.llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, PLAIN, Job, JobOptions
-from backend.ports.llm import BulkResult, BulkStatus, LlmParts, LlmPolicy
+from backend.ports.llm import BulkResult, BulkStatus, LlmPolicy, LlmPorts
 from backend.workflows.llm.ask import ask, asked_for, forget
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
-from backend.workflows.llm.view import LlmView, contents_of, notes_on, prompts_of, view_of
+from backend.workflows.llm.view import LlmProject, contents_of, notes_on, prompts_of, view_of
 from backend.workflows.suggest import answer
 from tests.llm_fakes import FakeLlmEndpoint
 from tests.unit.house import CONFIG, House, nothing, reviews
@@ -40,7 +40,7 @@ class Room:
         self.endpoint = FakeLlmEndpoint(self.reply)
         self.prices: dict[str, ModelPrice] = {"small": PRICE, "large": ModelPrice(10.0, 20.0)}
         self.records = SqlLlmRecords(f"sqlite:///{folder}/llm.sqlite3", lambda: self.house.clock)
-        parts = LlmParts(
+        parts = LlmPorts(
             endpoint=self.endpoint,
             records=self.records,
             templates=JinjaTemplates(None),
@@ -78,7 +78,7 @@ class Room:
         return str(self.house.fake.tasks[task_id].task.data["text"])
 
     @property
-    def view(self) -> LlmView:
+    def view(self) -> LlmProject:
         """The project as asking sees it now."""
         record = self.house.deps.database.project(self.house.key)
         assert record is not None

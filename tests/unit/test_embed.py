@@ -12,7 +12,7 @@ import pytest
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.vectors import SqlVectors
-from backend.ports.embeddings import EmbeddingParts
+from backend.ports.embeddings import EmbeddingPorts
 from backend.workflows.check.search import check
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
@@ -50,7 +50,7 @@ def embedding(house: House, server: LlmServer, tmp_path: Path) -> House:
 def use(house: House, server: LlmServer, folder: Path, model: str = "meanings", *, images: bool = False) -> None:
     embedder = EndpointEmbedder(server.base_url, "key", model, takes_images=images, timeout_s=20, retries=0)
     store = SqlVectors(Sql(f"sqlite:///{folder}/db.sqlite3"))
-    house.deps = replace(house.deps, embeddings=EmbeddingParts(embedder, store, lambda url: f"data:{url}"))
+    house.deps = replace(house.deps, embeddings=EmbeddingPorts(embedder, store, lambda url: f"data:{url}"))
 
 
 def add(house: House, *, field: str = "text", ending: str = "") -> tuple[list[int], list[int]]:

@@ -16,9 +16,9 @@ from backend.domain.unmatched import told, unmatched_answers
 from backend.entrypoints.cli.status import status_json, status_line
 from backend.entrypoints.cli.versions import print_versions
 from backend.ports import Job
-from backend.ports.llm import LlmParts, LlmPolicy
+from backend.ports.llm import LlmPolicy, LlmPorts
 from backend.workflows.config_notes import left_empty, why_nothing, why_unread
-from backend.workflows.llm.view import LlmView
+from backend.workflows.llm.view import LlmProject
 from backend.workflows.measure.status import ON_AUDIT, Accuracy, Status, status_of
 from tests.unit.house import CONFIG, House
 
@@ -68,7 +68,7 @@ def test_an_llm_is_asked_a_question_only_where_it_is_shown(house: House) -> None
     house.learn()
     config = parse_label_config(HIDING)
     items = house.deps.database.tasks(house.key)
-    view = LlmView(house.deps, parts_of_none(), LlmPolicy(), "", Corpus(house.key, config, items))
+    view = LlmProject(house.deps, parts_of_none(), LlmPolicy(), "", Corpus(house.key, config, items))
     rows = np.arange(len(items), dtype=np.int64)
     suggested = {item.task_id: item.suggestion.answers for item in current(house)}
     wanted = [
@@ -81,9 +81,9 @@ def test_an_llm_is_asked_a_question_only_where_it_is_shown(house: House) -> None
     assert 0 < len(wanted) < len(rows)
 
 
-def parts_of_none() -> LlmParts:
+def parts_of_none() -> LlmPorts:
     """Nothing is asked here."""
-    return LlmParts.__new__(LlmParts)
+    return LlmPorts.__new__(LlmPorts)
 
 
 def current(house: House):  # type: ignore[no-untyped-def]

@@ -9,7 +9,7 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.class_noise import by_class
 from backend.domain.label_errors.held_out import N_FOLDS, Apart, classified, folds, groups_of
 from backend.domain.label_errors.pool import share_of_errors
-from backend.domain.label_errors.records import Evidence, Findings
+from backend.domain.label_errors.records import Findings, SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Rating, decisions
 from tests.unit.planted import GENRE, SENTIMENT, matrix, planted_votes, texts_about
@@ -18,7 +18,7 @@ from tests.unit.test_label_errors import flip, posterior_of
 STARS = Rating("stars", "text", ("1", "2", "3", "4", "5"))
 
 
-def found_in(truth: NDArray[np.int64], given: NDArray[np.int64], evidence: Evidence | None, seed: int) -> Findings:
+def found_in(truth: NDArray[np.int64], given: NDArray[np.int64], evidence: SearchInputs | None, seed: int) -> Findings:
     posterior = posterior_of(truth, 3, seed, strength=1.0)
     return search(SENTIMENT, {"sentiment": posterior}, {"sentiment": given}, evidence)
 
@@ -31,7 +31,7 @@ def test_votes_that_know_more_than_the_posterior_find_more_wrong_labels() -> Non
     truth = np.random.default_rng(0).integers(0, 3, 300)
     given = flip(truth, 30, 3, 0)
     votes = matrix(SENTIMENT, planted_votes(truth, [0.8] * 5, [0.7] * 5, 3, 1))
-    alone, with_votes = (found_in(truth, given, item, 2) for item in (None, Evidence(votes=votes)))
+    alone, with_votes = (found_in(truth, given, item, 2) for item in (None, SearchInputs(votes=votes)))
     assert precision(with_votes, given != truth) > precision(alone, given != truth) + 0.2
     assert with_votes.weights["sentiment"]["votes"] > 0
 
@@ -40,7 +40,7 @@ def test_votes_at_random_do_little_harm() -> None:
     truth = np.random.default_rng(0).integers(0, 3, 300)
     given = flip(truth, 30, 3, 0)
     votes = matrix(SENTIMENT, planted_votes(truth, [1 / 3] * 5, [0.7] * 5, 3, 1))
-    alone, with_votes = (found_in(truth, given, item, 2) for item in (None, Evidence(votes=votes)))
+    alone, with_votes = (found_in(truth, given, item, 2) for item in (None, SearchInputs(votes=votes)))
     assert precision(with_votes, given != truth) > precision(alone, given != truth) - 0.05
 
 
@@ -50,7 +50,7 @@ def test_a_suspect_names_the_votes_against_it_and_neighbours_labeled_as_expected
     data = texts_about(truth, 1, clear=1.0)
     votes = matrix(SENTIMENT, planted_votes(truth, [0.95] * 3, [1.0] * 3, 3, 1), ["a", "b", "c"])
     features = FeatureExtractor().fit(data).transform(data)
-    findings = found_in(truth, given, Evidence(votes=votes, features=features), 2)
+    findings = found_in(truth, given, SearchInputs(votes=votes, features=features), 2)
     worst = findings.suspects[0]
     labels = SENTIMENT.labels
     assert given[worst.row] != truth[worst.row]
@@ -66,7 +66,7 @@ def test_labels_of_a_careless_annotator_are_doubted_more_and_his_rate_is_told() 
     truth, annotators = random.integers(0, 3, 400), random.integers(0, 4, 400)
     wrong = (annotators == 2) & (random.random(400) < 0.5)
     given = np.where(wrong, (truth + 1) % 3, truth)
-    alone, known = (found_in(truth, given, item, 4) for item in (None, Evidence(annotators=annotators)))
+    alone, known = (found_in(truth, given, item, 4) for item in (None, SearchInputs(annotators=annotators)))
     assert precision(known, wrong) > precision(alone, wrong) + 0.1
     assert max(known.error_rates, key=lambda who: known.error_rates[who]) == 2
 
@@ -78,8 +78,8 @@ def test_suggestions_accepted_unread_do_not_vouch_for_the_votes_they_came_from()
     unread = np.arange(400) < 300
     # Whoever accepts a rule's vote unread agrees with it always.
     given = np.where(unread, votes[:, 0], truth).astype(np.int64)
-    found = found_in(truth, given, Evidence(votes=matrix(SENTIMENT, votes), unread=unread), 2)
-    trusting = found_in(truth, given, Evidence(votes=matrix(SENTIMENT, votes)), 2)
+    found = found_in(truth, given, SearchInputs(votes=matrix(SENTIMENT, votes), unread=unread), 2)
+    trusting = found_in(truth, given, SearchInputs(votes=matrix(SENTIMENT, votes)), 2)
     assert found.weights["sentiment"]["votes"] < trusting.weights["sentiment"]["votes"]
     assert precision(found, given != truth) > precision(trusting, given != truth)
 
@@ -138,7 +138,7 @@ def test_few_labels_of_everything_and_all_evidence_crash_nothing() -> None:
             SENTIMENT,
             {"sentiment": nothing},
             {"sentiment": truth},
-            Evidence(votes, features, groups_of(data), truth, truth == 5),
+            SearchInputs(votes, features, groups_of(data), truth, truth == 5),
         )
         assert findings.quality.shape == (n,)
 

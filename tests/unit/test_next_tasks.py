@@ -11,8 +11,8 @@ from backend.domain.audit.draw import is_audit
 from backend.domain.classifier import Recipe
 from backend.domain.classifier.choice import default_choice
 from backend.domain.model.training import Trained
-from backend.domain.next_tasks import evidence_of
-from backend.domain.priorities.opinions import Opinions
+from backend.domain.next_tasks import pool_state_of
+from backend.domain.priorities.relabels import Relabels
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.votes import VoteMatrix
 from backend.ports import Prediction
@@ -157,7 +157,7 @@ def test_turns_are_shared_as_active_lab_says_and_a_begun_task_is_no_surer_than_u
     begun = np.array([True, True, False, False, False, True])
     scores = np.array([0.1, 0.9, 0.5, 0.3, np.nan, 0.4])
     confidence = np.array([0.99, 0.99, 0.8, 0.4, 0.0, 0.2])
-    opinions, rows = Opinions(begun, scores), np.arange(6)
+    opinions, rows = Relabels(begun, scores), np.arange(6)
     assert opinions.in_order(rows, 0).tolist() == [4, 0, 3, 5, 2, 1]
     assert opinions.share(rows, 4, 0) == 0.5
     sure = opinions.as_sure(confidence, rows)
@@ -181,7 +181,7 @@ def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(
     trained = Trained(model, {}, {}, {}, model.extractor.transform(data))
     together = model.posteriors_of(trained.features, {key: votes})
     gold = np.full(len(data), -1, dtype=np.int64)
-    evidence = evidence_of(trained, together, {key: votes}, {key: gold}, gold < 0)
+    evidence = pool_state_of(trained, together, {key: votes}, {key: gold}, gold < 0)
     assert not np.allclose(evidence.classifier[key], together[key])
     wanted = together if trust else evidence.classifier
     np.testing.assert_array_equal(evidence.posteriors[key], wanted[key])

@@ -12,7 +12,7 @@ from backend.adapters.rules.loader import FolderRules
 from backend.domain.questions import Choices
 from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.rules import Rule, TaskFields
-from backend.domain.votes import Faults, apply_rules
+from backend.domain.votes import RuleFaults, apply_rules
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
 from backend.settings import PACKAGED_RULES_DIR
 
@@ -28,7 +28,7 @@ def gold_classes() -> Votes:
 
 
 @pytest.fixture(scope="module")
-def voted() -> tuple[Votes, Faults]:
+def voted() -> tuple[Votes, RuleFaults]:
     matrices, faults = apply_rules(RULES, load_reviews(), [SENTIMENT])
     return matrices["sentiment"].votes, faults
 
@@ -163,7 +163,7 @@ def test_rule_votes_as_described(name: str, data: Mapping[str, object], vote: st
     assert BY_NAME[name].function(TaskFields(data)) == vote
 
 
-def test_every_rule_votes_and_only_for_its_declared_labels(voted: tuple[Votes, Faults]) -> None:
+def test_every_rule_votes_and_only_for_its_declared_labels(voted: tuple[Votes, RuleFaults]) -> None:
     votes, faults = voted
     assert faults.counts == {}
     for rule, column in zip(RULES, votes.T, strict=True):
@@ -172,7 +172,7 @@ def test_every_rule_votes_and_only_for_its_declared_labels(voted: tuple[Votes, F
         assert chosen <= set(rule.labels or ()), rule.name
 
 
-def test_every_rule_is_right_more_often_than_wrong(voted: tuple[Votes, Faults]) -> None:
+def test_every_rule_is_right_more_often_than_wrong(voted: tuple[Votes, RuleFaults]) -> None:
     gold = gold_classes()
     for rule, column in zip(RULES, voted[0].T, strict=True):
         cast = column != ABSTAIN
@@ -184,7 +184,7 @@ def test_each_label_can_be_voted_for_by_several_rules() -> None:
     assert all(counts[label] >= 2 for label in LABELS)
 
 
-def test_majority_of_votes_is_useful_and_leaves_something_to_learn(voted: tuple[Votes, Faults]) -> None:
+def test_majority_of_votes_is_useful_and_leaves_something_to_learn(voted: tuple[Votes, RuleFaults]) -> None:
     votes, _ = voted
     covered = (votes != ABSTAIN).any(axis=1)
     counts = np.stack([(votes == label).sum(axis=1) for label in range(len(LABELS))], axis=1)

@@ -9,9 +9,9 @@ import pytest
 from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.corpus import Corpus
 from backend.domain.label_errors.consensus import consensus_of
-from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.multi_annotator import labels_of
+from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
-from backend.domain.label_errors.several import labels_of
 from backend.domain.questions import Choices, Question, Rating
 from backend.domain.tasks import Annotation
 from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
@@ -129,9 +129,9 @@ def test_who_labels_alone_is_judged_by_the_evidence(house: House) -> None:
     assert table[0]["questions"]["sentiment"]["measured_on"] == "evidence"
 
 
-def evidence(question: Question, tasks: list[list[Annotation]]) -> Evidence:
+def evidence(question: Question, tasks: list[list[Annotation]]) -> SearchInputs:
     labels, _ = labels_of(question, tasks)
-    return Evidence(labels=labels, consensus={key: consensus_of(item) for key, item in labels.items()})
+    return SearchInputs(labels=labels, consensus={key: consensus_of(item) for key, item in labels.items()})
 
 
 def test_two_who_agree_outweigh_evidence_against_them_and_one_alone_does_not() -> None:

@@ -18,7 +18,7 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error, sampled_density
 from backend.domain.priorities.geometry import coordinates, places
-from backend.domain.priorities.queue import Evidence, Queue, choose_next
+from backend.domain.priorities.queue import PoolState, TaskQueue, choose_next
 from backend.domain.priorities.strategy import RARE_CLASS, Strategy
 from backend.domain.priorities.variance import PRIOR, information, variance_reduction
 from backend.domain.questions import decisions
@@ -153,13 +153,13 @@ def evidence(
     *,
     votes: NDArray[np.int16] | None = None,
     is_open: NDArray[np.bool_] | None = None,
-) -> Evidence:
+) -> PoolState:
     """What is known of tasks with the question SENTIMENT, whose posterior is the classifier's."""
     n, decision = len(data), decisions(SENTIMENT)[0]
     votes = np.empty((n, 0), dtype=np.int16) if votes is None else votes
     gold = np.full(n, -1) if gold is None else gold
     names = tuple(f"rule{column}" for column in range(votes.shape[1]))
-    return Evidence(
+    return PoolState(
         questions=[SENTIMENT],
         posteriors={"sentiment": posterior},
         label_model={"sentiment": np.full_like(posterior, np.nan)},
@@ -171,7 +171,7 @@ def evidence(
     )
 
 
-def chosen(known: Evidence, strategy: str = "auto", n: int = 10, **options: Any) -> Queue:
+def chosen(known: PoolState, strategy: str = "auto", n: int = 10, **options: Any) -> TaskQueue:
     confidence = np.nan_to_num(known.posteriors["sentiment"].max(axis=1))
     return choose_next(known, confidence, strategy=strategy, n=n, **({"seed": 0} | options))
 
@@ -329,7 +329,7 @@ def test_questions_with_sets_of_labels_take_part() -> None:
     keys = [decision.key for decision in decisions(GENRE)]
     posteriors = {key: np.column_stack([1 - p, p]) for key in keys for p in [random.random(n)]}
     gold = {key: np.where(np.arange(n) < 12, (np.arange(n) + shift) % 2, -1) for shift, key in enumerate(keys)}
-    known = Evidence(
+    known = PoolState(
         questions=[GENRE],
         posteriors=posteriors,
         label_model=posteriors,

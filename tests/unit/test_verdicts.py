@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from backend.domain.label_errors.explain import explain
 from backend.domain.label_errors.records import Suspect
-from backend.domain.label_errors.unread import is_unread
+from backend.domain.label_errors.rubber_stamped import is_rubber_stamped
 from backend.domain.label_errors.verdicts import (
     ENOUGH,
     LATEST,
@@ -105,17 +105,17 @@ def form(lead_time_s: float | None, origin: Origin | None = Origin.ACCEPTED) -> 
 def test_a_label_is_unread_if_all_accepted_the_suggestion_faster_than_one_reads(
     entries: list[Annotation], unread: bool
 ) -> None:
-    assert is_unread(entries, "sentiment", [TEXT]) is unread
+    assert is_rubber_stamped(entries, "sentiment", [TEXT]) is unread
 
 
 def test_a_short_text_takes_a_moment_too() -> None:
-    assert is_unread([form(0.5)], "sentiment", ["ok"])
-    assert not is_unread([form(1.5)], "sentiment", ["ok"])
+    assert is_rubber_stamped([form(0.5)], "sentiment", ["ok"])
+    assert not is_rubber_stamped([form(1.5)], "sentiment", ["ok"])
 
 
 def test_an_annotation_of_another_question_says_nothing_of_this_one() -> None:
     other = Annotation(2, 1, 2, {"topic": ("plot",)}, lead_time_s=60.0)
-    assert is_unread([form(0.4), other], "sentiment", [TEXT])
+    assert is_rubber_stamped([form(0.4), other], "sentiment", [TEXT])
 
 
 def test_a_reason_names_probabilities_votes_and_neighbours() -> None:

@@ -12,7 +12,7 @@ from rq.timeouts import JobTimeoutException
 from backend.domain.questions import Choices
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rules import History, Not, Rule, TaskFields, Tasks, Vote, labeling_function
-from backend.domain.votes import Faults, apply_rules, votes_on
+from backend.domain.votes import RuleFaults, apply_rules, votes_on
 from backend.errors import RuleError
 from tests.conftest import wait_for
 from tests.unit.planted import GENRE, SENTIMENT
@@ -361,7 +361,7 @@ def test_votes_from_label_indices() -> None:
 
 
 def test_faults_keep_the_first_reason_and_add_up() -> None:
-    faults, more = Faults(), Faults()
+    faults, more = RuleFaults(), RuleFaults()
     faults.add("rule", "first")
     faults.add("rule", "second")
     more.add("rule", "third")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backend.adapters.embedding.inputs import embed_parts
 from backend.adapters.llm.calls import Calls, Timing, address_of
-from backend.adapters.llm.faults import Asked, Fault, FaultKind
+from backend.adapters.llm.faults import Asked, EndpointFault, FaultKind
 from backend.adapters.llm.pace import Pace
 from backend.domain.outside import bounded_whole, read_json
 from backend.errors import LlmRefused, LlmUnavailable
@@ -59,7 +59,7 @@ class EndpointEmbedder:
     def _call(self, inputs: Sequence[object]) -> NDArray[np.float32]:
         answer = asyncio.run(self._ask(inputs))
         address = address_of(self._base_url)
-        if isinstance(answer, Fault):
+        if isinstance(answer, EndpointFault):
             message = answer.message.replace("The LLM endpoint", "The embedding endpoint")
             is_passing = answer.kind in {FaultKind.WAIT, FaultKind.DOUBTFUL}
             raise LlmUnavailable(message) if is_passing else LlmRefused(message)
@@ -71,7 +71,7 @@ class EndpointEmbedder:
             )
         return vectors
 
-    async def _ask(self, inputs: Sequence[object]) -> str | Fault:
+    async def _ask(self, inputs: Sequence[object]) -> str | EndpointFault:
         from backend.adapters.llm.client import open_client  # noqa: PLC0415 - see there
 
         tries = 1 + self._retries
@@ -80,7 +80,7 @@ class EndpointEmbedder:
         async with open_client(self._base_url, self._key, self._timeout_s) as client:
             create = partial(client.embeddings.with_raw_response.create, model=self._model, encoding_format="float")
             answer = await calls.call(partial(create, input=inputs), str, asked, Pace(time.monotonic), tries, tries)
-        return answer if isinstance(answer, Fault) else answer.value
+        return answer if isinstance(answer, EndpointFault) else answer.value
 
 
 def _read(text: str, n: int) -> NDArray[np.float32] | None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from backend.adapters.llm.calls import TRIES, Answered, Calls
-from backend.adapters.llm.faults import SCHEMA, Asked, Fault, FaultKind
+from backend.adapters.llm.faults import SCHEMA, Asked, EndpointFault, FaultKind
 from backend.adapters.llm.pace import Pace
 from backend.adapters.llm.wire import (
     NO_CHOICES,
@@ -97,7 +97,7 @@ class Endpoint:
         return Asked(self.address, request.source.model, self.key, bool(request.images))
 
 
-class Asking:
+class AskingRun:
     """Asks requests, one after the other or several at once."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Asking:
         self.in_thread = in_thread
         self._saving = asyncio.Lock()
 
-    async def ask(self, request: LlmRequest, tries: int = TRIES) -> tuple[LlmReply | None, Fault | None]:
+    async def ask(self, request: LlmRequest, tries: int = TRIES) -> tuple[LlmReply | None, EndpointFault | None]:
         """The reply with as many samples as were asked for, or the fault that prevented it.
 
         Both where something is paid, or may be, and a fault ended it: where the endpoint takes no `n`, so that samples
@@ -132,11 +132,11 @@ class Asking:
                 return (left if left.samples or left.lost else None), result
         return merged(parts), None
 
-    async def _part(self, request: LlmRequest, missing: int, tries: int) -> LlmReply | Fault:
+    async def _part(self, request: LlmRequest, missing: int, tries: int) -> LlmReply | EndpointFault:
         """As many of the missing samples as one call gives."""
         model = request.source.model
         asked = self._endpoint.asked(request)
-        fault = Fault(FaultKind.REJECTED, "")
+        fault = EndpointFault(FaultKind.REJECTED, "")
         for _ in range(_MAX_REFUSED_PARAMETERS):
             state = self._knowledge.state(request)
             if has_no_limit(state):
@@ -183,9 +183,9 @@ def _read(samples: int, text: str) -> LlmReply | None:
     return parse_reply(read_json(text, too_deep=NO_CHOICES), samples)
 
 
-def no_limit(asked: Asked) -> Fault:
+def no_limit(asked: Asked) -> EndpointFault:
     """The fault of an endpoint whose answers can't be limited."""
-    return Fault(
+    return EndpointFault(
         FaultKind.REFUSED,
         f"The LLM endpoint at {asked.address} takes neither max_tokens nor max_completion_tokens for the model "
         f"{asked.model}: without a limit on its answers no budget can be kept. Use another model in LLM_MODEL.",

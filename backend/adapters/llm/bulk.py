@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from backend.adapters.llm.asking import Asking, Endpoint, Knowledge, no_limit
+from backend.adapters.llm.asking import AskingRun, Endpoint, Knowledge, no_limit
 from backend.adapters.llm.calls import TRIES, Calls, RawReply
-from backend.adapters.llm.faults import Asked, Fault, FaultKind, status_fault
+from backend.adapters.llm.faults import Asked, EndpointFault, FaultKind, status_fault
 from backend.adapters.llm.wire import NO_CHOICES, chat_body, has_no_limit, merged, parse_reply, problem_reply
 from backend.domain.llm.records import LlmReply, LlmRequest, Problem
 from backend.domain.outside import bounded_whole, read_json
@@ -31,14 +31,14 @@ _SEPARATOR = "."
 
 
 class Bulk:
-    """Batches of one endpoint. Methods return a Fault where the endpoint doesn't do what it was asked."""
+    """Batches of one endpoint. Methods return an EndpointFault where the endpoint doesn't do what it was asked."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         knowledge: Knowledge,
         calls: Calls,
-        asking: Asking,
+        asking: AskingRun,
         probing: bool,
     ) -> None:
         self._endpoint = endpoint
@@ -47,14 +47,14 @@ class Bulk:
         self._asking = asking
         self._tries = 1 if probing else TRIES
 
-    async def send(self, requests: Sequence[LlmRequest], announced: Callable[[str], None]) -> str | Fault:
+    async def send(self, requests: Sequence[LlmRequest], announced: Callable[[str], None]) -> str | EndpointFault:
         """Make a batch; returns its id. Raises BadRequest when it is more than a batch takes."""
         if not requests:
             raise BadRequest("A batch needs at least one request.")
         for model in {request.source.model for request in requests}:
             await self._asking.load(model)
         lines = self._lines(requests)
-        if isinstance(lines, Fault):
+        if isinstance(lines, EndpointFault):
             return lines
         content = "".join(json.dumps(line) + "\n" for line in lines).encode()
         if len(lines) > MAX_LINES or len(content) > MAX_BYTES:
@@ -66,18 +66,18 @@ class Bulk:
         files = self._endpoint.client.files.with_raw_response
         upload = partial(files.create, file=("requests.jsonl", content), purpose="batch")
         file_id = await self._call(upload, _id, model)
-        if not isinstance(file_id, Fault):
+        if not isinstance(file_id, EndpointFault):
             await self._asking.in_thread(lambda: announced(_ANNOUNCED + file_id))
-        result = file_id if isinstance(file_id, Fault) else await self._make(file_id, model)
-        if isinstance(result, Fault) and result.missing:
-            return Fault(
+        result = file_id if isinstance(file_id, EndpointFault) else await self._make(file_id, model)
+        if isinstance(result, EndpointFault) and result.missing:
+            return EndpointFault(
                 FaultKind.REFUSED,
                 f"The LLM endpoint at {self._endpoint.address} has no Batch API. Ask without it, or set "
                 "OPENAI_BASE_URL to an endpoint that has one.",
             )
         return result
 
-    async def fetch(self, batch_id: str, requests: Mapping[str, LlmRequest]) -> BulkResult | Fault:
+    async def fetch(self, batch_id: str, requests: Mapping[str, LlmRequest]) -> BulkResult | EndpointFault:
         """Status of a batch and, once it has ended, its replies."""
         model = next((request.source.model for request in requests.values()), "")
         await self._asking.load(model)
@@ -85,18 +85,18 @@ class Bulk:
             made = await self._made(batch_id.removeprefix(_ANNOUNCED), model)
             if not made:
                 return BulkResult(BulkStatus.ENDED, problem="A batch was not sent: its worker ended before.")
-            if isinstance(made, Fault):
+            if isinstance(made, EndpointFault):
                 return made
             batch_id = made
         batches = self._endpoint.client.batches.with_raw_response
         batch = await self._call(lambda: batches.retrieve(batch_id), _mapping, model)
-        if isinstance(batch, Fault) and batch.missing:
-            return Fault(
+        if isinstance(batch, EndpointFault) and batch.missing:
+            return EndpointFault(
                 FaultKind.REFUSED,
                 f"The LLM endpoint at {self._endpoint.address} doesn't know the batch {batch_id}: was it sent with "
                 "another OPENAI_BASE_URL or OPENAI_API_KEY?",
             )
-        if isinstance(batch, Fault):
+        if isinstance(batch, EndpointFault):
             return batch
         status = str(batch.get("status"))
         if status not in _ENDED:
@@ -109,11 +109,11 @@ class Bulk:
                 continue
             files = self._endpoint.client.files.with_raw_response
             found = await self._call(partial(files.content, file_id), _lines_of, model)
-            if isinstance(found, Fault) and found.kind is FaultKind.TOO_LARGE:
+            if isinstance(found, EndpointFault) and found.kind is FaultKind.TOO_LARGE:
                 # They would be as large the next time.
                 replies = {bulk_id: problem_reply(Problem.TOO_LARGE) for bulk_id in requests}
                 return BulkResult(BulkStatus.ENDED, replies, found.message)
-            if isinstance(found, Fault):
+            if isinstance(found, EndpointFault):
                 return found
             await self._read(found, requests, parts, problems)
         replies = {bulk_id: merged(replies) for bulk_id, replies in parts.items()}
@@ -121,7 +121,7 @@ class Bulk:
             problems.append(f"{len(requests) - len(replies)} of {len(requests)} requests were not answered.")
         return BulkResult(BulkStatus.ENDED, replies, " ".join(dict.fromkeys(problems)))
 
-    def _lines(self, requests: Sequence[LlmRequest]) -> list[dict[str, Any]] | Fault:
+    def _lines(self, requests: Sequence[LlmRequest]) -> list[dict[str, Any]] | EndpointFault:
         lines: dict[str, dict[str, Any]] = {}
         for request in requests:
             state = self._knowledge.state(request)
@@ -134,10 +134,10 @@ class Bulk:
                 lines[name] = {"custom_id": name, "method": "POST", "url": PATH, "body": body}
         return list(lines.values())
 
-    async def _make(self, file_id: str, model: str) -> str | Fault:
+    async def _make(self, file_id: str, model: str) -> str | EndpointFault:
         """Make the batch of a file. Never twice: a call of which nothing came back is looked up among the batches."""
         batches = self._endpoint.client.batches.with_raw_response
-        result: str | Fault = Fault(FaultKind.DOUBTFUL, "")
+        result: str | EndpointFault = EndpointFault(FaultKind.DOUBTFUL, "")
         for _ in range(2):
             result = await self._call(
                 lambda: batches.create(input_file_id=file_id, endpoint=PATH, completion_window=WINDOW),
@@ -145,17 +145,17 @@ class Bulk:
                 model,
                 doubtful_tries=1,
             )
-            if not isinstance(result, Fault) or result.kind is not FaultKind.DOUBTFUL:
+            if not isinstance(result, EndpointFault) or result.kind is not FaultKind.DOUBTFUL:
                 return result
             made = await self._made(file_id, model)
-            if isinstance(made, Fault) or made:
+            if isinstance(made, EndpointFault) or made:
                 return made
         return result
 
-    async def _made(self, file_id: str, model: str) -> str | Fault:
+    async def _made(self, file_id: str, model: str) -> str | EndpointFault:
         """Id of the batch that was made of a file; "" = none was."""
         batches = self._endpoint.client.batches.with_raw_response
-        made: str | Fault = await self._call(
+        made: str | EndpointFault = await self._call(
             lambda: batches.list(limit=100), lambda text: _made_of(file_id, text), model
         )
         return made
@@ -204,7 +204,7 @@ class Bulk:
     ) -> Any:
         asked = Asked(self._endpoint.address, model, self._endpoint.key)
         result = await self._calls.call(send, read, asked, self._knowledge.pace(model), self._tries, doubtful_tries)
-        return result if isinstance(result, Fault) else result.value
+        return result if isinstance(result, EndpointFault) else result.value
 
 
 def _mapping(text: str) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ from backend.adapters.bounded import TooLarge
 from backend.adapters.certificates import tls_problem
 from backend.adapters.llm.faults import (
     Asked,
-    Fault,
+    EndpointFault,
     FaultKind,
     connection_fault,
     not_an_answer,
@@ -91,7 +91,7 @@ class Calls:
         pace: Pace,
         tries: int = TRIES,
         doubtful_tries: int = MOST_CHARGED,
-    ) -> Answered | Fault:
+    ) -> Answered | EndpointFault:
         """Send until there is an answer, or a fault that a further try would not mend.
 
         `read` makes something of the answer's text; None = it isn't what was asked for.
@@ -102,13 +102,15 @@ class Calls:
         while True:
             await self.pause(pace)
             if pace.wait_s > 0:
-                return Fault(FaultKind.WAIT, f"The LLM endpoint at {asked.address} was not asked: the run has ended.")
+                return EndpointFault(
+                    FaultKind.WAIT, f"The LLM endpoint at {asked.address} was not asked: the run has ended."
+                )
             result = await self._once(send, read, asked, pace)
             # While others are answered, an endpoint that limits its rate works: a request that came too late each time
             # waits for its turn, however long the queue.
-            tried += not (isinstance(result, Fault) and result.limited and self._answered > answered)
+            tried += not (isinstance(result, EndpointFault) and result.limited and self._answered > answered)
             answered = self._answered
-            if isinstance(result, Fault):
+            if isinstance(result, EndpointFault):
                 doubtful += result.kind is FaultKind.DOUBTFUL
             result = replace(result, lost=doubtful)
             if isinstance(result, Answered) or result.kind not in {FaultKind.WAIT, FaultKind.DOUBTFUL}:
@@ -131,7 +133,7 @@ class Calls:
 
     async def _once(
         self, send: Callable[[], Awaitable[RawReply]], read: Callable[[str], Any], asked: Asked, pace: Pace
-    ) -> Answered | Fault:
+    ) -> Answered | EndpointFault:
         # Exceptions of the SDK carry request and response. They end here, and no other is raised while one is handled:
         # else it would hold them as its context.
         import openai  # noqa: PLC0415 - as above

@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from backend.adapters.llm.asking import Asking, Endpoint, Knowledge
+from backend.adapters.llm.asking import AskingRun, Endpoint, Knowledge
 from backend.adapters.llm.bulk import Bulk
 from backend.adapters.llm.calls import REAL_TIME, TRIES, Calls, Timing, address_of
-from backend.adapters.llm.faults import Fault, FaultKind
+from backend.adapters.llm.faults import EndpointFault, FaultKind
 from backend.domain.llm.records import LlmReply, LlmRequest
 from backend.errors import LlmError, LlmRefused, LlmUnavailable
 from backend.ports.llm import BulkResult, EndpointMemory
@@ -94,7 +94,7 @@ class _Run:
         self._stop = asyncio.Event()
         self._turn = asyncio.Lock()
         self._calls = Calls(timing, timeout_s, self._stop)
-        self._asking = Asking(endpoint, knowledge, memory, self._calls, self._in_thread)
+        self._asking = AskingRun(endpoint, knowledge, memory, self._calls, self._in_thread)
         self._endpoint = endpoint
         self._failure: Exception | None = None
         self._last_model: str | None = None
@@ -111,17 +111,17 @@ class _Run:
         if self._failure is not None:
             raise self._failure
 
-    async def bulk(self, what: Callable[[Bulk], Coroutine[Any, Any, Result | Fault]]) -> Result:
+    async def bulk(self, what: Callable[[Bulk], Coroutine[Any, Any, Result | EndpointFault]]) -> Result:
         """A call of the Batch API, under the same breaker."""
         probing = await self._in_thread(self._may_ask)
         result = await what(Bulk(self._endpoint, self._knowledge, self._calls, self._asking, probing))
-        if isinstance(result, Fault):
+        if isinstance(result, EndpointFault):
             await self._failed(result)
         elif probing:
             await self._in_thread(lambda: self._memory.mark_up(self._address))
         if self._failure is not None:
             raise self._failure
-        assert not isinstance(result, Fault)  # noqa: S101 - else there was a failure
+        assert not isinstance(result, EndpointFault)  # noqa: S101 - else there was a failure
         return result
 
     async def _slot(self, source: Iterator[LlmRequest], answered: Callable[[LlmRequest, LlmReply], None]) -> None:
@@ -188,7 +188,7 @@ class _Run:
             await self._failed(fault)
         return reply
 
-    async def _failed(self, fault: Fault) -> None:
+    async def _failed(self, fault: EndpointFault) -> None:
         if fault.down and not self._stop.is_set():
             await self._in_thread(lambda: self._memory.mark_down(self._address, fault.message, PROBE_EACH_S))
         later = fault.kind in {FaultKind.WAIT, FaultKind.DOUBTFUL}

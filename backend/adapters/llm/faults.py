@@ -56,7 +56,7 @@ class FaultKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class EndpointFault:
     """A request that wasn't answered.
 
     message: safe to show, says what to do. wait_s: the endpoint's word on how long to wait. down: it is a sign that the
@@ -87,75 +87,75 @@ class Asked:
         return f"Asked({self.address!r}, {self.model!r})"
 
 
-def connection_fault(asked: Asked, reason: str, *, sent: bool) -> Fault:
+def connection_fault(asked: Asked, reason: str, *, sent: bool) -> EndpointFault:
     """No answer: `reason` in a few of our own words; `sent`: the request may have arrived."""
     kind = FaultKind.DOUBTFUL if sent else FaultKind.WAIT
     message = (
         f"The LLM endpoint at {asked.address} doesn't answer ({reason}). Is it running, and is OPENAI_BASE_URL right?"
     )
-    return Fault(kind, message, down=True)
+    return EndpointFault(kind, message, down=True)
 
 
-def too_large(asked: Asked, size: str) -> Fault:
+def too_large(asked: Asked, size: str) -> EndpointFault:
     """An answer that was not read to its end; `size`: what it has more than."""
-    return Fault(FaultKind.TOO_LARGE, f"The LLM endpoint at {asked.address} sends {size} for an answer.")
+    return EndpointFault(FaultKind.TOO_LARGE, f"The LLM endpoint at {asked.address} sends {size} for an answer.")
 
 
-def untrusted(asked: Asked, problem: str) -> Fault:
+def untrusted(asked: Asked, problem: str) -> EndpointFault:
     """No TLS connection, which waiting doesn't change; `problem`: see `tls_problem`."""
-    return Fault(FaultKind.REFUSED, f"The LLM endpoint at {asked.address} {problem}")
+    return EndpointFault(FaultKind.REFUSED, f"The LLM endpoint at {asked.address} {problem}")
 
 
-def not_an_answer(asked: Asked) -> Fault:
+def not_an_answer(asked: Asked) -> EndpointFault:
     """Status 200 with something else than a chat completion: a proxy's page, an answer cut off."""
     message = (
         f"The LLM endpoint at {asked.address} answers with something that is no chat completion. Is OPENAI_BASE_URL "
         "the address of an OpenAI-compatible API (it usually ends in /v1)?"
     )
-    return Fault(FaultKind.DOUBTFUL, message, down=True)
+    return EndpointFault(FaultKind.DOUBTFUL, message, down=True)
 
 
-def status_fault(asked: Asked, status: int, body: object, headers: Mapping[str, str]) -> Fault:
+def status_fault(asked: Asked, status: int, body: object, headers: Mapping[str, str]) -> EndpointFault:
     """What an error status means; `body` is its JSON, in any of the shapes that endpoints use."""
     error = _error(body)
     said = f"The LLM endpoint at {asked.address} answered {_codes(asked, status, error)}"
     code = str(error.get("code") or "")
     if 300 <= status < 400:
-        return Fault(
+        return EndpointFault(
             FaultKind.REFUSED,
             f"{said}: it sends us to another address, which is not followed. Set OPENAI_BASE_URL to the final address.",
         )
     text = _text(error)
     if code == "insufficient_quota" or status == 402:
-        return Fault(FaultKind.REFUSED, f"{said}: the account of OPENAI_API_KEY has no credit left. Add some.")
+        return EndpointFault(FaultKind.REFUSED, f"{said}: the account of OPENAI_API_KEY has no credit left. Add some.")
     if asked.images and status in REJECTED_STATUSES | {404, 500} and "image" in text and "support" in text:
-        return Fault(FaultKind.REJECTED, f"{said}: the model {asked.model} doesn't take images.")
+        return EndpointFault(FaultKind.REJECTED, f"{said}: the model {asked.model} doesn't take images.")
     if status in WAIT_STATUSES or status >= 500:
         # A gateway that waited in vain (504) has passed the request on.
         kind = FaultKind.DOUBTFUL if status == 504 else FaultKind.WAIT
-        return Fault(kind, f"{said}.", wait_s=retry_after_s(headers), down=status >= 500, limited=status == 429)
+        return EndpointFault(kind, f"{said}.", wait_s=retry_after_s(headers), down=status >= 500, limited=status == 429)
     if _is_filter(error, code):
-        return Fault(FaultKind.FILTERED, f"{said}.")
+        return EndpointFault(FaultKind.FILTERED, f"{said}.")
     if status in REJECTED_STATUSES | {403}:
         parameter = _parameter(error, text, code)
         if parameter:
-            return Fault(FaultKind.UNSUPPORTED, f"{said}.", parameter)
+            return EndpointFault(FaultKind.UNSUPPORTED, f"{said}.", parameter)
     if status in {401, 403}:
         missing = "" if asked.key else " (none is set)"
-        return Fault(
+        return EndpointFault(
             FaultKind.REFUSED,
             f"{said}: it refuses OPENAI_API_KEY{missing}. Check the key, and that it may use the model {asked.model}.",
         )
     if status in {404, 405} or code == "model_not_found" or error.get("param") == "model":
-        return Fault(
+        return EndpointFault(
             FaultKind.REFUSED,
             f"{said}: it has no model {asked.model}, or no API at this address. Check LLM_MODEL and OPENAI_BASE_URL "
             "(it usually ends in /v1).",
             missing=status in {404, 405},
         )
     if status in REJECTED_STATUSES:
-        return Fault(FaultKind.REJECTED, f"{said}.")
-    return Fault(FaultKind.REFUSED, f"{said}. Check OPENAI_BASE_URL.")
+        return EndpointFault(FaultKind.REJECTED, f"{said}.")
+    return EndpointFault(FaultKind.REFUSED, f"{said}. Check OPENAI_BASE_URL.")
 
 
 def _error(body: object) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ _LABEL_STUDIO_PATHS = ("/data/", "/tasks/", "/projects/")
 
 
 class Images:
-    """Turns an image's address in the task data into one that can be sent (`LlmParts.fetch_image`)."""
+    """Turns an image's address in the task data into one that can be sent (`LlmPorts.fetch_image`)."""
 
     def __init__(
         self,

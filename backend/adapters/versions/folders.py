@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from backend.adapters.versions.json_files import read_json
 from backend.domain.questions.forms import Votes
 from backend.errors import ModelMissing
-from backend.ports import Built, Prediction, version_name
+from backend.ports import Prediction, VersionContents, version_name
 
 if TYPE_CHECKING:
     from backend.domain.model.project import ProjectModel
@@ -55,7 +55,7 @@ class VersionFolders:
         """Where a version lies."""
         return self._root / "projects" / key / version_name(number)
 
-    def write(self, key: str, number: int, built: Built) -> None:
+    def write(self, key: str, number: int, built: VersionContents) -> None:
         """Write a folder completely, or not at all."""
         from backend.adapters.versions.models import write_model  # noqa: PLC0415 - see the top
         from backend.adapters.versions.tables import write_tables  # noqa: PLC0415

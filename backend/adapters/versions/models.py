@@ -9,7 +9,7 @@ from backend.domain.model.project import ProjectModel
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
 from backend.domain.questions import to_dict
 from backend.errors import ModelMissing
-from backend.ports import Built
+from backend.ports import VersionContents
 
 
 def read_model(folder: Path) -> ProjectModel:
@@ -28,7 +28,7 @@ def read_model(folder: Path) -> ProjectModel:
     return from_parts(fitted, read_json(folder / "label_models.json"))
 
 
-def write_model(folder: Path, built: Built) -> None:
+def write_model(folder: Path, built: VersionContents) -> None:
     """Write all files of a version but its tables into an empty folder."""
     fitted, described = to_parts(built.trained.model)
     skops.io.dump(fitted, folder / "model.skops")

@@ -16,13 +16,13 @@ from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
-from backend.ports import Built, Prediction
+from backend.ports import Prediction, VersionContents
 
 COLUMN_SEPARATOR = "\t"
 """Between decision and source (or class) in a column's name: no label contains a tab."""
 
 
-def write_tables(folder: Path, built: Built) -> None:
+def write_tables(folder: Path, built: VersionContents) -> None:
     """Write all tables of a version."""
     pq.write_table(_votes_table(built.task_ids, built.votes), folder / "votes.parquet")
     pq.write_table(_posteriors_table(built.task_ids, built.held_out), folder / "held_out.parquet")

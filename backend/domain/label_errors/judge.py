@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.label_errors.class_noise import by_class
+from backend.domain.label_errors.members import members_on
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
-from backend.domain.label_errors.opinions import opinions_on
-from backend.domain.label_errors.pool import Opinion, fit_weights, pooled, posterior_of_right, share_of_errors
-from backend.domain.label_errors.records import Evidence, Noise, NotYet
+from backend.domain.label_errors.pool import Member, fit_weights, pooled, posterior_of_right, share_of_errors
+from backend.domain.label_errors.records import Noise, NotYet, SearchInputs
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision
 from backend.domain.questions.forms import median_class
@@ -29,7 +29,7 @@ PRIOR_OF_ANNOTATOR = 5.0
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedLabels:
     """Labels of one decision.
 
     proba: float64 (n, k), what all opinions together say, and for judged labels how labels of that class go wrong; NaN
@@ -54,9 +54,9 @@ def judge(
     decision: Decision,
     posterior: NDArray[np.float64],
     gold: NDArray[np.int64],
-    evidence: Evidence,
+    evidence: SearchInputs,
     neighbours: Neighbours | None,
-) -> Judged | NotYet:
+) -> JudgedLabels | NotYet:
     """Judge the labels of one decision, or say why not yet.
 
     Args:
@@ -76,7 +76,7 @@ def judge(
         return NotYet(decision.key, reason)
     thin = (counts > 0) & (counts < MIN_OF_CLASS)
     labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
-    opinions = opinions_on(decision.key, posterior, gold, evidence, neighbours)
+    opinions = members_on(decision.key, posterior, gold, evidence, neighbours)
     unread = np.zeros(gold.size, dtype=np.bool_) if evidence.unread is None else evidence.unread
     weights = _weights(opinions, gold, labeled[~unread[labeled]])
     proba = pooled(opinions, weights)
@@ -98,7 +98,7 @@ def judge(
         quality[judged] = _by_annotator(quality[judged], wrong[judged], evidence.annotators[judged])
     names = tuple(decision.classes[index] for index in np.flatnonzero(thin))
     few = f"labels of {', '.join(names)} can't be judged yet: there are fewer than {MIN_OF_CLASS}"
-    return Judged(
+    return JudgedLabels(
         proba=proba,
         quality=quality,
         issues=issues,
@@ -110,7 +110,7 @@ def judge(
     )
 
 
-def _weights(opinions: Sequence[Opinion], gold: NDArray[np.int64], teaching: NDArray[np.int64]) -> NDArray[np.float64]:
+def _weights(opinions: Sequence[Member], gold: NDArray[np.int64], teaching: NDArray[np.int64]) -> NDArray[np.float64]:
     """How much each opinion counts (n_opinions,): by the rows `teaching`, where there are several."""
     if len(opinions) < 2:
         return np.array([opinion.weight for opinion in opinions])

@@ -23,7 +23,7 @@ SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Member:
     """Something that says how probable each class of a task is.
 
     proba: (n, k), NaN rows where it says nothing.
@@ -35,14 +35,14 @@ class Opinion:
     weight: float
 
 
-def pooled(opinions: Sequence[Opinion], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def pooled(opinions: Sequence[Member], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The log-linear pool p(y) ∝ Π_i p_i(y)^w_i (n, k) (Genest & Zidek 1986); NaN rows where all say nothing."""
     scores = np.tensordot(weights, _logs(opinions), 1)
     silent = np.all([~np.isfinite(opinion.proba).all(axis=1) for opinion in opinions], axis=0)
     return np.where(silent[:, None], np.nan, _softmax(scores))
 
 
-def fit_weights(opinions: Sequence[Opinion], given: NDArray[np.int64]) -> NDArray[np.float64]:
+def fit_weights(opinions: Sequence[Member], given: NDArray[np.int64]) -> NDArray[np.float64]:
     """The exponents that make the given labels most probable, some of which are wrong.
 
     The likelihood of a label is Σ_y p(y) P(given | y), where P(given | y) is 1 - ε for y itself and even over the other
@@ -120,7 +120,7 @@ def _fit(
     return np.asarray(found.x, dtype=np.float64)
 
 
-def _logs(opinions: Sequence[Opinion]) -> NDArray[np.float64]:
+def _logs(opinions: Sequence[Member]) -> NDArray[np.float64]:
     """Logarithms (number of opinions, n, k); 0, which says nothing, in NaN rows."""
     return np.stack([np.log(np.clip(np.nan_to_num(opinion.proba, nan=1.0), SMALLEST, 1.0)) for opinion in opinions])
 

@@ -15,7 +15,7 @@ from backend.domain.votes import VoteMatrix
 
 
 @dataclass(frozen=True)
-class Evidence:
+class SearchInputs:
     """What is known of the tasks besides posteriors and labels; rows in the same order. All of it may be missing.
 
     votes: by `Decision.key`, of rules and language models.

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.label_errors.judge import Judged, error_rates, judge
+from backend.domain.label_errors.judge import JudgedLabels, error_rates, judge
+from backend.domain.label_errors.multi_annotator import other_answers, reconsider
 from backend.domain.label_errors.neighbours import Neighbours, nearest, vectors
-from backend.domain.label_errors.records import Evidence, Findings, NotYet, Suspect
-from backend.domain.label_errors.several import other_answers, reconsider
+from backend.domain.label_errors.records import Findings, NotYet, SearchInputs, Suspect
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.tasks import Answer
@@ -23,7 +23,7 @@ def find_label_errors(
     question: Question,
     posteriors: Mapping[str, NDArray[np.float64]],
     gold: Mapping[str, NDArray[np.int64]],
-    evidence: Evidence | None = None,
+    evidence: SearchInputs | None = None,
 ) -> list[Suspect]:
     """Suspects of one question, the worst first; see `search`."""
     return search(question, posteriors, gold, evidence).suspects
@@ -33,7 +33,7 @@ def search(
     question: Question,
     posteriors: Mapping[str, NDArray[np.float64]],
     gold: Mapping[str, NDArray[np.int64]],
-    evidence: Evidence | None = None,
+    evidence: SearchInputs | None = None,
 ) -> Findings:
     """Judge the human labels of one question.
 
@@ -53,7 +53,7 @@ def search(
     Raises:
         ValueError: posteriors or gold that don't fit the question, or are partly NaN.
     """
-    evidence = evidence or Evidence()
+    evidence = evidence or SearchInputs()
     asked = decisions(question)
     neighbours = _neighbours(asked, gold, evidence)
     judged, not_yet = {}, []
@@ -83,7 +83,9 @@ def search(
     )
 
 
-def _neighbours(asked: list[Decision], gold: Mapping[str, NDArray[np.int64]], evidence: Evidence) -> Neighbours | None:
+def _neighbours(
+    asked: list[Decision], gold: Mapping[str, NDArray[np.int64]], evidence: SearchInputs
+) -> Neighbours | None:
     features = evidence.joined
     if features is None:
         return None
@@ -97,8 +99,8 @@ def _suspects(
     question: Question,
     posteriors: Mapping[str, NDArray[np.float64]],
     gold: Mapping[str, NDArray[np.int64]],
-    evidence: Evidence,
-    judged: Mapping[str, Judged],
+    evidence: SearchInputs,
+    judged: Mapping[str, JudgedLabels],
     quality: NDArray[np.float64],
     neighbours: Neighbours | None,
 ) -> list[Suspect]:
@@ -147,7 +149,9 @@ def _beside(
     return np.clip(adjusted, 0, 1)
 
 
-def _others(question: Question, rows: list[int], given: list[Answer], evidence: Evidence) -> list[dict[Answer, int]]:
+def _others(
+    question: Question, rows: list[int], given: list[Answer], evidence: SearchInputs
+) -> list[dict[Answer, int]]:
     """How many annotators gave each other answer, by row."""
     if not evidence.labels:
         return [{} for _ in rows]
@@ -159,7 +163,7 @@ def _others(question: Question, rows: list[int], given: list[Answer], evidence: 
 
 
 def _votes_against(
-    question: Question, row: int, gold: Mapping[str, NDArray[np.int64]], evidence: Evidence
+    question: Question, row: int, gold: Mapping[str, NDArray[np.int64]], evidence: SearchInputs
 ) -> dict[str, str]:
     against: dict[str, str] = {}
     for decision in decisions(question):

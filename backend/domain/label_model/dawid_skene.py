@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.base import BALANCE_IN_LABELS, LabelModel, posterior_of
-from backend.domain.label_model.patterns import change, evidence_of, own_class, softmax, vote_shares
+from backend.domain.label_model.patterns import change, own_class, softmax, vote_counts_of, vote_shares
 from backend.domain.questions.forms import Votes
 
 PRIOR_ACCURACY = 0.7
@@ -40,7 +40,7 @@ class DawidSkene(LabelModel):
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
         """Learn confusion matrices and class balance."""
         m, k = votes.shape[1], n_classes
-        evidence = evidence_of(votes, k, gold)
+        evidence = vote_counts_of(votes, k, gold)
         own = own_class(m, k)
         prior = PRIOR_VOTES * (own * PRIOR_ACCURACY + (1 - own) * (1 - PRIOR_ACCURACY) / max(k - 1, 1))
         seen = evidence.votes.multiply(evidence.counts[:, None]).tocsr().T.tocsr()

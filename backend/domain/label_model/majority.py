@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.base import LabelModel
-from backend.domain.label_model.patterns import evidence_of, own_class, vote_shares
+from backend.domain.label_model.patterns import own_class, vote_counts_of, vote_shares
 from backend.domain.questions.forms import Votes
 
 
@@ -30,7 +30,7 @@ class MajorityVote(LabelModel):
         """Count how often sources were right; the posterior doesn't depend on it."""
         m = votes.shape[1]
         taught = gold >= 0
-        judged = evidence_of(votes[taught], n_classes, gold[taught]).gold_counts
+        judged = vote_counts_of(votes[taught], n_classes, gold[taught]).gold_counts
         right = (judged * own_class(m, n_classes)).sum(axis=1).reshape(m, n_classes).sum(axis=1)
         self.accuracies = (right + 1) / (judged.sum(axis=1).reshape(m, n_classes).sum(axis=1) + 2)
         self.class_balance = np.full(n_classes, 1 / n_classes)

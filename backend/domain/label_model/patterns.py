@@ -18,7 +18,7 @@ MAX_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class VoteCounts:
     """What a label model is fitted on: rows with votes, the distinct ones once.
 
     Rules make few distinct rows (18,000 tasks of one public set have 12), which makes EM fast.
@@ -50,7 +50,7 @@ class Evidence:
         return np.bincount(self.gold, minlength=self.n_classes)
 
 
-def evidence_of(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> Evidence:
+def vote_counts_of(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> VoteCounts:
     """The rows with votes, split by whether people labeled them; deterministic."""
     voted = n_votes_of(votes) > 0
     taught = np.flatnonzero(voted & (gold >= 0))
@@ -59,7 +59,7 @@ def evidence_of(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> Eviden
         open_rows = np.sort(np.random.default_rng(0).choice(open_rows, MAX_ROWS, replace=False))
     seen = votes[open_rows]
     first, counts = distinct_rows(seen)
-    return Evidence(
+    return VoteCounts(
         votes=indicator(seen[first], n_classes),
         counts=counts.astype(np.float64),
         n_votes=n_votes_of(seen[first]),

@@ -9,10 +9,10 @@ from scipy.sparse import csr_matrix
 from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of
 from backend.domain.label_model.copies import copies_of
 from backend.domain.label_model.patterns import (
-    Evidence,
+    VoteCounts,
     change,
-    evidence_of,
     own_class,
+    vote_counts_of,
     vote_shares,
 )
 from backend.domain.questions.forms import Votes
@@ -76,7 +76,7 @@ class PropensityVote(LabelModel):
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
         """Learn what each kind of vote says, and the class balance."""
         m, k = votes.shape[1], n_classes
-        evidence = evidence_of(votes, k, gold)
+        evidence = vote_counts_of(votes, k, gold)
         taught = _TaughtVotes(evidence)
         agreement = _Agreement(evidence, m)
         share = np.repeat(1 / copies_of(votes), k)[:, None]
@@ -111,7 +111,7 @@ class PropensityVote(LabelModel):
 class _Agreement:
     """What agreement between sources says of each kind of vote."""
 
-    def __init__(self, evidence: Evidence, m: int) -> None:
+    def __init__(self, evidence: VoteCounts, m: int) -> None:
         k = evidence.n_classes
         self.k = k
         self.own = own_class(m, k)
@@ -157,7 +157,7 @@ class _Agreement:
 class _TaughtVotes:
     """What human labels say of each kind of vote."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: VoteCounts) -> None:
         k = evidence.n_classes
         counts = evidence.gold_counts
         balance = (evidence.chosen + EVEN_LABELS / k) / (evidence.gold.size + EVEN_LABELS)
@@ -166,14 +166,14 @@ class _TaughtVotes:
         self.counts = counts / (k * balance)
 
     def join(self, said: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Evidence from agreement (m · k, k), joined by these labels."""
+        """VoteCounts from agreement (m · k, k), joined by these labels."""
         total = self.counts.sum(axis=1, keepdims=True)
         joined: NDArray[np.float64] = (AGREEMENT_IN_LABELS * said + self.counts) / (AGREEMENT_IN_LABELS + total)
         return joined
 
 
 def _accurate(accuracies: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Evidence (m · k, k) of votes that are right with these probabilities (m · k,), wrong ones spread evenly."""
+    """VoteCounts (m · k, k) of votes that are right with these probabilities (m · k,), wrong ones spread evenly."""
     k = own.shape[1]
     # With one class there is nothing to spread over; the evidence is normalised away.
     spread = (1 - accuracies) / max(k - 1, 1)

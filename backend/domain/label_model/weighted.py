@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of
-from backend.domain.label_model.patterns import Evidence, change, evidence_of, own_class, vote_shares
+from backend.domain.label_model.patterns import VoteCounts, change, own_class, vote_counts_of, vote_shares
 from backend.domain.questions.forms import Votes
 
 PRIOR_ACCURACY = 0.7
@@ -49,7 +49,7 @@ class WeightedVote(LabelModel):
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
         """Learn accuracies and class balance."""
         m = votes.shape[1]
-        evidence = evidence_of(votes, n_classes, gold)
+        evidence = vote_counts_of(votes, n_classes, gold)
         own = own_class(m, n_classes)
         judged = evidence.gold_counts
         right = _by_source(judged * own, m)
@@ -87,7 +87,7 @@ class WeightedVote(LabelModel):
         return posterior_of(votes, own_class(weights.size, k) * np.repeat(weights, k)[:, None], self.class_balance)
 
 
-def _agreeing(evidence: Evidence) -> NDArray[np.bool_]:
+def _agreeing(evidence: VoteCounts) -> NDArray[np.bool_]:
     """Which rows say how often sources agree (p,): none if all votes are for one class."""
     answers = np.unique(evidence.votes.indices % evidence.n_classes)
     return np.asarray((evidence.n_votes > 1) & (answers.size > 1))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.priorities.bandit import Round
-from backend.domain.priorities.queue import Evidence, Queue, ascending, choose_next
+from backend.domain.priorities.queue import PoolState, TaskQueue, ascending, choose_next
 
 AUDIT = "audit"
 """What the queue calls the turns of audit tasks. Not a strategy, and not to be chosen by a person."""
@@ -24,7 +24,7 @@ class AuditTasks:
 
 
 def choose_with_audit(
-    evidence: Evidence,
+    evidence: PoolState,
     confidence: NDArray[np.float64],
     audit: AuditTasks,
     *,
@@ -32,7 +32,7 @@ def choose_with_audit(
     n: int,
     seed: int,
     history: Iterable[Round] = (),
-) -> Queue:
+) -> TaskQueue:
     """Order the open tasks as `choose_next` does, with the audit tasks among them: of any stretch about their share.
 
     No strategy chooses audit tasks, or the hard ones of them would be labeled first, and show too little accuracy. An

@@ -13,7 +13,7 @@ from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, 
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error
 from backend.domain.priorities.geometry import coordinates, near_duplicates, places, representatives, spread
-from backend.domain.priorities.opinions import Opinions
+from backend.domain.priorities.relabels import Relabels
 from backend.domain.priorities.strategy import ANOTHER_OPINION, MEASURES, RARE_CLASS, Strategy
 from backend.domain.priorities.uncertainty import combined, descending, uncertainty
 from backend.domain.priorities.variance import information, variance_reduction
@@ -52,7 +52,7 @@ REASONS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PoolState:
     """What is known of the tasks when the next ones are chosen; all rows in the same order, labeled tasks included.
 
     posteriors, label_model, classifier: float64 (n, k) by `Decision.key`, NaN rows where nothing is known; the last two
@@ -69,7 +69,7 @@ class Evidence:
     gold: Mapping[str, NDArray[np.int64]]
     is_open: NDArray[np.bool_]
     features: csr_matrix
-    opinions: Opinions | None = field(default=None, kw_only=True)
+    opinions: Relabels | None = field(default=None, kw_only=True)
     hidden: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
 
     @cached_property
@@ -114,7 +114,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class TaskQueue:
     """All open tasks in the order in which they are wanted.
 
     order: int64 (n_open,), rows. The first ones are served: their order is the strategy's; behind them the least
@@ -129,27 +129,27 @@ class Queue:
 
 
 def choose_next(
-    evidence: Evidence,
+    evidence: PoolState,
     confidence: NDArray[np.float64],
     *,
     strategy: str,
     n: int,
     seed: int,
     history: Iterable[Round] = (),
-) -> Queue:
+) -> TaskQueue:
     """Order the open tasks by what a label of them would teach.
 
     Args:
         evidence: what is known, about one question at least.
         confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known. Of
-            tasks that have labels already see `Opinions.as_sure`.
+            tasks that have labels already see `Relabels.as_sure`.
         strategy: one of `Strategy`.
         n: how many are served.
         seed: of all draws; another one for each version.
         history: what strategies brought so far, for `auto`.
     """
     if not evidence.open_rows.size:
-        return Queue(evidence.open_rows, (), (), np.zeros(0))
+        return TaskQueue(evidence.open_rows, (), (), np.zeros(0))
     if evidence.opinions is None:
         arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
     else:
@@ -157,7 +157,7 @@ def choose_next(
     served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
     rest = np.setdiff1d(evidence.open_rows, served)
     rest = rest[descending(1 - confidence[rest], seed)]
-    return Queue(
+    return TaskQueue(
         order=np.concatenate([served, rest]),
         chosen_by=tuple(chosen_by),
         reasons=tuple(reasons),
@@ -203,7 +203,7 @@ class _Arm:
     first: bool = False
 
 
-def _arms(evidence: Evidence, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
+def _arms(evidence: PoolState, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
     if strategy is not Strategy.AUTO:
         return [_propose(evidence, strategy, 1.0, n * SPARE, seed)]
     if is_cold(evidence.questions, evidence.gold):
@@ -221,7 +221,7 @@ def _arms(evidence: Evidence, strategy: Strategy, n: int, seed: int, history: Se
 
 
 def _arms_with_begun(
-    evidence: Evidence, opinions: Opinions, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
+    evidence: PoolState, opinions: Relabels, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
 ) -> list[_Arm]:
     """Strategies choose among tasks without labels; those with some have as many turns as ActiveLab gives them."""
     rows = evidence.open_rows
@@ -233,7 +233,7 @@ def _arms_with_begun(
     return [again, *(replace(arm, share=arm.share * (1 - share)) for arm in arms)]
 
 
-def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int) -> _Arm:
+def _propose(evidence: PoolState, strategy: str, share: float, n: int, seed: int) -> _Arm:
     rows = evidence.open_rows
     if strategy == Strategy.RANDOM:
         drawn = np.random.default_rng(seed).permutation(rows)[:n]
@@ -263,7 +263,7 @@ def _propose(evidence: Evidence, strategy: str, share: float, n: int, seed: int)
 
 
 def _why_representative(
-    evidence: Evidence, labels: Sequence[Label], rows: NDArray[np.int64], wanted: NDArray[np.int64]
+    evidence: PoolState, labels: Sequence[Label], rows: NDArray[np.int64], wanted: NDArray[np.int64]
 ) -> list[str]:
     reasons = []
     for row, place in zip(rows, wanted, strict=True):
@@ -275,12 +275,12 @@ def _why_representative(
     return reasons
 
 
-def _measured(evidence: Evidence, measure: str) -> NDArray[np.float64]:
+def _measured(evidence: PoolState, measure: str) -> NDArray[np.float64]:
     of_decisions = {key: uncertainty(value, measure) for key, value in evidence.posteriors.items()}
     return combined(evidence.questions, of_decisions, evidence.posteriors)
 
 
-def _utility(evidence: Evidence, strategy: str, seed: int) -> NDArray[np.float64]:
+def _utility(evidence: PoolState, strategy: str, seed: int) -> NDArray[np.float64]:
     """What a strategy sees in each task (n_tasks,), 0..1."""
     if strategy in MEASURES:
         return _measured(evidence, strategy)
@@ -305,7 +305,7 @@ def _utility(evidence: Evidence, strategy: str, seed: int) -> NDArray[np.float64
     return np.asarray(np.max(divided, axis=0), dtype=np.float64)
 
 
-def _saved_errors(evidence: Evidence, seed: int) -> NDArray[np.float64]:
+def _saved_errors(evidence: PoolState, seed: int) -> NDArray[np.float64]:
     """By how much less error is expected, among candidates; 0 for all other tasks."""
     random = np.random.default_rng(seed)
     rows = evidence.open_rows
@@ -322,7 +322,7 @@ def _saved_errors(evidence: Evidence, seed: int) -> NDArray[np.float64]:
     return saved
 
 
-def _rare(evidence: Evidence, n: int, seed: int) -> _Arm:
+def _rare(evidence: PoolState, n: int, seed: int) -> _Arm:
     """Tasks that may have one of the labels that lack examples, these in turn."""
     labels = labels_of(evidence.questions)
     rows = evidence.open_rows
@@ -351,7 +351,7 @@ def _rare(evidence: Evidence, n: int, seed: int) -> _Arm:
 
 
 def _take_turns(
-    arms: Sequence[_Arm], evidence: Evidence, confidence: NDArray[np.float64], n: int
+    arms: Sequence[_Arm], evidence: PoolState, confidence: NDArray[np.float64], n: int
 ) -> tuple[NDArray[np.int64], list[str], list[str]]:
     """Rows, strategies and reasons of the served tasks: each turn is of the arm that is farthest behind its share.
 
@@ -387,7 +387,7 @@ def _take_turns(
 def _fill(
     taken: dict[int, tuple[str, str]],
     left_out: Mapping[int, tuple[str, str]],
-    evidence: Evidence,
+    evidence: PoolState,
     confidence: NDArray[np.float64],
     n: int,
 ) -> None:

@@ -13,9 +13,9 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.metrics import is_right
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.training import Features, Known, Trained, TrainingSettings, train
-from backend.domain.next_tasks import evidence_of
+from backend.domain.next_tasks import pool_state_of
 from backend.domain.priorities.geometry import coordinates
-from backend.domain.priorities.queue import Evidence, choose_next
+from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Posteriors
@@ -59,8 +59,8 @@ def stage_of(pool: LabeledTasks, test: LabeledTasks) -> Stage:
 
 
 @dataclass(frozen=True)
-class _Located(Evidence):
-    """Evidence about tasks of which it is known where they lie: computing that anew for each batch takes seconds."""
+class _Located(PoolState):
+    """The state of a pool of which it is known where they lie: computing that anew for each batch takes seconds."""
 
     located: NDArray[np.float32]
 
@@ -155,7 +155,7 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
             return
         posteriors = trained.model.posteriors_of(stage.features.matrix, votes)
         strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
-        evidence = evidence_of(trained, posteriors, votes, gold, ~is_labeled)
+        evidence = pool_state_of(trained, posteriors, votes, gold, ~is_labeled)
         chosen = _choose(stage, strategy, evidence, confidence(pool.questions, posteriors), n, random)
         is_labeled[chosen] = True
         gold = {key: np.where(is_labeled, said, -1) for key, said in review.given.items()}
@@ -213,13 +213,15 @@ def _train(
 def _choose(
     stage: Stage,
     strategy: str,
-    evidence: Evidence,
+    evidence: PoolState,
     sure: NDArray[np.float64],
     n: int,
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Rows of the tasks that are labeled next."""
-    located = _Located(**{name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}, located=stage.space)
+    located = _Located(
+        **{name: getattr(evidence, name) for name in PoolState.__dataclass_fields__}, located=stage.space
+    )
     queue = choose_next(located, sure, strategy=strategy, n=n, seed=int(random.integers(2**31)))
     return queue.order[:n]
 

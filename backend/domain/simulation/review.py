@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from backend.domain.label_errors.action import WEIGHTS, Action
 from backend.domain.label_errors.held_out import groups_of
-from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.model.training import CLASSIFIER, Trained
 from backend.domain.posterior import is_known
@@ -93,7 +93,7 @@ class Review:
     ) -> None:
         """Search the labels, and do as planned; `most`: labels that can still be paid for."""
         self._searched = int(is_labeled.sum())
-        evidence = Evidence(votes=votes, features=trained.features, groups=self._groups)
+        evidence = SearchInputs(votes=votes, features=trained.features, groups=self._groups)
         worst: dict[int, float] = {}
         for question in self._pool.questions:
             asked = decisions(question)

@@ -18,7 +18,7 @@ from backend.workflows.llm.ask import asked_for, forget
 from backend.workflows.llm.estimate import Estimate, estimate
 from backend.workflows.llm.measure import measure
 from backend.workflows.llm.requests import HOW_AGAIN
-from backend.workflows.llm.view import LlmView, notes_on, view_of, why_idle
+from backend.workflows.llm.view import LlmProject, llm_disabled_reason, notes_on, view_of
 
 
 def show_estimates(project: int, *, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def ask_at_once(project: int, policy: LlmPolicyName | None, again: Again | None,
     """
     app = installation.looked_at()
     key = installation.key_of(app, project)
-    idle = why_idle(app.deps, key, policy)
+    idle = llm_disabled_reason(app.deps, key, policy)
     if idle:
         raise ConfigurationError(f"Nothing is asked: {idle}.")
     if again is not None:
@@ -57,7 +57,7 @@ def ask_at_once(project: int, policy: LlmPolicyName | None, again: Again | None,
     say(f"Asking about project {project} begins: see `prelabel jobs`, then `prelabel llm report {project}`.")
 
 
-def _view(app: App, project: int) -> LlmView:
+def _view(app: App, project: int) -> LlmProject:
     info = app.label_studio.project(project)
     return view_of(
         app.deps, installation.record_of(app, installation.key_of_info(app, info), project), info.instructions

@@ -10,7 +10,7 @@ from backend.bootstrap import rules_in
 from backend.domain.rules import Rule
 from backend.domain.simulation.curves import SHARES, Band, Cost, costs, finals, ratio
 from backend.domain.simulation.records import Curve
-from backend.domain.votes import Faults
+from backend.domain.votes import RuleFaults
 from backend.domain.words import counted
 from backend.entrypoints.cli.settings import read_settings
 from backend.entrypoints.cli.simulate_plans import Options
@@ -71,7 +71,7 @@ def _rules(folder: Path | None) -> tuple[Rule, ...]:
     return found
 
 
-def _warn(rules: Sequence[Rule], faults: Faults) -> None:
+def _warn(rules: Sequence[Rule], faults: RuleFaults) -> None:
     """What went wrong in the rules, and which can't take part."""
     for name, count in faults.counts.items():
         complain(f"{name} failed on {counted(count, 'task')}: {faults.reasons[name]}")

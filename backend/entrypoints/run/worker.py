@@ -54,7 +54,7 @@ NICENESS = 5
 session Linux shares the time between sessions, and each of our processes has its own."""
 
 
-class PromptWorker(Worker):
+class PrelabelWorker(Worker):
     """An rq worker whose death is noticed after seconds (rq's own: after 90 s), and that runs our jobs only."""
 
     job_class = OwnJob
@@ -132,7 +132,7 @@ def run_worker(settings: Settings) -> None:
     app = build(settings)
     queue = app.queue
     connection, rq_queue = queue.for_worker()
-    worker = PromptWorker(
+    worker = PrelabelWorker(
         [rq_queue],
         connection=connection,
         serializer=JSONSerializer,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.label_errors.multi_annotator import NOBODY, shared
 from backend.domain.label_errors.records import Findings
-from backend.domain.label_errors.several import NOBODY, shared
 from backend.domain.questions import Question, decisions
 from backend.workflows.check.evidence import Crowd
 

@@ -14,12 +14,12 @@ from scipy.sparse import csr_matrix
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
-from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.records import SearchInputs
 from backend.domain.locations import fields_elsewhere, is_elsewhere
 from backend.domain.questions import Question
 from backend.domain.tasks import MirroredTask, user_fields
 from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
-from backend.workflows.check.evidence import Searched
+from backend.workflows.check.evidence import SearchResult
 from backend.workflows.check.tags import ISSUE_KEY, write
 
 DATA_TAB = Tab(
@@ -63,10 +63,12 @@ def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> dict[str, Any
     }
 
 
-def about_data(corpus: Corpus, searched: Searched) -> dict[str, Any]:
+def about_data(corpus: Corpus, searched: SearchResult) -> dict[str, Any]:
     """The part of a report that is about data issues, as in `data_issues_of`."""
     # Of a project of images, fields hold addresses, whose likeness says nothing.
-    evidence = Evidence(features=searched.features if _shows_text(corpus.config) else None, embedded=searched.embedded)
+    evidence = SearchInputs(
+        features=searched.features if _shows_text(corpus.config) else None, embedded=searched.embedded
+    )
     return data_issues_of(corpus, evidence.joined)
 
 

@@ -1,4 +1,4 @@
-"""Evidence: all that is known of a project's labels, for the search for wrong ones."""
+"""SearchInputs: all that is known of a project's labels, for the search for wrong ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,10 +12,10 @@ from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.consensus import MAX_TASKS, Consensus, consensus_of
 from backend.domain.label_errors.crowd import Labels
 from backend.domain.label_errors.held_out import groups_of
-from backend.domain.label_errors.records import Evidence, Findings
+from backend.domain.label_errors.multi_annotator import labels_of
+from backend.domain.label_errors.records import Findings, SearchInputs
+from backend.domain.label_errors.rubber_stamped import is_rubber_stamped
 from backend.domain.label_errors.search import search
-from backend.domain.label_errors.several import labels_of
-from backend.domain.label_errors.unread import is_unread
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.tasks import Annotation, MirroredTask, user_fields
@@ -28,7 +28,7 @@ from backend.workflows.llm.contents import Contents
 
 @dataclass(frozen=True)
 class Crowd:
-    """What the annotators of one question said, and what they agree on; by `Decision.key`, rows as in `Searched`.
+    """What the annotators of one question said, and what they agree on; by `Decision.key`, rows as in `SearchResult`.
 
     people: user ids of the annotators 0..m - 1.
     """
@@ -39,10 +39,10 @@ class Crowd:
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """What was found in each question that the version knows, and the tasks that were searched.
 
-    features, embedded: (n, d) and (n, m) of all tasks of the project; see `Evidence`.
+    features, embedded: (n, d) and (n, m) of all tasks of the project; see `SearchInputs`.
     """
 
     task_ids: tuple[int, ...]
@@ -52,7 +52,7 @@ class Searched:
     crowds: Mapping[str, Crowd] = field(default_factory=dict)
 
 
-def search_labels(deps: Deps, number: int, corpus: Corpus) -> Searched:
+def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
     """Judge today's labels by what version `number` made of the tasks without them, row by row.
 
     Of the posteriors, those of the classifier alone are taken where it has any: the votes are evidence of their own,
@@ -75,7 +75,7 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> Searched:
         deps.versions.features(key, corpus.data, corpus.compared).matrix,
         _embedded(deps, number, corpus),
     )
-    evidence = Evidence(
+    evidence = SearchInputs(
         votes=_votes(deps, key, number, config.questions, rows),
         features=features[searched],
         embedded=None if embedded is None else embedded[searched],
@@ -90,7 +90,9 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> Searched:
             # The label config changed; the training that follows will know this question.
             continue
         texts = [texts_of(config, item) for item in mine.items]
-        unread = [is_unread(entries, question.name, text) for entries, text in zip(teaching, texts, strict=True)]
+        unread = [
+            is_rubber_stamped(entries, question.name, text) for entries, text in zip(teaching, texts, strict=True)
+        ]
         crowd = crowd_of(question, teaching, texts, found)
         known = {decision.key: gold[decision.key] for decision in decisions(question)}
         about = replace(
@@ -98,7 +100,7 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> Searched:
         )
         findings[question.name] = search(question, found, known, about)
         crowds[question.name] = crowd
-    return Searched(ids, findings, features, embedded, crowds)
+    return SearchResult(ids, findings, features, embedded, crowds)
 
 
 def _embedded(deps: Deps, number: int, corpus: Corpus) -> csr_matrix | None:
@@ -129,7 +131,7 @@ def crowd_of(
         posteriors: (n, k) by `Decision.key`, made without the task's own labels.
     """
     read = [
-        [entry for entry in entries if not is_unread([entry], question.name, text)]
+        [entry for entry in entries if not is_rubber_stamped([entry], question.name, text)]
         for entries, text in zip(teaching, texts, strict=True)
     ]
     labels, people = labels_of(question, read)

@@ -16,7 +16,7 @@ from backend.domain.questions import Question
 from backend.ports import Deps, Policy, Progress, SuspectRecord, SuspectStatus, VerdictRecord, version_name
 from backend.workflows.check.annotators import about_crowd
 from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags
-from backend.workflows.check.evidence import Searched, search_labels
+from backend.workflows.check.evidence import SearchResult, search_labels
 from backend.workflows.check.tags import CHECK_KEY, KEEP, by_name, ensure_check_tab, foreign_tags, write_suspects
 from backend.workflows.check.verdicts import UNDECIDED, settle
 from backend.workflows.mirror import open_project
@@ -71,7 +71,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
 
 
 def _not_settled(
-    searched: Searched, corpus: Corpus, verdicts: Sequence[VerdictRecord], kept: set[int]
+    searched: SearchResult, corpus: Corpus, verdicts: Sequence[VerdictRecord], kept: set[int]
 ) -> dict[Place, Suspect]:
     """Suspects without those whose label a person confirmed.
 
@@ -111,7 +111,7 @@ def _worth_showing(
 
 
 def _records(
-    searched: Searched,
+    searched: SearchResult,
     suspects: Mapping[Place, Suspect],
     corpus: Corpus,
     budget: int,
@@ -156,7 +156,7 @@ def _changed(found: Mapping[Place, SuspectRecord], known: Mapping[Place, Suspect
     return changed
 
 
-def _report(searched: Searched, questions: Sequence[Question], n_held_back: int) -> dict[str, Any]:
+def _report(searched: SearchResult, questions: Sequence[Question], n_held_back: int) -> dict[str, Any]:
     """What the search said of the project as a whole, for JSON. `n_held_back`: see `_worth_showing`."""
     about = {
         question.name: _about(findings)

@@ -13,8 +13,8 @@ from backend.ports import ANSWERED, Deps, Job, JobOptions, Progress
 from backend.workflows.llm.bulk import fetch_bulks, send_bulk
 from backend.workflows.llm.choice import policy_rows, sample_rows, unsure_rows
 from backend.workflows.llm.measure import measure
-from backend.workflows.llm.requests import CLAIM_S, Asking, Tally, price_of
-from backend.workflows.llm.view import LlmView, Prompt, view_of, why_idle
+from backend.workflows.llm.requests import CLAIM_S, Asking, AskReport, price_of
+from backend.workflows.llm.view import LlmProject, Prompt, llm_disabled_reason, view_of
 from backend.workflows.mirror import open_project
 
 SLICE_S = 60.0
@@ -40,7 +40,7 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
         LlmRefused: the endpoint refuses the key, the model or the form of our requests.
         ConfigurationError: the price of a model is unknown, or a template can't be used.
     """
-    idle = why_idle(deps, key, policy)
+    idle = llm_disabled_reason(deps, key, policy)
     # What was paid for is taken in also after a team has turned asking off.
     if idle and (deps.llm is None or not deps.llm.records.bulks(key)):
         return idle
@@ -48,7 +48,7 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
     if opened is None:
         return "the project is gone"
     view = view_of(deps, opened.record, opened.info.instructions, policy)
-    tally = Tally(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
+    tally = AskReport(until=deps.now() + SLICE_S, learn=_learn_soon(deps, key))
     options = asked_for(policy, bulk=bulk)
     tally.skipped |= view.unsent
     for reason, count in tally.skipped.items():
@@ -88,7 +88,7 @@ _PROBLEMS = {
 }
 
 
-def forget(view: LlmView, again: Again) -> int:
+def forget(view: LlmProject, again: Again) -> int:
     """Forget answers without a label, so that the next asking asks about their tasks once more, where the policy still
     names them, and for its price. Returns how many there were."""
     sources = {prompt.source for question in view.config.questions for prompt in view.prompts(question)}
@@ -107,7 +107,7 @@ def _learn_soon(deps: Deps, key: str) -> Callable[[], None]:
     return lambda: deps.queue.request(Job.TRAIN, key, delay_s=delay_s, postpone=True, options=ANSWERED)
 
 
-def _ask_question(view: LlmView, question: Question, tally: Tally, progress: Progress, *, bulk: bool) -> None:
+def _ask_question(view: LlmProject, question: Question, tally: AskReport, progress: Progress, *, bulk: bool) -> None:
     """Ask all that the policy names of one question: a random sample, then the rest, the cheap model first."""
     before: list[LlmSource] = []
     for prompt, sources in view.to_ask(question):
@@ -130,7 +130,7 @@ def _ask_question(view: LlmView, question: Question, tally: Tally, progress: Pro
 
 
 def _ask_about(
-    view: LlmView, prompt: Prompt, rows: Sequence[int], tally: Tally, progress: Progress, *, bulk: bool
+    view: LlmProject, prompt: Prompt, rows: Sequence[int], tally: AskReport, progress: Progress, *, bulk: bool
 ) -> None:
     """Ask about some rows, unless the job's time is over."""
     if not rows or tally.unfinished:

@@ -8,8 +8,8 @@ from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
 from backend.domain.questions import Question, from_dict, to_dict
 from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.llm import BulkRecord, BulkStatus, Claim
-from backend.workflows.llm.requests import Asking, Tally, price_of, settle_reply
-from backend.workflows.llm.view import LlmView
+from backend.workflows.llm.requests import Asking, AskReport, price_of, settle_reply
+from backend.workflows.llm.view import LlmProject
 
 CLAIM_S = 26 * 3600.0
 """The Batch API takes up to a day."""
@@ -94,7 +94,7 @@ def _batches(requests: Iterator[LlmRequest]) -> Iterator[list[LlmRequest]]:
         yield batch
 
 
-def fetch_bulks(view: LlmView, tally: Tally) -> bool:
+def fetch_bulks(view: LlmProject, tally: AskReport) -> bool:
     """Take in what came back of the project's batches; returns whether one ended without any reply."""
     records = view.parts.records
     failed = False
@@ -115,8 +115,8 @@ def fetch_bulks(view: LlmView, tally: Tally) -> bool:
 
 
 def _take_in(
-    view: LlmView,
-    tally: Tally,
+    view: LlmProject,
+    tally: AskReport,
     question: Question,
     request: LlmRequest,
     reply: LlmReply | None,

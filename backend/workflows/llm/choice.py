@@ -10,12 +10,12 @@ from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.price import estimated_tokens
 from backend.domain.llm.records import Calibration, LlmSource
 from backend.domain.questions import Question
-from backend.workflows.llm.view import LlmView, Prompt
+from backend.workflows.llm.view import LlmProject, Prompt
 
 Rows = NDArray[np.int64]
 
 
-def sample_rows(view: LlmView, question: Question, source: LlmSource) -> Rows:
+def sample_rows(view: LlmProject, question: Question, source: LlmSource) -> Rows:
     """The source's validation sample: random tasks that people labeled, filled up with random ones of the rest.
 
     What is in it stays in it. So when people label others than it was filled up with, it grows, to twice the policy's
@@ -34,7 +34,7 @@ def sample_rows(view: LlmView, question: Question, source: LlmSource) -> Rows:
     return np.array([*inside, *added, *fill], dtype=np.int64)
 
 
-def policy_rows(view: LlmView, question: Question, prompt: Prompt, sources: Sequence[LlmSource]) -> Rows:
+def policy_rows(view: LlmProject, question: Question, prompt: Prompt, sources: Sequence[LlmSource]) -> Rows:
     """The rows that the policy names besides the sample: open tasks that none of some sources has answered."""
     left = _without(_open_rows(view, question.name), answered(view, sources))
     match view.policy.policy:
@@ -49,7 +49,7 @@ def policy_rows(view: LlmView, question: Question, prompt: Prompt, sources: Sequ
             return left[:0]
 
 
-def unsure_rows(view: LlmView, first: Sequence[LlmSource], second: Sequence[LlmSource]) -> Rows:
+def unsure_rows(view: LlmProject, first: Sequence[LlmSource], second: Sequence[LlmSource]) -> Rows:
     """Open tasks of which a first model's answer isn't sure, and that a second one hasn't answered."""
     answered_before = answered(view, second)
     found: list[int] = []
@@ -63,12 +63,12 @@ def unsure_rows(view: LlmView, first: Sequence[LlmSource], second: Sequence[LlmS
     return np.array(sorted(set(found)), dtype=np.int64)
 
 
-def answered(view: LlmView, sources: Sequence[LlmSource]) -> set[int]:
+def answered(view: LlmProject, sources: Sequence[LlmSource]) -> set[int]:
     """Rows that any of some sources has answered."""
     return set[int]().union(*(view.answers(source, view.sendable) for source in sources))
 
 
-def _open_rows(view: LlmView, question: str) -> Rows:
+def _open_rows(view: LlmProject, question: str) -> Rows:
     """Of the tasks that may be labeled, those in which the question is asked."""
     is_open = np.array([view.corpus.items[row].task.is_open for row in view.sendable], dtype=np.bool_)
     return view.shown(question, view.sendable[is_open])
@@ -78,7 +78,7 @@ def _without(rows: Rows, others: set[int]) -> Rows:
     return np.array([row for row in rows if int(row) not in others], dtype=np.int64)
 
 
-def _by_worth(view: LlmView, question: Question, prompt: Prompt, rows: Rows) -> Rows:
+def _by_worth(view: LlmProject, question: Question, prompt: Prompt, rows: Rows) -> Rows:
     """Tasks where an answer is worth most for its money come first.
 
     What the current version says of a task that no LLM has answered, it says from rules and classifier alone.

@@ -10,8 +10,8 @@ from backend.domain.llm.price import expected_tokens
 from backend.domain.llm.records import LlmSource
 from backend.domain.questions import Question
 from backend.workflows.llm.choice import Rows, policy_rows, sample_rows, unsure_rows
-from backend.workflows.llm.requests import Asking, Tally, most_output_tokens, price_of
-from backend.workflows.llm.view import LlmView, Prompt
+from backend.workflows.llm.requests import Asking, AskReport, most_output_tokens, price_of
+from backend.workflows.llm.view import LlmProject, Prompt
 
 LATENCY_S = 3.0
 """Taken for a request while none was ever answered."""
@@ -37,7 +37,7 @@ class Estimate:
     at_most: bool = False
 
 
-def estimate(view: LlmView, concurrency: int) -> list[Estimate]:
+def estimate(view: LlmProject, concurrency: int) -> list[Estimate]:
     """For each policy and model, what is left to ask; abstentions and answers on record are not asked again.
 
     Raises:
@@ -58,7 +58,7 @@ def estimate(view: LlmView, concurrency: int) -> list[Estimate]:
 
 
 def _left(
-    view: LlmView, question: Question, prompt: Prompt, sources: list[LlmSource], before: list[LlmSource]
+    view: LlmProject, question: Question, prompt: Prompt, sources: list[LlmSource], before: list[LlmSource]
 ) -> list[int]:
     """Rows that a source would be asked about, most valuable first."""
     sample = sample_rows(view, question, prompt.source)
@@ -72,12 +72,12 @@ def _left(
 
 
 def _of_rows(
-    view: LlmView, prompt: Prompt, rows: list[int], concurrency: int, name: LlmPolicyName, *, at_most: bool
+    view: LlmProject, prompt: Prompt, rows: list[int], concurrency: int, name: LlmPolicyName, *, at_most: bool
 ) -> Estimate:
     price = price_of(view, prompt.source.model)
     if view.policy.batch_api:
         price = price.in_bulk
-    asking = Asking(view, prompt, rows, price, Tally(until=math.inf, learn=lambda: None))
+    asking = Asking(view, prompt, rows, price, AskReport(until=math.inf, learn=lambda: None))
     chunks = list(asking.chunks())
     some = [chunks[place] for place in np.linspace(0, len(chunks) - 1, min(TRIED, len(chunks))).astype(int)]
     tried = [request for chunk in some if (request := asking.build(chunk)) is not None]

@@ -7,10 +7,10 @@ from backend.domain.llm.gate import report_source
 from backend.domain.llm.records import LlmSource
 from backend.ports.llm import SourceRecord
 from backend.workflows.llm.choice import Rows
-from backend.workflows.llm.view import LlmView
+from backend.workflows.llm.view import LlmProject
 
 
-def measure(view: LlmView, samples: Mapping[LlmSource, Rows] | None = None) -> bool:
+def measure(view: LlmProject, samples: Mapping[LlmSource, Rows] | None = None) -> bool:
     """Compare the samples' answers with people's labels, and remember what came of it; returns whether other votes
     count now.
 
@@ -31,7 +31,7 @@ def measure(view: LlmView, samples: Mapping[LlmSource, Rows] | None = None) -> b
     return voting != {(item.source, item.split) for item in now.values() if item.trusted}
 
 
-def _measured(view: LlmView, samples: Mapping[LlmSource, frozenset[str]]) -> Iterator[SourceRecord]:
+def _measured(view: LlmProject, samples: Mapping[LlmSource, frozenset[str]]) -> Iterator[SourceRecord]:
     for question in view.config.questions:
         human = view.human(question)
         for prompt in view.prompts(question):

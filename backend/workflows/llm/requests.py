@@ -18,7 +18,7 @@ from backend.domain.llm.records import UNREAD, LlmAnswer, LlmReply, LlmRequest, 
 from backend.domain.questions import Question
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports.llm import MOST_CHARGED, Claim
-from backend.workflows.llm.view import LlmView, Prompt
+from backend.workflows.llm.view import LlmProject, Prompt
 
 CLAIM_S = 900.0
 """A request that got no answer within so many seconds was its worker's last."""
@@ -42,7 +42,7 @@ UNREAD_ALIKE = 3
 
 
 @dataclass
-class Tally:
+class AskReport:
     """What became of one job's asking.
 
     until: no request is begun after this moment (`Deps.now`). learn: asks for a training; called before answers that
@@ -85,11 +85,11 @@ class Tally:
 class Asking:
     """A source's requests for some rows. Used once."""
 
-    view: LlmView
+    view: LlmProject
     prompt: Prompt
     rows: Sequence[int]
     price: ModelPrice
-    tally: Tally
+    tally: AskReport
     claim_s: float = CLAIM_S
     claims: dict[tuple[str, ...], Claim] = field(default_factory=dict)
     """Of requests without an answer yet, by their contents."""
@@ -295,13 +295,13 @@ def cost_of(claim: Claim, reply: LlmReply, price: ModelPrice) -> float:
 
 
 def settle_reply(
-    view: LlmView,
+    view: LlmProject,
     question: Question,
     request: LlmRequest,
     reply: LlmReply,
     price: ModelPrice,
     claim: Claim,
-    tally: Tally,
+    tally: AskReport,
 ) -> list[LlmAnswer]:
     """Save the answers of a reply with what it cost, in one step; returns them."""
     usd, answered_at = cost_of(claim, reply, price), view.deps.now()
@@ -317,7 +317,7 @@ def settle_reply(
     return answers
 
 
-def price_of(view: LlmView, model: str) -> ModelPrice:
+def price_of(view: LlmProject, model: str) -> ModelPrice:
     """Price of a model.
 
     Raises:

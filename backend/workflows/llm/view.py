@@ -23,7 +23,7 @@ from backend.domain.tasks import Answer
 from backend.domain.visibility import hidden_rows
 from backend.errors import ConfigurationError, ModelMissing
 from backend.ports import Deps, ProjectRecord
-from backend.ports.llm import LlmParts, LlmPolicy, PromptContext, SourceRecord
+from backend.ports.llm import LlmPolicy, LlmPorts, PromptContext, SourceRecord
 
 TELLING = 200
 """Tasks that tell what is in a field."""
@@ -43,7 +43,7 @@ class Prompt:
     text: str
 
 
-def why_idle(deps: Deps, key: str, override: LlmPolicyName | None = None) -> str:
+def llm_disabled_reason(deps: Deps, key: str, override: LlmPolicyName | None = None) -> str:
     """Why LLMs take no part in a project; "" when they do. `override`: a policy instead of the project's own."""
     policy = deps.policy(key).llm
     if deps.llm is None or not policy.models:
@@ -94,7 +94,7 @@ def too_slow(contents: Sequence[Content]) -> dict[str, int]:
 
 
 def prompts_of(
-    parts: LlmParts, policy: LlmPolicy, config: LabelConfig, question: Question, instructions: str
+    parts: LlmPorts, policy: LlmPolicy, config: LabelConfig, question: Question, instructions: str
 ) -> Iterator[Prompt]:
     """The sources of a question: each model without examples, then with as many as the policy says.
 
@@ -131,11 +131,11 @@ def _meaning(config: LabelConfig, policy: LlmPolicy, question: Question, label: 
 
 
 @dataclass(frozen=True)
-class LlmView:
+class LlmProject:
     """A project as asking sees it. Rows are those of the corpus."""
 
     deps: Deps
-    parts: LlmParts
+    parts: LlmPorts
     policy: LlmPolicy
     instructions: str
     corpus: Corpus
@@ -247,7 +247,7 @@ class LlmView:
         return human_answers(question, self.corpus.gold)
 
 
-def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPolicyName | None = None) -> LlmView:
+def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPolicyName | None = None) -> LlmProject:
     """A project as asking sees it; `policy` instead of its own.
 
     Raises:
@@ -256,7 +256,7 @@ def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPol
     if deps.llm is None:
         raise ConfigurationError("No LLM is set up: set LLM_MODEL, and OPENAI_BASE_URL if it isn't OpenAI's.")
     own = deps.policy(record.key).llm
-    return LlmView(
+    return LlmProject(
         deps=deps,
         parts=deps.llm,
         policy=own if policy is None else replace(own, policy=policy),
@@ -265,7 +265,7 @@ def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPol
     )
 
 
-def notes_on(view: LlmView, endpoint: str) -> list[str]:
+def notes_on(view: LlmProject, endpoint: str) -> list[str]:
     """What a person should know of asking in this project: what isn't sent, and an endpoint that is down."""
     notes = [
         f"{field} ({tag}) can't be sent, so the LLM doesn't see it" for field, tag in view.config.shown.other.items()
@@ -280,7 +280,7 @@ def notes_on(view: LlmView, endpoint: str) -> list[str]:
     withheld = sum(content.withheld for content in view.contents)
     if withheld:
         notes.append(f"{withheld} images aren't sent, because a mask matches their address")
-    idle = why_idle(view.deps, view.key)
+    idle = llm_disabled_reason(view.deps, view.key)
     down = view.parts.records.down_reason(endpoint)
     return notes + ([f"nothing is asked: {idle}"] if idle else []) + ([f"{endpoint} is down: {down}"] if down else [])
 

@@ -1,4 +1,4 @@
-"""Opinions: what another label would teach of tasks that have some, but fewer than Label Studio still wants."""
+"""Relabels: what another label would teach of tasks that have some, but fewer than Label Studio still wants."""
 
 from collections.abc import Mapping
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from backend.domain.corpus import Corpus
 from backend.domain.model.training import CLASSIFIER, Trained
 from backend.domain.posterior import is_known
-from backend.domain.priorities.opinions import Opinions
+from backend.domain.priorities.relabels import Relabels
 from backend.domain.questions import decisions
 from backend.workflows.check.evidence import crowd_of, texts_of
 
 
-def opinions_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]) -> Opinions | None:
+def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]) -> Relabels | None:
     """ActiveLab's scores of all tasks; None where no open task has a label, so that nothing is to be compared.
 
     Of several questions, and of several labels of one, that which most wants another opinion decides. `hidden`: where
@@ -30,7 +30,7 @@ def opinions_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[n
         shown = ~hidden[question.name] if question.name in hidden else True
         for consensus in crowd.consensus.values():
             lowest = np.fmin(lowest, np.where(shown, consensus.another_opinion, np.nan))
-    return Opinions(begun, np.where(np.isfinite(lowest), lowest, np.nan))
+    return Relabels(begun, np.where(np.isfinite(lowest), lowest, np.nan))
 
 
 def _without_label(trained: Trained, key: str) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ SHORTEST_S = 1.0
 """Nobody looks at a task, decides and submits in less, however short its text or whatever its image."""
 
 
-def is_unread(annotations: Sequence[Annotation], question: str, texts: Sequence[str]) -> bool:
+def is_rubber_stamped(annotations: Sequence[Annotation], question: str, texts: Sequence[str]) -> bool:
     """Whether all who answered a question left the suggestion as it was, in less time than reading takes.
 
     Most suggestions are right, and most people who leave them have read the task: such a label is an opinion. If all of

@@ -1,4 +1,4 @@
-"""Taught: what the tasks that each strategy chose have brought, from version to version."""
+"""Gains: what the tasks that each strategy chose have brought, from version to version."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ REMEMBERED = 50
 """Versions whose rounds count: what taught a year ago may teach nothing now."""
 
 
-def what_taught(
+def what_labels_brought(
     deps: Deps, corpus: Corpus, held_out: Mapping[str, NDArray[np.float64]]
 ) -> tuple[dict[str, Any], list[Round]]:
     """For the new version's metrics.json, what the labels since the current version brought ({}: too little to tell);

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from backend.domain.classifier.candidates import Candidate, suitable
 from backend.domain.label_errors.held_out import SMALL, Apart, classified, voted
 from backend.domain.label_errors.neighbours import Neighbours
-from backend.domain.label_errors.pool import Opinion
-from backend.domain.label_errors.records import Evidence
+from backend.domain.label_errors.pool import Member
+from backend.domain.label_errors.records import SearchInputs
 from backend.domain.posterior import is_known
 from backend.domain.questions.forms import ABSTAIN
 
@@ -19,23 +19,23 @@ UNSURE = 0.02
 """Share of an even distribution mixed into the neighbours' votes: ten neighbours can't rule a class out."""
 
 
-def opinions_on(
+def members_on(
     key: str,
     posterior: NDArray[np.float64],
     gold: NDArray[np.int64],
-    evidence: Evidence,
+    evidence: SearchInputs,
     neighbours: Neighbours | None,
-) -> list[Opinion]:
+) -> list[Member]:
     """All there is, each made without the row's own label. The posterior stands alone when there is no other evidence.
 
     Args:
         key: `Decision.key`.
         posterior: (n, k), NaN rows where nothing is known.
         gold: int64 (n,), class index or -1 = unknown.
-        evidence: see `Evidence`.
+        evidence: see `SearchInputs`.
         neighbours: of the same rows.
     """
-    k, found = posterior.shape[1], [Opinion(POSTERIOR, posterior, 1.0)]
+    k, found = posterior.shape[1], [Member(POSTERIOR, posterior, 1.0)]
     apart, unread = Apart(evidence.groups, evidence.unread), evidence.unread
     taught = gold if unread is None else np.where(unread, -1, gold)
     features = evidence.joined
@@ -58,5 +58,5 @@ def opinions_on(
     return found
 
 
-def _opinion(name: str, proba: NDArray[np.float64]) -> Opinion:
-    return Opinion(name, proba, WEIGHTS[name])
+def _opinion(name: str, proba: NDArray[np.float64]) -> Member:
+    return Member(name, proba, WEIGHTS[name])

@@ -9,7 +9,7 @@ from backend.domain.priorities.uncertainty import descending
 
 
 @dataclass(frozen=True)
-class Opinions:
+class Relabels:
     """What another label of each task would teach.
 
     begun: bool (n_tasks,), somebody has labeled it. scores: float64 (n_tasks,), of ActiveLab (Goh & Mueller 2023), the

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from backend.domain.label_errors.consensus import Consensus
 from backend.domain.label_errors.crowd import Labels
-from backend.domain.label_errors.judge import HARDLY, PRIOR_OF_ANNOTATOR, Judged
+from backend.domain.label_errors.judge import HARDLY, PRIOR_OF_ANNOTATOR, JudgedLabels
 from backend.domain.label_model.patterns import softmax
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision, Question, decisions
@@ -75,11 +75,11 @@ class _Answers:
 
 def reconsider(
     asked: Sequence[Decision],
-    judged: Mapping[str, Judged],
+    judged: Mapping[str, JudgedLabels],
     gold: Mapping[str, NDArray[np.int64]],
     labels: Mapping[str, Labels],
     consensus: Mapping[str, Consensus],
-) -> tuple[dict[str, Judged], dict[str, NDArray[np.int64]]]:
+) -> tuple[dict[str, JudgedLabels], dict[str, NDArray[np.int64]]]:
     """Judge answers by who gave them, and by what others say of the same task; what was judged, with the worst answer
     of each shared task in place of its label, and gold with that answer.
 
