@@ -16,7 +16,7 @@ from rq.job import JobStatus
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from backend.adapters.redis import event_requests, running_job
+from backend.adapters.redis import event_requests, locks, running_job
 from backend.adapters.redis import queue as queue_module
 from backend.adapters.redis.event_requests import EventRequests
 from backend.adapters.redis.queue import DUE, SHIFTED, RedisQueue
@@ -244,7 +244,7 @@ def broken_job(job: str, key: str, argument: int) -> None:
 
 
 def test_a_lock_outlives_its_ttl_while_it_is_held(real: RedisQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "LOCK_TTL_S", 1)
+    monkeypatch.setattr(locks, "LOCK_TTL_S", 1)
     with real.lock(KEY):
         time.sleep(2)
         with real.lock(KEY) as second:
@@ -342,7 +342,7 @@ def test_requests_stay_as_far_away_as_they_were_when_the_clock_is_set(real: Redi
 
 
 def test_a_lock_that_redis_lost_is_taken_again(real: RedisQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "LOCK_TTL_S", 6)
+    monkeypatch.setattr(locks, "LOCK_TTL_S", 6)
     with real.lock(KEY):
         real.redis.flushall()
         deadline = time.monotonic() + 20
@@ -357,7 +357,7 @@ def test_a_lock_that_redis_lost_is_taken_again(real: RedisQueue, monkeypatch: py
 def test_a_job_ends_when_another_worker_took_the_lock_that_redis_lost(
     real: RedisQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_module, "LOCK_TTL_S", 6)
+    monkeypatch.setattr(locks, "LOCK_TTL_S", 6)
     with real.lock(KEY):
         real.redis.set(f"prelabel:lock:{KEY}", "another worker's")
         with pytest.raises(ConfigurationError, match="another worker took this project"):

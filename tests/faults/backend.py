@@ -37,13 +37,13 @@ from tests.proxy import Proxy
 
 QUICK = """
 import sys
-from backend.adapters.redis import queue
+from backend.adapters.redis import locks, queue
 from backend.adapters.sql import engine as sql
 from backend.entrypoints.cli import main as cli
 from backend.entrypoints.run import scheduler, worker
 worker.HEARTBEAT_EACH_S, worker.MISSING_AFTER_S = 1, 4
 scheduler.RECOVER_EACH_S = 1.0
-queue.RETRIES_S, queue.LOCK_TTL_S, queue.BETWEEN_S = [0, 1, 2, 2], 4, 4.0
+queue.RETRIES_S, locks.LOCK_TTL_S, queue.BETWEEN_S = [0, 1, 2, 2], 4, 4.0
 sql.BUSY_TIMEOUT_MS = 3000
 cli.main()
 """

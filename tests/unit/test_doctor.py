@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 from pydantic import SecretStr
 
 from backend.adapters.embedding.endpoint import EndpointEmbedder
@@ -15,12 +16,15 @@ from backend.entrypoints.doctor.examine import (
     _examine_content,
     _examine_embeddings,
     _examine_llm,
+    _examine_masks,
 )
 from backend.entrypoints.doctor.finding import Finding
 from backend.ports import ProjectInfo
+from backend.ports.llm import LlmPolicy
 from tests.canary import server
 from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer
+from tests.unit.house import House
 
 
 def test_a_password_in_the_endpoints_address_is_not_shown() -> None:
@@ -104,3 +108,17 @@ def test_a_service_that_refuses_the_name_in_backend_url_is_told_apart_from_none(
         finding = _examine_backend(cast("App", SimpleNamespace(settings=settings)))
     assert not finding.good
     assert f"BACKEND_URL={refusing.url}" in finding.fix
+
+
+def test_doctor_names_a_mask_that_takes_too_long(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.domain.llm.content.LIMIT_S", 0.1)
+    house.label_studio.add_tasks(house.project, [{"text": "a" * 80 + "b 1"}])
+    house.reconcile()
+    app = cast("App", SimpleNamespace(deps=house.deps, database=house.deps.database, key=lambda _: house.key))
+    for masks, good, said in ((("number",), True, "quick enough"), (("(a|aa)+$",), False, "'(a|aa)+$'")):
+        house.llm_policy = LlmPolicy(masks=masks)
+        (finding,) = _examine_masks(app, house.fake.info)
+        assert finding.good == good
+        assert said in finding.detail
+    assert "1 of 41 tasks aren't sent" in finding.detail
+    assert "llm_masks" in finding.fix

@@ -5,17 +5,14 @@ idempotent, delays and postpones them, and is all that a webhook waits for. The 
 """
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Any, cast
 
 import structlog
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import LockError, RedisError
-from redis.lock import Lock
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue as RqQueue
 from rq import Worker
@@ -36,6 +33,7 @@ from backend.adapters.redis.job_views import (
     view_of_job,
     view_of_request,
 )
+from backend.adapters.redis.locks import Locks
 from backend.adapters.redis.running_job import report_progress
 from backend.adapters.redis.wishes import WISH_TTL_S, is_wish, wish_key
 from backend.errors import BadRequest, ConfigurationError
@@ -53,8 +51,6 @@ FAILURE_TTL_S = 7 * 24 * 3600
 SCHEDULER_ALIVE = "prelabel:scheduler"
 SHIFTED = "prelabel:shifted"
 SCHEDULER_TTL_S = 15
-LOCK_TTL_S = 30
-"""A dead worker's lock goes after so many seconds; a living one renews it thirty times as often."""
 BETWEEN_S = 20.0
 """A worker that took a job off the queue begins with it long before so many seconds have passed."""
 SOON_S = 60.0
@@ -98,7 +94,7 @@ class RedisQueue:
         self._redis = Redis.from_url(url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=retry)
         self._timeout_s = train_timeout_s
         self._between: dict[str, float] = {}
-        self._lock_lost = False
+        self._locks = Locks(self._redis)
         self.figures = Figures(self._redis)
 
     @property
@@ -230,29 +226,9 @@ class RedisQueue:
             for resting in self._redis.scan_iter(_resting_key("*", "*")):
                 self._redis.delete(resting)
 
-    @contextmanager
-    def lock(self, key: str) -> Iterator[bool]:
-        """Hold a project; gives False at once when someone else holds it. Renewed while it is held.
-
-        A Redis that lost its data forgot the lock: it is taken again, or `progress` ends the job when somebody else has
-        it by then.
-        """
-        lock = self._redis.lock(f"prelabel:lock:{key}", timeout=LOCK_TTL_S, thread_local=False)
-        with named_errors():
-            held = lock.acquire(blocking=False)
-        if not held:
-            yield False
-            return
-        released = threading.Event()
-        self._lock_lost = False
-        renewing = threading.Thread(target=self._renew, args=(lock, released), daemon=True)
-        renewing.start()
-        try:
-            yield True
-        finally:
-            released.set()
-            renewing.join()
-            _release(lock)
+    def lock(self, key: str) -> AbstractContextManager[bool]:
+        """Hold a project, see `Locks`; `progress` ends the job when somebody else has it."""
+        return self._locks.hold(key)
 
     def progress(self, step: str, done: int, total: int) -> None:
         """Report the progress of the running job.
@@ -260,7 +236,7 @@ class RedisQueue:
         Raises:
             ConfigurationError: another worker holds what this one locked.
         """
-        if self._lock_lost:
+        if self._locks.lost:
             raise ConfigurationError("Redis lost its data, and another worker took this project: this one leaves it.")
         report_progress(step, done, total)
 
@@ -393,20 +369,6 @@ class RedisQueue:
                 self.rq.push_job_id(job_id, at_front=True)
             between.remove(job_id)
 
-    def _renew(self, lock: Lock, released: threading.Event) -> None:
-        while not released.wait(LOCK_TTL_S / 30):
-            try:
-                lock.reacquire()
-            except LockError:
-                # Redis restarted without its file, or we stood still for long.
-                self._lock_lost = not lock.do_acquire(lock.local.token)
-                if self._lock_lost:
-                    log.error("another worker took the lock")
-                    return
-            except RedisError:
-                # It is away: so is the lock, for everybody.
-                continue
-
     def _enqueue(self, job: str, key: str, options: JobOptions) -> RqJob:
         return self.rq.enqueue_call(
             RUN,
@@ -426,14 +388,6 @@ def request_member(job: Job, key: str, options: JobOptions = PLAIN) -> str:
 
 def _rq_on(connection: Redis) -> RqQueue:
     return RqQueue(QUEUE_NAME, connection=connection, serializer=JSONSerializer, job_class=OwnJob)
-
-
-def _release(lock: Lock) -> None:
-    try:
-        lock.release()
-    except (LockError, RedisError):
-        # It expired already, or Redis is away and it will expire.
-        return
 
 
 def _newest_key(job: str, key: str) -> str:

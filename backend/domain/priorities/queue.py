@@ -394,8 +394,8 @@ def _fill(
     """Take what is nearly the same as others after all, then the least sure tasks."""
     rows = evidence.open_rows
     by_doubt = rows[np.argsort(confidence[rows], kind="stable")][: 2 * n]
-    unsure = (str(Strategy.LEAST_CONFIDENCE), REASONS[Strategy.LEAST_CONFIDENCE])
-    for row, why in [*left_out.items(), *((int(row), unsure) for row in by_doubt)]:
+    least = Strategy.LEAST_CONFIDENCE
+    for row, why in [*left_out.items(), *((int(row), (str(least), REASONS[least])) for row in by_doubt)]:
         if len(taken) >= n:
             return
         taken.setdefault(row, why)
