@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.questions import Question
 from backend.domain.questions.forms import Votes
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import VoteMatrix
@@ -124,6 +125,9 @@ class Versions(Protocol):
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
         """Sources and votes (n_tasks, n_sources) of `VersionContents.votes` by decision key, rows as in `held_out`."""
+
+    def questions(self, key: str, number: int) -> tuple[Question, ...]:
+        """What was asked when the version was trained."""
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""

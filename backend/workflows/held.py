@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+from backend.errors import BadRequest, ModelMissing
 from backend.ports import Deps, ProjectRecord
 from backend.workflows.trained import new_labels, trained_versions
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a project is held at. n_new: labels that this version hasn't learned from."""
+    """What a project is held at. n_new: labels that this version hasn't learned from. asks_otherwise: the label config
+    has other questions now, which this version doesn't answer."""
 
     number: int
     since: float
     n_new: int
+    asks_otherwise: bool = False
 
 
 def held_at(deps: Deps, record: ProjectRecord) -> Held | None:
@@ -21,4 +24,13 @@ def held_at(deps: Deps, record: ProjectRecord) -> Held | None:
     if hold is None:
         return None
     versions = [item for item in trained_versions(deps, record) if item.number == hold.number]
-    return Held(hold.number, hold.since, sum(new_labels(deps, item) for item in versions))
+    n_new = sum(new_labels(deps, item) for item in versions)
+    return Held(hold.number, hold.since, n_new, _asks_otherwise(deps, record, hold.number))
+
+
+def _asks_otherwise(deps: Deps, record: ProjectRecord, number: int) -> bool:
+    try:
+        return deps.versions.questions(record.key, number) != deps.parse_label_config(record.label_config).questions
+    except (ModelMissing, BadRequest):
+        # Others say so.
+        return False

@@ -338,6 +338,9 @@ def test_a_project_that_was_rolled_back_stays_there_until_a_person_lets_go(house
     assert record is not None
     assert held_at(house.deps, record) == Held(1, house.clock, 30)
     assert "v1 (held at v1 since" in status_line(status_of(house.deps, record))
+    assert "asks something else" not in status_line(status_of(house.deps, record))
+    changed = replace(record, label_config=record.label_config.replace("Negative", "Bad"))
+    assert "and the label config asks something else now" in status_line(status_of(house.deps, changed))
 
     learn(house.deps, house.key, nothing, force=True, by_person=True, asked_at=house.clock + 1)
     assert house.fake.info.model_version == "v3"

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.adapters.versions.json_files import read_json
+from backend.domain.questions import Question, from_dict
 from backend.domain.questions.forms import Votes
 from backend.errors import ModelMissing
 from backend.ports import Prediction, VersionContents, version_name
@@ -116,6 +117,15 @@ class VersionFolders:
         from backend.adapters.versions.tables import read_votes  # noqa: PLC0415 - as above
 
         return read_votes(self.folder(key, number))
+
+    def questions(self, key: str, number: int) -> tuple[Question, ...]:
+        """labels.json."""
+        try:
+            return tuple(map(from_dict, read_json(self.folder(key, number) / "labels.json")))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ModelMissing(
+                f"The questions of {version_name(number)} can't be read ({error}). Train anew."
+            ) from error
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""
