@@ -173,9 +173,9 @@ def _llm_policy(settings: Settings) -> LlmPolicy:
 
 def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> LlmPorts:
     from backend.adapters.llm.endpoint import OpenAiEndpoint
-    from backend.adapters.llm.images import Images
     from backend.adapters.llm.prices import FilePrices
     from backend.adapters.llm.prompt_templates import JinjaTemplates
+    from backend.adapters.media import Images
     from backend.adapters.sql.llm_records import SqlLlmRecords
 
     records = SqlLlmRecords(sql, time.time)
@@ -197,7 +197,7 @@ def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> Ll
 def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> EmbeddingPorts:
     from backend.adapters.embedding.endpoint import EndpointEmbedder
     from backend.adapters.embedding.local import LOCAL, LocalEmbedder
-    from backend.adapters.llm.images import Images
+    from backend.adapters.media import Images
     from backend.adapters.sql.vectors import SqlVectors
 
     embedder: Embedder

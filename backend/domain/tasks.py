@@ -1,5 +1,7 @@
 """Tasks and annotations as we keep them, free of Label Studio's JSON."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -71,3 +73,9 @@ class MirroredTask:
 def user_fields(data: Mapping[str, object]) -> dict[str, object]:
     """Task data without the keys that we wrote."""
     return {key: value for key, value in data.items() if not key.startswith(OWN_PREFIX)}
+
+
+def content_hash(data: Mapping[str, object]) -> bytes:
+    """16 bytes that change with what the user put into a task, not with the order of its fields or our own keys."""
+    text = json.dumps(user_fields(data), sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()

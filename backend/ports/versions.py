@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -137,6 +136,3 @@ class Versions(Protocol):
 
     def set_current(self, key: str, number: int) -> None:
         """Move the pointer."""
-
-    def folder(self, key: str, number: int) -> Path:
-        """Where a version lies."""

@@ -12,7 +12,7 @@ import pytest
 
 from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.label_studio.config import parse_label_config
-from backend.adapters.llm.images import Images
+from backend.adapters.media import Images
 from backend.domain.suggestions import Suggestion
 from backend.errors import ConfigurationError, LabelStudioAuthError, LabelStudioError
 from backend.ports import LabelStudio, Prediction, Tab

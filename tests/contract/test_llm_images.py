@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from backend.adapters.label_studio.client import LabelStudioApi
-from backend.adapters.llm.images import Images
+from backend.adapters.media import Images
 from backend.errors import BadRequest
 
 KEY = "0123456789abcdef"

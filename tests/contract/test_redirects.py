@@ -5,7 +5,7 @@ import pytest
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.label_studio.client import LabelStudioApi
 from backend.adapters.llm.endpoint import OpenAiEndpoint
-from backend.adapters.llm.images import Images
+from backend.adapters.media import Images
 from backend.errors import BadRequest, LabelStudioError, LlmRefused
 from backend.ports.embeddings import ToEmbed
 from tests.canary import server

@@ -70,10 +70,11 @@ class House:
         self.strategy, self.top_tasks = "least_confidence", 5
         self.audit_share, self.label_budget = 0.0, 0
         self.check_budget, self.check_precision, self.check_action = 200, 0.2, Action.RELABEL
+        self.versions = VersionFolders(folder)
         self.deps = Deps(
             label_studio=self.label_studio,
             database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
-            versions=VersionFolders(folder),
+            versions=self.versions,
             rules=FolderRules(folder / "rules"),
             queue=self.queue,
             parse_label_config=parse_label_config,
@@ -112,6 +113,10 @@ class House:
             if task_id in wrong:
                 label = {"Positive": "Negative", "Negative": "Positive"}[label]
             self.label_studio.annotate(self.project, task_id, {"sentiment": (label,)})
+
+    def version_folder(self, number: int) -> Path:
+        """Where a version of the first project lies."""
+        return self.versions.folder(self.key, number)
 
     def learn(self) -> None:
         learn(self.deps, self.key, nothing, force=True)

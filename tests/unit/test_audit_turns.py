@@ -164,6 +164,6 @@ def test_predict_withholds_for_open_audit_tasks_only(house: House) -> None:
 
 def test_a_version_of_before_can_be_read(house: House) -> None:
     house.learn()
-    path = house.deps.versions.folder(house.key, 1) / "predictions.parquet"
+    path = house.version_folder(1) / "predictions.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["withheld"]), path)
     assert not any(item.withheld for item in wanted(house))

@@ -334,7 +334,7 @@ def test_a_version_of_before_the_classifiers_figures_were_kept_can_be_checked(
     house: House, flipped: tuple[int, ...]
 ) -> None:
     number = house.deps.versions.current(house.key)
-    (house.deps.versions.folder(house.key, number) / "classifier.parquet").unlink()
+    (house.version_folder(number) / "classifier.parquet").unlink()
     check(house.deps, house.key, nothing)
     assert tagged(house) & set(flipped)
 

@@ -75,7 +75,7 @@ def requests(server: LlmServer) -> list[Any]:
 
 def metrics(house: House) -> dict[str, Any]:
     number = house.deps.versions.current(house.key)
-    path = house.deps.versions.folder(house.key, number) / "metrics.json"
+    path = house.version_folder(number) / "metrics.json"
     about: dict[str, Any] = json.loads(path.read_text())["embeddings"]
     return about
 

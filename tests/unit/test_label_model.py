@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from backend.domain.label_model.agreement import accuracies_from_agreement, vote_weight
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.choose import METHODS, choose, from_dict
 from backend.domain.label_model.dawid_skene import DawidSkene
@@ -286,26 +285,10 @@ def test_a_simpler_method_that_does_as_well_is_used_and_says_so() -> None:
     assert choice.to_dict()["method"] == "weighted_vote"
 
 
-def test_arithmetic_of_accuracies_from_agreement() -> None:
-    """Given agreements .85 (1, 2), .80 (1, 3) and .90 (2, 3): p = .862, .983, .914 for sources 1, 2, 3, in this order.
-
-    Checked by hand: 2p - 1 = √(.7 · .6 / .8) = .7246, √(.7 · .8 / .6) = .9661, √(.6 · .8 / .7) = .8281.
-    """
-    agreement = np.array([[1, 0.85, 0.80], [0.85, 1, 0.90], [0.80, 0.90, 1]])
-    accuracies = accuracies_from_agreement(agreement)
-    assert accuracies.round(3).tolist() == [0.862, 0.983, 0.914]
-    both_right = np.outer(accuracies, accuracies) + np.outer(1 - accuracies, 1 - accuracies)
-    np.testing.assert_allclose(both_right[np.triu_indices(3, 1)], [0.85, 0.80, 0.90])
-    with pytest.raises(ValueError, match="2 sources are underdetermined"):
-        accuracies_from_agreement(agreement[:2, :2])
-    with pytest.raises(ValueError, match="no more than chance"):
-        accuracies_from_agreement(1 - agreement)
-
-
 def test_arithmetic_of_weights() -> None:
     """p = .80 for one class and .90 for the other: 4/13; both for the same: 36/37. WeightedVote says the same."""
     model = from_dict({"method": "weighted_vote", "accuracies": [0.8, 0.9], "class_balance": [0.5, 0.5]})
     against, together = model.predict_proba(votes_of([1, 0], [1, 1]))[:, 1]
     assert against == pytest.approx(4 / 13)
     assert together == pytest.approx(36 / 37)
-    assert 1 / (1 + np.exp(vote_weight(0.9) - vote_weight(0.8))) == pytest.approx(4 / 13)
+    assert 1 / (1 + np.exp(np.log(0.9 / 0.1) - np.log(0.8 / 0.2))) == pytest.approx(4 / 13)

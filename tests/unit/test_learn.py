@@ -226,7 +226,7 @@ def test_a_rollback_that_fails_leaves_what_held_before(
     if held is not None:
         rollback(house.deps, house.key, held, nothing)
     before = house.deps.database.hold(house.key)
-    folder = house.deps.versions.folder(house.key, 1)
+    folder = house.version_folder(1)
     if fault == "its folder is gone":
         shutil.rmtree(folder)
     elif fault == "its file is damaged":

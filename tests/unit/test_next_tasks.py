@@ -81,7 +81,7 @@ def test_what_the_chosen_tasks_taught_is_in_the_next_versions_figures(house: Hou
 
 def test_versions_from_before_strategies_were_recorded_can_be_read(house: House) -> None:
     house.learn()
-    path: Path = house.deps.versions.folder(house.key, 1) / "predictions.parquet"
+    path: Path = house.version_folder(1) / "predictions.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["chosen_by", "reason"]), path)
     assert all(item.chosen_by == item.reason == "" for item in current(house))
     house.annotate(house.task_ids[:3])

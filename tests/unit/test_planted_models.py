@@ -61,7 +61,7 @@ def test_a_planted_model_of_a_version_is_refused_in_words(
 ) -> None:
     house.learn()
     mark = tmp_path / "mark"
-    plant(house.deps.versions.folder(house.key, 1) / "model.skops", mark)
+    plant(house.version_folder(1) / "model.skops", mark)
     house.deps.versions._models.clear()  # type: ignore[attr-defined] # as after a restart
     with pytest.raises(ModelMissing, match=r"The model file of v1 can't be trusted or read"):
         house.deps.versions.model(house.key, 1)

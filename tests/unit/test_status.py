@@ -150,7 +150,7 @@ def test_progress_is_measured_over_versions_and_survives_a_lost_folder(large: Ho
     curve = large.deps.versions.metrics(large.key, 6)["progress"]["sentiment"]["curve"]
     assert [size for size, _ in curve] == [20, 45, 70, 110, 160]
     assert all(n_right <= progress.n_measured for _, n_right in curve)
-    shutil.rmtree(large.deps.versions.folder(large.key, 3))
+    shutil.rmtree(large.version_folder(3))
     large.learn()
     assert "next 100 labels unknown" in status_line(status(large)), "three versions are no curve"
     curve = large.deps.versions.metrics(large.key, 7)["progress"]["sentiment"]["curve"]

@@ -94,7 +94,7 @@ def test_a_project_without_rules_is_answered_by_its_classifier(house: House) -> 
 def test_a_version_folder_holds_what_the_readme_promises(house: House) -> None:
     house.annotate(house.task_ids[:12])
     house.learn()
-    folder = house.deps.versions.folder(house.key, 1)
+    folder = house.version_folder(1)
     assert {path.name for path in folder.iterdir()} == {
         "model.skops",
         "label_models.json",
@@ -112,7 +112,7 @@ def test_a_version_folder_holds_what_the_readme_promises(house: House) -> None:
 
 def test_predict_goes_on_with_the_rules_when_the_model_cant_be_read(house: House) -> None:
     house.learn()
-    (house.deps.versions.folder(house.key, 1) / "model.skops").write_bytes(b"damaged")
+    (house.version_folder(1) / "model.skops").write_bytes(b"damaged")
     house.deps.versions._models.clear()  # type: ignore[attr-defined] # as after a restart
     answers = answer(house.deps, house.key, CONFIG, [{"text": "good"}, {}], 20)
     assert [item.answers for item in answers.suggestions] == [{"sentiment": ("Positive",)}, {}]

@@ -19,11 +19,11 @@ import skops.io
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 
-from backend.domain.classifier.choice import content_hash
 from backend.domain.features import FORMAT, FeatureExtractor
 from backend.domain.features.fields import flat_fields
 from backend.domain.model.storage import TRUSTED_TYPES
 from backend.domain.model.training import Features
+from backend.domain.tasks import content_hash
 
 GROWN = 1.5
 """Times as many tasks as the extractor was fitted on, from which it is fitted anew: there are new words to know."""

@@ -1,7 +1,6 @@
 """Which classifier: candidates and the trust in weak labels compared on human labels that each could not see."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.classifier import MAX_WEAK, Classifier, Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate, suitable
-from backend.domain.tasks import user_fields
+from backend.domain.tasks import content_hash
 
 N_FOLDS = 5
 STABLE_FROM = 50
@@ -89,12 +88,6 @@ class RecipeChoice:
 def default_choice(n_labels: int, n_tasks: int, recipe: Recipe, reason: str) -> RecipeChoice:
     """No comparison."""
     return RecipeChoice(recipe, (recipe,) * N_FOLDS, ((1.0, 0.0),) * (1 + N_FOLDS), n_labels, n_tasks, {}, reason)
-
-
-def content_hash(data: Mapping[str, object]) -> bytes:
-    """16 bytes that change with what the user put into a task, not with the order of its fields or our own keys."""
-    text = json.dumps(user_fields(data), sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def identities(data: Sequence[Mapping[str, object]]) -> list[bytes]:

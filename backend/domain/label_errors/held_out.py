@@ -9,9 +9,9 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.classifier import Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate
-from backend.domain.classifier.choice import content_hash
 from backend.domain.label_model.choose import choose
 from backend.domain.questions.forms import Votes
+from backend.domain.tasks import content_hash
 
 N_FOLDS = 5
 SMALL = 20_000

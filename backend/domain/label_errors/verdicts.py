@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from backend.domain.classifier.choice import content_hash
 from backend.domain.statistics import wilson
-from backend.domain.tasks import Answer
+from backend.domain.tasks import Answer, content_hash
 
 ENOUGH = 20
 """Verdicts from which they decide what is shown. Below that Wilson's interval is some 40 points wide."""

@@ -135,10 +135,10 @@ def train(
     space = VectorSpace.fit(vectors, seed=seed)
     inputs = joined(features.matrix, space, vectors)
     learned: dict[str, _Learned] = {}
-    is_table = not features.extractor.text_width and space is None
+    tasks, is_table = identities(data), not features.extractor.text_width and space is None
     for question in questions:
         material = Material(inputs, is_table, known.weights.get(question.name), settings.smoothing, seed)
-        task = _Task(material, identities(data), settings.choice_s / len(questions))
+        task = _Task(material, tasks, settings.choice_s / len(questions))
         learned |= _train_question(question, votes, gold, task, known.previous)
     by_key = {decision.key: learned[decision.key] for question in questions for decision in decisions(question)}
     models = {key: item.model for key, item in by_key.items()}
