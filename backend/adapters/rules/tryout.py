@@ -188,8 +188,8 @@ def _listen(hearing: int, child: int, heard: _Heard, trial: Trial) -> str:
             return "it wrote into a pipe that isn't its own"
         if len(unread) > MAX_SAID_BYTES:
             return f"more than {MAX_SAID_BYTES:,} bytes had to be said of it"
-    if len(descendants()) > limits.processes:
-        # They left their parents, so that nobody knows which rule began them.
+    if heard.done and len(descendants()) > limits.processes:
+        # They left their parents, so that nobody knows which rule began them. One that was caught at it was named.
         heard.begun = trial.name
         return TOO_MANY.format(limits.processes)
     return ""
