@@ -4,7 +4,6 @@ A check that fails is an error among pytest's own, with what it said; so it is i
 """
 
 import functools
-import os
 import re
 import subprocess
 import threading
@@ -20,7 +19,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_THE_DEMO, OTHERS = "tests on the demo", "all other tests"
-NICENESS = 5
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -162,22 +160,7 @@ class Beside:
             yield f"{check.name}: {'FAILED' if check.failed else 'passed'} in {check.seconds:.0f} s"
 
 
-class StandBack:
-    """The plugin in each process that runs tests: those on the demo take longest, so all others give way to them."""
-
-    def __init__(self) -> None:
-        self._first = True
-
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Give way once it is known that this process doesn't have the demo."""
-        if self._first and not needs_demo(item.nodeid):
-            os.nice(NICENESS)
-        self._first = False
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    """Take part in the first process; its workers run tests."""
-    if hasattr(config, "workerinput"):
-        config.pluginmanager.register(StandBack(), "prelabel-stand-back")
-    else:
+    """Take part in the first process; its workers only run tests."""
+    if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Beside(), "prelabel-beside")

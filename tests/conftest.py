@@ -217,6 +217,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory, llm_server: LlmServer, comman
         "TRAINING_QUIET_S": "4",
         # Each of them is a request to Label Studio: the default would be most of what it has to do in all stories.
         "TOP_TASKS": "20",
+        # Two processors have a dozen projects to train here.
+        "CLASSIFIER_CHOICE_S": "2",
         # Which tasks would be audit tasks hangs on when the project was made. A test that wants some says so.
         "AUDIT_SHARE": "0",
         "OPENAI_BASE_URL": llm_server.base_url,

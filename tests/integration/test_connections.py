@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from backend.entrypoints.web.connections import bounded_protocol
 from tests.conftest import free_port, wait_for
+from tests.on_demand import slow
 
 FILES = 128
 TIMEOUT_S = 1.0
@@ -158,6 +159,7 @@ def test_endless_headers_are_refused(web: Web) -> None:
             assert answer[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.1 431 "}
 
 
+@slow
 def test_a_body_that_comes_steadily_may_take_longer_than_the_time_out(web: Web) -> None:
     body = json.dumps(
         {"action": "NOTHING", "x": "y" * 20_000, "project": {"id": 1, "created_at": "2026-01-01"}}
@@ -171,6 +173,7 @@ def test_a_body_that_comes_steadily_may_take_longer_than_the_time_out(web: Web) 
         assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
 
 
+@slow
 def test_an_answer_that_nobody_takes_is_given_up(web: Web) -> None:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

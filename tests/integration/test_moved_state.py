@@ -66,7 +66,7 @@ def test_a_label_studio_that_showed_no_project_for_a_while_is_found_again(
     assert moved.mark.earlier() == [OLD]
 
 
-@pytest.mark.parametrize("command", ["status", "versions", "rules", "llm ask", "check"])
+@pytest.mark.parametrize("command", ["status", "llm ask"])
 def test_commands_say_that_it_isnt_known_yet_whether_it_moved(
     command: str, tmp_path: Path, label_studio: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

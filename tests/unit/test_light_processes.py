@@ -14,6 +14,7 @@ import pytest
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.label_studios import LabelStudioMark
 from backend.entrypoints import with_uv
+from tests.on_demand import slow
 from tests.quiet_server import QuietServer
 from tests.unit.house import CONFIG, House
 
@@ -130,6 +131,7 @@ tell()
 """
 
 
+@slow
 def test_jobs_alone_load_what_they_need_and_their_worker_loads_it_for_all(tmp_path: Path) -> None:
     web, worker, jobs = loaded(JOBS, MODEL_DIR=str(tmp_path), LLM_MODEL="any")
     assert libraries(web) <= BUILT | PREDICTS
