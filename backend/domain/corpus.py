@@ -1,7 +1,7 @@
 """Corpus: what a job works on, read once: the tasks of a project, and what people said of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,10 @@ class Corpus:
     key: str
     config: LabelConfig
     items: Sequence[MirroredTask]
+
+    def fitted(self) -> "Corpus":
+        """The same, with the labels that follow from what people answered: what a version is trained on."""
+        return replace(self, config=self.config.fitted(self.answers)) if self.config.unlisted else self
 
     @property
     def questions(self) -> tuple[Question, ...]:

@@ -133,7 +133,7 @@ def stale_labels(rule: Rule, question: Question, questions: Sequence[Question]) 
     about other projects' questions are none of ours.
     """
     labels = rule.labels or ()
-    missing = [label for label in labels if label not in question.labels]
+    missing = [label for label in labels if question.index(label) is None]
     if rule.question is not None:
         return missing if rule.question == question.name else []
     return [] if len(missing) == len(labels) or any(map(rule.answers, questions)) else missing

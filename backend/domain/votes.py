@@ -116,8 +116,7 @@ def _apply_rules(
     for question in questions:
         asked = [rule for rule in rules if rule.answers(question)]
         asking = fields.asking(question)
-        codes: dict[object, int] = {label: index for index, label in enumerate(question.labels)}
-        columns = [_column(rule, asking, question, codes, faults) for rule in asked]
+        columns = [_column(rule, asking, question, faults) for rule in asked]
         matrices |= _matrices(question, tuple(rule.name for rule in asked), columns, len(tasks))
     return matrices, faults
 
@@ -153,9 +152,7 @@ def _matrices(
     }
 
 
-def _column(
-    rule: Rule, tasks: Tasks, question: Question, codes: Mapping[object, int], faults: RuleFaults
-) -> NDArray[np.int64]:
+def _column(rule: Rule, tasks: Tasks, question: Question, faults: RuleFaults) -> NDArray[np.int64]:
     """What one rule says: int64 (2, n_votes), row of the task and code."""
     given: Iterable[object] = tasks
     ask: Callable[[Any], object] = rule.function
@@ -169,12 +166,12 @@ def _column(
             vote = ask(item)
             if vote is None:
                 pass
-            elif type(vote) is str and vote in codes:
+            elif type(vote) is str and (code := question.index(vote)) is not None:
                 # Nearly all votes are one label.
                 rows.append(row)
-                coded.append(codes[vote])
+                coded.append(code)
             else:
-                voted = _codes_voted(vote, question, codes)
+                voted = _codes_voted(vote, question)
                 rows += [row] * len(voted)
                 coded += voted
         except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
@@ -215,7 +212,7 @@ def _batch_votes(batch: BatchFunction, tasks: Tasks) -> list[object]:
     return votes
 
 
-def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) -> tuple[int, ...]:
+def _codes_voted(vote: object, question: Question) -> tuple[int, ...]:
     """Codes of a vote, each once, none to abstain.
 
     Raises:
@@ -233,11 +230,13 @@ def _codes_voted(vote: object, question: Question, codes: Mapping[object, int]) 
     labels = [str.__str__(label) for label in named if isinstance(label, str)]
     if len(labels) < len(named):
         raise RuleError("returned something that isn't a label, Not(label), labels or None")
-    unknown = next((label for label in labels if label not in codes), None)
-    if unknown is not None:
-        raise _OffList(f"voted for {one_line(unknown, SHOWN_LABEL)!r}, {no_such_label(question)}")
-    pairs = zip(parts, (codes[label] for label in labels), strict=True)
-    voted = tuple(dict.fromkeys(_NOT - index if isinstance(part, Not) else index for part, index in pairs))
+    found: list[int] = []
+    for part, label in zip(parts, labels, strict=True):
+        index = question.index(label)
+        if index is None:
+            raise _OffList(f"voted for {one_line(label, SHOWN_LABEL)!r}, {no_such_label(question)}")
+        found.append(_NOT - index if isinstance(part, Not) else index)
+    voted = tuple(dict.fromkeys(found))
     if not question.accepts(voted):
         raise RuleError(f"voted for several labels, but {question.name!r} takes one")
     if any(_NOT - code in voted for code in voted if code >= 0):

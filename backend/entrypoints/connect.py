@@ -8,6 +8,7 @@ from backend.entrypoints.failing import failing_of
 from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo, version_name
 from backend.settings import Settings
+from backend.workflows.asked import config_of
 from backend.workflows.config_notes import why_nothing, why_unread
 from backend.workflows.mirror import known_project
 
@@ -42,7 +43,8 @@ def connect_project(settings: Settings, project_id: int) -> None:
 
 def outlook(app: App, info: ProjectInfo) -> str:
     """What a person may expect after a project was connected, and what its label config leaves no hope for."""
-    key, config = app.key(info.uid), app.deps.parse_label_config(info.label_config)
+    key = app.key(info.uid)
+    config = config_of(app.deps, key, info.label_config)
     nothing, unread = why_nothing(config), why_unread(app.deps, key, config)
     if nothing:
         return f"But {nothing}"

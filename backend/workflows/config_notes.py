@@ -19,6 +19,8 @@ def why_nothing(config: LabelConfig) -> str:
     """Why nothing in a project can be suggested; "" when something can."""
     if config.questions:
         return ""
+    if config.unlisted:
+        return f"nothing can be suggested yet ({left_empty(config)})."
     if not config.unsupported:
         return f"nothing can be suggested: the label config has no question. {WHAT_HELPS}"
     return f"nothing can be suggested ({left_empty(config)}). {WHAT_HELPS}"

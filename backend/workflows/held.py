@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from backend.errors import BadRequest, ModelMissing
 from backend.ports import Deps, ProjectRecord
+from backend.workflows.asked import config_of
 from backend.workflows.trained import new_labels, trained_versions
 
 
@@ -30,7 +31,8 @@ def held_at(deps: Deps, record: ProjectRecord) -> Held | None:
 
 def _asks_otherwise(deps: Deps, record: ProjectRecord, number: int) -> bool:
     try:
-        return deps.versions.questions(record.key, number) != deps.parse_label_config(record.label_config).questions
+        asked = config_of(deps, record.key, record.label_config, number).questions
+        return deps.versions.questions(record.key, number) != asked
     except (ModelMissing, BadRequest):
         # Others say so.
         return False

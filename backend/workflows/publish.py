@@ -12,6 +12,7 @@ from backend.ports import (
     VersionStatus,
     version_name,
 )
+from backend.workflows.asked import config_of
 from backend.workflows.check.tags import ensure_check_tab
 from backend.workflows.push import Push
 
@@ -35,7 +36,8 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
         present = deps.label_studio.predicted_tasks(record.project_id, name)
     missing = deps.database.task_ids(record.key, open_only=True) - present
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
-    push = Push(deps, record, info, number, deps.parse_label_config(info.label_config).questions, stored=present)
+    questions = config_of(deps, record.key, info.label_config, number).questions
+    push = Push(deps, record, info, number, questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)
     predictions = push.fitting(wanted)
     top = [item for item in predictions if item.is_served]

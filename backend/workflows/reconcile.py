@@ -26,6 +26,7 @@ from backend.ports import (
     VersionStatus,
     version_name,
 )
+from backend.workflows.asked import can_learn, config_of
 from backend.workflows.check.verdicts import settle
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
@@ -66,7 +67,7 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     """
     number = deps.versions.current(record.key)
     live = [item for item in deps.database.versions(record.key) if item.status is VersionStatus.LIVE]
-    config = deps.parse_label_config(info.label_config)
+    config = config_of(deps, record.key, info.label_config, number)
     if not config.questions or number not in {item.number for item in live}:
         return
     missing = deps.database.not_suggested(record.key, number)
@@ -124,7 +125,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
 
     Where nothing can be suggested, nothing is trained; a project that a person holds at a version is left alone.
     """
-    if deps.database.hold(record.key) is not None or not deps.parse_label_config(record.label_config).questions:
+    if deps.database.hold(record.key) is not None or not can_learn(deps, record.label_config):
         return
     trained = trained_versions(deps, record)
     unfinished = any(item.status is VersionStatus.BUILT for item in trained)
@@ -164,4 +165,4 @@ def _has_other_basis(deps: Deps, record: ProjectRecord, version: VersionRecord) 
     except ModelMissing:
         # Its folder is gone: only a new training brings a model back.
         return True
-    return trained_on != deps.parse_label_config(record.label_config).questions
+    return trained_on != config_of(deps, record.key, record.label_config, version.number).questions

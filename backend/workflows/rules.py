@@ -14,6 +14,7 @@ from backend.domain.tasks import user_fields
 from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules
 from backend.errors import ConfigurationError, ModelMissing, RuleError
 from backend.ports import Deps, LoadedRules, version_name
+from backend.workflows.asked import config_of
 
 SNIPPET = 120
 """Characters of a task's data that are shown beside a mistake."""
@@ -184,7 +185,7 @@ def _read(deps: Deps, key: str) -> Corpus:
     record = deps.database.project(key)
     if record is None or not record.label_config:
         raise ConfigurationError("Nothing is known of this project yet: `prelabel connect` it and wait for v1.")
-    return Corpus(key, deps.parse_label_config(record.label_config), deps.database.tasks(key))
+    return Corpus(key, config_of(deps, key, record.label_config), deps.database.tasks(key))
 
 
 def _apply(corpus: Corpus, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], RuleFaults]:

@@ -17,6 +17,7 @@ from backend.domain.tasks import MirroredTask
 from backend.domain.votes import RuleFaults, VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, version_name
+from backend.workflows.asked import config_of
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
 from backend.workflows.votes import cast_votes
@@ -96,9 +97,9 @@ def answer(
         BadRequest: the label config can't be parsed.
         ModelMissing: which version is current can't be read.
     """
-    config = deps.parse_label_config(label_config)
-    questions = config.questions
     number = deps.versions.current(key)
+    config = config_of(deps, key, label_config, number)
+    questions = config.questions
     problem = ""
     if not questions:
         return Answers(version_name(number), (), [Suggestion() for _ in tasks], RuleFaults())

@@ -62,7 +62,7 @@ def learn(
     if opened is None:
         return
     record, info = opened.record, opened.info
-    if not deps.parse_label_config(info.label_config).questions:
+    if not _asks_anything(deps, record, info):
         # A version of nothing would only hide the one before it.
         return
     hold = deps.database.hold(key)
@@ -85,6 +85,16 @@ def learn(
     _follow(deps, key)
 
 
+def _corpus(deps: Deps, record: ProjectRecord, info: ProjectInfo) -> Corpus:
+    config = deps.parse_label_config(info.label_config)
+    return Corpus(record.key, config, deps.database.tasks(record.key)).fitted()
+
+
+def _asks_anything(deps: Deps, record: ProjectRecord, info: ProjectInfo) -> bool:
+    config = deps.parse_label_config(info.label_config)
+    return bool(config.questions or (config.unlisted and _corpus(deps, record, info).questions))
+
+
 def _follow(deps: Deps, key: str) -> None:
     deps.queue.request(Job.CHECK, key)
     # What is uncertain now is worth an LLM's vote; without an LLM that is no job.
@@ -98,8 +108,8 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     unfinished = [item for item in deps.database.versions(key) if item.status is VersionStatus.TRAINING]
     # We hold the project's lock, so the worker that began this number is gone and left nothing outside.
     version = unfinished[0] if unfinished else deps.database.new_version(key, above=_highest(deps, record))
-    config = deps.parse_label_config(info.label_config)
-    corpus = Corpus(key, config, deps.database.tasks(key))
+    corpus = _corpus(deps, record, info)
+    config = corpus.config
     warn_of_unmatched(corpus)
     rules = tried_rules(deps)
     progress("collecting votes", 0, len(corpus.items))

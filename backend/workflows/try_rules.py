@@ -6,6 +6,7 @@ import numpy as np
 
 from backend.errors import BadRequest
 from backend.ports import Deps, LoadedRules, ProjectRecord, RuleSample
+from backend.workflows.asked import config_of
 
 SAMPLE_SIZE = 200
 """Tasks of each project that rules are tried out on."""
@@ -33,7 +34,7 @@ def rules_signature(deps: Deps, key: str) -> str:
 def sample_of(deps: Deps, project: ProjectRecord) -> RuleSample:
     """What rules are tried out on of one project."""
     try:
-        questions = deps.parse_label_config(project.label_config or "<View/>").questions
+        questions = config_of(deps, project.key, project.label_config or "<View/>").questions
     except BadRequest:
         # This project's own jobs say so; the others need their rules all the same.
         questions = ()

@@ -22,6 +22,8 @@ MAX_LABELS = 100_000
 MAX_OTHER_TAGS = 10_000
 """Tags of a label config besides those of labels."""
 
+UNLISTED = "what can be answered isn't listed: it is suggested once people have given two different answers"
+
 
 def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
     """Find the questions of a label config: every control that we can answer, see `CONTROLS`.
@@ -48,9 +50,12 @@ def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
         n_labels += len(question.labels)
         if n_labels > max_labels:
             raise BadRequest(f"The label config has more than {max_labels:,} labels. List fewer, or raise MAX_LABELS.")
-    questions = _with_conditions(asked, unsupported)
-    told = {item.name: meanings(asked[item.name][1].element) for item in questions}
-    return LabelConfig(questions, unsupported, _shown(root), told)
+    every = _with_conditions(asked, unsupported)
+    told = {item.name: meanings(asked[item.name][1].element) for item in every}
+    unlisted = tuple(item for item in every if item.is_unlisted)
+    unsupported |= dict.fromkeys((item.name for item in unlisted), UNLISTED)
+    questions = tuple(item for item in every if not item.is_unlisted)
+    return LabelConfig(questions, unsupported, _shown(root), told, unlisted)
 
 
 def _controls(root: Element, unsupported: dict[str, str]) -> list[ControlTag]:

@@ -75,6 +75,19 @@ class Question:
         """The label that an item of a model's reply stands for, if it is one; None for what can't be one."""
         return item if isinstance(item, str) else None
 
+    @property
+    def is_unlisted(self) -> bool:
+        """Whether its labels follow from what people answer, and are not known yet: nothing can be suggested so far."""
+        return False
+
+    def fitted(self, answers: Iterable[Answer]) -> "Question":  # noqa: ARG002 - of some types
+        """The question with the labels that follow from what people answered; itself where its config lists them."""
+        return self
+
+    def as_in(self, version: "Question") -> "Question":  # noqa: ARG002 - of some types
+        """The question with the labels that it had when a version was trained; itself where its config lists them."""
+        return self
+
     def short_name(self, label: str) -> str:
         """A label without what stands above it."""
         return label

@@ -87,7 +87,7 @@ class Rule:
         """Whether this rule is about a question, by its name and labels."""
         if self.question is not None and self.question != question.name:
             return False
-        return self.labels is None or set(self.labels) <= set(question.labels)
+        return self.labels is None or all(question.index(label) is not None for label in self.labels)
 
 
 def batch_rule(

@@ -7,6 +7,7 @@ from backend.entrypoints.connect import connect_project, outlook
 from backend.entrypoints.console import say
 from backend.errors import ConfigurationError
 from backend.ports import FORCED, LET_GO, Job, JobOptions, version_name
+from backend.workflows.asked import can_learn
 from backend.workflows.config_notes import why_nothing
 from backend.workflows.trained import TRAINED
 
@@ -27,9 +28,8 @@ def ask_for_training(project: int) -> None:
     """
     app = installation.looked_at()
     info = app.label_studio.project(project)
-    nothing = why_nothing(app.deps.parse_label_config(info.label_config))
-    if nothing:
-        raise ConfigurationError(f"Nothing is trained: {nothing}")
+    if not can_learn(app.deps, info.label_config):
+        raise ConfigurationError(f"Nothing is trained: {why_nothing(app.deps.parse_label_config(info.label_config))}")
     app.queue.request(Job.TRAIN, app.key(info.uid), options=FORCED)
     say(f"Training of project {project} is asked for: see `prelabel jobs`.")
 

@@ -8,6 +8,7 @@ from backend.domain.outside import listed, one_line
 from backend.domain.unmatched import told
 from backend.entrypoints.doctor.finding import Finding
 from backend.ports import ProjectInfo
+from backend.workflows.asked import config_of
 from backend.workflows.config_notes import left_empty, unmatched_in, why_nothing, why_unread
 
 
@@ -18,7 +19,7 @@ def examine_config(app: App, info: ProjectInfo) -> Iterator[Finding]:
 
 
 def _examine_controls(app: App, info: ProjectInfo) -> Finding:
-    config = app.deps.parse_label_config(info.label_config)
+    config = config_of(app.deps, app.key(info.uid), info.label_config)
     if not config.questions:
         return Finding("Controls", False, why_nothing(config))
     answered = listed([one_line(question.name) for question in config.questions])
@@ -34,7 +35,7 @@ def _examine_controls(app: App, info: ProjectInfo) -> Finding:
 def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
     """What can't be learned from: content that nothing reads, answers that are no label, tasks without data."""
     key = app.key(info.uid)
-    config = app.deps.parse_label_config(info.label_config)
+    config = config_of(app.deps, app.key(info.uid), info.label_config)
     unread = why_unread(app.deps, key, config)
     if config.questions and unread:
         yield Finding("Content", False, unread)

@@ -32,6 +32,7 @@ from backend.entrypoints.web.access import is_own_name, listen_address, own_name
 from backend.errors import BackendError, ConfigurationError, LabelStudioError, WrongDatabase
 from backend.ports import FORCED, Job, JobOptions, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
+from backend.workflows.asked import config_of
 from backend.workflows.check.tags import CHECK_KEY, ISSUE_KEY, by_name, foreign_tags
 from backend.workflows.content import NOTHING_TO_READ, about_content
 from backend.workflows.held import held_at
@@ -310,7 +311,7 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     name, key = "Version", app.key(info.uid)
     number = app.versions.current(key)
     ours = version_name(number)
-    if not app.deps.parse_label_config(info.label_config).questions:
+    if not config_of(app.deps, key, info.label_config).questions:
         return Finding(name, True, "nothing can be suggested, so nothing is trained (see Controls)")
     if not number:
         if failing_of(app.queue, key).hides_state:

@@ -14,6 +14,7 @@ from backend.domain.label_errors.records import Findings, Noise, Suspect
 from backend.domain.label_errors.verdicts import MARGIN, expected_precision, verdict_id, worth_showing
 from backend.domain.questions import Question
 from backend.ports import Deps, Policy, Progress, SuspectRecord, SuspectStatus, VerdictRecord, version_name
+from backend.workflows.asked import config_of
 from backend.workflows.check.annotators import about_crowd
 from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags
 from backend.workflows.check.evidence import SearchResult, search_labels
@@ -42,7 +43,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     record = opened.record
     settle(deps, record)
     progress("looking for wrong labels", 0, 1)
-    config = deps.parse_label_config(record.label_config)
+    config = config_of(deps, key, record.label_config, number)
     corpus = Corpus(key, config, deps.database.tasks(key))
     searched = search_labels(deps, number, corpus)
     verdicts = deps.database.verdicts(key)

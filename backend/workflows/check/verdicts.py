@@ -9,6 +9,7 @@ from backend.domain.tasks import Annotation, MirroredTask
 from backend.domain.words import counted
 from backend.errors import BadRequest
 from backend.ports import Deps, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
+from backend.workflows.asked import config_of
 from backend.workflows.check.tags import CHECK_KEY, KEEP, foreign_tags, write_suspects
 
 UNDECIDED = {SuspectStatus.OPEN, SuspectStatus.WAITING}
@@ -27,7 +28,8 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
     if not undecided and not untold:
         return
     suspected = {item.task_id for item in undecided}
-    asked = {item.name: item for item in deps.parse_label_config(record.label_config).questions} if undecided else {}
+    questions = config_of(deps, record.key, record.label_config).questions if undecided else ()
+    asked = {item.name: item for item in questions}
     by_id = {item.task.id: item for item in deps.database.tasks(record.key, suspected)}
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP) if undecided else set()
     settled, verdicts, still = [], [], []

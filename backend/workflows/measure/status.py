@@ -11,6 +11,7 @@ from backend.domain.stopping import Advice, Progress, Verdict, advise, progress_
 from backend.domain.unmatched import Unmatched
 from backend.errors import BadRequest, ModelMissing
 from backend.ports import Deps, ProjectRecord
+from backend.workflows.asked import config_of
 from backend.workflows.config_notes import unmatched_in, why_nothing
 from backend.workflows.held import Held, held_at
 from backend.workflows.measure import AUDIT, PROGRESS
@@ -122,7 +123,7 @@ def _advice(
 
 def _config(deps: Deps, record: ProjectRecord) -> LabelConfig:
     try:
-        return deps.parse_label_config(record.label_config or "<View/>")
+        return config_of(deps, record.key, record.label_config or "<View/>")
     except BadRequest as error:
         return LabelConfig((), {"label config": str(error)})
 
