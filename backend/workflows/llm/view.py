@@ -270,6 +270,10 @@ def notes_on(view: LlmProject, endpoint: str) -> list[str]:
     notes = [
         f"{field} ({tag}) can't be sent, so the LLM doesn't see it" for field, tag in view.config.shown.other.items()
     ]
+    notes += [
+        f"{one_line(question.name)} isn't asked about: its labels follow from what people answer"
+        for question in view.config.unlisted
+    ]
     seen = view.elsewhere & {*view.config.shown.texts} if _names_fields(view.config) else view.elsewhere
     notes += [
         f"{one_line(name)} can't be sent where it is only a file name or an address, as most of its values are"
