@@ -8,12 +8,11 @@ from backend.adapters.label_studio.controls.base import unreadable
 from backend.adapters.label_studio.controls.tags import ControlTag
 from backend.domain.outside import bounded_number
 from backend.domain.questions import Number, Question
-from backend.domain.questions.number import MAX_ABSOLUTE, written
+from backend.domain.questions.number import MAX_ABSOLUTE, number_in, written
 from backend.domain.tasks import Answer
 
 MAX_NUMBERS = 100
-"""Each number becomes a label; of more, people give hardly any twice."""
-MAX_CHARS = 20
+"""Each number becomes a label; of more, people give hardly any twice, and bins of what they gave are the labels."""
 
 
 class NumberControl:
@@ -24,9 +23,10 @@ class NumberControl:
 
     def why_unsupported(self, tag: ControlTag) -> str:
         """See `Control`."""
-        if _numbers(tag.element):
+        lowest, highest = (number_in(tag.element.get(name) or "") for name in ("min", "max"))
+        if lowest is None or highest is None or lowest < highest:
             return ""
-        return f"a Number can be suggested where min, max and step leave 2 to {MAX_NUMBERS} numbers"
+        return f"min={written(lowest)} and max={written(highest)} leave no two numbers to choose from"
 
     def question(self, tag: ControlTag) -> Question:
         """See `Control`."""
@@ -45,7 +45,7 @@ class NumberControl:
 
 def _numbers(element: Element) -> list[float]:
     """All numbers that the form takes, ascending; none where these are too many, too few or not said."""
-    lowest, highest, step = (_number(element.get(name, default)) for name, default in _LIMITS)
+    lowest, highest, step = (number_in(element.get(name, default)) for name, default in _LIMITS)
     if lowest is None or highest is None or not step or step < 0 or lowest >= highest:
         return []
     n = math.floor((highest - lowest) / step + 1e-9) + 1
@@ -54,10 +54,3 @@ def _numbers(element: Element) -> list[float]:
 
 _LIMITS = (("min", ""), ("max", ""), ("step", "1"))
 """Attributes with Label Studio's defaults."""
-
-
-def _number(text: str) -> float | None:
-    try:
-        return bounded_number(float(text), -MAX_ABSOLUTE, MAX_ABSOLUTE) if len(text) <= MAX_CHARS else None
-    except ValueError:
-        return None
