@@ -20,8 +20,8 @@ from tests.unit.house import CONFIG, House
 
 HEAVY = {
     *("alembic", "cleanlab", "fastapi", "httpx", "jinja2", "jsonschema", "label_studio_sdk", "matplotlib", "modAL"),
-    *("numpy", "openai", "pandas", "pyarrow", "pydantic_settings", "redis", "regex", "rq", "scipy", "sklearn"),
-    *("skops", "sqlalchemy", "structlog", "uvicorn", "yaml"),
+    *("numpy", "openai", "pandas", "pyarrow", "pycrfsuite", "pydantic_settings", "redis", "regex", "rq", "scipy"),
+    *("sklearn", "skops", "sqlalchemy", "structlog", "uvicorn", "yaml"),
 }
 """Of the libraries that we build on, those that take long to load. rich, typer and pydantic are in every command."""
 BUILT = {"httpx", "label_studio_sdk", "numpy", "pydantic_settings", "redis", "regex", "rq", "sqlalchemy", "structlog"}
