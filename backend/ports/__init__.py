@@ -285,7 +285,7 @@ class Database(Protocol):
         """All suspects, settled ones included."""
 
     def save_suspects(self, key: str, suspects: Sequence[SuspectRecord]) -> None:
-        """Insert or replace, by task and question."""
+        """Insert or replace, by task, question and region."""
 
     def verdicts(self, key: str) -> list[VerdictRecord]:
         """All verdicts, the oldest first."""

@@ -28,7 +28,7 @@ class SuspectRecord:
     """A suspect and what became of it.
 
     seen: the task's annotations when it was found, those that teach. reason: why it is suspect, for people. shown: it
-    has or had tags in Label Studio.
+    has or had tags in Label Studio. region: the region whose answer is suspect; "" = the task's answer as a whole.
     """
 
     task_id: int
@@ -42,14 +42,15 @@ class SuspectRecord:
     """Whether Label Studio's tags say the same as this record."""
     reason: str = ""
     shown: bool = False
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecord:
     """What people said of a label: `FIXED` or `CONFIRMED`. Remembered when the task itself is deleted.
 
-    id: changes with content of the task, question and label. quality: the label's, when it was shown. at: when we saw
-    it, seconds since the epoch.
+    id: changes with content of the task, question, label and region. quality: the label's, when it was shown. at: when
+    we saw it, seconds since the epoch. region: as the suspect's.
     """
 
     id: str
@@ -57,3 +58,4 @@ class VerdictRecord:
     status: SuspectStatus
     quality: float
     at: float
+    region: str = ""

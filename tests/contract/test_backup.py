@@ -378,7 +378,11 @@ def test_a_backup_of_an_earlier_release_is_brought_up_to_date(database_url: str,
     def older(entries: dict[str, bytes]) -> None:
         for table in ("verdicts", "check_reports", "past_suggestions", "embeddings"):
             del entries[f"tables/{table}.jsonl"]
-        added = {"projects": ["data_tab"], "annotations": ["origins", "lead_time_s"], "suspects": ["reason", "shown"]}
+        added = {
+            "projects": ["data_tab"],
+            "annotations": ["origins", "lead_time_s"],
+            "suspects": ["reason", "shown", "region"],
+        }
         for table, columns in added.items():
             names, *lines = [json.loads(line) for line in entries[f"tables/{table}.jsonl"].splitlines()]
             kept = [place for place, name in enumerate(names) if name not in columns]

@@ -138,7 +138,7 @@ def test_project_records_are_replaced(database: SqlDatabase, key: str) -> None:
     assert record in database.projects()
 
 
-def test_suspects_are_kept_by_task_and_question(database: SqlDatabase, key: str) -> None:
+def test_suspects_are_kept_by_task_question_and_region(database: SqlDatabase, key: str) -> None:
     first = SuspectRecord(
         1, "q", ("A",), ("B",), 0.2, SuspectStatus.OPEN, (Annotation(7, 1, 2, {"q": ("A",)}, updated_at="2026"),)
     )
@@ -147,6 +147,15 @@ def test_suspects_are_kept_by_task_and_question(database: SqlDatabase, key: str)
     settled = replace(first, status=SuspectStatus.CONFIRMED, reason="B 0.9, A 0.2", shown=True)
     database.save_suspects(key, [settled])
     assert database.suspects(key) == [other, settled]
+    of_region = replace(first, region="Zbm4x", quality=0.3)
+    database.save_suspects(key, [of_region, replace(of_region, region="Zbm4y", quality=0.4)])
+    database.save_suspects(key, [replace(of_region, status=SuspectStatus.FIXED)])
+    assert database.suspects(key) == [
+        other,
+        settled,
+        replace(of_region, status=SuspectStatus.FIXED),
+        replace(of_region, region="Zbm4y", quality=0.4),
+    ]
 
 
 def test_thousands_of_suspects_are_saved_at_once(database: SqlDatabase, key: str) -> None:
@@ -165,6 +174,9 @@ def test_verdicts_are_kept_by_id_the_oldest_first(database: SqlDatabase, key: st
     again = replace(early, status=SuspectStatus.FIXED, at=10.0)
     database.save_verdicts(key, [again])
     assert database.verdicts(key) == [late, again]
+    of_region = VerdictRecord("c" * 64, "q", SuspectStatus.FIXED, 0.1, 11.0, region="Zbm4x")
+    database.save_verdicts(key, [of_region])
+    assert database.verdicts(key) == [late, again, of_region]
     assert database.verdicts(key + "0") == []
 
 

@@ -19,6 +19,7 @@ from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.adapters.sql.migrations import FOLDER, HEAD, all_tables, bring_up_to_date, revision
 from backend.errors import ConfigurationError
+from backend.ports import SuspectStatus, VerdictRecord
 
 EARLIER = sorted((Path(__file__).parent / "earlier").glob("*.sql"))
 """What releases of before alembic had made, as SQLite's own dump of it."""
@@ -27,6 +28,8 @@ ROWS = [
     "VALUES ('k', 1, 'Films', '<View/>', 5, 0)",
     "INSERT INTO tasks (key, id, data, is_open, updated_at, suggested) VALUES ('k', 2, '{}', '1', '2026', 0)",
     "INSERT INTO annotations (key, id, task_id, answers, skipped, updated_at) VALUES ('k', 3, 2, '{}', '0', '2026')",
+    "INSERT INTO suspects (key, task_id, question, given, expected, quality, status, seen, tagged) "
+    """VALUES ('k', 2, 'q', '["A"]', '["B"]', 0.1, 'suspect', '[]', '1')""",
     "INSERT INTO llm_money (key, spent, held, unknown) VALUES ('k', 2500000000, 0, 0)",
 ]
 
@@ -72,6 +75,9 @@ def assert_is_todays(engine: Engine) -> None:
 def assert_has_the_rows(url: str) -> None:
     sql = Sql(url)
     database = SqlDatabase(sql, lambda: 9.0)
+    (suspect,) = database.suspects("k")
+    assert (suspect.task_id, suspect.question, suspect.region) == (2, "q", "")
+    assert (suspect.given, suspect.expected, suspect.status) == (("A",), ("B",), SuspectStatus.OPEN)
     (project,) = database.projects()
     assert (project.key, project.title) == ("k", "Films")
     (task,) = database.tasks("k")
@@ -90,8 +96,10 @@ def test_a_new_database_has_todays_schema(empty: Engine, database_url: str) -> N
     assert_is_todays(empty)
 
 
-@pytest.mark.parametrize("start", ["0001", "0002", "0003", "0004"])
-@pytest.mark.parametrize("is_stamped", [True, False])
+@pytest.mark.parametrize(
+    ("start", "is_stamped"),
+    [*((f"{number:04}", True) for number in range(1, int(HEAD))), *((f"000{number}", False) for number in range(1, 5))],
+)
 def test_each_revision_is_brought_to_todays_schema_with_its_rows(
     empty: Engine, database_url: str, start: str, is_stamped: bool
 ) -> None:
@@ -131,6 +139,18 @@ def test_a_database_of_before_alembic_is_brought_to_todays_schema(dump: Path, tm
     fill(engine)
     assert_has_the_rows(str(engine.url))
     assert_is_todays(engine)
+
+
+def test_verdicts_of_an_earlier_release_are_of_whole_answers(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0007")
+    with empty.begin() as connection:
+        verdict = (
+            "INSERT INTO verdicts (key, id, question, status, quality, at) VALUES ('k', 'a', 'q', 'fixed', 0.1, 2.0)"
+        )
+        connection.execute(text(verdict))
+    assert SqlDatabase(database_url, lambda: 9.0).verdicts("k") == [
+        VerdictRecord("a", "q", SuspectStatus.FIXED, 0.1, 2.0)
+    ]
 
 
 def test_a_database_that_had_only_some_of_the_tables_gets_the_others(empty: Engine, database_url: str) -> None:

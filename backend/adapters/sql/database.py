@@ -266,7 +266,7 @@ class SqlDatabase:
         return [_suspect(row) for row in rows]
 
     def save_suspects(self, key: str, suspects_: Sequence[SuspectRecord]) -> None:
-        """Insert or replace, by task and question."""
+        """Insert or replace, by task, question and region."""
         with self._begin() as connection:
             save(connection, suspects, [asdict(record) | {"key": key} for record in suspects_])
 
@@ -275,10 +275,7 @@ class SqlDatabase:
         with self._begin() as connection:
             query = select(verdicts).where(verdicts.c.key == key).order_by(verdicts.c.at, verdicts.c.id)
             rows = connection.execute(query).mappings().all()
-        return [
-            VerdictRecord(row["id"], row["question"], SuspectStatus(row["status"]), row["quality"], row["at"])
-            for row in rows
-        ]
+        return [_verdict(row) for row in rows]
 
     def save_verdicts(self, key: str, verdicts_: Sequence[VerdictRecord]) -> None:
         """Insert or replace, by id."""
@@ -378,6 +375,11 @@ def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
         "origins": dict(annotation.origins),
         "lead_time_s": NO_LEAD_TIME if annotation.lead_time_s is None else annotation.lead_time_s,
     }
+
+
+def _verdict(row: Any) -> VerdictRecord:
+    fields = {name: value for name, value in row.items() if name != "key"}
+    return VerdictRecord(**fields | {"status": SuspectStatus(row["status"])})
 
 
 def _suspect(row: Any) -> SuspectRecord:

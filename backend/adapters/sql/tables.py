@@ -68,6 +68,8 @@ suspects = Table(
     Column("key", String(80), primary_key=True),
     Column("task_id", Integer, primary_key=True),
     Column("question", String(200), primary_key=True),
+    # "": the task's answer as a whole.
+    Column("region", Text, primary_key=True, server_default=""),
     Column("given", JSON, nullable=False),
     Column("expected", JSON, nullable=False),
     Column("quality", Float, nullable=False),
@@ -86,6 +88,7 @@ verdicts = Table(
     Column("status", String(12), nullable=False),
     Column("quality", Float, nullable=False),
     Column("at", Float, nullable=False),
+    Column("region", Text, nullable=False, server_default=""),
 )
 label_studios = Table(
     "label_studios",
