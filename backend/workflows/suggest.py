@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from backend.domain.audit.draw import is_audit
 from backend.domain.features.vectors import Vectors
+from backend.domain.label_config import LabelConfig
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.questions import Question, decisions
-from backend.domain.rules import History
+from backend.domain.rules import History, Rule
 from backend.domain.suggestions import Suggestion, suggest
 from backend.domain.tasks import MirroredTask
 from backend.domain.votes import RuleFaults, VoteMatrix
@@ -99,50 +100,74 @@ def answer(
     """
     number = deps.versions.current(key)
     config = config_of(deps, key, label_config, number)
-    questions = config.questions
-    problem = ""
-    if not questions:
+    if not config.questions:
         return Answers(version_name(number), (), [Suggestion() for _ in tasks], RuleFaults())
-    suggestions: list[Suggestion | None] = [None] * len(tasks)
-    # One for each chunk, as complete as it will ever be: the thread goes on for a while after the deadline.
-    faults: list[RuleFaults] = []
-    failures: list[Exception] = []
-    expired = threading.Event()
+    filling = _Filling(deps, key, config, tasks, number)
+    filling.run(deadline_s)
+    done = list(filling.suggestions)
+    known = _withheld(deps, key, [item or Suggestion() for item in done], open_ids)
+    late = sum(item is None for item in done)
+    return Answers(version_name(number), config.questions, known, filling.faults(), late, filling.problem)
 
-    def fill() -> None:
-        nonlocal problem
+
+class _Filling:
+    """Suggestions that a thread fills in, chunk by chunk. It may go on for a while after the deadline."""
+
+    def __init__(
+        self, deps: Deps, key: str, config: LabelConfig, tasks: Sequence[Mapping[str, object]], number: int
+    ) -> None:
+        self.suggestions: list[Suggestion | None] = [None] * len(tasks)
+        """In the order of the tasks; None: not answered yet."""
+        self.problem = ""
+        """Why the version's model could not be used."""
+        self._deps, self._key, self._config, self._tasks, self._number = deps, key, config, tasks, number
+        self._faults: list[RuleFaults] = []
+        """One for each chunk, as complete as it will ever be."""
+        self._failures: list[Exception] = []
+        self._expired = threading.Event()
+
+    def run(self, deadline_s: float) -> None:
+        """Fill until all is there, or the deadline is; raises what the thread failed with."""
+        thread = threading.Thread(target=self._fill, daemon=True)
+        thread.start()
+        thread.join(deadline_s)
+        self._expired.set()
+        if self._failures:
+            raise self._failures[0]
+
+    def faults(self) -> RuleFaults:
+        """The rules' faults in the chunks so far."""
+        counted = RuleFaults()
+        for of_chunk in tuple(self._faults):
+            counted.merge(of_chunk)
+        return counted
+
+    def _fill(self) -> None:
+        deps, key = self._deps, self._key
         try:
             rules = deps.rules.load().of(deps.policy(key).rules_folder)
-            model, problem = _model(deps, key, number)
+            model, self.problem = _model(deps, key, self._number)
             needs_history = any(rule.needs_history for rule in rules)
             known = deps.database.tasks(key) if needs_history else []
             annotated = [item for item in known if item.labels]
-            for start in range(0, len(tasks), CHUNK):
-                if expired.is_set():
+            for start in range(0, len(self._tasks), CHUNK):
+                if self._expired.is_set():
                     return
-                chunk = tasks[start : start + CHUNK]
-                contents = Contents(deps, key, config, chunk)
-                votes, chunk_faults = cast_votes(deps, key, contents, rules, _history_for(annotated, chunk))
-                faults.append(chunk_faults)
-                vectors = vectors_of(deps, key, contents) if model is not None and model.space else None
-                posteriors = posteriors_of(model, questions, chunk, votes, vectors)
-                suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
-        except Exception as error:  # noqa: BLE001 - handed to the caller's thread below
-            failures.append(error)
+                self._fill_chunk(start, rules, model, annotated)
+        except Exception as error:  # noqa: BLE001 - handed to the caller's thread
+            self._failures.append(error)
 
-    filling = threading.Thread(target=fill, daemon=True)
-    filling.start()
-    filling.join(deadline_s)
-    expired.set()
-    if failures:
-        raise failures[0]
-    done = list(suggestions)
-    known = [item if item is not None else Suggestion() for item in done]
-    late = sum(item is None for item in done)
-    counted = RuleFaults()
-    for chunk_faults in tuple(faults):
-        counted.merge(chunk_faults)
-    return Answers(version_name(number), questions, _withheld(deps, key, known, open_ids), counted, late, problem)
+    def _fill_chunk(
+        self, start: int, rules: Sequence[Rule], model: ProjectModel | None, annotated: Sequence[MirroredTask]
+    ) -> None:
+        deps, key, questions = self._deps, self._key, self._config.questions
+        chunk = self._tasks[start : start + CHUNK]
+        contents = Contents(deps, key, self._config, chunk)
+        votes, faults = cast_votes(deps, key, contents, rules, _history_for(annotated, chunk))
+        self._faults.append(faults)
+        vectors = vectors_of(deps, key, contents) if model is not None and model.space else None
+        posteriors = posteriors_of(model, questions, chunk, votes, vectors)
+        self.suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
 
 
 def _model(deps: Deps, key: str, number: int) -> tuple[ProjectModel | None, str]:
