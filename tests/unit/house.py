@@ -1,6 +1,10 @@
 """Everything a workflow needs: a fake Label Studio and queue, a real database and real version folders."""
 
+import functools
+import sqlite3
+import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from backend.adapters.label_studio.config import parse_label_config
@@ -54,6 +58,16 @@ def reviews(n: int) -> list[dict[str, object]]:
     return rows
 
 
+@functools.cache
+def empty_database() -> bytes:
+    """An SQLite file that has all tables: to make them takes as long as a small reconcile."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/db.sqlite3"
+        SqlDatabase(f"sqlite:///{path}", lambda: 0.0).projects()
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.serialize()
+
+
 class House:
     """Everything a workflow needs, and what a person would do."""
 
@@ -63,6 +77,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         (folder / "rules").mkdir()
         (folder / "rules" / "film.py").write_text(RULES)
+        (folder / "db.sqlite3").write_bytes(empty_database())
         self.label_studio = FakeLabelStudio()
         self.queue = FakeQueue()
         self.clock = 1000.0
