@@ -12,6 +12,7 @@ from backend.domain.corpus import Corpus
 from backend.domain.label_errors.action import Action
 from backend.domain.label_errors.verdicts import PROBES
 from backend.domain.tasks import Origin
+from backend.entrypoints.cli.annotators import checked_json
 from backend.entrypoints.cli.check import export, print_checked
 from backend.errors import ConfigurationError, LabelStudioError
 from backend.ports import SuspectRecord, SuspectStatus, VerdictRecord
@@ -394,6 +395,29 @@ def test_the_export_has_every_suspect(house: House, flipped: tuple[int, ...], tm
     assert {int(row["task"]) for row in rows} >= set(flipped)
     assert [row["status"] for row in rows] == ["suspect"] + ["waiting"] * (len(rows) - 1)
     assert sorted(rows, key=lambda row: float(row["quality"])) == rows
+
+
+def test_the_region_of_a_suspect_is_told_where_there_is_one(
+    house: House, flipped: tuple[int, ...], tmp_path: Path
+) -> None:
+    found = checked(house.deps, house.key)
+    assert "region" not in printed(house)
+    assert all("region" not in item for item in checked_json(found, 50, {})["suspects"])
+    known = next(item for item in found.suspects if item.task_id == flipped[0])
+    house.deps.database.save_suspects(house.key, [replace(known, region="Zbm4x"), replace(known, region="a1")])
+    found = checked(house.deps, house.key)
+    assert [item.region for item in found.suspects if item.task_id == flipped[0]] == ["", "Zbm4x", "a1"]
+    assert {"Zbm4x", "a1"} <= set(printed(house).split())
+    told = [item["region"] for item in checked_json(found, 50, {})["suspects"] if "region" in item]
+    assert told == ["Zbm4x", "a1"]
+    export(tmp_path / "suspects.csv", found.suspects)
+    rows = list(csv.DictReader((tmp_path / "suspects.csv").open(newline="")))
+    assert [row["region"] for row in rows if row["task"] == str(flipped[0])] == ["", "Zbm4x", "a1"]
+    house.annotate([flipped[0]])
+    house.reconcile()
+    verdicts = [item for item in house.deps.database.verdicts(house.key) if item.status is SuspectStatus.FIXED]
+    assert sorted(item.region for item in verdicts) == ["", "Zbm4x", "a1"]
+    assert flipped[0] not in tagged(house)
 
 
 def test_an_export_that_cant_be_written_is_said(tmp_path: Path) -> None:

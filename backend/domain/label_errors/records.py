@@ -55,6 +55,7 @@ class Suspect:
     votes_against: source -> what it voted, for sources that voted for something else than what was given.
     neighbours: rows of similar tasks whose label is what was expected and not in doubt, the nearest first.
     others: answer -> how many other annotators of the task gave it, without those who say the same.
+    region: id of the region that the answer is of; "" = the task.
     """
 
     row: int
@@ -66,6 +67,7 @@ class Suspect:
     votes_against: Mapping[str, str] = field(default_factory=dict)
     neighbours: tuple[int, ...] = ()
     others: Mapping[Answer, int] = field(default_factory=dict)
+    region: str = ""
 
 
 @dataclass(frozen=True)

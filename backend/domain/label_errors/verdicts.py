@@ -88,7 +88,9 @@ def worth_showing(expected: NDArray[np.float64], qualities: NDArray[np.float64],
     return worth
 
 
-def verdict_id(data: Mapping[str, object], question: str, given: Answer) -> str:
-    """64 hexadecimal digits that change with what the user put into the task, question and label, not with the task."""
-    text = json.dumps([question, sorted(given)], ensure_ascii=False)
+def verdict_id(data: Mapping[str, object], question: str, given: Answer, region: str = "") -> str:
+    """64 hexadecimal digits that change with what the user put into the task, question, label and region, not with the
+    task. region: the one that the label is of; "" = the task."""
+    about = [question, sorted(given), *([region] if region else [])]
+    text = json.dumps(about, ensure_ascii=False)
     return hashlib.blake2b(content_hash(data) + text.encode(errors="surrogatepass"), digest_size=32).hexdigest()

@@ -96,6 +96,10 @@ class Question:
         """An answer as earlier releases named it."""
         return answer
 
+    def of_region(self, answer: Answer, region: str) -> Answer:  # noqa: ARG002 - of types that are asked of regions
+        """What a task's answer says of one of its regions."""
+        return answer
+
     def leaves(self, answer: Answer) -> set[str]:
         """What is chosen at the lowest level of the form that shows an answer."""
         return set(answer)

@@ -83,7 +83,7 @@ def _suspect(item: SuspectRecord) -> dict[str, Any]:
         "quality": item.quality,
         "status": item.status.value,
         "reason": item.reason,
-    }
+    } | ({"region": item.region} if item.region else {})
 
 
 def _named(who: int | None, names: Mapping[int, str]) -> str:

@@ -25,6 +25,8 @@ UNDER_WAY = {"queued", "deferred", "scheduled", "started"}
 """rq's statuses of a job that hasn't ended; `scheduled` waits to be tried again."""
 POLL_S = 0.5
 COLUMNS = ("task", "question", "given", "expected", "quality", "reason")
+REGION = "region"
+"""Column behind these, where some suspect is of a region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,11 @@ def print_checked(found: Checked, top: int) -> None:
         say("No check has ended yet: it needs a trained version and labels.")
         return
     if found.suspects:
-        table = Grid(*COLUMNS)
-        for item in found.suspects[:top]:
-            table.row(*_cells(item))
+        listed = found.suspects[:top]
+        region = _regions(listed)
+        table = Grid(*COLUMNS, *region)
+        for item in listed:
+            table.row(*_cells(item), *(item.region for _ in region))
         table.show()
     for sentence in summary(found, top):
         say(sentence)
@@ -138,7 +142,14 @@ def export(path: Path, suspects: Sequence[SuspectRecord]) -> None:
     Raises:
         ConfigurationError: the file can't be written.
     """
-    write_csv(path, [*COLUMNS, "status"], ([*_cells(item), item.status.value] for item in suspects))
+    region = _regions(suspects)
+    rows = ([*_cells(item), item.status.value, *(item.region for _ in region)] for item in suspects)
+    write_csv(path, [*COLUMNS, "status", *region], rows)
+
+
+def _regions(suspects: Sequence[SuspectRecord]) -> list[str]:
+    """The column of regions, if any of these suspects is of one."""
+    return [REGION] if any(item.region for item in suspects) else []
 
 
 def _cells(item: SuspectRecord) -> list[str]:

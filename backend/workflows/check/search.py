@@ -22,8 +22,8 @@ from backend.workflows.check.tags import CHECK_KEY, KEEP, by_name, ensure_check_
 from backend.workflows.check.verdicts import UNDECIDED, settle
 from backend.workflows.mirror import open_project
 
-Place = tuple[int, str]
-"""Task id and question."""
+Place = tuple[int, str, str]
+"""Task id, question and region, see `SuspectRecord`."""
 
 
 def check(deps: Deps, key: str, progress: Progress) -> None:
@@ -50,7 +50,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP)
     unsettled = _not_settled(searched, corpus, verdicts, kept)
     worth = _worth_showing(unsettled, verdicts, deps.policy(key))
-    known = {(item.task_id, item.question): item for item in deps.database.suspects(key)}
+    known = {(item.task_id, item.question, item.region): item for item in deps.database.suspects(key)}
     found = _records(searched, worth, corpus, deps.policy(key).shown_suspects)
     deps.database.save_suspects(key, _changed(found, known))
     report = _report(searched, config.questions, len(unsettled) - len(worth)) | {
@@ -86,12 +86,12 @@ def _not_settled(
         for suspect in searched.findings[question.name].suspects if question.name in searched.findings else ():
             task_id = searched.task_ids[suspect.row]
             known = (
-                confirmed.get(verdict_id(data[task_id], question.name, given))
+                confirmed.get(verdict_id(data[task_id], question.name, given, suspect.region))
                 for given in (suspect.given, question.earlier(suspect.given))
             )
             quality = next((quality for quality in known if quality is not None), None)
             if task_id not in kept and (quality is None or suspect.quality < quality - MARGIN):
-                found[task_id, question.name] = suspect
+                found[task_id, question.name, suspect.region] = suspect
     return found
 
 
@@ -121,7 +121,7 @@ def _records(
     seen = dict(zip(corpus.ids.tolist(), corpus.labeled, strict=True))
     by_name = {question.name: question for question in corpus.questions}
     return {
-        (task_id, name): SuspectRecord(
+        (task_id, name, region): SuspectRecord(
             task_id=task_id,
             question=name,
             given=suspect.given,
@@ -130,8 +130,9 @@ def _records(
             status=SuspectStatus.OPEN if rank < budget else SuspectStatus.WAITING,
             seen=seen[task_id],
             reason=explain(by_name[name], suspect, searched.task_ids),
+            region=region,
         )
-        for rank, ((task_id, name), suspect) in enumerate(suspects.items())
+        for rank, ((task_id, name, region), suspect) in enumerate(suspects.items())
     }
 
 

@@ -22,7 +22,7 @@ def checked(deps: Deps, key: str) -> Checked:
     """Read what is known; nothing is computed anew, and Label Studio isn't asked."""
     undecided = [item for item in deps.database.suspects(key) if item.status in UNDECIDED]
     return Checked(
-        tuple(sorted(undecided, key=lambda item: (item.quality, item.task_id, item.question))),
+        tuple(sorted(undecided, key=lambda item: (item.quality, item.task_id, item.question, item.region))),
         measured_precision(deps.database.verdicts(key)),
         deps.database.check_report(key),
     )

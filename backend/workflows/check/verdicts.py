@@ -41,8 +41,9 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
             continue
         settled.append(replace(suspect, status=status, tagged=False))
         if task is not None and status is not SuspectStatus.CLEARED:
-            remembered = verdict_id(task.task.data, suspect.question, suspect.given)
-            verdicts.append(VerdictRecord(remembered, suspect.question, status, suspect.quality, deps.now()))
+            name, region = suspect.question, suspect.region
+            remembered = verdict_id(task.task.data, name, suspect.given, region)
+            verdicts.append(VerdictRecord(remembered, name, status, suspect.quality, deps.now(), region))
     # Verdicts first: a crash in between takes them twice, and the second time changes nothing.
     deps.database.save_verdicts(record.key, verdicts)
     moved_up = _next_ones(still, deps.policy(record.key).shown_suspects)
@@ -102,6 +103,8 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[s
 
     def answer(entry: Annotation) -> frozenset[str]:
         said = entry.answers.get(suspect.question, ())
+        if question is not None and suspect.region:
+            said = question.of_region(said, suspect.region)
         # What no label of today is, as it stands: it may have been one.
         return frozenset((question.read(said) if question else ()) or said)
 
