@@ -120,7 +120,7 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
     )
     sql = Sql(settings.sql_url, Installation(settings.model_dir.resolve()), makes_database=makes_database)
     database = SqlDatabase(sql, time.time)
-    versions = VersionFolders(settings.model_dir.resolve())
+    versions = VersionFolders(settings.model_dir.resolve(), sql)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
     rules = TriedRules(settings.lf_rules_dir, settings.model_dir.resolve() / "rules", settings.rule_databases)
     defaults = Policy(
@@ -137,7 +137,7 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
         check_action=settings.check_action,
         llm=_llm_policy(settings),
     )
-    project_settings = ProjectSettings(settings.model_dir.resolve(), defaults)
+    project_settings = ProjectSettings(sql, settings.model_dir.resolve(), defaults)
     deps = Deps(
         label_studio=label_studio,
         database=database,

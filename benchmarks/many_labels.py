@@ -57,7 +57,7 @@ def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     suggest([question], trained.model.posteriors_of(trained.features, votes), votes)
     done("suggest")
     built = VersionContents(trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], trained.metrics)
-    VersionFolders(folder).write("benchmark", 1, built)
+    VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3").write("benchmark", 1, built)
     done("store")
     return figures
 

@@ -36,7 +36,7 @@ def train(folder: Path) -> None:
     deps = Deps(
         label_studio=label_studio,
         database=SqlDatabase(f"sqlite:///{folder}/prelabel.sqlite3", time.time),
-        versions=VersionFolders(folder),
+        versions=VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3"),
         rules=TriedRules(PACKAGED_RULES_DIR, folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,

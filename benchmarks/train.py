@@ -59,7 +59,7 @@ def ours(n_tasks: int, n_labels: int, folder: Path) -> dict[str, float]:
     model: ProjectModel | None = None
     for name, known in (("train and score", n_labels), ("after 10 labels", n_labels + 10)):
         started, cpu = time.perf_counter(), time.process_time()
-        features = VersionFolders(folder).features("benchmark", data)
+        features = VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3").features("benchmark", data)
         gold = np.where(np.arange(n_tasks) < known, truth, -1)
         trained = train([QUESTION], data, votes, {decision.key: gold}, Known(features, previous=model))
         model = trained.model

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 def replace_synced(path: Path, content: bytes) -> None:
     """Replace a file as a whole: after a power cut it has its old or its new content. Mode 600."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
     try:
         write_synced(temporary, content)
         temporary.replace(path)

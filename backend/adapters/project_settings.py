@@ -1,13 +1,11 @@
 """Settings of single projects: the JSON that an admin types as the backend's extra parameters in Label Studio.
 
-Label Studio sends it with each `/setup`. It is kept in `MODEL_DIR/projects/<project>/settings.json`, because that call
-must not wait for anything, and every process needs what it said.
+Label Studio sends it with each `/setup`. It is kept in SQL, and for one more release in `settings.json` in the
+project's folder in `MODEL_DIR`.
 """
 
 import json
 import logging
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +13,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticSerializationError
+from sqlalchemy import Connection, select
 
+from backend.adapters.sql.engine import Sql, save
+from backend.adapters.sql.tables import project_settings
+from backend.adapters.two_places import Kept, TwoPlaces
 from backend.domain.label_errors.action import Action
 from backend.domain.llm.content import compile_masks
 from backend.domain.llm.options import LlmPolicyName
 from backend.domain.priorities.strategy import Strategy
-from backend.errors import BadRequest
+from backend.errors import BadRequest, ConfigurationError
 from backend.ports import Policy
 from backend.ports.llm import MAX_USD
 
@@ -102,18 +104,16 @@ FIELDS = {
 class ProjectSettings:
     """Reads and keeps what is set for each project."""
 
-    def __init__(self, root: Path, defaults: Policy) -> None:
+    def __init__(self, sql: Sql, root: Path, defaults: Policy) -> None:
         """`root`: MODEL_DIR. `defaults`: what holds where a project says nothing."""
-        self._root = root
+        self._places = TwoPlaces(sql, _SettingsRows(), root, "settings.json", _is_object)
         self._defaults = defaults
 
     def policy(self, key: str) -> Policy:
         """How the loop runs in a project."""
         try:
-            params = ProjectParams.model_validate_json(self._path(key).read_bytes())
-        except FileNotFoundError:
-            return self._defaults
-        except ValidationError:
+            params = ProjectParams.model_validate_json(self._places.read(key) or NO_PARAMS)
+        except (ValidationError, OSError, ConfigurationError):
             # Written by another release, or damaged: the next /setup writes it anew. Until then nobody knows what may
             # leave, so nothing does.
             log.warning("The settings of project %s can't be read: nothing is sent to an LLM until it is saved", key)
@@ -128,7 +128,7 @@ class ProjectSettings:
 
     def is_known(self, key: str) -> bool:
         """Whether anything of a project is kept."""
-        return self._path(key).parent.is_dir()
+        return self._places.path(key).parent.is_dir()
 
     def checked(self, extra_params: object) -> str:
         """What `/setup` brought (JSON text or an object, None for nothing) as the text that is kept.
@@ -152,17 +152,39 @@ class ProjectSettings:
 
         Raises:
             BadRequest: as `checked`. What was set before stays.
+            WrongDatabase: the database isn't ours.
+            OSError: the file can't be written.
         """
-        text, path = self.checked(extra_params), self._path(key)
-        if (path.read_text() if path.exists() else NO_PARAMS) == text:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".settings-{os.getpid()}-{threading.get_ident()}")
-        temporary.write_text(text)
-        temporary.replace(path)
+        self._places.write(key, self.checked(extra_params))
 
-    def _path(self, key: str) -> Path:
-        return self._root / "projects" / key / "settings.json"
+    def settle(self, key: str) -> None:
+        """Make SQL and MODEL_DIR say the same. Each job begins with it.
+
+        Raises:
+            ConfigurationError: the database doesn't answer.
+        """
+        self._places.settle(key)
+
+
+class _SettingsRows:
+    """The table of projects' settings."""
+
+    def read(self, connection: Connection, key: str) -> Kept | None:
+        """What is kept of a project."""
+        query = select(project_settings.c.params, project_settings.c.at).where(project_settings.c.key == key)
+        row = connection.execute(query).first()
+        return None if row is None else Kept(row.params, row.at)
+
+    def write(self, connection: Connection, key: str, kept: Kept) -> None:
+        """Insert or replace it."""
+        save(connection, project_settings, [{"key": key, "params": kept.text, "at": kept.at}])
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _as_object(extra_params: object) -> Mapping[str, Any]:

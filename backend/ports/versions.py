@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 
 class VersionStatus(StrEnum):
-    """Life of a version."""
+    """Life of a version. The current one is the one that is being published, else the live one."""
 
     TRAINING = "training"
     BUILT = "built"
-    """Its folder is complete; not yet, or not completely, in Label Studio."""
+    """Its folder is complete; it was not shown yet."""
+    PUBLISHING = "publishing"
+    """It is current, and not yet completely in Label Studio. The one that was live before still says so."""
     LIVE = "live"
+    """It is completely in Label Studio, and current unless another one is being published."""
     RETIRED = "retired"
     """Replaced by another one. Its folder stays, so that it can be rolled back to."""
 
@@ -43,6 +46,8 @@ class VersionRecord:
     note: str = ""
     rules: str = ""
     """Changes with what it was trained on besides labels, see `reconcile.basis_of`."""
+    current_at: float | None = None
+    """Since when it is or was current, in seconds since the epoch. Set by `Versions.set_current`."""
 
     @property
     def name(self) -> str:
@@ -132,7 +137,9 @@ class Versions(Protocol):
         """metrics.json."""
 
     def current(self, key: str) -> int:
-        """Number of the current version; 0 when nothing was trained yet."""
+        """Number of the current version; 0 when nothing was trained yet. Never waits long for the database."""
 
     def set_current(self, key: str, number: int) -> None:
-        """Move the pointer."""
+        """Make a version current: it is `PUBLISHING` from now on, unless it was current already. All at once: readers
+        see the old or the new one.
+        """

@@ -15,6 +15,7 @@ from backend.ports import (
 from backend.workflows.asked import config_of
 from backend.workflows.check.tags import ensure_check_tab
 from backend.workflows.push import Push
+from backend.workflows.trained import UNPUBLISHED
 
 NEXT_TAB = "Prelabel: next"
 
@@ -26,7 +27,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
     Studio has already is not sent again. Last, versions before the previous one are removed.
     """
     name, known = version_name(number), deps.database.versions(record.key)
-    # Not the pointer: a worker that was killed on the way had moved it already.
+    # Not what is current: a worker that was killed on the way had changed that already.
     before = {item.name for item in known if item.status is VersionStatus.LIVE}
     stored = deps.label_studio.versions(record.project_id)
     present = set[int]()
@@ -81,8 +82,11 @@ def ensure_next_tab(deps: Deps, key: str) -> None:
 
 
 def _set_live(deps: Deps, key: str, number: int, note: str) -> None:
-    for version in deps.database.versions(key):
+    known = deps.database.versions(key)
+    # The current one last: it stays current when we are killed between.
+    for version in known:
+        if version.number != number and version.status in {*UNPUBLISHED, VersionStatus.LIVE}:
+            deps.database.save_version(replace(version, status=VersionStatus.RETIRED))
+    for version in known:
         if version.number == number:
             deps.database.save_version(replace(version, status=VersionStatus.LIVE, note=note))
-        elif version.status in {VersionStatus.LIVE, VersionStatus.BUILT}:
-            deps.database.save_version(replace(version, status=VersionStatus.RETIRED))

@@ -34,7 +34,7 @@ from backend.workflows.llm.view import llm_disabled_reason
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.suggest import history_of, posteriors_of
-from backend.workflows.trained import new_labels, trained_versions
+from backend.workflows.trained import UNPUBLISHED, new_labels, trained_versions
 from backend.workflows.try_rules import rules_signature, tried_rules
 from backend.workflows.votes import cast_votes, voters
 
@@ -128,7 +128,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
     if deps.database.hold(record.key) is not None or not can_learn(deps, record.label_config):
         return
     trained = trained_versions(deps, record)
-    unfinished = any(item.status is VersionStatus.BUILT for item in trained)
+    unfinished = any(item.status in UNPUBLISHED for item in trained)
     if not trained or unfinished or _has_other_basis(deps, record, trained[-1]):
         deps.queue.request(Job.TRAIN, record.key)
         return

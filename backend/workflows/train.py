@@ -34,7 +34,7 @@ from backend.workflows.mirror import open_project
 from backend.workflows.publish import publish
 from backend.workflows.rank import ranked_predictions
 from backend.workflows.reconcile import basis_of, has_news
-from backend.workflows.trained import is_unchecked, trained_versions
+from backend.workflows.trained import UNPUBLISHED, is_unchecked, trained_versions
 from backend.workflows.try_rules import tried_rules
 from backend.workflows.votes import cast_votes
 
@@ -71,7 +71,7 @@ def learn(
             return
         deps.database.save_hold(key, None)
     for version in deps.database.versions(key):
-        if version.status is VersionStatus.BUILT:
+        if version.status in UNPUBLISHED:
             publish(deps, record, info, version.number, progress)
             _follow(deps, key)
     force = force and not any(item.created_at >= asked_at for item in trained_versions(deps, record))

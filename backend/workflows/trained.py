@@ -2,7 +2,9 @@
 
 from backend.ports import Deps, ProjectRecord, VersionRecord, VersionStatus
 
-TRAINED = {VersionStatus.BUILT, VersionStatus.LIVE, VersionStatus.RETIRED}
+UNPUBLISHED = {VersionStatus.BUILT, VersionStatus.PUBLISHING}
+"""Versions whose publication has not begun, or was cut off."""
+TRAINED = UNPUBLISHED | {VersionStatus.LIVE, VersionStatus.RETIRED}
 """Versions whose folder is complete."""
 
 

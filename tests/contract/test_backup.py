@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import MetaData, create_engine, insert, make_url, select, text
 
 from backend.adapters.backup import Backup
+from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.llm_tables import answer_row, answers
@@ -22,7 +23,7 @@ from backend.adapters.sql.vectors import SqlVectors
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
 from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
 from backend.errors import BackendError, BadRequest, ConfigurationError
-from backend.ports import ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
+from backend.ports import Policy, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
 
 KEY = "1.1-aaaaaaaa"
 
@@ -74,6 +75,8 @@ def fill(url: str, root: Path) -> None:
     (root / "projects" / KEY / ".v2-half").mkdir()
     (root / "projects" / KEY / ".v2-half" / "model.skops").write_bytes(b"half")
     (root / "webhook-secret").write_text("a-secret-of-22-letters")
+    settings = ProjectSettings(sql, root, Policy(10, 60.0, 50, "auto"))
+    settings.save(KEY, '{"top_tasks": 3}')
 
 
 def rows(url: str) -> dict[str, list[Any]]:
@@ -127,6 +130,8 @@ def test_everything_that_was_lost_comes_back(database_url: str, root: Path, tmp_
     assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
     database = SqlDatabase(database_url, lambda: 9.0)
     assert database.new_version(KEY).number == 2
+    (root / "projects" / KEY / "settings.json").unlink()
+    assert ProjectSettings(Sql(database_url), root, Policy(10, 60.0, 50, "auto")).policy(KEY).top_tasks == 3
 
 
 def test_a_secret_that_would_let_everybody_in_is_left_out_with_a_word(tmp_path: Path) -> None:
@@ -376,12 +381,13 @@ def test_a_backup_of_an_earlier_release_is_brought_up_to_date(database_url: str,
     Backup(Sql(database_url), root).write(tmp_path / "backup.zip")
 
     def older(entries: dict[str, bytes]) -> None:
-        for table in ("verdicts", "check_reports", "past_suggestions", "embeddings"):
+        for table in ("verdicts", "check_reports", "past_suggestions", "embeddings", "project_settings"):
             del entries[f"tables/{table}.jsonl"]
         added = {
             "projects": ["data_tab"],
             "annotations": ["origins", "lead_time_s"],
             "suspects": ["reason", "shown", "region"],
+            "versions": ["current_at"],
         }
         for table, columns in added.items():
             names, *lines = [json.loads(line) for line in entries[f"tables/{table}.jsonl"].splitlines()]
@@ -399,6 +405,8 @@ def test_a_backup_of_an_earlier_release_is_brought_up_to_date(database_url: str,
     assert len(task.annotations) == 2500
     assert task.annotations[0].origins == {}
     assert database.verdicts(KEY) == []
+    settings = ProjectSettings(Sql(database_url), root, Policy(10, 60.0, 50, "auto"))
+    assert settings.policy(KEY).top_tasks == 3, "taken from the file, which is all that the backup has of it"
 
 
 def test_a_backup_that_cant_be_finished_leaves_the_one_before(root: Path, tmp_path: Path) -> None:

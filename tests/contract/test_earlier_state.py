@@ -13,6 +13,7 @@ import pytest
 
 from backend.adapters.backup import Backup
 from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.project_settings import ProjectSettings
 from backend.adapters.redis.queue import RedisQueue
 from backend.adapters.rules.loader import FolderRules
 from backend.adapters.sql.database import SqlDatabase
@@ -59,7 +60,7 @@ def deps_on(left: Path, models: Path) -> Deps:
     return Deps(
         label_studio=label_studio,
         database=database,
-        versions=VersionFolders(models),
+        versions=VersionFolders(models, f"sqlite:///{models}/prelabel.sqlite3"),
         rules=FolderRules(left / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,
@@ -99,6 +100,26 @@ def test_versions_and_database_of_an_earlier_release_are_used_on(left: Path) -> 
             (item["task"], item["question"], tuple(item["given"]), tuple(item["expected"]))
             for item in result["suspects"]
         }
+
+
+def test_what_was_in_files_only_is_in_both_places_after_the_next_job(left: Path) -> None:
+    models = left / "models"
+    key, results = min(expected(left).items())
+    folder = models / "projects" / key
+    (folder / "settings.json").write_text('{"top_tasks":3}')
+    deps, sql = deps_on(left, models), Sql(f"sqlite:///{models}/prelabel.sqlite3")
+    settings = ProjectSettings(sql, models, Policy(10, 60.0, 8, "auto"))
+    assert settings.policy(key).top_tasks == 3
+    VersionFolders(models, sql).settle(key)
+    settings.settle(key)
+    for name in ("current", "settings.json"):
+        (folder / name).unlink()
+    assert (deps.versions.current(key), settings.policy(key).top_tasks) == (results["version"], 3)
+    learn(deps, key, nothing, force=True)
+    settings.save(key, '{"top_tasks": 4}')
+    # What the earlier release would read, if it came back.
+    assert (folder / "current").read_text() == "3"
+    assert (folder / "settings.json").read_text() == '{"top_tasks":4}'
 
 
 def test_training_goes_on_from_an_earlier_release_and_can_be_rolled_back(left: Path) -> None:

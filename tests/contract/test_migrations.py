@@ -201,6 +201,16 @@ def test_a_database_of_a_newer_release_is_left_alone(empty: Engine, database_url
         SqlDatabase(database_url, lambda: 0.0).ping()
 
 
+def test_settings_that_outlived_an_earlier_release_s_restore_are_forgotten(empty: Engine, database_url: str) -> None:
+    upgrade(empty, "0008")
+    with empty.begin() as connection:
+        connection.execute(text("CREATE TABLE project_settings (key VARCHAR(80), params TEXT, at FLOAT)"))
+        connection.execute(text("INSERT INTO project_settings VALUES ('k', '{}', 1)"))
+    with Sql(database_url).begin() as connection:
+        assert connection.execute(text("SELECT * FROM project_settings")).all() == []
+    assert_is_todays(empty)
+
+
 def test_tasks_are_read_anew_where_answers_were_kept_in_part(empty: Engine, database_url: str) -> None:
     upgrade(empty, "0006")
     fill(empty)

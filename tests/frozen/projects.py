@@ -166,7 +166,7 @@ def installation(folder: Path, now: Callable[[], float]) -> tuple[Deps, FakeLabe
     deps = Deps(
         label_studio=label_studio,
         database=SqlDatabase(f"sqlite:///{folder}/models/prelabel.sqlite3", now),
-        versions=VersionFolders(folder / "models"),
+        versions=VersionFolders(folder / "models", f"sqlite:///{folder}/models/prelabel.sqlite3"),
         rules=FolderRules(folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,

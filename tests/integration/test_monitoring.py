@@ -249,8 +249,9 @@ def test_alerts_and_dashboard_name_only_figures_that_exist(web: TestClient) -> N
         with counted(app, job, KEY, is_regular=job == Job.RECONCILE):
             app.database.save_tasks(KEY, [note(number, Origin.ACCEPTED) for number in range(n)])
     app.versions.set_current(KEY, 1)
-    (app.versions.folder(KEY, 1)).mkdir(parents=True)
-    (app.versions.folder(KEY, 1) / "metrics.json").write_text('{"rule_faults": {"r": {"count": 3, "first": "x"}}}')
+    folder = app.settings.model_dir / "projects" / KEY / "v1"
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text('{"rule_faults": {"r": {"count": 3, "first": "x"}}}')
     web.app.state.metrics.faults.labels("r").inc()  # type: ignore[attr-defined]
     web.app.state.metrics.suggested.labels("answer").inc()  # type: ignore[attr-defined]
     web.post("/webhook", json={"action": "ANNOTATION_UPDATED", "project": UID})

@@ -33,11 +33,9 @@ def app(environment: dict[str, str]) -> App:
     app = build(Settings.model_validate(environment))
     for key in (BROKEN, GOOD):
         app.database.save_project(ProjectRecord(key, 1))
-        app.versions.set_current(key, 1)
+    app.versions.set_current(GOOD, 1)
     app.settle_mark()
-    pointer = Path(environment["MODEL_DIR"]) / "projects" / BROKEN / "current"
-    pointer.unlink()
-    pointer.mkdir()
+    (Path(environment["MODEL_DIR"]) / "projects" / BROKEN / "current").mkdir(parents=True)
     return app
 
 

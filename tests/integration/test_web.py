@@ -334,7 +334,8 @@ def test_versions_of_several_projects_are_never_mixed(web: TestClient) -> None:
 
 def test_metrics_are_served_while_a_version_cant_be_read(web: TestClient, tmp_path: Path) -> None:
     web.app.state.app.database.save_project(ProjectRecord(KEY, 7))  # type: ignore[attr-defined]
-    web.app.state.app.versions.folder(KEY, 1).parent.joinpath("current").mkdir(parents=True)  # type: ignore[attr-defined]
+    settings = web.app.state.app.settings  # type: ignore[attr-defined]
+    (settings.model_dir / "projects" / KEY / "current").mkdir(parents=True)
     answer = web.get("/metrics")
     assert answer.status_code == 200
     assert f'prelabel_version{{project="{KEY}"}} NaN' in answer.text

@@ -10,6 +10,7 @@ from pathlib import Path
 from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.rules.loader import FolderRules
 from backend.adapters.sql.database import SqlDatabase
+from backend.adapters.sql.engine import Sql
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.label_errors.action import Action
 from backend.ports import Deps, Policy
@@ -85,10 +86,12 @@ class House:
         self.strategy, self.top_tasks = "least_confidence", 5
         self.audit_share, self.label_budget = 0.0, 0
         self.check_budget, self.check_precision, self.check_action = 200, 0.2, Action.RELABEL
-        self.versions = VersionFolders(folder)
+        sql = Sql(f"sqlite:///{folder}/db.sqlite3")
+        self.folder = folder
+        self.versions = VersionFolders(folder, sql)
         self.deps = Deps(
             label_studio=self.label_studio,
-            database=SqlDatabase(f"sqlite:///{folder}/db.sqlite3", lambda: self.clock),
+            database=SqlDatabase(sql, lambda: self.clock),
             versions=self.versions,
             rules=FolderRules(folder / "rules"),
             queue=self.queue,
@@ -131,7 +134,7 @@ class House:
 
     def version_folder(self, number: int) -> Path:
         """Where a version of the first project lies."""
-        return self.versions.folder(self.key, number)
+        return self.folder / "projects" / self.key / f"v{number}"
 
     def learn(self) -> None:
         learn(self.deps, self.key, nothing, force=True)

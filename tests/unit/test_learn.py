@@ -100,6 +100,40 @@ def test_what_follows_a_training_is_asked_for_although_its_worker_was_killed_bef
     assert house.label_studio.versions(house.project) == {"v1": 40}
 
 
+def test_a_publication_that_is_cut_off_says_so_and_is_taken_up_again(house: House) -> None:
+    for _ in range(2):
+        house.learn()
+    house.label_studio.fail_next["push_all"] = RuntimeError("killed")
+    with pytest.raises(RuntimeError):
+        rollback(house.deps, house.key, 1, nothing)
+    assert house.deps.versions.current(house.key) == 1
+    assert [item.status for item in house.deps.database.versions(house.key)] == [
+        VersionStatus.PUBLISHING,
+        VersionStatus.LIVE,
+    ]
+    house.reconcile()
+    assert len(house.label_studio.versions(house.project)) == 2, "no new suggestions before the old ones are there"
+    rollback(house.deps, house.key, 1, nothing)
+    assert [item.status for item in house.deps.database.versions(house.key)] == [
+        VersionStatus.LIVE,
+        VersionStatus.RETIRED,
+    ]
+    assert house.label_studio.versions(house.project) == {"v1": 40, "v2": 40}
+
+
+def test_a_person_that_lets_go_of_a_cut_off_rollback_gets_it_completed(house: House) -> None:
+    for _ in range(2):
+        house.learn()
+    house.label_studio.fail_next["push_all"] = RuntimeError("killed")
+    with pytest.raises(RuntimeError):
+        rollback(house.deps, house.key, 1, nothing)
+    rollback(house.deps, house.key, 0, nothing)
+    house.reconcile()
+    assert Job.TRAIN in house.queue.take()
+    learn(house.deps, house.key, nothing)
+    assert house.deps.database.versions(house.key)[0].status is VersionStatus.LIVE
+
+
 def test_a_forced_training_that_failed_after_it_had_built_is_not_repeated(house: House) -> None:
     house.learn()
     house.clock = 2000.0

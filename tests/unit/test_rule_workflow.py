@@ -89,7 +89,9 @@ def test_before_the_first_version_accuracies_come_from_agreement_alone(house: Ho
 def test_a_version_that_cannot_be_read_does_not_stop_the_report(house: House, tmp_path: Path) -> None:
     house.learn()
     (house.version_folder(1) / "model.skops").unlink()
-    found = report(replace(house.deps, versions=VersionFolders(tmp_path)), house.key)
+    found = report(
+        replace(house.deps, versions=VersionFolders(tmp_path, f"sqlite:///{tmp_path}/other.sqlite3")), house.key
+    )
     assert found.learned_by == "v0"
     assert by_name(found)["praises"].learned_accuracy is not None
 

@@ -61,6 +61,16 @@ versions = Table(
     Column("n_labels", Integer, nullable=False, default=0),
     Column("note", Text, nullable=False, default=""),
     Column("rules", String(40), nullable=False, default=""),
+    # The time of the file that says the same; NULL: never current, or only in an earlier release.
+    Column("current_at", Float),
+)
+project_settings = Table(
+    "project_settings",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("params", Text, nullable=False),
+    # The time of the file that says the same.
+    Column("at", Float, nullable=False),
 )
 suspects = Table(
     "suspects",

@@ -13,13 +13,12 @@
     predictions.parquet  what was suggested, most useful task first, and which strategy chose it, why,
                          and whether it was withheld
 
-and `MODEL_DIR/projects/<project>/current` the number of the version in use. A folder appears complete or not at all,
-and is never changed afterwards.
+A folder appears complete or not at all, and is never changed afterwards. Nobody else knows where it lies. Which
+version is current: see `current.py`.
 
 Commands that only ask what there is start without what reads models and tables: that is imported where it is used.
 """
 
-import os
 import shutil
 import tempfile
 import threading
@@ -31,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.adapters.sql.engine import Sql
+from backend.adapters.versions.current import CurrentVersions
 from backend.adapters.versions.json_files import read_json
 from backend.domain.questions import Question, from_dict
 from backend.domain.questions.forms import Votes
@@ -47,12 +48,14 @@ CACHED_MODELS = 8
 class VersionFolders:
     """Version folders below one root; models are kept in memory by (project, version)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sql: Sql | str) -> None:
+        """`root`: MODEL_DIR. `sql`: the database with the versions' records, or its URL."""
         self._root = root
+        self._current = CurrentVersions(Sql(sql) if isinstance(sql, str) else sql, root)
         self._models: OrderedDict[tuple[str, int], ProjectModel] = OrderedDict()
         self._loading = threading.Lock()
 
-    def folder(self, key: str, number: int) -> Path:
+    def _folder(self, key: str, number: int) -> Path:
         """Where a version lies."""
         return self._root / "projects" / key / version_name(number)
 
@@ -61,7 +64,7 @@ class VersionFolders:
         from backend.adapters.versions.models import write_model  # noqa: PLC0415 - see the top
         from backend.adapters.versions.tables import write_tables  # noqa: PLC0415
 
-        folder = self.folder(key, number)
+        folder = self._folder(key, number)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
@@ -79,7 +82,7 @@ class VersionFolders:
 
         with self._loading:
             if (key, number) not in self._models:
-                self._models[key, number] = read_model(self.folder(key, number))
+                self._models[key, number] = read_model(self._folder(key, number))
                 while len(self._models) > CACHED_MODELS:
                     self._models.popitem(last=False)
             self._models.move_to_end((key, number))
@@ -97,31 +100,31 @@ class VersionFolders:
         """What the version suggested, most useful task first."""
         from backend.adapters.versions.tables import read_predictions  # noqa: PLC0415 - as above
 
-        return read_predictions(self.folder(key, number))
+        return read_predictions(self._folder(key, number))
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
         """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
         from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 
-        return read_posteriors(self.folder(key, number) / "held_out.parquet")
+        return read_posteriors(self._folder(key, number) / "held_out.parquet")
 
     def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said; {} for versions of before this was kept."""
         from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 
-        path = self.folder(key, number) / "classifier.parquet"
+        path = self._folder(key, number) / "classifier.parquet"
         return read_posteriors(path)[1] if path.exists() else {}
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
         """Sources and votes by decision key; -1 = abstain."""
         from backend.adapters.versions.tables import read_votes  # noqa: PLC0415 - as above
 
-        return read_votes(self.folder(key, number))
+        return read_votes(self._folder(key, number))
 
     def questions(self, key: str, number: int) -> tuple[Question, ...]:
         """labels.json."""
         try:
-            return tuple(map(from_dict, read_json(self.folder(key, number) / "labels.json")))
+            return tuple(map(from_dict, read_json(self._folder(key, number) / "labels.json")))
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelMissing(
                 f"The questions of {version_name(number)} can't be read ({error}). Train anew."
@@ -129,29 +132,19 @@ class VersionFolders:
 
     def metrics(self, key: str, number: int) -> dict[str, Any]:
         """metrics.json."""
-        return dict(read_json(self.folder(key, number) / "metrics.json"))
+        return dict(read_json(self._folder(key, number) / "metrics.json"))
 
     def current(self, key: str) -> int:
         """Number of the current version; 0 when nothing was trained yet."""
-        try:
-            return int((self._root / "projects" / key / "current").read_text())
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise ModelMissing(f"MODEL_DIR can't be read ({error.strerror}): is it mounted, and ours?") from error
-        except ValueError as error:
-            raise ModelMissing(
-                f"The file `current` of project {key} in MODEL_DIR is damaged: `prelabel rollback` to any version "
-                "writes it anew."
-            ) from error
+        return self._current.get(key)
 
     def set_current(self, key: str, number: int) -> None:
-        """Move the pointer; readers see the old or the new number, never anything between."""
-        pointer = self._root / "projects" / key / "current"
-        pointer.parent.mkdir(parents=True, exist_ok=True)
-        temporary = pointer.with_name(f".current-{os.getpid()}-{threading.get_ident()}")
-        temporary.write_text(str(number))
-        temporary.replace(pointer)
+        """Make a version current."""
+        self._current.set(key, number)
+
+    def settle(self, key: str) -> None:
+        """Make SQL and MODEL_DIR agree on which version of a project is current. Each job begins with it."""
+        self._current.settle(key)
 
     def check_writable(self) -> None:
         """Raise OSError when a file can't be made below the root, or there is no root."""

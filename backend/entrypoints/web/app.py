@@ -231,6 +231,14 @@ async def _explain(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": redact(str(error))}, status)
 
 
+def _save_params(app: App, key: str, params: str) -> None:
+    """Keep what `/setup` brought for a project. Label Studio doesn't wait for it."""
+    try:
+        app.project_settings.save(key, params)
+    except (ConfigurationError, OSError) as error:
+        log.error("settings of the project can't be kept: save the backend in Label Studio again", error=str(error))
+
+
 def _add_protocol(api: FastAPI) -> None:
     @api.post("/setup", tags=["protocol"])
     def setup(body: SetupRequest, request: Request, background: BackgroundTasks) -> dict[str, str]:
@@ -241,9 +249,10 @@ def _add_protocol(api: FastAPI) -> None:
         for name, reason in config.unsupported.items():
             log.warning("control is left empty", project=key, control=name, reason=reason)
         try:
+            params = app.project_settings.checked(body.extra_params)
             if app.project_settings.is_known(key):
-                app.project_settings.save(key, body.extra_params)
-            elif (params := app.project_settings.checked(body.extra_params)) != NO_PARAMS:
+                background.add_task(_save_params, app, key, params)
+            elif params != NO_PARAMS:
                 # Anyone may make a uid up: a worker asks Label Studio before anything is written for it.
                 background.add_task(app.queue.leave_params, key, params)
         except BadRequest as error:
