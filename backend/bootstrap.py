@@ -30,9 +30,9 @@ from backend.adapters.sql.label_studios import LabelStudioMark
 from backend.adapters.versions.folders import VersionFolders
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.errors import ConfigurationError
-from backend.ports import Deps, LoadedRules, Policy, ProjectRecord, RuleSample
+from backend.ports import Deps, LoadedRules, ProjectRecord, RuleSample
 from backend.ports.embeddings import Embedder, EmbeddingPorts
-from backend.ports.llm import LlmPolicy, LlmPorts
+from backend.ports.llm import LlmPorts
 from backend.settings import Settings
 from backend.workflows.moved import mark_at
 
@@ -123,21 +123,7 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
     versions = VersionFolders(settings.model_dir.resolve(), sql)
     queue = RedisQueue(settings.queue_url, settings.train_timeout_s)
     rules = TriedRules(settings.lf_rules_dir, settings.model_dir.resolve() / "rules", settings.rule_databases)
-    defaults = Policy(
-        train_each_n_updates=settings.start_training_each_n_updates,
-        training_quiet_s=settings.training_quiet_s,
-        top_tasks=settings.top_tasks,
-        query_strategy=settings.query_strategy,
-        label_smoothing=settings.label_smoothing,
-        choice_s=settings.classifier_choice_s,
-        audit_share=settings.audit_share,
-        label_budget=settings.label_budget,
-        check_budget=settings.check_budget,
-        check_precision=settings.check_precision,
-        check_action=settings.check_action,
-        llm=_llm_policy(settings),
-    )
-    project_settings = ProjectSettings(sql, settings.model_dir.resolve(), defaults)
+    project_settings = ProjectSettings(sql, settings.model_dir.resolve(), settings.policy)
     deps = Deps(
         label_studio=label_studio,
         database=database,
@@ -153,22 +139,6 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
     events = EventRequests(settings.queue_url)
     mark = LabelStudioMark(sql, settings.label_studio_url)
     return App(settings, deps, label_studio, database, versions, queue, events, rules, project_settings, mark)
-
-
-def _llm_policy(settings: Settings) -> LlmPolicy:
-    return LlmPolicy(
-        policy=settings.llm_policy,
-        models=settings.llm_models,
-        budget_usd=settings.llm_budget_usd,
-        share=settings.llm_share,
-        sample=settings.llm_sample,
-        gate_kappa=settings.llm_gate_kappa,
-        examples=settings.llm_examples,
-        samples=settings.llm_samples,
-        per_request=settings.llm_tasks_per_request,
-        thinking_tokens=settings.llm_thinking_tokens,
-        sure=settings.llm_sure,
-    )
 
 
 def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> LlmPorts:

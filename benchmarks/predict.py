@@ -15,8 +15,10 @@ from backend.adapters.rules.tried import TriedRules
 from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.label_studios import mark_of_address
 from backend.adapters.versions.folders import VersionFolders
+from backend.domain.policy import Policy
+from backend.domain.priorities.strategy import Strategy
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
-from backend.ports import Deps, Policy
+from backend.ports import Deps
 from backend.settings import PACKAGED_RULES_DIR
 from backend.workflows.train import learn
 from benchmarks.common import OURS, PEER, Row, check_peer, options, our_server, peer_server, quantile, redis, report
@@ -40,7 +42,7 @@ def train(folder: Path) -> None:
         rules=TriedRules(PACKAGED_RULES_DIR, folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,
-        policy=lambda _: Policy(10, 60.0, 50, "least_confidence"),
+        policy=lambda _: Policy(query_strategy=Strategy.LEAST_CONFIDENCE),
         now=time.time,
     )
     learn(deps, f"{UID}-{mark_of_address('http://localhost:1')}", lambda *_: None)

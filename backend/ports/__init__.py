@@ -4,13 +4,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from backend.domain.audit.draw import AUDIT_SHARE
 from backend.domain.label_config import LabelConfig
-from backend.domain.label_errors.action import Action
+from backend.domain.policy import Policy
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Answer, MirroredTask
 from backend.ports.embeddings import EmbeddingPorts
-from backend.ports.llm import LlmPolicy, LlmPorts
+from backend.ports.llm import LlmPorts
 from backend.ports.queue import ALL_PROJECTS as ALL_PROJECTS
 from backend.ports.queue import ANSWERED as ANSWERED
 from backend.ports.queue import FORCED as FORCED
@@ -304,36 +303,6 @@ class Database(Protocol):
 
     def save_check_report(self, key: str, report: Mapping[str, Any]) -> None:
         """Replace it. Numbers are finite."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How a team wants the loop to run in a project (see the settings of the same names).
-
-    rules_folder: the folder whose rules vote; "" for those outside of any folder. label_smoothing: share of a human
-    label that is spread over all classes. choice_s: seconds that comparing classifiers may take. label_budget: 0 = none
-    is set. check_budget: suspects shown at a time. check_precision: share of wrong labels that is expected of suspects
-    that are shown. check_action: what is done with suspects.
-    """
-
-    train_each_n_updates: int
-    training_quiet_s: float
-    top_tasks: int
-    query_strategy: str
-    rules_folder: str = ""
-    label_smoothing: float = 0.0
-    choice_s: float = 20.0
-    audit_share: float = AUDIT_SHARE
-    label_budget: int = 0
-    check_budget: int = 200
-    check_precision: float = 0.2
-    check_action: Action = Action.RELABEL
-    llm: LlmPolicy = field(default_factory=LlmPolicy)
-
-    @property
-    def shown_suspects(self) -> int:
-        """Suspects shown at a time: none where nobody is to be asked about them."""
-        return self.check_budget if self.check_action is Action.RELABEL else 0
 
 
 @dataclass(frozen=True, slots=True)

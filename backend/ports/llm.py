@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import (
     AnswerForm,
     Calibration,
@@ -16,42 +15,6 @@ from backend.domain.llm.records import (
     ModelPrice,
     Problem,
 )
-
-MAX_USD = 1e9
-"""Of a budget. Money is counted in whole nano-dollars, of which 64 bits hold nine billion dollars."""
-
-
-@dataclass(frozen=True, slots=True)
-class LlmPolicy:
-    """How a team wants LLMs asked in a project (see the settings of the same names).
-
-    models: the cheap one first; a second one is asked where the first is unsure. share: of the tasks, that `uncertain`
-    asks about. sample: tasks of the validation sample. gate_kappa: agreement with people (Cohen's kappa) from which its
-    votes count. examples: labeled tasks shown with each request. samples: answers for each task. per_request: tasks in
-    one request. thinking_tokens: room in each reply for what a model thinks before it answers. sure: calibrated
-    confidence from which the second model isn't asked. forbidden: nothing may leave. left_out: fields never sent.
-    masks: regular expressions, replaced in whatever is sent. prompts: folder of the project's own templates; "" = the
-    shipped ones. definitions: label -> what it means. batch_api: everything goes through the Batch API.
-    """
-
-    policy: LlmPolicyName = LlmPolicyName.OFF
-    models: tuple[str, ...] = ()
-    budget_usd: float = 1.0
-    share: float = 0.2
-    sample: int = 100
-    gate_kappa: float = 0.4
-    examples: int = 4
-    samples: int = 1
-    per_request: int = 5
-    thinking_tokens: int = 0
-    sure: float = 0.8
-    forbidden: bool = False
-    left_out: tuple[str, ...] = ()
-    masks: tuple[str, ...] = ()
-    prompts: str = ""
-    definitions: Mapping[str, str] = field(default_factory=dict)
-    batch_api: bool = False
-
 
 MOST_CHARGED = 2
 """A request whose answer got lost on the way is sent once more: it may be charged so often."""

@@ -4,24 +4,29 @@ import json
 import os
 import re
 import ssl
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from backend.domain.audit.draw import AUDIT_SHARE
-from backend.domain.label_errors.action import Action
-from backend.domain.priorities.strategy import Strategy
+from backend.domain.llm.options import LlmPolicyName
+from backend.domain.policy import Policy, with_values
 from backend.settings.access import AccessSettings
 from backend.settings.llm import LlmSettings
+from backend.settings.parameters import SETTINGS, with_parameters
 
 PACKAGED_RULES_DIR = Path(__file__).resolve().parents[2] / "lf_rules"
 
 
+@with_parameters
 class Settings(AccessSettings, LlmSettings):
-    """What an operator can set. Names are the environment's; Label Studio's own name where it has one."""
+    """What an operator can set. Names are the environment's; Label Studio's own name where it has one.
+
+    The parameters of projects (`backend.domain.policy`) are among them, see `policy`.
+    """
 
     model_config = SettingsConfigDict(
         env_file=None, env_ignore_empty=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
@@ -87,18 +92,6 @@ class Settings(AccessSettings, LlmSettings):
         description="Number of rq workers that `prelabel up` starts. A project takes one at most, and another one "
         "while an LLM is asked: with two, no project waits for a long training of another one.",
     )
-    start_training_each_n_updates: int = Field(
-        default=10,
-        ge=1,
-        validation_alias="START_TRAINING_EACH_N_UPDATES",
-        description="Train when so many annotations are new or changed since the last version.",
-    )
-    training_quiet_s: float = Field(
-        default=60.0,
-        ge=0,
-        validation_alias="TRAINING_QUIET_S",
-        description="Train on fewer annotations once no new one came for so many seconds.",
-    )
     reconcile_each_s: float = Field(
         default=300.0,
         gt=0,
@@ -117,65 +110,12 @@ class Settings(AccessSettings, LlmSettings):
         validation_alias="PREDICT_DEADLINE_S",
         description="After so many seconds `/predict` answers with what is known.",
     )
-    top_tasks: int = Field(
-        default=50,
-        ge=1,
-        le=1000,
-        validation_alias="TOP_TASKS",
-        description="Number of most useful tasks that are sent one by one, before all others.",
-    )
-    query_strategy: Strategy = Field(
-        default=Strategy.AUTO,
-        validation_alias="QUERY_STRATEGY",
-        description="auto, least_confidence, margin, entropy, vote_entropy, consensus_entropy, disagreement, "
-        "expected_error, density, variance, representative or random: how the next tasks are chosen.",
-    )
-    label_smoothing: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.5,
-        allow_inf_nan=False,
-        validation_alias="LABEL_SMOOTHING",
-        description="Share of each human label that training spreads over all labels, for teams who often err.",
-    )
     classifier_choice_s: float = Field(
-        default=20.0,
+        default=Policy().choice_s,
         ge=0,
         allow_inf_nan=False,
         validation_alias="CLASSIFIER_CHOICE_S",
         description="Seconds of a training that comparing classifiers may take; it happens when sizes have doubled.",
-    )
-    audit_share: float = Field(
-        default=AUDIT_SHARE,
-        ge=0,
-        le=1,
-        validation_alias="AUDIT_SHARE",
-        description="Share of the tasks, drawn at random, that are labeled without a suggestion, to measure on.",
-    )
-    label_budget: int = Field(
-        default=0,
-        ge=0,
-        validation_alias="LABEL_BUDGET",
-        description="Labels after which `prelabel status` advises to stop; 0: no such number.",
-    )
-    check_budget: int = Field(
-        default=200,
-        ge=0,
-        validation_alias="CHECK_BUDGET",
-        description="Suspects that are tagged at a time, the worst first; the others wait for their turn.",
-    )
-    check_precision: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        validation_alias="CHECK_PRECISION",
-        description="From 20 verdicts on, suspects are tagged of which this share is expected to be wrong.",
-    )
-    check_action: Action = Field(
-        default=Action.RELABEL,
-        validation_alias="CHECK_ACTION",
-        description="relabel: suspects are tagged for people, and count less in training until one has ruled; "
-        "exclude: none are tagged, and training leaves them out; downweight: none are tagged, and they count less.",
     )
     train_timeout_s: int = Field(
         default=3600,
@@ -244,6 +184,18 @@ class Settings(AccessSettings, LlmSettings):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("write DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    @model_validator(mode="after")
+    def _check_llm(self) -> Self:
+        if self.policy.llm.policy is not LlmPolicyName.OFF and not self.llm_model:
+            raise ValueError(f"LLM_POLICY is {self.policy.llm.policy}, but LLM_MODEL doesn't say whom to ask")
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """What holds in a project that says nothing."""
+        policy = with_values(Policy(), {item.name: getattr(self, item.name) for item in SETTINGS})
+        return replace(policy, choice_s=self.classifier_choice_s, llm=replace(policy.llm, models=self.llm_models))
 
     @property
     def public_url(self) -> str:

@@ -100,7 +100,7 @@ def _suggestions_for(
     items = [known[place] for place in places]
     data = [item.task.data for item in items]
     policy = deps.policy(record.key)
-    rules = deps.rules.load().of(policy.rules_folder)
+    rules = deps.rules.load().of(policy.rules)
     contents = Contents(deps, record.key, config, data)
     votes, _ = cast_votes(deps, record.key, contents, rules, history_of(known, places))
     questions = config.questions
@@ -134,7 +134,7 @@ def ask_for_training(deps: Deps, record: ProjectRecord, *, something_changed: bo
         return
     new = new_labels(deps, trained[-1])
     policy = deps.policy(record.key)
-    if new >= policy.train_each_n_updates:
+    if new >= policy.start_training_each_n_updates:
         deps.queue.request(Job.TRAIN, record.key)
     elif new:
         deps.queue.request(Job.TRAIN, record.key, delay_s=policy.training_quiet_s, postpone=something_changed)

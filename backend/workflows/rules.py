@@ -228,7 +228,7 @@ def _learned(
 
 
 def _of_project(deps: Deps, key: str, loaded: LoadedRules) -> tuple[Rule, ...]:
-    return loaded.of(deps.policy(key).rules_folder)
+    return loaded.of(deps.policy(key).rules)
 
 
 def _check_name(name: str, rules: Sequence[Rule], loaded: LoadedRules) -> None:

@@ -145,7 +145,7 @@ class _Filling:
     def _fill(self) -> None:
         deps, key = self._deps, self._key
         try:
-            rules = deps.rules.load().of(deps.policy(key).rules_folder)
+            rules = deps.rules.load().of(deps.policy(key).rules)
             model, self.problem = _model(deps, key, self._number)
             needs_history = any(rule.needs_history for rule in rules)
             known = deps.database.tasks(key) if needs_history else []

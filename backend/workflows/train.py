@@ -115,7 +115,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     progress("collecting votes", 0, len(corpus.items))
     policy = deps.policy(key)
     contents = Contents(deps, key, config, corpus.data)
-    votes, faults = cast_votes(deps, key, contents, rules.of(policy.rules_folder), corpus.history)
+    votes, faults = cast_votes(deps, key, contents, rules.of(policy.rules), corpus.history)
     weights = weights_of(deps, corpus)
     known = Known(
         features=deps.versions.features(key, corpus.data, corpus.compared),

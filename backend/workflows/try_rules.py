@@ -27,7 +27,7 @@ def tried_rules(deps: Deps) -> LoadedRules:
 
 def rules_signature(deps: Deps, key: str) -> str:
     """Changes with the rules that vote in a project: with the files, and with the folder it is bound to."""
-    folder = deps.policy(key).rules_folder
+    folder = deps.policy(key).rules
     return f"{deps.rules.load().signature} {folder}".strip()
 
 
@@ -41,10 +41,10 @@ def sample_of(deps: Deps, project: ProjectRecord) -> RuleSample:
     tasks = deps.database.tasks(project.key) if questions else []
     some = np.random.default_rng(0).permutation(len(tasks))[:SAMPLE_SIZE]
     data = tuple(dict(tasks[row].task.data) for row in some)
-    folder = deps.policy(project.key).rules_folder
+    folder = deps.policy(project.key).rules
     return RuleSample(_sample_id(deps, project), project.project_id, folder, questions, data)
 
 
 def _sample_id(deps: Deps, project: ProjectRecord) -> str:
-    basis = f"{deps.policy(project.key).rules_folder}\n{project.label_config}"
+    basis = f"{deps.policy(project.key).rules}\n{project.label_config}"
     return f"{project.key} {hashlib.sha256(basis.encode()).hexdigest()[:8]}"

@@ -21,9 +21,10 @@ from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.llm_tables import answer_row, answers
 from backend.adapters.sql.vectors import SqlVectors
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, Problem
+from backend.domain.policy import Policy
 from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
 from backend.errors import BackendError, BadRequest, ConfigurationError
-from backend.ports import Policy, ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
+from backend.ports import ProjectRecord, SuspectRecord, SuspectStatus, VerdictRecord
 
 KEY = "1.1-aaaaaaaa"
 
@@ -75,7 +76,7 @@ def fill(url: str, root: Path) -> None:
     (root / "projects" / KEY / ".v2-half").mkdir()
     (root / "projects" / KEY / ".v2-half" / "model.skops").write_bytes(b"half")
     (root / "webhook-secret").write_text("a-secret-of-22-letters")
-    settings = ProjectSettings(sql, root, Policy(10, 60.0, 50, "auto"))
+    settings = ProjectSettings(sql, root, Policy())
     settings.save(KEY, '{"top_tasks": 3}')
 
 
@@ -131,7 +132,7 @@ def test_everything_that_was_lost_comes_back(database_url: str, root: Path, tmp_
     database = SqlDatabase(database_url, lambda: 9.0)
     assert database.new_version(KEY).number == 2
     (root / "projects" / KEY / "settings.json").unlink()
-    assert ProjectSettings(Sql(database_url), root, Policy(10, 60.0, 50, "auto")).policy(KEY).top_tasks == 3
+    assert ProjectSettings(Sql(database_url), root, Policy()).policy(KEY).top_tasks == 3
 
 
 def test_a_secret_that_would_let_everybody_in_is_left_out_with_a_word(tmp_path: Path) -> None:
@@ -405,7 +406,7 @@ def test_a_backup_of_an_earlier_release_is_brought_up_to_date(database_url: str,
     assert len(task.annotations) == 2500
     assert task.annotations[0].origins == {}
     assert database.verdicts(KEY) == []
-    settings = ProjectSettings(Sql(database_url), root, Policy(10, 60.0, 50, "auto"))
+    settings = ProjectSettings(Sql(database_url), root, Policy())
     assert settings.policy(KEY).top_tasks == 3, "taken from the file, which is all that the backup has of it"
 
 

@@ -19,8 +19,9 @@ from backend.adapters.rules.loader import FolderRules
 from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.versions.folders import VersionFolders
+from backend.domain.policy import Policy
 from backend.entrypoints.run.processes import redis_program
-from backend.ports import Deps, Job, Policy, VersionStatus
+from backend.ports import Deps, Job, VersionStatus
 from backend.settings import Settings
 from backend.workflows.rollback import rollback
 from backend.workflows.suggest import answer
@@ -64,7 +65,7 @@ def deps_on(left: Path, models: Path) -> Deps:
         rules=FolderRules(left / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,
-        policy=lambda _: Policy(10, 60.0, 8, "auto", choice_s=LONG_S, audit_share=0.1),
+        policy=lambda _: Policy(top_tasks=8, choice_s=LONG_S, audit_share=0.1),
         now=lambda: NOW,
     )
 
@@ -108,7 +109,7 @@ def test_what_was_in_files_only_is_in_both_places_after_the_next_job(left: Path)
     folder = models / "projects" / key
     (folder / "settings.json").write_text('{"top_tasks":3}')
     deps, sql = deps_on(left, models), Sql(f"sqlite:///{models}/prelabel.sqlite3")
-    settings = ProjectSettings(sql, models, Policy(10, 60.0, 8, "auto"))
+    settings = ProjectSettings(sql, models, Policy())
     assert settings.policy(key).top_tasks == 3
     VersionFolders(models, sql).settle(key)
     settings.settle(key)

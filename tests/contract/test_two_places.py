@@ -19,8 +19,9 @@ from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.installation import Installation
 from backend.adapters.two_places import TwoPlaces
 from backend.adapters.versions.folders import VersionFolders
+from backend.domain.policy import Policy
 from backend.errors import ModelMissing, WrongDatabase
-from backend.ports import Policy, VersionStatus
+from backend.ports import VersionStatus
 
 AWAY = "postgresql+psycopg://x:y@127.0.0.1:1/none"
 
@@ -39,7 +40,7 @@ class Installed:
 
     @property
     def settings(self) -> ProjectSettings:
-        return ProjectSettings(Sql(self.url), self.root, Policy(10, 60.0, 50, "auto"))
+        return ProjectSettings(Sql(self.url), self.root, Policy())
 
     @property
     def database(self) -> SqlDatabase:

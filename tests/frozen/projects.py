@@ -8,9 +8,10 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.rules.loader import FolderRules
 from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.versions.folders import VersionFolders
+from backend.domain.policy import Policy
 from backend.domain.tasks import Answer
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
-from backend.ports import Deps, Policy
+from backend.ports import Deps
 from backend.workflows.check.search import check
 from backend.workflows.train import learn
 from tests.fakes import FakeLabelStudio, FakeQueue
@@ -170,7 +171,7 @@ def installation(folder: Path, now: Callable[[], float]) -> tuple[Deps, FakeLabe
         rules=FolderRules(folder / "rules"),
         queue=FakeQueue(),
         parse_label_config=parse_label_config,
-        policy=lambda _: Policy(10, 60.0, 8, "auto", choice_s=LONG_S, audit_share=0.1),
+        policy=lambda _: Policy(top_tasks=8, choice_s=LONG_S, audit_share=0.1),
         now=now,
     )
     return deps, label_studio

@@ -10,7 +10,8 @@ from backend.adapters.llm.prompt_templates import JinjaTemplates
 from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import ModelPrice
-from backend.ports.llm import LlmPolicy, LlmPorts
+from backend.domain.policy import LlmPolicy
+from backend.ports.llm import LlmPorts
 from backend.workflows.llm.ask import ask
 from tests.unit.house import House, nothing, reviews
 
@@ -39,7 +40,7 @@ def main(folder: Path, base_url: str, own: Path, later_s: float) -> None:
     endpoint = OpenAiEndpoint(base_url, "sk-test", records, concurrency=CONCURRENCY)
     parts = LlmPorts(endpoint, records, JinjaTemplates(None), _OnePrice(), lambda url: url)
     house.deps = replace(house.deps, llm=parts)
-    house.llm_policy = LlmPolicy(LlmPolicyName.ALL, ("model",), sample=50, per_request=PER_REQUEST)
+    house.llm_policy = LlmPolicy(LlmPolicyName.ALL, ("model",), sample=50, tasks_per_request=PER_REQUEST)
     ask(house.deps, house.key, nothing)
 
 

@@ -13,8 +13,9 @@ from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.label_errors.action import Action
-from backend.ports import Deps, Policy
-from backend.ports.llm import LlmPolicy
+from backend.domain.policy import LlmPolicy, Policy
+from backend.domain.priorities.strategy import Strategy
+from backend.ports import Deps
 from backend.workflows.reconcile import reconcile
 from backend.workflows.train import learn
 from tests.fakes import FakeLabelStudio, FakeQueue
@@ -83,7 +84,7 @@ class House:
         self.queue = FakeQueue()
         self.clock = 1000.0
         self.llm_policy = LlmPolicy()
-        self.strategy, self.top_tasks = "least_confidence", 5
+        self.strategy, self.top_tasks = Strategy.LEAST_CONFIDENCE, 5
         self.audit_share, self.label_budget = 0.0, 0
         self.check_budget, self.check_precision, self.check_action = 200, 0.2, Action.RELABEL
         sql = Sql(f"sqlite:///{folder}/db.sqlite3")
@@ -97,10 +98,8 @@ class House:
             queue=self.queue,
             parse_label_config=parse_label_config,
             policy=lambda _: Policy(
-                10,
-                60.0,
-                self.top_tasks,
-                self.strategy,
+                top_tasks=self.top_tasks,
+                query_strategy=self.strategy,
                 audit_share=self.audit_share,
                 label_budget=self.label_budget,
                 check_budget=self.check_budget,

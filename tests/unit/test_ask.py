@@ -14,10 +14,11 @@ from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.price import reservation
 from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Problem, Sample
+from backend.domain.policy import LlmPolicy
 from backend.entrypoints.cli.llm import report_tables
 from backend.errors import BadRequest, ConfigurationError, LlmRefused, LlmUnavailable
 from backend.ports import ANSWERED, PLAIN, Job, JobOptions
-from backend.ports.llm import BulkResult, BulkStatus, LlmPolicy, LlmPorts
+from backend.ports.llm import BulkResult, BulkStatus, LlmPorts
 from backend.workflows.llm.ask import ask, asked_for, forget
 from backend.workflows.llm.estimate import estimate
 from backend.workflows.llm.requests import Asking, most_usd
@@ -385,7 +386,7 @@ def test_file_names_are_not_asked_about_counted_and_named(room: Room) -> None:
 def test_what_cant_be_read_is_said_by_kind_and_asked_again_when_a_person_says_so(
     room: Room, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    room.decide(policy=LlmPolicyName.ALL, per_request=1)
+    room.decide(policy=LlmPolicyName.ALL, tasks_per_request=1)
     kinds = {
         "number 3": Sample('{"answers": [{"id"', problem=Problem.CUT_OFF),
         "number 5": Sample("I would say it is positive."),
@@ -544,7 +545,7 @@ def test_the_second_model_is_asked_where_the_first_is_unsure(room: Room) -> None
         return refusing if request.source.model == "small" and some else None
 
     room.fault = hesitating
-    room.decide(per_request=1)
+    room.decide(tasks_per_request=1)
     room.ask()
     large = [request for request in room.endpoint.asked if request.source.model == "large"]
     still_open = {str(item.task.data["text"]) for item in room.house.fake.tasks.values() if item.task.is_open}

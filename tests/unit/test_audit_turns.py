@@ -52,7 +52,7 @@ def test_the_turn_of_an_audit_task_has_nothing_to_do_with_its_being_one() -> Non
 
 
 @pytest.mark.parametrize("strategy", [Strategy.AUTO, Strategy.MARGIN])
-def test_audit_tasks_come_in_turn_with_an_empty_form_under_every_strategy(house: House, strategy: str) -> None:
+def test_audit_tasks_come_in_turn_with_an_empty_form_under_every_strategy(house: House, strategy: Strategy) -> None:
     enlarge(house)
     house.audit_share, house.strategy, house.top_tasks = SHARE, strategy, 40
     house.learn()

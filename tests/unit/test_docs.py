@@ -8,11 +8,11 @@ import yaml
 from typer.main import get_command
 
 from backend.adapters.llm.prices import FilePrices
-from backend.adapters.project_settings import ProjectParams
 from backend.adapters.rules.loader import FolderRules
 from backend.adapters.rules.yaml_file import schema
 from backend.domain import rules as interface
 from backend.domain.llm.records import ModelPrice
+from backend.domain.policy import PARAMETERS
 from backend.domain.questions import Choices
 from backend.domain.rules import Rule
 from backend.domain.votes import apply_rules
@@ -88,9 +88,7 @@ def test_shipped_rules_all_load() -> None:
 
 def test_the_page_on_llms_names_every_parameter_of_a_project() -> None:
     page = (Path(__file__).parents[2] / "docs" / "llm.md").read_text()
-    assert {name for name in ProjectParams.model_fields if name.startswith("llm_")} <= set(
-        re.findall(r"`(llm_\w+)`", page)
-    )
+    assert {item.name for item in PARAMETERS if item.name.startswith("llm_")} <= set(re.findall(r"`(llm_\w+)`", page))
 
 
 def test_the_prices_on_the_page_on_llms_can_be_used(tmp_path: Path) -> None:

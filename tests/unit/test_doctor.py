@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
+from backend.domain.policy import LlmPolicy
 from backend.entrypoints.doctor.examine import (
     _examine_backend,
     _examine_connection,
@@ -20,7 +21,6 @@ from backend.entrypoints.doctor.examine import (
 )
 from backend.entrypoints.doctor.finding import Finding
 from backend.ports import ProjectInfo
-from backend.ports.llm import LlmPolicy
 from tests.canary import server
 from tests.llm_faults import BAD_KEY
 from tests.llm_server import LlmServer

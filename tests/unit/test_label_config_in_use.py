@@ -11,12 +11,13 @@ import pytest
 from backend.adapters.label_studio.config import parse_label_config
 from backend.bootstrap import App
 from backend.domain.corpus import Corpus
+from backend.domain.policy import LlmPolicy
 from backend.domain.stopping import Progress
 from backend.domain.unmatched import told, unmatched_answers
 from backend.entrypoints.cli.status import status_json, status_line
 from backend.entrypoints.cli.versions import print_versions
 from backend.ports import Job
-from backend.ports.llm import LlmPolicy, LlmPorts
+from backend.ports.llm import LlmPorts
 from backend.workflows.config_notes import left_empty, why_nothing, why_unread
 from backend.workflows.llm.view import LlmProject
 from backend.workflows.measure.status import ON_AUDIT, Accuracy, Status, status_of

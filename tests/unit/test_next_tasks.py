@@ -25,7 +25,9 @@ def current(house: House) -> list[Prediction]:
 
 
 @pytest.mark.parametrize("strategy", list(Strategy))
-def test_label_studio_serves_the_chosen_tasks_in_our_order_under_every_strategy(house: House, strategy: str) -> None:
+def test_label_studio_serves_the_chosen_tasks_in_our_order_under_every_strategy(
+    house: House, strategy: Strategy
+) -> None:
     house.strategy, house.top_tasks = strategy, 12
     house.annotate(house.task_ids[:8])
     house.learn()
@@ -40,7 +42,7 @@ def test_label_studio_serves_the_chosen_tasks_in_our_order_under_every_strategy(
 
 
 def test_a_score_never_says_more_than_the_confidence(house: House) -> None:
-    house.strategy = "auto"
+    house.strategy = Strategy.AUTO
     house.annotate(house.task_ids[:8])
     house.learn()
     for item in current(house):
@@ -51,7 +53,7 @@ def test_a_score_never_says_more_than_the_confidence(house: House) -> None:
 
 
 def test_a_new_task_stands_where_its_confidence_puts_it(house: House) -> None:
-    house.strategy = "random"
+    house.strategy = Strategy.RANDOM
     house.learn()
     house.label_studio.add_tasks(house.project, [{"text": "good", "n": 100, "rating": 9}])
     house.reconcile()
@@ -60,7 +62,7 @@ def test_a_new_task_stands_where_its_confidence_puts_it(house: House) -> None:
 
 
 def test_what_the_chosen_tasks_taught_is_in_the_next_versions_figures(house: House) -> None:
-    house.strategy, house.top_tasks = "auto", 20
+    house.strategy, house.top_tasks = Strategy.AUTO, 20
     house.label_studio.add_tasks(house.project, reviews(900)[40:])
     house.reconcile()
     audit = [task_id for task_id in house.task_ids if is_audit(house.key, task_id)]
@@ -90,10 +92,10 @@ def test_versions_from_before_strategies_were_recorded_can_be_read(house: House)
 
 
 def test_every_strategy_can_be_set_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().query_strategy == "auto"
+    assert Settings().policy.query_strategy == "auto"
     for strategy in Strategy:
         monkeypatch.setenv("QUERY_STRATEGY", strategy)
-        assert Settings().query_strategy == strategy
+        assert Settings().policy.query_strategy == strategy
         assert strategy in str(Settings.model_fields["query_strategy"].description)
     monkeypatch.setenv("QUERY_STRATEGY", "coin_toss")
     with pytest.raises(ValueError, match="least_confidence"):
@@ -110,10 +112,10 @@ def half_labeled(house: House, doubted: list[int], agreed: list[int]) -> None:
         house.label_studio.annotate(house.project, task_id, {"sentiment": (other,)}, annotator=2)
 
 
-@pytest.mark.parametrize("strategy", ["auto", "margin", "random"])
+@pytest.mark.parametrize("strategy", [Strategy.AUTO, Strategy.MARGIN, Strategy.RANDOM])
 @pytest.mark.parametrize("audit_share", [0.0, 0.2])
 def test_tasks_that_lack_annotations_stand_among_the_unlabeled_by_what_another_one_teaches(
-    house: House, strategy: str, audit_share: float
+    house: House, strategy: Strategy, audit_share: float
 ) -> None:
     house.strategy, house.top_tasks, house.audit_share = strategy, 8, audit_share
     house.label_studio.add_tasks(house.project, reviews(80)[40:])

@@ -9,6 +9,7 @@ import pytest
 from pydantic import AliasChoices
 from typer.main import get_command
 
+from backend.domain.policy import PARAMETERS
 from backend.entrypoints.cli.main import cli
 from backend.settings import Settings
 
@@ -37,7 +38,22 @@ def test_the_table_has_no_setting_that_is_gone() -> None:
             else [field.validation_alias]
         )
     }
-    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) <= known
+    assert set(re.findall(r"^\| `([A-Z_]+)`", table, re.MULTILINE)) <= known
+
+
+def test_the_table_has_the_defaults_that_hold() -> None:
+    for name, default in re.findall(r"^\| `(\w+)`[^|]*\| ([^|`]+) \|", README, re.MULTILINE):
+        field = next((item for item in Settings.model_fields.values() if item.validation_alias == name), None)
+        if field is not None:
+            assert default == str(field.default).lower() or default == str(field.default), name
+
+
+def test_what_a_project_can_set_for_itself_is_marked_or_listed() -> None:
+    table = README.split("## Settings")[1].split("## HTTP")[0]
+    marked = re.findall(r"^\| `(\w+)` \* \|", table, re.MULTILINE)
+    assert [name.lower() for name in marked] == [item.name for item in PARAMETERS if item.is_setting]
+    listed = [f"| `{item.name}` | {item.help} |" for item in PARAMETERS if not item.is_setting]
+    assert [line for line in table.splitlines() if re.match(r"\| `[a-z]", line)] == listed
 
 
 def test_every_command_is_described() -> None:

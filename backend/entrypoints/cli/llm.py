@@ -8,12 +8,13 @@ from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App
 from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.records import UNREAD
+from backend.domain.policy import LlmPolicy
 from backend.domain.words import counted, share
 from backend.entrypoints.cli import installation
 from backend.entrypoints.console import Grid, say, say_json
 from backend.errors import ConfigurationError
 from backend.ports import Job
-from backend.ports.llm import LlmPolicy, SourceRecord, Spending
+from backend.ports.llm import SourceRecord, Spending
 from backend.workflows.llm.ask import asked_for, forget
 from backend.workflows.llm.estimate import Estimate, estimate
 from backend.workflows.llm.measure import measure

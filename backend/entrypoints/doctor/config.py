@@ -23,7 +23,7 @@ def _examine_controls(app: App, info: ProjectInfo) -> Finding:
     if not config.questions:
         return Finding("Controls", False, why_nothing(config))
     answered = listed([one_line(question.name) for question in config.questions])
-    rules = app.deps.rules.load().of(app.deps.policy(app.key(info.uid)).rules_folder)
+    rules = app.deps.rules.load().of(app.deps.policy(app.key(info.uid)).rules)
     without = [item.name for item in config.questions if not any(rule.answers(item) for rule in rules)]
     if without:
         answered += f" (no rule votes on {listed([one_line(name) for name in without])}: write some for its labels)"

@@ -211,7 +211,7 @@ def _examine_llm(app: App) -> Finding:
         return unanswered(name, address, error, fix)
     if status in {401, 403}:
         return Finding(name, False, f"{address} refuses the key ({status})", "Correct OPENAI_API_KEY.")
-    said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.llm_policy}"
+    said = f"{address} answers, models {', '.join(settings.llm_models)}, policy {settings.policy.llm.policy}"
     return Finding(name, status < 500, said, "" if status < 500 else f"It answers {status}: look into its log.")
 
 

@@ -12,8 +12,9 @@ from backend.domain.corpus import Corpus
 from backend.domain.label_errors.explain import explain
 from backend.domain.label_errors.records import Findings, Noise, Suspect
 from backend.domain.label_errors.verdicts import MARGIN, expected_precision, verdict_id, worth_showing
+from backend.domain.policy import Policy
 from backend.domain.questions import Question
-from backend.ports import Deps, Policy, Progress, SuspectRecord, SuspectStatus, VerdictRecord, version_name
+from backend.ports import Deps, Progress, SuspectRecord, SuspectStatus, VerdictRecord, version_name
 from backend.workflows.asked import config_of
 from backend.workflows.check.annotators import about_crowd
 from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags

@@ -94,7 +94,7 @@ def _by_worth(view: LlmProject, question: Question, prompt: Prompt, rows: Rows) 
         ]
     )
     # A task's share of what all tasks of a request have in common, and the task itself.
-    shared = estimated_tokens(prompt.text) / view.policy.per_request
+    shared = estimated_tokens(prompt.text) / view.policy.tasks_per_request
     price = np.array([shared + estimated_tokens(str(view.contents[row].fields)) for row in rows], dtype=np.float64)
     return rows[worth(uncertainty, disagreement, price)]
 

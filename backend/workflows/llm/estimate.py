@@ -88,7 +88,7 @@ def _of_rows(
         (round(len(chunks) * float(np.mean(each))) for each in zip(*expected, strict=True)) if expected else (0, 0)
     )
     answers = list(view.answers(prompt.source, np.array(view.sendable[:200])).values())
-    latency = np.mean([item.latency_s for item in answers]) * view.policy.per_request if answers else LATENCY_S
+    latency = np.mean([item.latency_s for item in answers]) * view.policy.tasks_per_request if answers else LATENCY_S
     return Estimate(
         policy=name,
         model=prompt.source.model,

@@ -172,7 +172,7 @@ class Asking:
 
     def chunks(self) -> Iterator[list[int]]:
         """Rows that go into one request. An image goes alone, and so do several samples, whose texts must compare."""
-        per_request = 1 if self.prompt.source.samples > 1 else self.view.policy.per_request
+        per_request = 1 if self.prompt.source.samples > 1 else self.view.policy.tasks_per_request
         chunk: list[int] = []
         size = 0
         # Tasks with the same content are asked about once: the others find the answer of the first.

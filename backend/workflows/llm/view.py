@@ -17,13 +17,14 @@ from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import LlmAnswer, LlmSource
 from backend.domain.locations import fields_elsewhere
 from backend.domain.outside import one_line
+from backend.domain.policy import LlmPolicy
 from backend.domain.questions import Question, decisions
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Answer
 from backend.domain.visibility import hidden_rows
 from backend.errors import ConfigurationError, ModelMissing
 from backend.ports import Deps, ProjectRecord
-from backend.ports.llm import LlmPolicy, LlmPorts, PromptContext, SourceRecord
+from backend.ports.llm import LlmPorts, PromptContext, SourceRecord
 
 TELLING = 200
 """Tasks that tell what is in a field."""
