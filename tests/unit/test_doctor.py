@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
-from backend.domain.policy import LlmPolicy
+from backend.domain.policy import LlmPolicy, Policy
 from backend.entrypoints.doctor.examine import (
     _examine_backend,
     _examine_connection,
@@ -33,7 +33,7 @@ def test_a_password_in_the_endpoints_address_is_not_shown() -> None:
             openai_base_url=server.base_url.replace("://", "://me:hidden@"),
             openai_api_key=SecretStr("sk-hidden"),
             llm_models=("m",),
-            llm_policy="sample",
+            policy=Policy(),
         )
         parts = SimpleNamespace(prices=SimpleNamespace(of=lambda _: ModelPrice(0.0, 0.0)))
         app = cast("App", SimpleNamespace(settings=settings, deps=SimpleNamespace(llm=parts)))
