@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from backend.adapters.versions.folders import VersionFolders
+from backend.domain.codec import from_json
 from backend.domain.model.gold import gold_of
 from backend.domain.model.training import train
 from backend.domain.questions import Choices
+from backend.domain.reports.version import VersionMetrics
 from backend.domain.rules import Rule, TaskFields, Vote
 from backend.domain.suggestions import suggest
 from backend.domain.votes import apply_rules
@@ -56,7 +58,9 @@ def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     done("train")
     suggest([question], trained.model.posteriors_of(trained.features, votes), votes)
     done("suggest")
-    built = VersionContents(trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], trained.metrics)
+    built = VersionContents(
+        trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], from_json(VersionMetrics, trained.metrics)
+    )
     VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3").write("benchmark", 1, built)
     done("store")
     return figures

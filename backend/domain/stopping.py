@@ -1,13 +1,12 @@
 """Stopping: is it worth labeling on? Advice with its reasons, and what it rests on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.reports.status import Advice, Progress, Verdict
+from backend.domain.reports.version import Agreement, Gain, ProgressFigures
 from backend.domain.statistics import Z, cohen_kappa
 from backend.domain.words import counted
 
@@ -38,54 +37,6 @@ this share of all labels: versions a handful of labels apart agree whatever ther
 RATES = np.arange(0.1, 1.55, 0.1)
 """Exponents that are tried for the power law. Most learning curves have one between 0.2 and 1."""
 RESAMPLES = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """By how much accuracy (0..1) rises, with its 95 % interval."""
-
-    gain: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Kappa of the predictions of a version and the one before it, with their numbers of labels."""
-
-    kappa: float
-    n_before: int
-    n_labels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is known of one question's progress; None or empty: not yet.
-
-    n_measured: tasks that accuracy is measured on. recent: gain of about the last third of the labels. expected: gain
-    of the next `HORIZON`. agreements: of successive versions, oldest first.
-    """
-
-    question: str
-    n_measured: int = 0
-    recent: Gain | None = None
-    expected: Gain | None = None
-    agreements: Sequence[Agreement] = ()
-
-
-class Verdict(StrEnum):
-    """What is advised."""
-
-    CONTINUE = "continue"
-    STOP = "stop"
-    UNKNOWN = "can't tell yet"
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What is advised, and why: the first reason is the weightiest."""
-
-    verdict: Verdict
-    reasons: tuple[str, ...]
 
 
 def expected_gain(n_labels: NDArray[np.int64], right: NDArray[np.bool_], *, seed: int) -> Gain | None:
@@ -258,25 +209,14 @@ def points(gain: Gain) -> str:
     return f"{100 * gain.gain:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-def progress_of(question: str, metrics: Sequence[dict[str, Any]]) -> Progress:
-    """A question's progress from `progress` of the metrics.json of successive versions, oldest first; the last one is
-    the version in use. What earlier releases wrote has none."""
-    history = [item.get("progress", {}).get(question, {}) for item in metrics]
-    last = history[-1] if history else {}
-    agreements = [Agreement(**item["agreement"]) for item in history if item.get("agreement")]
+def progress_of(question: str, history: Sequence[ProgressFigures]) -> Progress:
+    """A question's progress, from its figures in successive versions, oldest first; the last one is the version in use.
+    What earlier releases wrote has none."""
+    last = history[-1] if history else ProgressFigures()
     return Progress(
         question,
-        n_measured=last.get("n", 0),
-        recent=_read(last.get("recent_gain")),
-        expected=_read(last.get("expected_gain")),
-        agreements=agreements,
+        n_measured=last.n,
+        recent=last.recent_gain,
+        expected=last.expected_gain,
+        agreements=tuple(item.agreement for item in history if item.agreement is not None),
     )
-
-
-def written(gain: Gain | None) -> dict[str, Any] | None:
-    """A gain for JSON."""
-    return None if gain is None else {"gain": gain.gain, "interval": list(gain.interval)}
-
-
-def _read(item: dict[str, Any] | None) -> Gain | None:
-    return None if item is None else Gain(item["gain"], (item["interval"][0], item["interval"][1]))

@@ -2,26 +2,15 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from backend.domain.outside import listed, one_line
 from backend.domain.questions import Question
+from backend.domain.reports.status import Unmatched
 from backend.domain.tasks import Answer
 
 EXAMPLE_CHARS = 60
 REPEATED = re.compile(r"\\{\\{.*?\\}\\}")
 """Stands, escaped, for a number in the names of controls that Label Studio repeats."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unmatched:
-    """Answers that match no label. question: the control's name on one line, "" where an answer names none. n: how many
-    answers. example: one of them, on one line. known: today's label config has such a question."""
-
-    question: str
-    n: int
-    example: str
-    known: bool
 
 
 def unmatched_answers(

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
+from backend.domain.reports.status import Held
 from backend.domain.words import counted
 from backend.ports import version_name
-from backend.workflows.held import Held
 
 
 def held_sentence(held: Held, project_id: int) -> str:

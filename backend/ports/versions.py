@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.questions import Question
 from backend.domain.questions.forms import Votes
+from backend.domain.reports.version import VersionMetrics
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import VoteMatrix
 
@@ -100,7 +101,7 @@ class VersionContents:
     held_out: Mapping[str, NDArray[np.float64]]
     """By decision key: each row's posterior without its own human label; the model's where it has none."""
     predictions: Sequence[Prediction]
-    metrics: Mapping[str, Any]
+    metrics: VersionMetrics
 
 
 class Versions(Protocol):
@@ -133,8 +134,8 @@ class Versions(Protocol):
     def questions(self, key: str, number: int) -> tuple[Question, ...]:
         """What was asked when the version was trained."""
 
-    def metrics(self, key: str, number: int) -> dict[str, Any]:
-        """metrics.json."""
+    def metrics(self, key: str, number: int) -> VersionMetrics:
+        """What was measured of it; what an earlier release didn't measure is empty."""
 
     def current(self, key: str) -> int:
         """Number of the current version; 0 when nothing was trained yet. Never waits long for the database."""

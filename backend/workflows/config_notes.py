@@ -6,7 +6,8 @@ from itertools import chain
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
 from backend.domain.outside import listed, one_line
-from backend.domain.unmatched import Unmatched, told, unmatched_answers
+from backend.domain.reports.status import Unmatched
+from backend.domain.unmatched import told, unmatched_answers
 from backend.ports import Deps
 from backend.workflows.llm.view import llm_disabled_reason
 

@@ -1,12 +1,10 @@
 """What of the tasks a version could read."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backend.domain.features.fields import about_left_out
-from backend.domain.model.training import CONTENT
+from backend.domain.reports.version import VersionMetrics
 
 NOTHING_TO_READ = (
     "Where nothing votes, they get no suggestion. Import texts themselves instead of their addresses; for images, "
@@ -23,19 +21,19 @@ class ContentReport:
     sentence: str
 
 
-def about_content(metrics: Mapping[str, Any]) -> ContentReport | None:
+def about_content(metrics: VersionMetrics) -> ContentReport | None:
     """What the metrics of a version say; None where an earlier release, which didn't look, or nobody made them."""
-    found = metrics.get(CONTENT)
+    found = metrics.content
     if found is None:
         return None
-    parts = [about_left_out(found["left_out"]) or "all fields are learned from"]
-    if found["unread"]:
-        parts.insert(0, f"{found['unread']} of {metrics['n_tasks']} tasks have nothing that can be read")
-    return ContentReport(found["unread"], "; ".join(parts))
+    parts = [about_left_out(found.left_out) or "all fields are learned from"]
+    if found.unread:
+        parts.insert(0, f"{found.unread} of {metrics.n_tasks} tasks have nothing that can be read")
+    return ContentReport(found.unread, "; ".join(parts))
 
 
-def warn_of_content(key: str, metrics: Mapping[str, Any]) -> None:
+def warn_of_content(key: str, metrics: VersionMetrics) -> None:
     """Say in the log which fields weren't learned from, and of how many tasks nothing can be read."""
     said = about_content(metrics)
-    if said is not None and (said.unread or metrics[CONTENT]["left_out"]):
+    if said is not None and metrics.content is not None and (said.unread or metrics.content.left_out):
         log.warning("%s: %s", key, said.sentence)

@@ -1,22 +1,10 @@
 """Held projects: a person rolled them back, and no automatic training replaces what is shown."""
 
-from dataclasses import dataclass
-
+from backend.domain.reports.status import Held
 from backend.errors import BadRequest, ModelMissing
 from backend.ports import Deps, ProjectRecord
 from backend.workflows.asked import config_of
 from backend.workflows.trained import new_labels, trained_versions
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a project is held at. n_new: labels that this version hasn't learned from. asks_otherwise: the label config
-    has other questions now, which this version doesn't answer."""
-
-    number: int
-    since: float
-    n_new: int
-    asks_otherwise: bool = False
 
 
 def held_at(deps: Deps, record: ProjectRecord) -> Held | None:

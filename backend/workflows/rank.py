@@ -11,7 +11,7 @@ from backend.domain.model.training import Trained
 from backend.domain.next_tasks import pool_state_of
 from backend.domain.policy import Policy
 from backend.domain.priorities.audit_turns import AuditTasks, choose_with_audit
-from backend.domain.priorities.bandit import Round
+from backend.domain.reports.version import Round
 from backend.domain.suggestions import suggest
 from backend.domain.visibility import hidden_rows
 from backend.domain.votes import VoteMatrix

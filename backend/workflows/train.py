@@ -3,17 +3,16 @@
 import math
 import re
 from dataclasses import replace
-from typing import Any
 
+from backend.domain.codec import from_json
 from backend.domain.corpus import Corpus
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.training import Known, TrainingSettings, train
-from backend.domain.votes import RuleFaults
+from backend.domain.reports.version import AuditReport, RuleFault, VersionMetrics
 from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
     Job,
-    LoadedRules,
     Progress,
     ProjectInfo,
     ProjectRecord,
@@ -133,10 +132,12 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         TrainingSettings(policy.label_smoothing, policy.choice_s),
         seed=version.number,
     )
-    warn_of_content(key, trained.metrics)
+    metrics = from_json(VersionMetrics, trained.metrics)
+    warn_of_content(key, metrics)
     remember_suggestions(deps, corpus)
     taught, history = what_labels_brought(deps, corpus, trained.out_of_fold)
-    measured = what_the_audit_tells(deps, corpus, trained, votes) | progress_so_far(deps, corpus, trained.out_of_fold)
+    audit = from_json(AuditReport, what_the_audit_tells(deps, corpus, trained, votes))
+    progressed = progress_so_far(deps, corpus, trained.out_of_fold)
     progress("choosing what to label next", 0, 1)
     built = VersionContents(
         trained=trained,
@@ -144,7 +145,14 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         votes=votes,
         held_out=trained.out_of_fold,
         predictions=ranked_predictions(corpus, policy, trained, votes, number=version.number, history=history),
-        metrics=trained.metrics | _about_rules(rules, faults) | taught | measured,
+        metrics=replace(
+            metrics,
+            rule_faults={name: RuleFault(count, faults.reasons[name]) for name, count in faults.counts.items()},
+            rules_set_aside=rules.set_aside,
+            taught=taught,
+            audit=audit,
+            progress=progressed,
+        ),
     )
     deps.versions.write(key, version.number, built)
     _save_built(deps, version, corpus)
@@ -181,10 +189,3 @@ def _highest(deps: Deps, record: ProjectRecord) -> int:
     """
     names = (re.fullmatch(r"v([0-9]{1,9})", name) for name in deps.label_studio.versions(record.project_id))
     return max((int(match[1]) for match in names if match), default=0)
-
-
-def _about_rules(rules: LoadedRules, faults: RuleFaults) -> dict[str, Any]:
-    return {
-        "rule_faults": {name: {"count": count, "first": faults.reasons[name]} for name, count in faults.counts.items()},
-        "rules_set_aside": dict(rules.set_aside),
-    }

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from backend.domain.priorities.bandit import RANDOM_SHARE, Round, reward, shares
+from backend.domain.priorities.bandit import RANDOM_SHARE, reward, shares
 from backend.domain.priorities.strategy import Strategy
+from backend.domain.reports.version import Round
 
 ARMS = {"margin": 0.5, "representative": 0.5}
 

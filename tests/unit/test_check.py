@@ -224,7 +224,7 @@ def test_suspects_that_are_excluded_are_not_learned_from_and_nobody_is_asked(
     assert suspects >= set(flipped)
     house.learn()
     metrics = house.deps.versions.metrics(house.key, house.deps.versions.current(house.key))
-    assert metrics["questions"]["sentiment"]["n_labels"] == 60 - len(suspects)
+    assert metrics.questions["sentiment"].n_labels == 60 - len(suspects)
     check(house.deps, house.key, nothing)
     assert {item.task_id for item in checked(house.deps, house.key).suspects} >= set(flipped)
     house.check_action = Action.RELABEL

@@ -11,6 +11,7 @@ from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.bootstrap import App
 from backend.domain.llm.records import ModelPrice
 from backend.domain.policy import LlmPolicy, Policy
+from backend.domain.reports.version import ContentFigures, VersionMetrics
 from backend.entrypoints.doctor.examine import (
     _examine_backend,
     _examine_connection,
@@ -59,7 +60,7 @@ def test_doctor_asks_the_embedding_model() -> None:
 
 def test_doctor_says_of_how_many_tasks_nothing_can_be_read_and_what_is_left_out() -> None:
     def found(unread: int, **left_out: str) -> list[Finding]:
-        metrics = {"n_tasks": 40, "content": {"unread": unread, "left_out": left_out}}
+        metrics = VersionMetrics(n_tasks=40, content=ContentFigures(unread, left_out))
         versions = SimpleNamespace(current=lambda _: 3, metrics=lambda *_: metrics)
         app = cast("App", SimpleNamespace(key=str, versions=versions))
         return list(_examine_content(app, cast("ProjectInfo", SimpleNamespace(uid="1.2"))))

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from backend.adapters.label_studio.config import parse_label_config
 from backend.domain.model.training import Known, Trained, train
+from backend.domain.reports.status import Held
 from backend.entrypoints.cli.status import status_line
 from backend.errors import LabelStudioAuthError, LabelStudioError, ModelMissing
 from backend.ports import Job, SuspectRecord, SuspectStatus, VersionStatus
-from backend.workflows.held import Held, held_at
+from backend.workflows.held import held_at
 from backend.workflows.measure.status import status_of
 from backend.workflows.reconcile import reconcile
 from backend.workflows.rollback import rollback
@@ -44,9 +45,11 @@ def test_a_new_version_replaces_the_old_one_and_knows_more(house: House) -> None
     assert house.fake.info.model_version == "v2"
     open_tasks = house.task_ids[16:]
     assert all(house.shown(task_id) for task_id in open_tasks)
-    figures = house.deps.versions.metrics(house.key, 2)["questions"]["sentiment"]
-    assert figures["n_labels"] == 16
-    assert figures["accuracy_interval"][0] <= figures["accuracy"] <= figures["accuracy_interval"][1]
+    figures = house.deps.versions.metrics(house.key, 2).questions["sentiment"]
+    assert figures.n_labels == 16
+    assert figures.accuracy_interval is not None
+    assert figures.accuracy is not None
+    assert figures.accuracy_interval[0] <= figures.accuracy <= figures.accuracy_interval[1]
 
 
 def test_two_versions_are_kept_in_label_studio(house: House) -> None:
@@ -195,7 +198,7 @@ def test_skipped_and_empty_annotations_teach_nothing(house: House) -> None:
     for task_id in house.task_ids[:6]:
         house.label_studio.annotate(house.project, task_id, {}, skipped=task_id % 2 == 0)
     house.learn()
-    assert house.deps.versions.metrics(house.key, 1)["questions"]["sentiment"]["n_labels"] == 0
+    assert house.deps.versions.metrics(house.key, 1).questions["sentiment"].n_labels == 0
 
 
 def test_a_project_without_tasks_trains_and_waits(house: House) -> None:

@@ -68,17 +68,17 @@ def test_what_the_chosen_tasks_taught_is_in_the_next_versions_figures(house: Hou
     audit = [task_id for task_id in house.task_ids if is_audit(house.key, task_id)]
     house.annotate(audit)
     house.learn()
-    assert "taught" not in house.deps.versions.metrics(house.key, 1)
+    assert house.deps.versions.metrics(house.key, 1).taught is None
     chosen = current(house)[:20]
     house.annotate([item.task_id for item in chosen])
     house.learn()
-    taught = house.deps.versions.metrics(house.key, 2)["taught"]
-    assert taught["n_labels"] == len(audit)
+    taught = house.deps.versions.metrics(house.key, 2).taught
+    assert taught is not None
+    assert taught.n_labels == len(audit)
     names = [item.chosen_by for item in chosen]
-    assert taught["shares"] == {name: pytest.approx(names.count(name) / 20) for name in set(names)}
-    assert isinstance(taught["reward"], float)
+    assert taught.shares == {name: pytest.approx(names.count(name) / 20) for name in set(names)}
     house.learn()
-    assert "taught" not in house.deps.versions.metrics(house.key, 3), "nothing new was labeled"
+    assert house.deps.versions.metrics(house.key, 3).taught is None, "nothing new was labeled"
 
 
 def test_versions_from_before_strategies_were_recorded_can_be_read(house: House) -> None:

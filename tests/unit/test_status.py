@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 
 from backend.domain.audit.draw import is_audit
+from backend.domain.reports.status import Status
+from backend.domain.reports.version import AuditFigures
 from backend.domain.tasks import Origin
-from backend.entrypoints.cli.status import status_json, status_line
+from backend.entrypoints.cli.status import status_line
 from backend.ports import Prediction
-from backend.workflows.measure.status import Status, status_of
+from backend.workflows.measure.status import status_of
 from tests.unit.house import CONFIG, House, reviews
 
 
@@ -33,10 +35,9 @@ def label_in_the_browser(house: House, task_id: int, *, lazy: bool = False) -> N
     house.label_studio.annotate(house.project, task_id, {"sentiment": (label,)}, origins=origins)
 
 
-def audit(house: House) -> dict[str, object]:
+def audit(house: House) -> AuditFigures:
     number = house.deps.versions.current(house.key)
-    found: dict[str, object] = house.deps.versions.metrics(house.key, number)["audit"]["questions"]["sentiment"]
-    return found
+    return house.deps.versions.metrics(house.key, number).audit.questions["sentiment"]
 
 
 @pytest.fixture
@@ -78,10 +79,9 @@ def test_accuracy_comes_from_audit_tasks_as_soon_as_there_are_enough(large: Hous
     assert f"on {n_audit} audit tasks; next 100 labels" in status_line(found)
     assert accuracy.interval is not None
     assert accuracy.interval[0] < 1
-    assert status_json(found)["metrics"]["audit"]["questions"]["sentiment"]["n_labels"] == n_audit
-    sources = audit(large)["sources"]
-    assert set(sources) == {"praises", "complains", "rates"}  # type: ignore[call-overload]
-    assert set(audit(large)["members"]) == {"label model", "classifier"}  # type: ignore[call-overload]
+    assert found.metrics.audit.questions["sentiment"].n_labels == n_audit
+    assert set(audit(large).sources) == {"praises", "complains", "rates"}
+    assert set(audit(large).members) == {"label model", "classifier"}
 
 
 def test_a_lazy_annotator_is_noticed(large: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +97,11 @@ def test_a_lazy_annotator_is_noticed(large: House, monkeypatch: pytest.MonkeyPat
     for task_id in in_order(large)[:100]:
         label_in_the_browser(large, task_id, lazy=True)
     large.learn()
-    found = audit(large)["anchoring"]
-    assert found["accepted"] == 1.0  # type: ignore[index]
-    assert found["would_choose"] == pytest.approx(0.5, abs=0.2)  # type: ignore[index]
-    assert found["difference_interval"][0] > 0.1  # type: ignore[index]
+    found = audit(large).anchoring
+    assert found.accepted == 1.0
+    assert found.would_choose == pytest.approx(0.5, abs=0.2)
+    assert found.difference_interval is not None
+    assert found.difference_interval[0] > 0.1
 
 
 def test_a_form_that_was_filled_before_the_share_was_raised_is_no_audit(house: House) -> None:
@@ -109,11 +110,11 @@ def test_a_form_that_was_filled_before_the_share_was_raised_is_no_audit(house: H
         label_in_the_browser(house, task_id)
     house.audit_share = 1.0
     house.learn()
-    assert audit(house)["n_labels"] == 0
+    assert audit(house).n_labels == 0
     for task_id in house.task_ids[20:30]:
         label_in_the_browser(house, task_id)
     house.learn()
-    assert audit(house)["n_labels"] == 10
+    assert audit(house).n_labels == 10
     past = house.deps.database.past_suggestions(house.key)
     assert {task_id: item.number for task_id, item in past.items()} == (
         dict.fromkeys(house.task_ids[:20], 1) | dict.fromkeys(house.task_ids[20:30], 2)
@@ -147,13 +148,13 @@ def test_progress_is_measured_over_versions_and_survives_a_lost_folder(large: Ho
     assert progress.recent is not None
     assert progress.expected is not None
     assert "next 100 labels +" in status_line(status(large))
-    curve = large.deps.versions.metrics(large.key, 6)["progress"]["sentiment"]["curve"]
+    curve = large.deps.versions.metrics(large.key, 6).progress["sentiment"].curve
     assert [size for size, _ in curve] == [20, 45, 70, 110, 160]
     assert all(n_right <= progress.n_measured for _, n_right in curve)
     shutil.rmtree(large.version_folder(3))
     large.learn()
     assert "next 100 labels unknown" in status_line(status(large)), "three versions are no curve"
-    curve = large.deps.versions.metrics(large.key, 7)["progress"]["sentiment"]["curve"]
+    curve = large.deps.versions.metrics(large.key, 7).progress["sentiment"].curve
     assert 45 not in [size for size, _ in curve]
 
 
@@ -165,9 +166,10 @@ def test_a_changed_rule_begins_the_curve_anew(large: House) -> None:
     film.write_text(film.read_text().replace("> 5", "> 6"))
     large.annotate(order[20:60])
     large.learn()
-    progress = large.deps.versions.metrics(large.key, 3)["progress"]["sentiment"]
-    assert [size for size, _ in progress["curve"]] == [60]
-    assert progress["agreement"]["n_before"] == 20
+    progress = large.deps.versions.metrics(large.key, 3).progress["sentiment"]
+    assert [size for size, _ in progress.curve] == [60]
+    assert progress.agreement is not None
+    assert progress.agreement.n_before == 20
 
 
 def test_the_budget_is_shown_and_ends_it(house: House) -> None:

@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from backend.domain.reports.status import Progress, Verdict
+from backend.domain.reports.version import Agreement, Gain, ProgressFigures
 from backend.domain.stopping import (
-    Agreement,
-    Gain,
-    Progress,
-    Verdict,
     advise,
     agreement,
     expected_gain,
     paired_gain,
     progress_of,
     stability,
-    written,
 )
 
 SIZES = np.array([15, 20, 26, 34, 44, 57, 74, 96, 125, 163, 212, 275, 400], dtype=np.int64)
@@ -140,10 +137,9 @@ def test_one_question_that_still_learns_is_enough_to_go_on() -> None:
     assert advise([done], n_labels=500, n_open=3, budget=0).verdict is Verdict.STOP
 
 
-def test_progress_is_read_from_the_figures_of_versions_of_any_release() -> None:
-    entry = {"kappa": 0.9, "n_before": 10, "n_labels": 20}
-    gain = Gain(0.1, (0.0, 0.2))
-    last = {"q": {"n": 30, "recent_gain": written(gain), "expected_gain": None, "agreement": entry}}
-    found = progress_of("q", [{}, {"progress": {"q": {"n": 5, "agreement": None}}}, {"progress": last}])
-    assert found == Progress("q", 30, gain, None, [Agreement(0.9, 10, 20)])
-    assert progress_of("q", []) == Progress("q", agreements=[])
+def test_progress_is_that_of_the_newest_version_and_its_agreements_are_of_all() -> None:
+    agreed, gain = Agreement(0.9, 10, 20), Gain(0.1, (0.0, 0.2))
+    last = ProgressFigures(n=30, recent_gain=gain, agreement=agreed)
+    found = progress_of("q", [ProgressFigures(), ProgressFigures(n=5), last])
+    assert found == Progress("q", 30, gain, None, (agreed,))
+    assert progress_of("q", []) == Progress("q")

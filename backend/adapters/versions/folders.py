@@ -25,7 +25,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,10 @@ from numpy.typing import NDArray
 from backend.adapters.sql.engine import Sql
 from backend.adapters.versions.current import CurrentVersions
 from backend.adapters.versions.json_files import read_json
+from backend.domain.codec import Unreadable, from_json
 from backend.domain.questions import Question, from_dict
 from backend.domain.questions.forms import Votes
+from backend.domain.reports.version import VersionMetrics
 from backend.errors import ModelMissing
 from backend.ports import Prediction, VersionContents, version_name
 
@@ -130,9 +132,13 @@ class VersionFolders:
                 f"The questions of {version_name(number)} can't be read ({error}). Train anew."
             ) from error
 
-    def metrics(self, key: str, number: int) -> dict[str, Any]:
+    def metrics(self, key: str, number: int) -> VersionMetrics:
         """metrics.json."""
-        return dict(read_json(self._folder(key, number) / "metrics.json"))
+        found = read_json(self._folder(key, number) / "metrics.json")
+        try:
+            return from_json(VersionMetrics, found)
+        except Unreadable as error:
+            raise ModelMissing(f"The metrics of {version_name(number)} can't be read ({error}). Train anew.") from error
 
     def current(self, key: str) -> int:
         """Number of the current version; 0 when nothing was trained yet."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import skops.io
 
 from backend.adapters.versions.json_files import read_json, write_json
+from backend.domain.codec import to_json
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
 from backend.domain.questions import to_dict
@@ -35,4 +36,4 @@ def write_model(folder: Path, built: VersionContents) -> None:
     write_json(folder / "label_models.json", described)
     write_json(folder / "labels.json", [to_dict(question) for question in built.trained.model.questions])
     write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
-    write_json(folder / "metrics.json", dict(built.metrics))
+    write_json(folder / "metrics.json", to_json(built.metrics))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.priorities.bandit import Round
 from backend.domain.priorities.queue import PoolState, TaskQueue, ascending, choose_next
+from backend.domain.reports.version import Round
 
 AUDIT = "audit"
 """What the queue calls the turns of audit tasks. Not a strategy, and not to be chosen by a person."""

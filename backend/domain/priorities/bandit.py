@@ -1,13 +1,13 @@
 """What has taught most: a bandit over strategies, rewarded by what audit tasks say of each new version."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.posterior import SMALLEST, is_known
 from backend.domain.priorities.strategy import Strategy
+from backend.domain.reports.version import Round
 
 COLD_SHARES: Mapping[str, float] = {Strategy.REPRESENTATIVE: 0.5, Strategy.VARIANCE: 0.5}
 """What the strategies get while classes lack labels."""
@@ -23,19 +23,6 @@ SCALE = 0.1
 number of labels. A log-loss that falls by 0.1 while labels double is usual for text."""
 MIN_AUDIT = 20
 """Labeled audit tasks below which no reward is measured: they would only tell chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What one version learned from: one record of the history.
-
-    shares: strategy -> its share of the tasks that were newly labeled, 0..1. reward: fall of the log-loss on audit
-    tasks, for each new label. n_labels: labels before.
-    """
-
-    shares: Mapping[str, float]
-    reward: float
-    n_labels: int
 
 
 def shares(history: Sequence[Round], arms: Mapping[str, float] = PRIOR_SHARES, *, seed: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.priorities.bandit import COLD_SHARES, PRIOR_SHARES, RANDOM_SHARE, Round, shares
+from backend.domain.priorities.bandit import COLD_SHARES, PRIOR_SHARES, RANDOM_SHARE, shares
 from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, counts, is_cold, labels_of, rare_labels
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error
@@ -18,6 +18,7 @@ from backend.domain.priorities.strategy import ANOTHER_OPINION, MEASURES, RARE_C
 from backend.domain.priorities.uncertainty import combined, descending, uncertainty
 from backend.domain.priorities.variance import information, variance_reduction
 from backend.domain.questions import Question, decisions
+from backend.domain.reports.version import Round
 from backend.domain.votes import VoteMatrix
 
 WIDTH = 5

@@ -1,11 +1,10 @@
 """What `prelabel status` prints: one line for people, or everything for scripts."""
 
-from dataclasses import asdict
-from typing import Any
-
 from backend.domain.audit.draw import ENOUGH
+from backend.domain.codec import to_json
 from backend.domain.outside import MOST_LISTED, listed
-from backend.domain.stopping import HORIZON, Progress, points
+from backend.domain.reports.status import ON_AUDIT, Accuracy, Progress, Status
+from backend.domain.stopping import HORIZON, points
 from backend.domain.unmatched import told
 from backend.domain.words import counted, share
 from backend.entrypoints.cli import installation
@@ -13,7 +12,7 @@ from backend.entrypoints.console import say, say_json
 from backend.entrypoints.failing import failing_of
 from backend.entrypoints.held import held_sentence
 from backend.ports import version_name
-from backend.workflows.measure.status import ON_AUDIT, Accuracy, Status, status_of
+from backend.workflows.measure.status import status_of
 
 
 def show_status(project: int, *, as_json: bool) -> None:
@@ -24,7 +23,7 @@ def show_status(project: int, *, as_json: bool) -> None:
     record = installation.record_of(app, key, project)
     found = status_of(app.deps, record, failing.sentences, hides_state=failing.hides_state)
     if as_json:
-        say_json(status_json(found))
+        say_json(to_json(found))
     else:
         say(status_line(found))
 
@@ -61,11 +60,6 @@ def _of_questions(status: Status) -> list[str]:
         name = f"{accuracy.question}: " if len(status.accuracies) > 1 else ""
         parts += [f"{name}{_accuracy(accuracy)}", f"next {HORIZON} labels {_expected(progress)}"]
     return parts
-
-
-def status_json(status: Status) -> dict[str, Any]:
-    """The same and all it rests on, for JSON."""
-    return asdict(status)
 
 
 def _labels(status: Status) -> str:

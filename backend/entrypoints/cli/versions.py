@@ -1,9 +1,9 @@
 """`prelabel versions`: what was trained, and how good it was."""
 
 from datetime import datetime
-from typing import Any
 
 from backend.bootstrap import App
+from backend.domain.codec import Json, JsonObject, to_json
 from backend.domain.outside import MOST_LISTED
 from backend.entrypoints.cli import installation
 from backend.entrypoints.console import Grid, say, say_json
@@ -43,7 +43,7 @@ def print_versions(app: App, key: str) -> None:
     table.show()
 
 
-def versions_json(app: App, key: str) -> list[dict[str, Any]]:
+def versions_json(app: App, key: str) -> list[JsonObject]:
     """The same and all of their metrics, for JSON."""
     current = app.versions.current(key)
     hold = app.database.hold(key)
@@ -51,21 +51,23 @@ def versions_json(app: App, key: str) -> list[dict[str, Any]]:
     return [_described(app, record, current, held) for record in app.database.versions(key)]
 
 
-def _described(app: App, record: VersionRecord, current: int, held: int) -> dict[str, Any]:
+def _described(app: App, record: VersionRecord, current: int, held: int) -> JsonObject:
     """A version for scripts, with its metrics.json ({} while it is in training)."""
     try:
-        metrics = app.versions.metrics(record.key, record.number)
+        metrics = to_json(app.versions.metrics(record.key, record.number))
     except BackendError:
         # As in `_figures`.
         metrics = {}
-    fields = {name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")}
+    fields: dict[str, Json] = {
+        name: getattr(record, name) for name in ("name", "status", "created_at", "n_labels", "note")
+    }
     return fields | {"current": record.number == current, "held": record.number == held, "metrics": metrics}
 
 
 def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
     """(question, accuracy with interval, macro-F1) of a version; dashes where nothing could be measured."""
     try:
-        questions = app.versions.metrics(key, number).get("questions", {})
+        questions = app.versions.metrics(key, number).questions
     except BackendError:
         # Still in training, or its folder is gone: the record itself is shown all the same.
         questions = {}
@@ -73,11 +75,13 @@ def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
     each = list(questions.items())
     more = len(each) - MOST_LISTED
     if more > 0:
-        worst = sorted(each, key=lambda item: (item[1].get("accuracy") is None, item[1].get("accuracy") or 0.0))
+        worst = sorted(each, key=lambda item: (item[1].accuracy is None, item[1].accuracy or 0.0))
         each = worst[:MOST_LISTED]
     for name, figures in each:
-        accuracy, interval, f1 = (figures.get(field) for field in ("accuracy", "accuracy_interval", "macro_f1"))
-        text = "-" if accuracy is None else f"{accuracy:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
+        text, f1 = "-", figures.macro_f1
+        if figures.accuracy is not None and figures.accuracy_interval is not None:
+            low, high = figures.accuracy_interval
+            text = f"{figures.accuracy:.3f} ({low:.3f}-{high:.3f})"
         rows.append((name, text, "-" if f1 is None else f"{f1:.3f}"))
     if more > 0:
         rows.append((f"and {more} more (--json)", "these or better", "-"))

@@ -10,6 +10,7 @@ from backend.adapters.llm.calls import address_of
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import WHICH_ONE, App
 from backend.domain.outside import listed
+from backend.domain.reports.version import VersionMetrics
 from backend.domain.words import counted
 from backend.entrypoints.connect import (
     SAMPLING,
@@ -369,7 +370,7 @@ def _examine_tags(app: App, info: ProjectInfo) -> Finding:
 def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
     """What the current version could read of the tasks; nothing where there is none, or an earlier release made it."""
     number = app.versions.current(key := app.key(info.uid))
-    said = about_content(app.versions.metrics(key, number) if number else {})
+    said = about_content(app.versions.metrics(key, number) if number else VersionMetrics())
     if said:
         yield Finding("Content", not said.unread, said.sentence, NOTHING_TO_READ if said.unread else "")
 

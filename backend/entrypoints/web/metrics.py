@@ -4,7 +4,6 @@ import time
 from collections import Counter as Counts
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -14,6 +13,7 @@ from redis.exceptions import RedisError
 
 from backend.adapters.redis.figures import BUCKETS_S, Labels, histogram
 from backend.bootstrap import App
+from backend.domain.reports.version import VersionMetrics
 from backend.errors import BackendError
 from backend.ports import ProjectRecord
 from backend.workflows.held import held_at
@@ -161,10 +161,10 @@ class _State(Collector):
     def _rule_faults(self, key: str, number: float) -> dict[str, float]:
         """Faults of rules when the current version was trained; {} without one, or when its folder is gone."""
         try:
-            found: dict[str, Any] = self._app.versions.metrics(key, int(number)) if number > 0 else {}
+            found = self._app.versions.metrics(key, int(number)) if number > 0 else VersionMetrics()
         except BackendError:
             return {}
-        return {rule: float(fault["count"]) for rule, fault in found.get("rule_faults", {}).items()}
+        return {rule: float(fault.count) for rule, fault in found.rule_faults.items()}
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

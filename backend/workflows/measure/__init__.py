@@ -1,4 +1,1 @@
 """Measure: how good a version is, what the labels brought, and whether more of them are worth it."""
-
-AUDIT, PROGRESS = "audit", "progress"
-"""Keys in metrics.json."""

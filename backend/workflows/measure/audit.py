@@ -16,7 +16,6 @@ from backend.domain.tasks import Annotation, Origin
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, PastSuggestion
-from backend.workflows.measure import AUDIT
 from backend.workflows.trained import TRAINED
 
 
@@ -80,7 +79,7 @@ def what_the_audit_tells(
         figures[question.name] = measure(question, trained.out_of_fold, trained.members, votes, corpus.gold, audit) | {
             "anchoring": _anchoring(question, corpus, audit, past)
         }
-    return {AUDIT: {"share": share, "questions": figures}}
+    return {"share": share, "questions": figures}
 
 
 def _anchoring(

@@ -2,29 +2,27 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit.draw import AUDIT_SHARE, is_audit
 from backend.domain.corpus import Corpus
-from backend.domain.priorities.bandit import Round, reward
+from backend.domain.priorities.bandit import reward
+from backend.domain.reports.version import Round
 from backend.errors import ModelMissing
 from backend.ports import Deps, VersionRecord
 from backend.workflows.trained import TRAINED
 
-METRIC = "taught"
-"""Key in metrics.json of the round that led to a version."""
 REMEMBERED = 50
 """Versions whose rounds count: what taught a year ago may teach nothing now."""
 
 
 def what_labels_brought(
     deps: Deps, corpus: Corpus, held_out: Mapping[str, NDArray[np.float64]]
-) -> tuple[dict[str, Any], list[Round]]:
-    """For the new version's metrics.json, what the labels since the current version brought ({}: too little to tell);
-    and the history of the project, that included.
+) -> tuple[Round | None, list[Round]]:
+    """What the labels since the current version brought (None: too little to tell); and the history of the project,
+    that included.
 
     Args:
         deps: to read the versions.
@@ -35,15 +33,15 @@ def what_labels_brought(
     versions = [item for item in deps.database.versions(key) if item.status in TRAINED]
     current = deps.versions.current(key)
     before = next((item for item in versions if item.number == current), None)
-    measured = {} if before is None else _measured(deps, before, corpus, held_out)
+    measured = None if before is None else _measured(deps, before, corpus, held_out)
     history = []
     for version in versions[-REMEMBERED:]:
         try:
-            history.append(deps.versions.metrics(key, version.number).get(METRIC))
+            history.append(deps.versions.metrics(key, version.number).taught)
         except ModelMissing:
             continue
-    history.append(measured.get(METRIC))
-    return measured, [Round(item["shares"], item["reward"], item["n_labels"]) for item in history if item]
+    history.append(measured)
+    return measured, [item for item in history if item is not None]
 
 
 def _measured(
@@ -51,17 +49,17 @@ def _measured(
     before: VersionRecord,
     corpus: Corpus,
     held_out: Mapping[str, NDArray[np.float64]],
-) -> dict[str, Any]:
+) -> Round | None:
     key = corpus.key
     try:
         chosen_by = {item.task_id: item.chosen_by for item in deps.versions.predictions(key, before.number)}
         ids, old = deps.versions.held_out(key, before.number)
     except ModelMissing:
-        return {}
+        return None
     new = [item.task.id for item in corpus.items if any(entry.updated_at > before.seen_until for entry in item.labels)]
     chosen = Counter(name for task_id in new if (name := chosen_by.get(task_id, "")))
     if not chosen:
-        return {}
+        return None
     place = {int(task_id): row for row, task_id in enumerate(ids)}
     # Without audit tasks, the slice that would be them is the best there is to measure on.
     share = deps.policy(key).audit_share or AUDIT_SHARE
@@ -78,6 +76,6 @@ def _measured(
         len(new),
     )
     if gained is None:
-        return {}
+        return None
     shares = {name: count / chosen.total() for name, count in chosen.items()}
-    return {METRIC: {"shares": shares, "reward": gained, "n_labels": before.n_labels}}
+    return Round(shares, gained, before.n_labels)

@@ -1,8 +1,7 @@
 """Progress: how accuracy and predictions moved from version to version, put into a version's figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,10 @@ from backend.domain.corpus import Corpus
 from backend.domain.metrics import is_right
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Posteriors
-from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gain, written
+from backend.domain.reports.version import Agreement, ProgressFigures
+from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gain
 from backend.errors import ModelMissing
 from backend.ports import Deps, VersionRecord
-from backend.workflows.measure import PROGRESS
 from backend.workflows.measure.audit import audited
 from backend.workflows.reconcile import basis_of
 from backend.workflows.trained import TRAINED
@@ -36,8 +35,8 @@ class _Point:
     known: NDArray[np.bool_]
 
 
-def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[str, Any]:
-    """For metrics.json, by question: what the last labels brought, what the next ones are expected to, and how far the
+def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[str, ProgressFigures]:
+    """By question: what the last labels brought, what the next ones are expected to, and how far the
     new version's predictions are those of the version before.
 
     Versions are compared on the same tasks: today's labeled audit tasks, or, as long as these are too few, all labeled
@@ -51,7 +50,7 @@ def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[st
     points = [*_earlier(deps, key, ids, n_labels), new]
     before = _before(deps, key, ids)
     share = deps.policy(key).audit_share
-    figures: dict[str, Any] = {}
+    figures = {}
     for question in corpus.questions:
         keys = [decision.key for decision in decisions(question)]
         labeled = np.all([gold[name] >= 0 for name in keys], axis=0)
@@ -59,12 +58,12 @@ def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[st
         from_audit = int(rows.sum()) >= ENOUGH
         mine = [point for point in points if _knows(question, point)]
         measured = _curve(question, mine, gold, rows if from_audit else labeled, seed=n_labels)
-        figures[question.name] = {
-            "measured_on": "audit tasks" if from_audit else "labeled tasks",
-            **measured,
-            "agreement": None if before is None else _agreement(question, before, new, ~labeled),
-        }
-    return {PROGRESS: figures}
+        figures[question.name] = replace(
+            measured,
+            measured_on="audit tasks" if from_audit else "labeled tasks",
+            agreement=None if before is None else _agreement(question, before, new, ~labeled),
+        )
+    return figures
 
 
 def _curve(
@@ -74,7 +73,7 @@ def _curve(
     wanted: NDArray[np.bool_],
     *,
     seed: int,
-) -> dict[str, Any]:
+) -> ProgressFigures:
     # Tasks that came later are unknown to older versions: the curve begins where nearly all of them are known.
     n_wanted = int(wanted.sum())
     points = [point for point in points if (point.known & wanted).sum() >= 0.8 * n_wanted]
@@ -84,15 +83,15 @@ def _curve(
     sizes = np.array([point.n_labels for point in points], dtype=np.int64)
     then = np.flatnonzero(sizes <= RECENT * sizes[-1])
     recent = paired_gain(right[then[-1]], right[-1]) if then.size and len(rows) >= ENOUGH else None
-    return {
-        "n": len(rows),
-        "curve": [[int(size), int(of_point.sum())] for size, of_point in zip(sizes, right, strict=True)],
-        "recent_gain": written(recent),
-        "expected_gain": written(expected_gain(sizes, right, seed=seed)),
-    }
+    return ProgressFigures(
+        n=len(rows),
+        curve=tuple((int(size), int(of_point.sum())) for size, of_point in zip(sizes, right, strict=True)),
+        recent_gain=recent,
+        expected_gain=expected_gain(sizes, right, seed=seed),
+    )
 
 
-def _agreement(question: Question, before: _Point, new: _Point, rows: NDArray[np.bool_]) -> dict[str, Any] | None:
+def _agreement(question: Question, before: _Point, new: _Point, rows: NDArray[np.bool_]) -> Agreement | None:
     """On tasks that neither version was taught."""
     if not _knows(question, before):
         return None
@@ -104,7 +103,7 @@ def _agreement(question: Question, before: _Point, new: _Point, rows: NDArray[np
         return None
     codes = {answer: code for code, answer in enumerate(dict.fromkeys([*said[0], *said[1]]))}
     old, now = (np.array([codes[of_version[place]] for place in answered], dtype=np.int64) for of_version in said)
-    return {"kappa": agreement(old, now), "n_before": before.n_labels, "n_labels": new.n_labels}
+    return Agreement(agreement(old, now), before.n_labels, new.n_labels)
 
 
 def _earlier(deps: Deps, key: str, ids: NDArray[np.int64], n_labels: int) -> list[_Point]:
