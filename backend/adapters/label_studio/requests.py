@@ -4,6 +4,7 @@ The SDK signs them (legacy tokens and personal access tokens, refreshed when the
 the whole one brings pandas, which takes each command a second.
 """
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
@@ -125,6 +126,11 @@ class Requests:
         if response.status_code >= 300:
             raise refused(self._url, self._api_key, response.status_code, text)
 
+    def _trusted(self) -> ssl.SSLContext:
+        """Whose certificates count. Where none is shown, nobody's: to read them takes each job as long as a request."""
+        is_plain = urlsplit(self._url).scheme == "http"
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else httpx.create_ssl_context()
+
     def _client(self) -> LabelStudioBase:
         if self._sdk is None:
             if not self._url:
@@ -133,7 +139,8 @@ class Requests:
                 raise ConfigurationError(f"LABEL_STUDIO_API_KEY is not set: make {TOKEN}.")
             # The SDK resolves paths against the base: only with the slash does an address with a path work.
             # A redirect would take our key to an address that nobody configured.
+            client = httpx.Client(timeout=self._timeout_s, follow_redirects=False, verify=self._trusted())
             self._sdk = LabelStudioBase(
-                base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s, follow_redirects=False
+                base_url=self._url + "/", api_key=self._api_key, timeout=self._timeout_s, httpx_client=client
             )
         return self._sdk

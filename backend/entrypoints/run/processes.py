@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import functools
 import os
 import signal
 import socket
@@ -302,10 +303,16 @@ def backend_programs(settings: Settings, environment: Mapping[str, str]) -> list
 def answers(url: str, statuses: frozenset[int] = frozenset({200})) -> bool:
     """Whether a GET is answered with one of these statuses."""
     try:
-        # These are our own addresses: a company's proxy, which the environment may name, can't reach them.
-        return httpx.get(url, timeout=2.0, trust_env=False).status_code in statuses
+        return _client().get(url).status_code in statuses
     except httpx.HTTPError:
         return False
+
+
+@functools.cache
+def _client() -> httpx.Client:
+    """Asks programs whether they are ready, ten times a second: to make a client takes longer than to ask."""
+    # These are our own addresses: a company's proxy, which the environment may name, can't reach them.
+    return httpx.Client(timeout=2.0, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def stop_on_signals() -> threading.Event:

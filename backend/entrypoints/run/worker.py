@@ -40,6 +40,7 @@ PRELOADED = (
     "backend.adapters.versions.models",
     "backend.adapters.versions.tables",
     "cleanlab.multiannotator",
+    "httpcore",
     "modAL.disagreement",
     "pyarrow.dataset",
     "label_studio_sdk.label_interface.interface",
