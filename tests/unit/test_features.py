@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import skops.io
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
@@ -12,6 +12,7 @@ from backend.domain.model.training import train
 from backend.domain.questions import Choices, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix
+from tests.fuzz.effort import effort
 
 Data = list[dict[str, object]]
 
@@ -166,7 +167,7 @@ JSON_VALUES = st.recursive(
 TASKS = st.lists(st.dictionaries(st.sampled_from("abc"), JSON_VALUES, max_size=3), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@effort(400)
 @given(TASKS, TASKS)
 def test_any_json_gives_finite_features_of_one_width(seen: Data, unseen: Data) -> None:
     extractor = FeatureExtractor().fit(seen)

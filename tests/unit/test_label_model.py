@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from backend.domain.label_model.majority import MajorityVote
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.label_model.weighted import PRIOR_ACCURACY, WeightedVote
 from backend.domain.questions.forms import Votes
+from tests.fuzz.effort import effort
 from tests.unit.planted import only_first, planted_votes
 
 LEARNING = [WeightedVote, PropensityVote, DawidSkene]
@@ -184,7 +185,7 @@ def test_models_stored_before_there_was_a_choice_are_weighted_votes() -> None:
         from_dict({"method": "tarot"})
 
 
-@settings(max_examples=100, deadline=None)
+@effort(200)
 @given(st.data(), st.sampled_from(METHODS), st.integers(1, 4), st.integers(0, 5), st.integers(0, 12))
 def test_covered_rows_always_get_a_distribution(
     data: st.DataObject, method: type[LabelModel], k: int, m: int, n: int

@@ -21,6 +21,7 @@ from backend.domain.llm.records import (
 )
 from backend.domain.llm.reply_text import MAX_BROKEN
 from backend.domain.questions import Question, Rating, Taxonomy
+from tests.fuzz.effort import effort
 from tests.unit.planted import GENRE, SENTIMENT
 
 SOURCE = LlmSource("sentiment", "model", "prompthash")
@@ -547,7 +548,7 @@ NEARLY = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@effort(400)
 @given(
     st.lists(st.text() | VALUES.map(json.dumps) | NEARLY, max_size=3), st.sampled_from([SENTIMENT, GENRE]), st.data()
 )

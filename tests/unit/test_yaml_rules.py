@@ -12,7 +12,7 @@ import pytest
 import skops.io
 import sqlalchemy
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sklearn.feature_extraction.text import CountVectorizer
@@ -31,6 +31,7 @@ from backend.domain.rules.text import MEASURES
 from backend.domain.votes import apply_rules
 from backend.errors import RuleError
 from backend.settings import Settings
+from tests.fuzz.effort import effort
 from tests.unit.planted import SENTIMENT
 
 NOWHERE = Tables(Path("nowhere"), {})
@@ -216,7 +217,7 @@ def attempt(text: bytes) -> tuple[list[Rule], list[str]]:
     return list(loaded.rules), list(loaded.set_aside.values())
 
 
-@settings(max_examples=150, deadline=None)
+@effort(300)
 @given(st.fixed_dictionaries({"rules": st.lists(RULE_LIKE | NESTED, max_size=3)}) | NESTED)
 def test_any_yaml_gives_rules_or_a_reason_and_never_another_error(content: object) -> None:
     rules, reasons = attempt(yaml.safe_dump(content).encode())
