@@ -4,11 +4,12 @@ A check that fails is an error among pytest's own, with what it said; so it is i
 """
 
 import functools
+import os
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.caches import mypy_cache, temporary_root
 
 ROOT = Path(__file__).resolve().parents[1]
 ON_THE_DEMO, OTHERS = "tests on the demo", "all other tests"
@@ -62,6 +65,10 @@ class Checks(threading.Thread):
 
     def run(self) -> None:
         """Run them all."""
+        with mypy_cache() as environment:
+            self._run(os.environ | environment)
+
+    def _run(self, environment: Mapping[str, str]) -> None:
         for command in CHECKS:
             if self._stopped:
                 return
@@ -70,6 +77,7 @@ class Checks(threading.Thread):
                 self._running = subprocess.Popen(
                     command,
                     cwd=ROOT,
+                    env=environment,
                     text=True,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -163,4 +171,6 @@ class Beside:
 def pytest_configure(config: pytest.Config) -> None:
     """Take part in the first process; its workers only run tests."""
     if not hasattr(config, "workerinput"):
+        if root := temporary_root():
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(root))
         config.pluginmanager.register(Beside(), "prelabel-beside")

@@ -1,6 +1,5 @@
 """Label Studio's database as its migrations leave it, kept from one test run to the next: they take half a minute."""
 
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -9,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from backend.entrypoints.run.label_studio import VERSION, Account, label_studio_program
+from tests.caches import cache_folder
 
 DATABASE = "label_studio.sqlite3"
 """As Label Studio calls it in its data folder."""
@@ -20,16 +20,12 @@ def put_migrated_database(data: Path) -> None:
 
     Where that can't be had, the folder stays empty: Label Studio makes the tables itself at its start.
     """
-    kept = _cache() / f"label-studio-{VERSION}.sqlite3"
+    kept = cache_folder() / f"label-studio-{VERSION}.sqlite3"
     if not _is_whole(kept):
         _make(kept)
     if kept.exists():
         data.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(kept, data / DATABASE)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prelabel-tests"
 
 
 def _is_whole(database: Path) -> bool:
