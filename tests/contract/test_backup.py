@@ -7,6 +7,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -260,19 +261,42 @@ BAD: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@dataclass(frozen=True)
+class Unchanged:
+    """An installation that nothing changes, with its backup."""
+
+    url: str
+    folder: Path
+    rows: dict[str, list[Any]]
+    files: dict[str, bytes]
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "models"
+
+    @property
+    def backup(self) -> Path:
+        return self.folder / "backup.zip"
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Unchanged:
+    folder = tmp_path_factory.mktemp("unchanged")
+    root = folder / "models"
+    url = f"sqlite:///{folder}/a.db" if request.param == "sqlite" else own(request.getfixturevalue("postgres"))
+    fill(url, root)
+    Backup(Sql(url), root).write(folder / "backup.zip")
+    return Unchanged(url, folder, rows(url), files(root))
+
+
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_backup_is_refused_in_words_and_changes_nothing(
-    name: str, database_url: str, root: Path, tmp_path: Path
-) -> None:
-    fill(database_url, root)
-    Backup(Sql(database_url), root).write(tmp_path / "backup.zip")
-    before = rows(database_url), files(root)
+def test_a_bad_backup_is_refused_in_words_and_changes_nothing(name: str, unchanged: Unchanged) -> None:
     with pytest.raises(BackendError) as caught:
-        Backup(Sql(database_url), root).restore(BAD[name](tmp_path / "backup.zip"))
+        Backup(Sql(unchanged.url), unchanged.root).restore(BAD[name](unchanged.backup))
     assert isinstance(caught.value, BadRequest | ConfigurationError)
-    assert (rows(database_url), files(root)) == before
-    assert not (tmp_path / "evil").exists()
-    assert [path.name for path in root.iterdir() if path.name.startswith(".")] == []
+    assert (rows(unchanged.url), files(unchanged.root)) == (unchanged.rows, unchanged.files)
+    assert not (unchanged.folder / "evil").exists()
+    assert [path.name for path in unchanged.root.iterdir() if path.name.startswith(".")] == []
 
 
 DEEP = b"[" * 200_000 + b"]" * 200_000
