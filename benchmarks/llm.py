@@ -220,7 +220,7 @@ def gate(project: Project, answers: Votes, name: str) -> Figures:
     labels = project.question.labels
     said = {int(row): answer_of(labels, int(answers[row])) for row in project.sample}
     human = {int(row): (labels[project.truth[row]],) for row in project.sample}
-    found = report_source(project.question, said, human)
+    found, _ = report_source(project.question, said, human)
     return {(name, "kappa"): found.kappa or 0.0, (name, "passes the gate"): float(found.passes(GATE_KAPPA))}
 
 

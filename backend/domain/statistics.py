@@ -3,21 +3,23 @@
 import numpy as np
 from numpy.typing import NDArray
 
+Interval = tuple[float, float]
+"""Ends of a 95 % interval."""
 Z = 1.959964
 """Standard normal quantile of two-sided 95 %."""
 
 
-def wilson(n_right: int, n: int) -> list[float] | None:
+def wilson(n_right: int, n: int) -> Interval | None:
     """95 % score interval of a share (Wilson 1927); None for n = 0. Unlike the normal one it holds for few labels."""
     if n == 0:
         return None
     share, spread = n_right / n, Z * Z / n
     centre = (share + spread / 2) / (1 + spread)
     half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return [max(0.0, float(centre - half)), min(1.0, float(centre + half))]
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[float, list[float]]:
+def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[float, Interval]:
     """Agreement beyond chance, with its 95 % interval; 0 where chance explains all.
 
     kappa = (observed - chance) / (1 - chance) (Cohen 1960, equation 1). Its interval is Wilson's of the observed
@@ -34,7 +36,9 @@ def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[flo
     observed = float((ours == theirs).mean())
     if expected >= 1:
         # Both gave one class and no other: nothing tells agreement from chance.
-        return 0.0, [0.0, 0.0]
+        return 0.0, (0.0, 0.0)
     kappa = (observed - expected) / (1 - expected)
-    bounds = wilson(int((ours == theirs).sum()), len(ours)) or []
-    return kappa, [max(-1.0, (bound - expected) / (1 - expected)) for bound in bounds]
+    low, high = (
+        max(-1.0, (bound - expected) / (1 - expected)) for bound in wilson(int((ours == theirs).sum()), len(ours)) or ()
+    )
+    return kappa, (low, high)

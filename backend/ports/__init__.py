@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from backend.domain.label_config import LabelConfig
 from backend.domain.policy import Policy
 from backend.domain.questions import Question
+from backend.domain.reports.check import CheckReport
 from backend.domain.tasks import Annotation, Answer, MirroredTask
 from backend.ports.embeddings import EmbeddingPorts
 from backend.ports.llm import LlmPorts
@@ -298,10 +299,10 @@ class Database(Protocol):
     def save_tags(self, key: str, tags: Mapping[TagPlace, TagValue | None]) -> None:
         """Insert or replace."""
 
-    def check_report(self, key: str) -> dict[str, Any]:
-        """What the last search for wrong labels said of the project as a whole; {} before the first one."""
+    def check_report(self, key: str) -> CheckReport:
+        """What the last search for wrong labels said of the project as a whole; empty before the first one."""
 
-    def save_check_report(self, key: str, report: Mapping[str, Any]) -> None:
+    def save_check_report(self, key: str, report: CheckReport) -> None:
         """Replace it. Numbers are finite."""
 
 

@@ -15,6 +15,7 @@ from backend.domain.llm.records import (
     ModelPrice,
     Problem,
 )
+from backend.domain.reports.llm import SourceReport
 
 MOST_CHARGED = 2
 """A request whose answer got lost on the way is sent once more: it may be charged so often."""
@@ -134,8 +135,8 @@ class SourceRecord:
 
     text: the prompt in full, for the record. current: asked today (False: of an earlier prompt, kept for the record).
     trusted: it passed the gate, so its votes count. calibration: of its confidences. split: calibrated confidence below
-    which a vote goes to the source's second, less trusted column; None = one column. report: as JSON. sample: contents
-    of the random sample on which it is compared with people.
+    which a vote goes to the source's second, less trusted column; None = one column. report: None before its answers
+    were compared. sample: contents of the random sample on which it is compared with people.
     """
 
     source: LlmSource
@@ -144,7 +145,7 @@ class SourceRecord:
     trusted: bool = False
     calibration: Calibration = field(default_factory=Calibration)
     split: float | None = None
-    report: Mapping[str, Any] = field(default_factory=dict)
+    report: SourceReport | None = None
     sample: frozenset[str] = frozenset()
 
 

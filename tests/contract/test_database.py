@@ -13,6 +13,7 @@ from sqlalchemy import text as sql_text
 
 from backend.adapters.sql import engine as sql_module
 from backend.adapters.sql.database import SqlDatabase
+from backend.domain.reports.check import CheckReport, NoiseFigures, QuestionCheck
 from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
@@ -188,12 +189,22 @@ def test_verdicts_outlive_the_project_mirror(database: SqlDatabase, key: str) ->
 
 
 def test_the_last_report_of_a_check_replaces_the_one_before(database: SqlDatabase, key: str) -> None:
-    assert database.check_report(key) == {}
-    database.save_check_report(key, {"version": "v1"})
-    report = {"version": "v2", "questions": {"ż": {"noise": {"q": {"joint": [[0.5, None], [0.0, 0.5]]}}}}}
+    assert not database.check_report(key).has_ended
+    database.save_check_report(key, CheckReport(version="v1"))
+    noise = NoiseFigures(joint=((0.5, None), (0.0, 0.5)))
+    report = CheckReport(version="v2", questions={"ż": QuestionCheck(3, noise={"q": noise})})
     database.save_check_report(key, report)
     assert database.check_report(key) == report
-    assert database.check_report(key + "0") == {}
+    assert database.check_report(key + "0") == CheckReport()
+
+
+def test_a_report_that_cant_be_read_is_left_out_and_named(
+    database: SqlDatabase, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.save_check_report(key, CheckReport(version="v1", held_back="some"))  # type: ignore[arg-type]
+    assert database.check_report(key) == CheckReport()
+    assert "CheckReport in the database can't be read" in caplog.text
+    assert "held_back is 'some', not a whole number" in caplog.text
 
 
 def test_a_database_that_is_away_is_named_without_its_password() -> None:

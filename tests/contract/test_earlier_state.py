@@ -96,6 +96,9 @@ def test_versions_and_database_of_an_earlier_release_are_used_on(left: Path) -> 
             item["task"] for item in result["queue"]
         ]
         assert_suggests_as_before(deps, key, result)
+        report = deps.database.check_report(key)
+        assert report.version == f"v{result['version']}"
+        assert report.data_issues.listed
         suspects = {(item.task_id, item.question, item.given, item.expected) for item in deps.database.suspects(key)}
         assert suspects == {
             (item["task"], item["question"], tuple(item["given"]), tuple(item["expected"]))

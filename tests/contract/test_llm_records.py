@@ -17,6 +17,7 @@ from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.llm_records import SqlEndpointMemory, SqlLlmRecords
 from backend.domain.llm.records import AnswerForm, Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem
+from backend.domain.reports.llm import SourceReport
 from backend.errors import ConfigurationError
 from backend.ports import ProjectRecord
 from backend.ports.llm import BulkRecord, Claim, EndpointState, LlmRecords, SourceRecord, Spending
@@ -310,7 +311,7 @@ def test_threads_that_want_the_same_contents_get_each_of_them_once(
 def test_sources_are_kept_by_model_prompt_and_question(records: LlmRecords, key: str, source: LlmSource) -> None:
     assert records.sources(key) == []
     learned = Calibration("isotonic", 1.0, ((0.1, 0.2), (1 / 3, 0.9)))
-    report = {"kappa": {"mean": 0.1 + 0.2, "interval": [0.0, None]}, "Żółw 🐢": {"n": 3, "ok": True}}
+    report = SourceReport(3, problems={"Żółw 🐢": 1}, kappa=0.1 + 0.2, kappa_interval=(0.0, 1 / 3))
     first = SourceRecord(
         replace(source, examples=4, samples=3), "Żółw\x00 🐢\n" * 1000, True, True, learned, 0.7, report
     )
@@ -318,7 +319,7 @@ def test_sources_are_kept_by_model_prompt_and_question(records: LlmRecords, key:
     third = SourceRecord(replace(source, model="a model"), "x", calibration=Calibration("temperature", 1.3))
     records.save_sources(key, [first, second, third])
     assert records.sources(key) == [third, second, first]
-    changed = replace(first, current=False, trusted=False, split=None, calibration=Calibration(), report={})
+    changed = replace(first, current=False, trusted=False, split=None, calibration=Calibration(), report=None)
     records.save_sources(key, [changed])
     assert records.sources(key) == [third, second, changed]
     assert records.sources(key + "0") == []
@@ -326,8 +327,8 @@ def test_sources_are_kept_by_model_prompt_and_question(records: LlmRecords, key:
 
 
 def test_a_report_may_hold_a_number_that_is_not_one(records: LlmRecords, key: str, source: LlmSource) -> None:
-    records.save_sources(key, [SourceRecord(source, "", report={"kappa": math.nan})])
-    assert math.isnan(records.sources(key)[0].report["kappa"])
+    records.save_sources(key, [SourceRecord(source, "", report=SourceReport(5, kappa=math.nan))])
+    assert records.sources(key)[0].report == SourceReport(5)
 
 
 def test_batches_are_remembered_until_they_are_fetched(records: LlmRecords, key: str) -> None:

@@ -179,8 +179,10 @@ def test_votes_of_a_bad_model_are_recorded_and_dont_count(room: Room) -> None:
     assert "validation gate" in room.ask()
     assert room.trusted() == []
     assert len(room.texts) == 50
-    (record,) = [item for item in room.records.sources(room.house.key) if item.report["n_compared"]]
-    assert record.report["kappa"] < 0.1
+    (record,) = [item for item in room.records.sources(room.house.key) if item.report and item.report.n_compared]
+    assert record.report is not None
+    assert record.report.kappa is not None
+    assert record.report.kappa < 0.1
 
 
 def test_the_uncertain_tasks_are_asked_about_once_the_gate_is_passed(room: Room) -> None:
@@ -297,7 +299,7 @@ def test_an_answer_of_which_nobody_knows_what_it_cost_costs_what_was_reserved(ro
     spending = room.records.spending(room.house.key)
     assert spending.spent == pytest.approx(most)
     assert spending.held == 0
-    assert sum(item.report["usd"] for item in room.records.sources(room.house.key)) == pytest.approx(most)
+    assert sum(item.report.usd for item in room.records.sources(room.house.key) if item.report) == pytest.approx(most)
     n_asked = len(room.texts)
     room.ask()
     assert len(room.texts) == n_asked
@@ -583,7 +585,7 @@ def test_another_prompt_is_another_source(room: Room) -> None:
     room.ask()
     assert len(room.texts) == 50
     assert "the writer liked it" in room.endpoint.asked[0].system
-    records = [item for item in room.records.sources(room.house.key) if item.report["n_compared"]]
+    records = [item for item in room.records.sources(room.house.key) if item.report and item.report.n_compared]
     assert sorted((item.current, item.trusted) for item in records) == [(False, False), (True, True)]
 
 
@@ -682,8 +684,8 @@ def test_a_batch_is_read_by_the_question_that_was_asked(room: Room, change: tupl
     # What was paid for counts again with the question that it was asked by.
     room.house.label_studio.update_project(room.house.project, {"label_config": CONFIG})
     room.ask()
-    (report,) = [item.report for item in room.records.sources(room.house.key) if item.report["n_answers"]]
-    assert (report["n_answers"], report["n_abstained"]) == (100, 0)
+    (report,) = [item.report for item in room.records.sources(room.house.key) if item.report and item.report.n_answers]
+    assert (report.n_answers, report.n_abstained) == (100, 0)
 
 
 def test_what_a_project_forbids_meanwhile_stops_a_job_that_runs(room: Room) -> None:

@@ -8,8 +8,9 @@ from cleanlab.outlier import OutOfDistribution
 from sklearn.neighbors import NearestNeighbors
 
 from backend.domain.features import FeatureExtractor
-from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, nearness, rare_classes
+from backend.domain.label_errors.data_issues import DataIssue, find_data_issues, nearness, rare_classes
 from backend.domain.label_errors.neighbours import MAX_REFERENCE, nearest
+from backend.domain.reports.check import IssueKind
 
 SUBJECTS = ("the service", "our room", "this film", "the soup", "that actor", "her book", "the train", "a friend")
 VERBS = ("was", "seemed", "looked", "became", "stayed")

@@ -208,9 +208,9 @@ def test_images_of_the_same_meaning_are_near_duplicates(house: House, server: Ll
     house.annotate(house.task_ids[:30])
     house.learn()
     check(house.deps, house.key, nothing)
-    listed = house.deps.database.check_report(house.key)["data_issues"]["listed"]
+    listed = house.deps.database.check_report(house.key).data_issues.listed
     pair = {house.task_ids[5], house.task_ids[7]}
-    assert {item["task"] for item in listed if "duplicate" in item["kind"]} == pair
+    assert {item.task for item in listed if "duplicate" in item.kind} == pair
 
 
 def test_a_vector_that_is_none_is_set_aside_and_said(house: House, server: LlmServer, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def said(*labels: str, confidence: float | None = None, problem: Problem = Probl
 
 def test_agreement_is_measured_on_answers_that_people_judged() -> None:
     answers = {1: said("warm"), 2: said("warm"), 3: said("cold"), 4: said(), 5: said(problem=Problem.OFF_LIST)}
-    report = report_source(TONE, answers, {1: ("warm",), 2: ("cold",), 4: ("warm",), 9: ("warm",)})
+    report, _ = report_source(TONE, answers, {1: ("warm",), 2: ("cold",), 4: ("warm",), 9: ("warm",)})
     assert (report.n_answers, report.n_abstained, report.n_compared) == (5, 2, 2)
     assert report.problems == {"off list": 1}
     assert report.agreement == 0.5
@@ -42,7 +42,7 @@ def test_kappa_is_scikit_learns() -> None:
 
 def test_always_the_same_label_is_no_agreement_beyond_chance() -> None:
     human = {number: ("warm",) for number in range(60)}
-    report = report_source(TONE, {number: said("warm") for number in range(60)}, human)
+    report, _ = report_source(TONE, {number: said("warm") for number in range(60)}, human)
     assert report.agreement == 1.0
     assert report.kappa == 0.0
     assert not report.passes(0.4)
@@ -52,23 +52,23 @@ def test_always_the_same_label_is_no_agreement_beyond_chance() -> None:
 def test_the_gate_wants_enough_answers_and_enough_agreement(n: int, wrong: int, passes: bool) -> None:
     human = {number: (TONE.labels[number % 2],) for number in range(n)}
     answers = {number: said(TONE.labels[(number + (number < wrong)) % 2]) for number in range(n)}
-    assert report_source(TONE, answers, human).passes(0.4) is passes
+    assert report_source(TONE, answers, human)[0].passes(0.4) is passes
 
 
 def test_nothing_compared_is_no_crash() -> None:
-    report = report_source(TONE, {}, {})
+    report, _ = report_source(TONE, {}, {})
     assert report.agreement is None
     assert not report.passes(-1.0)
-    assert report.to_dict()["kappa"] is None
+    assert report.kappa is None
 
 
 def test_a_set_is_right_as_a_whole_and_its_kappa_is_the_labels_mean() -> None:
     sets = [("food",), ("sport",), ("food", "sport"), ("food",)] * 15
     answers = {number: said(*labels) for number, labels in enumerate(sets)}
     human = dict(enumerate(sets))
-    assert report_source(TOPICS, answers, human).kappa == pytest.approx(1.0)
+    assert report_source(TOPICS, answers, human)[0].kappa == pytest.approx(1.0)
     human = {number: labels[:1] for number, labels in human.items()}
-    report = report_source(TOPICS, answers, human)
+    report, _ = report_source(TOPICS, answers, human)
     assert report.agreement == 0.75
     assert 0 < (report.kappa or 0) < 1
 
@@ -76,18 +76,18 @@ def test_a_set_is_right_as_a_whole_and_its_kappa_is_the_labels_mean() -> None:
 def test_what_confidence_is_worth_is_shown() -> None:
     # Says 0.95, is right in 60 of 100.
     human = {number: ("warm",) if number % 5 < 3 else ("cold",) for number in range(100)}
-    report = report_source(TONE, {number: said("warm", confidence=0.95) for number in range(100)}, human)
+    report, _ = report_source(TONE, {number: said("warm", confidence=0.95) for number in range(100)}, human)
     assert report.confidence_kinds == {"stated": 100}
     assert [(round(item.confidence, 2), item.right, item.n) for item in report.reliability] == [(0.95, 0.6, 100)]
     assert report.calibration_error == pytest.approx(0.35)
     assert report.calibrated_error is not None
     assert report.calibrated_error < 0.1
-    assert report.calibration.method != "none"
+    assert report.calibration not in {"", "none"}
 
 
 def test_answers_to_another_form_of_the_question_are_not_compared() -> None:
     answers = {1: said("warm"), 2: said("warm"), 3: said("gone"), 4: said("warm")}
-    report = report_source(TONE, answers, {1: ("gone",), 2: (), 3: ("warm",), 4: ("warm",)})
+    report, _ = report_source(TONE, answers, {1: ("gone",), 2: (), 3: ("warm",), 4: ("warm",)})
     assert report.n_compared == 1
 
 

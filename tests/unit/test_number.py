@@ -118,4 +118,4 @@ def test_numbers_without_limits_are_learned_and_suggested_in_a_project(house: Ho
     house.reconcile()
     assert house.fake.predictions[new][0].result[0]["value"]["number"] in prices[0]
     check(house.deps, house.key, nothing)
-    assert house.deps.database.check_report(house.key)["questions"]["n"]
+    assert house.deps.database.check_report(house.key).questions["n"]

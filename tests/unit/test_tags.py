@@ -54,7 +54,7 @@ def test_fields_of_the_users_own_are_left_alone_and_counted(house: House) -> Non
     assert data(house, wrong[0])["prelabel_reason"] == OWN
     assert data(house, wrong[0])["prelabel_check"] == "fixed"
     counts = {name: 1 for name in ("prelabel_check", "prelabel_expected", "prelabel_issue", "prelabel_quality")}
-    assert checked(house.deps, house.key).report["foreign_tags"] == counts | {"prelabel_reason": 1}
+    assert checked(house.deps, house.key).report.foreign_tags == counts | {"prelabel_reason": 1}
     with screen() as text:
         print_checked(checked(house.deps, house.key), 5)
     assert "prelabel_check of 1 task" in text.getvalue()
@@ -84,7 +84,7 @@ def test_tags_of_another_installation_are_cleared_once_they_are_adopted(house: H
     assert (cleared["prelabel_check"], cleared["prelabel_reason"]) == ("cleared", "")
     # Empty, or what was found here.
     assert cleared["prelabel_issue"] != imported["prelabel_issue"]
-    assert checked(house.deps, house.key).report["foreign_tags"] == {}
+    assert checked(house.deps, house.key).report.foreign_tags == {}
 
 
 @pytest.mark.parametrize("typed", ["Keep", "KEEP", " keep\n"])

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Text, cast, delete, func, insert, null, selec
 from sqlalchemy.exc import IntegrityError
 
 from backend.adapters.sql.engine import Sql, chunks, save
+from backend.adapters.sql.reports import read_report
 from backend.adapters.sql.tables import (
     annotations,
     check_reports,
@@ -23,6 +24,8 @@ from backend.adapters.sql.tables import (
     verdicts,
     versions,
 )
+from backend.domain.codec import to_json
+from backend.domain.reports.check import CheckReport
 from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
@@ -296,16 +299,16 @@ class SqlDatabase:
         with self._begin() as connection:
             save(connection, tags, rows)
 
-    def check_report(self, key: str) -> dict[str, Any]:
-        """What the last search for wrong labels said of the project as a whole; {} before the first one."""
+    def check_report(self, key: str) -> CheckReport:
+        """What the last search for wrong labels said of the project as a whole; empty before the first one."""
         with self._begin() as connection:
             found = connection.scalar(select(check_reports.c.report).where(check_reports.c.key == key))
-        return dict(found or {})
+        return read_report(CheckReport, found) or CheckReport()
 
-    def save_check_report(self, key: str, report: Mapping[str, Any]) -> None:
+    def save_check_report(self, key: str, report: CheckReport) -> None:
         """Replace it. Numbers are finite."""
         with self._begin() as connection:
-            save(connection, check_reports, [{"key": key, "report": dict(report)}])
+            save(connection, check_reports, [{"key": key, "report": to_json(report)}])
 
     def note(self) -> None:
         """Let the processes that are forked from this one refuse another database file, or an emptied MODEL_DIR."""

@@ -18,8 +18,11 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from backend.adapters.sql.reports import read_report
 from backend.adapters.sql.tables import metadata
+from backend.domain.codec import to_json
 from backend.domain.llm.records import AnswerForm, Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem
+from backend.domain.reports.llm import SourceReport
 from backend.ports.llm import BulkRecord, EndpointState, SourceRecord
 
 NANO = 1_000_000_000
@@ -172,7 +175,7 @@ def source_row(key: str, record: SourceRecord) -> dict[str, Any]:
         "trusted": record.trusted,
         "calibration": asdict(record.calibration),
         "split": record.split,
-        "report": dict(record.report),
+        "report": {} if record.report is None else to_json(record.report),
         "sample": sorted(record.sample),
     }
 
@@ -188,7 +191,7 @@ def source_record(row: Any) -> SourceRecord:
         row["trusted"],
         Calibration(learned["method"], learned["temperature"], knots),
         row["split"],
-        row["report"],
+        read_report(SourceReport, row["report"]),
         frozenset(row["sample"]),
     )
 

@@ -9,7 +9,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
 
 import numpy as np
@@ -26,6 +25,7 @@ from backend.domain.label_errors.neighbours import (
     nearest,
     vectors,
 )
+from backend.domain.reports.check import IssueKind
 
 NEAR = 0.13
 """Datalab's: two tasks are near-duplicates within this share of the median distance to the nearest neighbour."""
@@ -59,17 +59,6 @@ SAMPLE = 3_000
 """Tasks that the dimensions are found from, in which likeness is measured: most of the time went into finding them."""
 MOST_OTHERS = 100
 """Near-duplicates named with a task at most: where all texts are the same, naming all would take n² of them."""
-
-
-class IssueKind(StrEnum):
-    """What is wrong; the first ones are worth looking at first."""
-
-    CONFLICTING_DUPLICATE = "near-duplicates with different labels"
-    DUPLICATE = "near-duplicates"
-    EMPTY = "empty"
-    FOREIGN = "foreign language"
-    ODD = "odd text"
-    OUTLIER = "outlier"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from backend.domain.label_errors.members import members_on
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
 from backend.domain.label_errors.pool import Member, fit_weights, pooled, posterior_of_right, share_of_errors
-from backend.domain.label_errors.records import Noise, NotYet, SearchInputs
+from backend.domain.label_errors.records import Noise, SearchInputs
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision
 from backend.domain.questions.forms import median_class
+from backend.domain.reports.check import NotYet
 
 MIN_LABELS = 10
 """With fewer labels nothing can be said about any of them."""

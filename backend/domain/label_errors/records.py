@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix, hstack
 
 from backend.domain.label_errors.consensus import Consensus
 from backend.domain.label_errors.crowd import Labels
+from backend.domain.reports.check import NotYet
 from backend.domain.tasks import Answer
 from backend.domain.votes import VoteMatrix
 
@@ -68,15 +69,6 @@ class Suspect:
     neighbours: tuple[int, ...] = ()
     others: Mapping[Answer, int] = field(default_factory=dict)
     region: str = ""
-
-
-@dataclass(frozen=True)
-class NotYet:
-    """Why labels were not judged. `classes`: those whose labels were left out; all of them when empty."""
-
-    key: str
-    reason: str
-    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

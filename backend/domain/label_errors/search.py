@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from backend.domain.label_errors.judge import JudgedLabels, error_rates, judge
 from backend.domain.label_errors.multi_annotator import other_answers, reconsider
 from backend.domain.label_errors.neighbours import Neighbours, nearest, vectors
-from backend.domain.label_errors.records import Findings, NotYet, SearchInputs, Suspect
+from backend.domain.label_errors.records import Findings, SearchInputs, Suspect
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN
+from backend.domain.reports.check import NotYet
 from backend.domain.tasks import Answer
 
 N_SHOWN = 3

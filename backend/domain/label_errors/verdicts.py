@@ -40,10 +40,7 @@ class Precision:
 def precision_of(n_fixed: int, n_confirmed: int) -> Precision:
     """How often the search was right."""
     n = n_fixed + n_confirmed
-    interval = wilson(n_fixed, n)
-    return Precision(
-        n_fixed, n_confirmed, n_fixed / n if n else None, None if interval is None else (interval[0], interval[1])
-    )
+    return Precision(n_fixed, n_confirmed, n_fixed / n if n else None, wilson(n_fixed, n))
 
 
 def expected_precision(

@@ -1,7 +1,6 @@
 """How sure a model was, from the log-probabilities of its tokens; and how often it is right when it is that sure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +9,7 @@ from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 
 from backend.domain.llm.records import Calibration, LlmAnswer, Token
+from backend.domain.reports.llm import Bin
 
 Confidences = NDArray[np.float64]
 
@@ -101,15 +101,6 @@ def out_of_fold(confidence: Confidences, right: NDArray[np.bool_]) -> Confidence
     if known.size >= MIN_LABELS:
         result[known] = _held_out(_calibrate, confidence[known], right[known])
     return result
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """Answers of about the same confidence: their mean confidence, the share of them that is right, their number."""
-
-    confidence: float
-    right: float
-    n: int
 
 
 def reliability(confidence: Confidences, right: NDArray[np.bool_], n_bins: int = N_BINS) -> tuple[Bin, ...]:

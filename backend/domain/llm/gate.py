@@ -2,13 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from backend.domain.llm.confidence import (
-    Bin,
     apply,
     calibrate,
     calibration_error,
@@ -19,63 +16,15 @@ from backend.domain.llm.confidence import (
 from backend.domain.llm.records import Calibration, LlmAnswer
 from backend.domain.llm.votes import choose_split
 from backend.domain.questions import Question
-from backend.domain.statistics import cohen_kappa, wilson
+from backend.domain.reports.llm import LabelFigures, SourceReport
+from backend.domain.statistics import Interval, cohen_kappa, wilson
 from backend.domain.tasks import Answer
 
-MIN_COMPARED = 50
-"""Answers that people judged, below which no source passes."""
 
-
-@dataclass(frozen=True, slots=True)
-class LabelFigures:
-    """One label: of the answers that give it, the share that people gave too (precision); of those that people gave,
-    the share that the source gave (recall). Intervals are Wilson's (1927), 95 %; None without any."""
-
-    n_precision: int
-    precision: float | None
-    precision_interval: list[float] | None
-    n_recall: int
-    recall: float | None
-    recall_interval: list[float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class SourceReport:
-    """What is known of one source.
-
-    Compared are answers with a label to tasks that people labeled: `agreement` on the whole answer with Wilson's
-    interval, and Cohen's kappa with its own. kappa of a multiple question is the mean over its labels' yes or no.
-    calibrated_error: the expected calibration error after calibration, out of fold. usd: what all answers cost.
-    """
-
-    n_answers: int
-    n_abstained: int
-    problems: Mapping[str, int]
-    usd: float
-    n_compared: int
-    agreement: float | None
-    agreement_interval: list[float] | None
-    kappa: float | None
-    kappa_interval: list[float] | None
-    labels: Mapping[str, LabelFigures]
-    confidence_kinds: Mapping[str, int]
-    reliability: Sequence[Bin]
-    calibration_error: float | None
-    calibrated_error: float | None
-    calibration: Calibration
-    split: float | None
-
-    def passes(self, gate_kappa: float) -> bool:
-        """Whether the source's votes may count: enough answers compared, and enough agreement beyond chance."""
-        return self.n_compared >= MIN_COMPARED and self.kappa is not None and self.kappa >= gate_kappa
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON; `calibration` is its method only."""
-        return asdict(self) | {"calibration": self.calibration.method}
-
-
-def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: Mapping[int, Answer]) -> SourceReport:
-    """Compare a source's answers with people's.
+def report_source(
+    question: Question, answers: Mapping[int, LlmAnswer], human: Mapping[int, Answer]
+) -> tuple[SourceReport, Calibration]:
+    """Compare a source's answers with people's; what came of it, and how its confidences are to be read.
 
     Args:
         question: the question.
@@ -95,7 +44,7 @@ def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: M
     calibration = calibrate(confidence, right)
     bins = reliability(confidence, right)
     kappa, kappa_interval = _kappa(question, ours, theirs)
-    return SourceReport(
+    report = SourceReport(
         n_answers=len(answers),
         n_abstained=sum(not answer.labels for answer in answers.values()),
         problems=dict(Counter(answer.problem.value for answer in answers.values() if answer.problem)),
@@ -112,9 +61,10 @@ def report_source(question: Question, answers: Mapping[int, LlmAnswer], human: M
         reliability=bins,
         calibration_error=calibration_error(bins),
         calibrated_error=calibration_error(reliability(out_of_fold(confidence, right), right)),
-        calibration=calibration,
+        calibration=calibration.method,
         split=choose_split(apply(calibration, confidence), right),
     )
+    return report, calibration
 
 
 def _fits(question: Question, labels: Answer) -> bool:
@@ -124,7 +74,7 @@ def _fits(question: Question, labels: Answer) -> bool:
 
 def _kappa(
     question: Question, ours: Sequence[frozenset[str]], theirs: Sequence[frozenset[str]]
-) -> tuple[float | None, list[float] | None]:
+) -> tuple[float | None, Interval | None]:
     if not ours:
         return None, None
     codes = {label: index for index, label in enumerate(question.labels)}
@@ -137,8 +87,8 @@ def _kappa(
         # Of a label that neither ever gave, nothing can be said.
         if decision.label is None or mine[:, place].any() or other[:, place].any()
     ]
-    mean = np.mean([kappa for kappa, _ in each])
-    return float(mean), np.mean([interval for _, interval in each], axis=0).tolist()
+    low, high = np.mean([interval for _, interval in each], axis=0).tolist()
+    return float(np.mean([kappa for kappa, _ in each])), (low, high)
 
 
 def _label_figures(label: str, ours: Sequence[frozenset[str]], theirs: Sequence[frozenset[str]]) -> LabelFigures:

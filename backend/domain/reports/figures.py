@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.domain.codec import Json, JsonObject, finite
+from backend.domain.statistics import Interval
 
-Interval = tuple[float, float]
-"""Ends of a 95 % interval."""
 ENDS = "_interval"
 
 

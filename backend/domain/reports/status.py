@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from backend.domain.reports.figures import Interval
 from backend.domain.reports.version import Agreement, AuditReport, Gain, ProgressFigures
+from backend.domain.statistics import Interval
 
 ON_AUDIT, OUT_OF_FOLD = "audit tasks", "labeled tasks, out of fold"
 

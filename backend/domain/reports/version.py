@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from backend.domain.codec import omitted, spread
-from backend.domain.reports.figures import Answered, Interval, Measured, Metric, Share, read, written
+from backend.domain.reports.figures import Answered, Measured, Metric, Share, read, written
+from backend.domain.statistics import Interval
 
 
 @dataclass(frozen=True, slots=True)

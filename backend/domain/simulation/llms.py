@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.llm.choose import worth
-from backend.domain.llm.gate import MIN_COMPARED
 from backend.domain.llm.votes import join
 from backend.domain.questions.forms import ABSTAIN
+from backend.domain.reports.llm import MIN_COMPARED
 from backend.domain.simulation.records import Gold, LabeledTasks, LlmUse
 from backend.domain.statistics import cohen_kappa
 from backend.domain.votes import VoteMatrix

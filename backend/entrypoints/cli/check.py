@@ -1,14 +1,14 @@
 """`prelabel check`: look for wrong labels, wait for it, and show what was found."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from backend.adapters.data_files.csv import write_csv
 from backend.adapters.redis.queue import RedisQueue
 from backend.domain.label_errors.verdicts import Precision
+from backend.domain.reports.check import QuestionCheck
 from backend.domain.words import counted, share
 from backend.entrypoints.cli import installation
 from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
@@ -105,7 +105,7 @@ def wait_for_check(queue: RedisQueue, key: str) -> None:
 
 def print_checked(found: Checked, top: int) -> None:
     """The worst suspects, how often the search was right, what could not be judged, and how labels go wrong."""
-    if not found.report:
+    if not found.report.has_ended:
         say("No check has ended yet: it needs a trained version and labels.")
         return
     if found.suspects:
@@ -125,14 +125,14 @@ def summary(found: Checked, top: int) -> list[str]:
     n, n_open = len(found.suspects), sum(item.status is SuspectStatus.OPEN for item in found.suspects)
     more = f", {min(n, top)} listed" if n > top else ""
     sentences = [f"{counted(n, 'suspect')}: {n_open} in the tab 'Prelabel: check', {n - n_open} waiting{more}."]
-    held_back = found.report.get("held_back", 0)
+    held_back = found.report.held_back
     if held_back:
         verb = "is" if held_back == 1 else "are"
         sentences.append(f"{held_back} more {verb} held back: people confirmed most labels of like quality.")
     sentences.append(_precision(found.precision))
-    for name, about in found.report.get("questions", {}).items():
+    for name, about in found.report.questions.items():
         sentences += _about(name, about, sum(item.question == name for item in found.suspects))
-    foreign = found.report.get("foreign_tags")
+    foreign = found.report.foreign_tags
     return [*sentences, f"{foreign_sentence(foreign)}."] if foreign else sentences
 
 
@@ -168,29 +168,29 @@ def _precision(precision: Precision) -> str:
     )
 
 
-def _about(name: str, about: Mapping[str, Any], n_suspects: int) -> Iterator[str]:
-    for item in about["not_yet"]:
-        label = item["key"].partition("=")[2]
-        yield f"{name}{f', {label}' if label else ''}: {item['reason']}."
-    for key, noise in about["noise"].items():
-        if noise["n_errors"]:
-            of_all = f"{noise['n_errors']} of {counted(noise['n_labels'], 'label')}"
+def _about(name: str, about: QuestionCheck, n_suspects: int) -> Iterator[str]:
+    for item in about.not_yet:
+        label = item.key.partition("=")[2]
+        yield f"{name}{f', {label}' if label else ''}: {item.reason}."
+    for key, noise in about.noise.items():
+        if noise.n_errors:
+            of_all = f"{noise.n_errors} of {counted(noise.n_labels, 'label')}"
             yield f"{key}: confident learning counts some {of_all} as wrong."
-        transition, classes = noise["transition"], noise["classes"]
+        transition, classes = noise.transition, noise.classes
         mistaken = sorted(
             (
-                (transition[given][true], classes[true], classes[given])
+                (rate, classes[true], classes[given])
                 for given in range(len(classes))
                 for true in range(len(classes))
-                if given != true and transition[given][true]
+                if given != true and (rate := transition[given][true])
             ),
             reverse=True,
         )
         if mistaken:
             said = ", ".join(f"{true} -> {given} {share(rate)}" for rate, true, given in mistaken[:5])
             yield f"{key}: most often mistaken (true -> given, share of the true ones): {said}."
-    n_counted = sum(noise["n_errors"] for noise in about["noise"].values())
-    if about["noise"] and n_counted < n_suspects:
+    n_counted = sum(noise.n_errors for noise in about.noise.values())
+    if about.noise and n_counted < n_suspects:
         yield (
             f"{name}: confident learning, which looks at probabilities alone, counts {n_counted or 'none'} as wrong; "
             f"votes, similar tasks or other annotators speak against {counted(n_suspects, 'label')}."

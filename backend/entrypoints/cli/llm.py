@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
 
 from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App
+from backend.domain.codec import to_json
 from backend.domain.llm.options import Again, LlmPolicyName
 from backend.domain.llm.records import UNREAD
 from backend.domain.policy import LlmPolicy
+from backend.domain.reports.llm import LabelFigures, SourceReport
+from backend.domain.statistics import Interval
 from backend.domain.words import counted, share
 from backend.entrypoints.cli import installation
 from backend.entrypoints.console import Grid, say, say_json
@@ -86,12 +88,14 @@ def estimates_table(estimates: Sequence[Estimate], spending: Spending, policy: L
 
 def report_tables(records: Sequence[SourceRecord], spending: Spending, policy: LlmPolicy, notes: Sequence[str]) -> None:
     """Each source: how far people agree with it, whether its votes count, and what it cost."""
-    asked = [record for record in records if record.report.get("n_answers")]
-    for record in sorted(asked, key=lambda item: (not item.current, item.source.question, item.source.name)):
-        _print_source(record, policy)
+    asked = [(record, record.report) for record in records if record.report is not None and record.report.n_answers]
+    for record, report in sorted(
+        asked, key=lambda item: (not item[0].current, item[0].source.question, item[0].source.name)
+    ):
+        _print_source(record, report, policy)
     if not asked:
         say("No LLM has answered yet.")
-    if any(problem in UNREAD for record in asked if record.current for problem in record.report.get("problems", {})):
+    if any(problem in UNREAD for record, report in asked if record.current for problem in report.problems):
         say(f"Answers that can't be read: {HOW_AGAIN}.")
     for note in notes:
         say(note)
@@ -102,7 +106,7 @@ def report_json(records: Sequence[SourceRecord], spending: Spending, policy: Llm
     """The same for scripts."""
     sources = [
         {"name": item.source.name, **asdict(item.source), "current": item.current, "trusted": item.trusted}
-        | {"report": dict(item.report), "prompt_text": item.text}
+        | {"report": {} if item.report is None else to_json(item.report), "prompt_text": item.text}
         for item in records
     ]
     money = asdict(spending) | {"budget": policy.budget_usd}
@@ -115,35 +119,37 @@ def estimates_json(estimates: Sequence[Estimate], spending: Spending, policy: Ll
     say_json({"estimates": [asdict(item) for item in estimates], "usd": money})
 
 
-def _print_source(record: SourceRecord, policy: LlmPolicy) -> None:
-    report = record.report
+def _print_source(record: SourceRecord, report: SourceReport, policy: LlmPolicy) -> None:
     source = record.source
     shown = counted(source.examples, "example") if source.examples else "no examples"
     title = f"{source.name} on {source.question} ({shown})"
     say(title if record.current else f"{title}, an earlier prompt")
     say(f"  {_verdict(record, policy)}")
     say(
-        f"  {counted(report.get('n_answers', 0), 'answer')}, {counted(report.get('n_abstained', 0), 'abstention')}"
-        + "".join(f", {count} {name}" for name, count in report.get("problems", {}).items())
-        + f"; {report.get('usd', 0.0):.4f} USD",
+        f"  {counted(report.n_answers, 'answer')}, {counted(report.n_abstained, 'abstention')}"
+        + "".join(f", {count} {name}" for name, count in report.problems.items())
+        + f"; {report.usd:.4f} USD",
     )
-    if report.get("agreement") is not None:
-        low, high = report["agreement_interval"]
-        kappa_low, kappa_high = report["kappa_interval"]
+    if (
+        report.agreement is not None
+        and report.agreement_interval
+        and report.kappa is not None
+        and report.kappa_interval
+    ):
+        low, high = report.agreement_interval
+        kappa_low, kappa_high = report.kappa_interval
         say(
-            f"  agreement {share(report['agreement'], '.3f')} ({low:.3f}-{high:.3f}), kappa {report['kappa']:.3f} "
-            f"({kappa_low:.3f}-{kappa_high:.3f}) on {counted(report['n_compared'], 'task')} of the sample that people "
+            f"  agreement {share(report.agreement, '.3f')} ({low:.3f}-{high:.3f}), kappa {report.kappa:.3f} "
+            f"({kappa_low:.3f}-{kappa_high:.3f}) on {counted(report.n_compared, 'task')} of the sample that people "
             "labeled",
         )
-        _print_labels(report["labels"])
-    if report.get("reliability"):
-        bins = "; ".join(
-            f"{item['confidence']:.2f} -> {item['right']:.2f} of {item['n']}" for item in report["reliability"]
-        )
+        _print_labels(report.labels)
+    if report.reliability:
+        bins = "; ".join(f"{item.confidence:.2f} -> {item.right:.2f} of {item.n}" for item in report.reliability)
         say(f"  says -> is right: {bins}")
         say(
-            f"  calibration error {report['calibration_error']:.3f}, calibrated ({report['calibration']}) "
-            f"{report['calibrated_error']:.3f}",
+            f"  calibration error {_figure(report.calibration_error)}, calibrated ({report.calibration}) "
+            f"{_figure(report.calibrated_error)}",
         )
 
 
@@ -158,18 +164,26 @@ def _verdict(record: SourceRecord, policy: LlmPolicy) -> str:
     )
 
 
-def _print_labels(labels: Mapping[str, Mapping[str, Any]]) -> None:
+def _print_labels(labels: Mapping[str, LabelFigures]) -> None:
     table = Grid("label", "precision (95 %)", "recall (95 %)")
-    for label, figures in labels.items():
-        table.row(label, *(_share(figures, name) for name in ("precision", "recall")))
+    for label, item in labels.items():
+        table.row(
+            label,
+            _share(item.precision, item.precision_interval, item.n_precision),
+            _share(item.recall, item.recall_interval, item.n_recall),
+        )
     table.show()
 
 
-def _share(figures: Mapping[str, Any], name: str) -> str:
-    if figures.get(name) is None:
+def _share(value: float | None, interval: Interval | None, n: int) -> str:
+    if value is None or interval is None:
         return "-"
-    low, high = figures[f"{name}_interval"]
-    return f"{share(figures[name])} ({low:.2f}-{high:.2f}) of {figures[f'n_{name}']}"
+    low, high = interval
+    return f"{share(value)} ({low:.2f}-{high:.2f}) of {n}"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _about_money(spending: Spending, policy: LlmPolicy) -> str:

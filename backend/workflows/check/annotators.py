@@ -4,7 +4,6 @@ Annotators appear by user id only, in no place that they can see: their names ar
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,41 +11,49 @@ from numpy.typing import NDArray
 from backend.domain.label_errors.multi_annotator import NOBODY, shared
 from backend.domain.label_errors.records import Findings
 from backend.domain.questions import Question, decisions
+from backend.domain.reports.check import (
+    Annotator,
+    AnnotatorFigures,
+    ConsensusReport,
+    LabelingFigures,
+    QuestionCheck,
+)
 from backend.workflows.check.evidence import Crowd
 
 CONSENSUS, EVIDENCE = "consensus", "evidence"
 """What a quality was measured on: labels of the same tasks by others, or what the search for wrong labels says."""
 
 
-def about_crowd(question: Question, crowd: Crowd, findings: Findings, task_ids: Sequence[int]) -> dict[str, Any]:
-    """For JSON: `annotators`, the best first, and `consensus`, of tasks that several people labeled."""
-    return {
-        "annotators": _annotators(question, crowd, findings),
-        "consensus": _consensus(question, crowd, task_ids),
-    }
+def about_crowd(
+    question: Question, crowd: Crowd, findings: Findings, task_ids: Sequence[int]
+) -> tuple[tuple[AnnotatorFigures, ...], ConsensusReport]:
+    """Annotators, the best first, and what they agree on where several people labeled a task."""
+    return _annotators(question, crowd, findings), _consensus(question, crowd, task_ids)
 
 
-def overall(questions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Annotators over all questions of a check report, the best first; each with n_labels, n_shared, quality (mean over
-    his or her labels; None when nothing is known) and the figures by question."""
-    found: dict[int, dict[str, Any]] = {}
+def overall(questions: Mapping[str, QuestionCheck]) -> list[Annotator]:
+    """Annotators over all questions of a check report, the best first."""
+    found: dict[int | None, dict[str, LabelingFigures]] = {}
     for name, about in questions.items():
-        for item in about.get("annotators", []):
-            mine = found.setdefault(item["id"], {"id": item["id"], "questions": {}})
-            mine["questions"][name] = {key: value for key, value in item.items() if key != "id"}
-    for mine in found.values():
-        figures = list(mine["questions"].values())
-        known = [item for item in figures if item["quality"] is not None]
-        n_known = sum(item["n_labels"] for item in known)
-        mine["n_labels"] = sum(item["n_labels"] for item in figures)
-        mine["n_shared"] = sum(item["n_shared"] for item in figures)
-        mine["quality"] = (
-            round(sum(item["quality"] * item["n_labels"] for item in known) / n_known, 4) if known else None
-        )
-    return sorted(found.values(), key=_best_first)
+        for item in about.annotators:
+            figures = LabelingFigures(item.n_labels, item.n_shared, item.quality, item.measured_on, item.expected_wrong)
+            found.setdefault(item.id, {})[name] = figures
+    return sorted((_over_all(who, mine) for who, mine in found.items()), key=_best_first)
 
 
-def _annotators(question: Question, crowd: Crowd, findings: Findings) -> list[dict[str, Any]]:
+def _over_all(who: int | None, mine: Mapping[str, LabelingFigures]) -> Annotator:
+    known = [(item.quality, item.n_labels) for item in mine.values() if item.quality is not None]
+    n_known = sum(n for _, n in known)
+    return Annotator(
+        id=who,
+        questions=mine,
+        n_labels=sum(item.n_labels for item in mine.values()),
+        n_shared=sum(item.n_shared for item in mine.values()),
+        quality=round(sum(quality * n for quality, n in known) / n_known, 4) if known else None,
+    )
+
+
+def _annotators(question: Question, crowd: Crowd, findings: Findings) -> tuple[AnnotatorFigures, ...]:
     first = decisions(question)[0].key
     labels, m = crowd.labels[first], len(crowd.people)
     is_shared = shared(labels)[labels.tasks]
@@ -63,19 +70,19 @@ def _annotators(question: Question, crowd: Crowd, findings: Findings) -> list[di
         elif rate is not None:
             quality, measured_on = 1 - rate, EVIDENCE
         found.append(
-            {
-                "id": who if who != NOBODY else None,
-                "n_labels": int(n_labels[index]),
-                "n_shared": int(n_shared[index]),
-                "quality": None if quality is None else round(quality, 4),
-                "measured_on": measured_on,
-                "expected_wrong": None if rate is None else round(rate, 4),
-            }
+            AnnotatorFigures(
+                id=who if who != NOBODY else None,
+                n_labels=int(n_labels[index]),
+                n_shared=int(n_shared[index]),
+                quality=None if quality is None else round(quality, 4),
+                measured_on=measured_on,
+                expected_wrong=None if rate is None else round(rate, 4),
+            )
         )
-    return sorted(found, key=_best_first)
+    return tuple(sorted(found, key=_best_first))
 
 
-def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> dict[str, Any]:
+def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> ConsensusReport:
     asked = [decision.key for decision in decisions(question)]
     first = crowd.labels[asked[0]]
     rows = np.flatnonzero(shared(first))
@@ -84,17 +91,17 @@ def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> dic
     classes = np.column_stack([crowd.consensus[key].classes[rows] for key in asked])
     # Of a set of labels, as good as its least certain one.
     quality = np.min([crowd.consensus[key].quality[rows] for key in asked], axis=0)
-    return {
-        "methods": {key: crowd.consensus[key].method for key in asked},
-        "reasons": {key: crowd.consensus[key].reason for key in asked},
-        "n_shared": len(rows),
-        "n_agree": int(agree.sum()),
-        "tasks": [int(task_ids[int(row)]) for row in rows],
-        "answers": [list(question.form.answer(of_task)) for of_task in classes.tolist()],
-        "quality": [round(value, 4) for value in quality.tolist()],
-        "n_labels": n_labels.tolist(),
-    }
+    return ConsensusReport(
+        methods={key: crowd.consensus[key].method for key in asked},
+        reasons={key: crowd.consensus[key].reason for key in asked},
+        n_shared=len(rows),
+        n_agree=int(agree.sum()),
+        tasks=tuple(int(task_ids[int(row)]) for row in rows),
+        answers=tuple(question.form.answer(of_task) for of_task in classes.tolist()),
+        quality=tuple(round(value, 4) for value in quality.tolist()),
+        n_labels=tuple(n_labels.tolist()),
+    )
 
 
-def _best_first(item: Mapping[str, Any]) -> tuple[bool, float]:
-    return item["quality"] is None, -(item["quality"] or 0.0)
+def _best_first(item: AnnotatorFigures | Annotator) -> tuple[bool, float]:
+    return item.quality is None, -(item.quality or 0.0)

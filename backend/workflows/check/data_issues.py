@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, zip_longest
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,11 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
-from backend.domain.label_errors.data_issues import DataIssue, IssueKind, find_data_issues, rare_classes
+from backend.domain.label_errors.data_issues import DataIssue, find_data_issues, rare_classes
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.locations import fields_elsewhere, is_elsewhere
 from backend.domain.questions import Question
+from backend.domain.reports.check import DataIssues, IssueKind, ListedIssue, RareLabel
 from backend.domain.tasks import MirroredTask, user_fields
 from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
 from backend.workflows.check.evidence import SearchResult
@@ -41,29 +41,28 @@ ABOUT = {
 }
 
 
-def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> dict[str, Any]:
-    """What is wrong with a project's tasks, for JSON: for the report of a check.
+def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> DataIssues:
+    """What is wrong with a project's tasks: for the report of a check.
 
     Args:
         corpus: all tasks; what annotators see of them is searched.
         features: (n, d), of them; None where they say nothing of what annotators see.
 
     Returns:
-        counts: issues of each kind. listed: at most `MOST_LISTED` of them, those worth looking at first in front.
-        rare: classes that have hardly any label.
+        With at most `MOST_LISTED` issues listed.
     """
     asked = list(corpus.gold.values())
     labels = np.column_stack(asked) if asked else np.full((len(corpus.items), 1), -1, dtype=np.int64)
     elsewhere = fields_elsewhere(corpus.data)
     found = find_data_issues([_text(corpus.config, item, elsewhere) for item in corpus.items], features, labels)
-    return {
-        "counts": dict(Counter(item.kind.value for item in found)),
-        "listed": [_described(item, corpus.ids) for item in _in_turns(found)[:MOST_LISTED]],
-        "rare": [entry for question in corpus.questions for entry in _rare(question, corpus.gold)],
-    }
+    return DataIssues(
+        counts=dict(Counter(item.kind.value for item in found)),
+        listed=tuple(_described(item, corpus.ids) for item in _in_turns(found)[:MOST_LISTED]),
+        rare=tuple(entry for question in corpus.questions for entry in _rare(question, corpus.gold)),
+    )
 
 
-def about_data(corpus: Corpus, searched: SearchResult) -> dict[str, Any]:
+def about_data(corpus: Corpus, searched: SearchResult) -> DataIssues:
     """The part of a report that is about data issues, as in `data_issues_of`."""
     # Of a project of images, fields hold addresses, whose likeness says nothing.
     evidence = SearchInputs(
@@ -74,13 +73,13 @@ def about_data(corpus: Corpus, searched: SearchResult) -> dict[str, Any]:
 
 def write_issue_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
     """Make Label Studio's tags say what the report of the last check says."""
-    issues = deps.database.check_report(record.key).get("data_issues", {})
+    issues = deps.database.check_report(record.key).data_issues
     alive = deps.database.task_ids(record.key)
     tagged = dict[int, str]()
-    for item in issues.get("listed", []):
-        if item["task"] in alive and len(tagged) < deps.policy(record.key).check_budget:
+    for item in issues.listed:
+        if item.task in alive and len(tagged) < deps.policy(record.key).check_budget:
             # Of several issues of a task the first is worth looking at first.
-            tagged.setdefault(item["task"], tag_of(item))
+            tagged.setdefault(item.task, tag_of(item))
     wanted: dict[TagPlace, TagValue] = {place: "" for place in deps.database.tags(record.key) if place[1] == ISSUE_KEY}
     wanted |= {(task_id, ISSUE_KEY): text for task_id, text in tagged.items()}
     write(deps, record, wanted, partial(progress, "tagging data issues"))
@@ -99,13 +98,12 @@ def ensure_data_tab(deps: Deps, key: str) -> None:
     deps.database.save_project(replace(record, data_tab=tab_id))
 
 
-def tag_of(item: Mapping[str, Any]) -> str:
+def tag_of(item: ListedIssue) -> str:
     """What a tag says of a listed issue: its kind, and which tasks are like it or what it means."""
-    kind, others = IssueKind(item["kind"]), item["others"]
-    if not others:
-        return f"{kind}: {ABOUT.get(kind, 'see others')}"
-    more = item["n_others"] - len(others)
-    return f"{kind}: task {', '.join(map(str, others))}{f' and {more} more' if more else ''}"
+    if not item.others:
+        return f"{item.kind}: {ABOUT.get(item.kind, 'see others')}"
+    more = item.n_others - len(item.others)
+    return f"{item.kind}: task {', '.join(map(str, item.others))}{f' and {more} more' if more else ''}"
 
 
 def _shows_text(config: LabelConfig) -> bool:
@@ -140,24 +138,19 @@ def _in_turns(found: Sequence[DataIssue]) -> list[DataIssue]:
     return first + [item for item in turns if item is not None]
 
 
-def _described(item: DataIssue, ids: NDArray[np.int64]) -> dict[str, Any]:
-    return {
-        "task": int(ids[item.row]),
-        "kind": item.kind.value,
-        "score": round(item.score, 4),
-        "others": [int(ids[row]) for row in item.others[:MOST_OTHERS]],
-        "n_others": len(item.others),
-    }
+def _described(item: DataIssue, ids: NDArray[np.int64]) -> ListedIssue:
+    return ListedIssue(
+        task=int(ids[item.row]),
+        kind=item.kind,
+        score=round(item.score, 4),
+        others=tuple(int(ids[row]) for row in item.others[:MOST_OTHERS]),
+        n_others=len(item.others),
+    )
 
 
-def _rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> Iterator[dict[str, Any]]:
+def _rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> Iterator[RareLabel]:
     """Classes with hardly any label. Of a set of labels, each label that was rarely chosen, next to the others."""
     counts = question.form.counts(gold)
     given = np.repeat(np.arange(len(counts)), counts)
     for index, share in rare_classes(given, len(counts)).items():
-        yield {
-            "question": question.name,
-            "label": question.labels[index],
-            "n_labels": int(counts[index]),
-            "share": round(share, 4),
-        }
+        yield RareLabel(question.name, question.labels[index], int(counts[index]), round(share, 4))

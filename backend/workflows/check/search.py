@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from backend.domain.label_errors.records import Findings, Noise, Suspect
 from backend.domain.label_errors.verdicts import MARGIN, expected_precision, verdict_id, worth_showing
 from backend.domain.policy import Policy
 from backend.domain.questions import Question
+from backend.domain.reports.check import CheckReport, NoiseFigures, QuestionCheck
 from backend.ports import Deps, Progress, SuspectRecord, SuspectStatus, VerdictRecord, version_name
 from backend.workflows.asked import config_of
 from backend.workflows.check.annotators import about_crowd
@@ -54,13 +54,14 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     known = {(item.task_id, item.question, item.region): item for item in deps.database.suspects(key)}
     found = _records(searched, worth, corpus, deps.policy(key).shown_suspects)
     deps.database.save_suspects(key, _changed(found, known))
-    report = _report(searched, config.questions, len(unsettled) - len(worth)) | {
-        "version": version_name(number),
-        "at": deps.now(),
-    }
+    report = CheckReport(
+        held_back=len(unsettled) - len(worth),
+        questions=_questions(searched, config.questions),
+        version=version_name(number),
+        at=deps.now(),
+    )
     progress("looking for data issues", 0, 1)
-    report["data_issues"] = about_data(corpus, searched)
-    report["foreign_tags"] = by_name(foreign_tags(deps, record))
+    report = replace(report, data_issues=about_data(corpus, searched), foreign_tags=by_name(foreign_tags(deps, record)))
     deps.database.save_check_report(key, report)
     write_suspects(deps, record, progress)
     write_issue_tags(deps, record, progress)
@@ -159,43 +160,40 @@ def _changed(found: Mapping[Place, SuspectRecord], known: Mapping[Place, Suspect
     return changed
 
 
-def _report(searched: SearchResult, questions: Sequence[Question], n_held_back: int) -> dict[str, Any]:
-    """What the search said of the project as a whole, for JSON. `n_held_back`: see `_worth_showing`."""
-    about = {
-        question.name: _about(findings)
-        | about_crowd(question, searched.crowds[question.name], findings, searched.task_ids)
+def _questions(searched: SearchResult, questions: Sequence[Question]) -> dict[str, QuestionCheck]:
+    """What the search said of each question that the version knows."""
+    return {
+        question.name: _about(question, searched, findings)
         for question in questions
         if (findings := searched.findings.get(question.name)) is not None
     }
-    return {"held_back": n_held_back, "questions": about}
 
 
-def _about(findings: Findings) -> dict[str, Any]:
-    return {
-        "n_judged": int(np.isfinite(findings.quality).sum()),
-        "n_suspects": len(findings.suspects),
-        "n_unknown": findings.n_unknown,
-        "not_yet": [
-            {"key": item.key, "reason": item.reason, "classes": list(item.classes)} for item in findings.not_yet
-        ],
-        "noise": {name: _about_noise(noise) for name, noise in findings.noise.items()},
-        "weights": findings.weights,
-    }
+def _about(question: Question, searched: SearchResult, findings: Findings) -> QuestionCheck:
+    annotators, consensus = about_crowd(question, searched.crowds[question.name], findings, searched.task_ids)
+    return QuestionCheck(
+        n_judged=int(np.isfinite(findings.quality).sum()),
+        n_suspects=len(findings.suspects),
+        n_unknown=findings.n_unknown,
+        not_yet=tuple(findings.not_yet),
+        noise={name: _about_noise(noise) for name, noise in findings.noise.items()},
+        weights=findings.weights,
+        annotators=annotators,
+        consensus=consensus,
+    )
 
 
-def _about_noise(noise: Noise) -> dict[str, Any]:
-    return {
-        "classes": list(noise.classes),
-        "n_labels": noise.n_labels,
-        "n_errors": noise.n_errors,
-        "thresholds": _finite(noise.thresholds),
-        "joint": _finite(noise.joint),
-        "transition": _finite(noise.transition),
-    }
+def _about_noise(noise: Noise) -> NoiseFigures:
+    return NoiseFigures(
+        classes=noise.classes,
+        n_labels=noise.n_labels,
+        n_errors=noise.n_errors,
+        thresholds=_finite(noise.thresholds),
+        joint=tuple(map(_finite, noise.joint)),
+        transition=tuple(map(_finite, noise.transition)),
+    )
 
 
-def _finite(figures: NDArray[np.float64]) -> list[Any]:
-    """As lists; None for NaN, which JSON doesn't have."""
-    if figures.ndim > 1:
-        return [_finite(row) for row in figures]
-    return [figure if math.isfinite(figure) else None for figure in figures.tolist()]
+def _finite(figures: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """None for NaN, which JSON doesn't have."""
+    return tuple(figure if math.isfinite(figure) else None for figure in figures.tolist())

@@ -1,10 +1,9 @@
 """Suspects: what the last search for wrong labels found, and how often such searches were right."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backend.domain.label_errors.verdicts import Precision
+from backend.domain.reports.check import CheckReport
 from backend.ports import Deps, SuspectRecord
 from backend.workflows.check.verdicts import UNDECIDED, measured_precision
 
@@ -15,7 +14,7 @@ class Checked:
 
     suspects: tuple[SuspectRecord, ...]
     precision: Precision
-    report: Mapping[str, Any]
+    report: CheckReport
 
 
 def checked(deps: Deps, key: str) -> Checked:

@@ -37,14 +37,14 @@ def _measured(view: LlmProject, samples: Mapping[LlmSource, frozenset[str]]) -> 
         for prompt in view.prompts(question):
             sample = samples.get(prompt.source, frozenset())
             judged = {row: labels for row, labels in human.items() if view.hashes[row] in sample}
-            report = report_source(question, view.answers(prompt.source, view.sendable), judged)
+            report, calibration = report_source(question, view.answers(prompt.source, view.sendable), judged)
             yield SourceRecord(
                 source=prompt.source,
                 text=prompt.text,
                 current=True,
                 trusted=report.passes(view.policy.gate_kappa),
-                calibration=report.calibration,
+                calibration=calibration,
                 split=report.split,
-                report=report.to_dict(),
+                report=report,
                 sample=sample,
             )
