@@ -45,7 +45,7 @@ class ProjectSettings:
 
     def is_known(self, key: str) -> bool:
         """Whether anything of a project is kept."""
-        return self._places.path(key).parent.is_dir()
+        return self._places.has_folder(key)
 
     def checked(self, extra_params: object) -> str:
         """What `/setup` brought (JSON text or an object, None for nothing) as the text that is kept.

@@ -62,10 +62,12 @@ class TwoPlaces:
         self._name = name
         self._is_whole = is_whole
         self._silent_until = 0.0
+        self._hanging: threading.Thread | None = None
+        """Asked last, and got no answer yet."""
 
-    def path(self, key: str) -> Path:
-        """Where the file of a project lies."""
-        return self._root / "projects" / key / self._name
+    def has_folder(self, key: str) -> bool:
+        """Whether MODEL_DIR has anything of a project."""
+        return self._path(key).parent.is_dir()
 
     def read(self, key: str) -> str | None:
         """What is kept of a project; None for nothing. Never waits long.
@@ -135,16 +137,19 @@ class TwoPlaces:
         is_changed = filed.text != recorded.text and self._is_whole(filed.text)
         return filed if is_changed and filed.at >= recorded.at else recorded
 
+    def _path(self, key: str) -> Path:
+        return self._root / "projects" / key / self._name
+
     def _filed(self, key: str) -> Kept | None:
         try:
-            with self.path(key).open("rb") as file:
+            with self._path(key).open("rb") as file:
                 return Kept(file.read().decode(errors="replace").strip(), os.fstat(file.fileno()).st_mtime)
         except FileNotFoundError:
             return None
 
     def _write_file(self, key: str, text: str) -> float:
         """Replace the file; returns its time."""
-        path = self.path(key)
+        path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_synced(path, text.encode())
         return path.stat().st_mtime
@@ -169,10 +174,11 @@ class TwoPlaces:
         asking.join(ANSWER_S)
         if answers:
             return answers[0]
-        self._silent_until = time.monotonic() + SILENT_S
+        self._hanging, self._silent_until = asking, time.monotonic() + SILENT_S
         log.warning("the database is slow to answer: what MODEL_DIR says is used", what=self._name)
         return None, ConfigurationError(SILENT)
 
     def _refuse_while_silent(self) -> None:
-        if time.monotonic() < self._silent_until:
+        is_hanging = self._hanging is not None and self._hanging.is_alive()
+        if is_hanging or time.monotonic() < self._silent_until:
             raise ConfigurationError(SILENT)

@@ -105,7 +105,7 @@ class VersionContents:
 
 
 class Versions(Protocol):
-    """Version folders, and the pointer to the current one. Raises ModelMissing."""
+    """Versions, and which of them is current. Raises ModelMissing."""
 
     def write(self, key: str, number: int, built: VersionContents) -> None:
         """Write a folder completely, or not at all."""

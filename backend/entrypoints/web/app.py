@@ -242,7 +242,7 @@ def _save_params(app: App, key: str, params: str) -> None:
 def _add_protocol(api: FastAPI) -> None:
     @api.post("/setup", tags=["protocol"])
     def setup(body: SetupRequest, request: Request, background: BackgroundTasks) -> dict[str, str]:
-        """The version that is current, from a local file; what follows from the call is asked for after the answer."""
+        """The version that is current. Nothing is waited for: what follows from the call is done after the answer."""
         app = _app(request)
         key = app.key(body.project)
         config = app.deps.parse_label_config(body.label_config)
