@@ -3,6 +3,7 @@
 BackendError
 ├── BadRequest            what was sent can't be used
 ├── ConfigurationError    a setting is missing or wrong
+│   ├── ReadOnlyDatabase       the database answers, and takes no writes
 │   └── WrongDatabase          the database isn't the one that MODEL_DIR belongs to
 ├── LabelStudioError      Label Studio refused, or did not answer
 │   ├── LabelStudioAuthError   it refused our API key
@@ -28,6 +29,10 @@ class BadRequest(BackendError):
 
 class ConfigurationError(BackendError):
     """A setting is missing or wrong; the message names the setting."""
+
+
+class ReadOnlyDatabase(ConfigurationError):
+    """The database answers, and takes no writes: its files, its folder, or the server itself."""
 
 
 class WrongDatabase(ConfigurationError):

@@ -1,21 +1,25 @@
 """The Database port on SQLite and on a real Postgres."""
 
 import itertools
+import multiprocessing
+import os
 import sqlite3
+import stat
+import tempfile
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 from sqlalchemy import text as sql_text
 
 from backend.adapters.sql import engine as sql_module
 from backend.adapters.sql.database import SqlDatabase
 from backend.domain.reports.check import CheckReport, NoiseFigures, QuestionCheck
 from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
-from backend.errors import ConfigurationError
+from backend.errors import ConfigurationError, ReadOnlyDatabase
 from backend.ports import (
     Hold,
     PastSuggestion,
@@ -212,6 +216,40 @@ def test_a_database_that_is_away_is_named_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
         database.ping()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [".", "x.sqlite3", "x.sqlite3-wal"])
+def test_files_that_became_read_only_are_named(place: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, nobody = Path(name), 65534
+
+        def use() -> None:
+            database = SqlDatabase(f"sqlite:///{folder}/x.sqlite3", lambda: 5.0)
+            assert database.ping() == "sqlite"
+            if os.getuid() == 0:
+                # Modes don't stop root.
+                for path in (folder, *folder.iterdir()):
+                    os.chown(path, nobody, nobody)
+                os.setuid(nobody)
+            mode = stat.S_IMODE((folder / place).stat().st_mode)
+            (folder / place).chmod(mode & ~0o222)
+            with pytest.raises(ReadOnlyDatabase, match="read-only"):
+                database.ping()
+            (folder / place).chmod(mode)
+            database.ping()
+
+        process = multiprocessing.get_context("fork").Process(target=use)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+
+def test_a_server_that_takes_no_writes_is_named(postgres: str) -> None:
+    SqlDatabase(postgres, lambda: 5.0).ping()
+    url = make_url(postgres).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    database = SqlDatabase(url.render_as_string(hide_password=False), lambda: 5.0)
+    with pytest.raises(ReadOnlyDatabase, match="standby"):
+        database.ping()
 
 
 def test_suspects_of_an_earlier_release_can_be_read(database: SqlDatabase, key: str) -> None:

@@ -315,13 +315,15 @@ class SqlDatabase:
         self._sql.note()
 
     def ping(self) -> str:
-        """Check that the database answers; returns its kind.
+        """Check that the database answers, and can be written to; returns its kind.
 
         Raises:
             ConfigurationError: it doesn't; the message has no password.
+            ReadOnlyDatabase: it answers only.
         """
         with self._begin() as connection:
             connection.execute(select(1))
+            self._sql.check_writable(connection)
             return connection.dialect.name
 
     def _begin(self) -> AbstractContextManager[Connection]:

@@ -1,6 +1,7 @@
 """SQL through SQLAlchemy, on SQLite or Postgres: one engine for all adapters that keep tables."""
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +11,13 @@ from sqlite3 import SQLITE_BUSY, SQLITE_LOCKED
 from sqlite3 import OperationalError as SqliteError
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from backend.adapters.sql.installation import Identity, Installation, identities, note, noted
+from backend.adapters.sql.installation import SQLITE_FILES, Identity, Installation, identities, note, noted
 from backend.adapters.sql.migrations import bring_up_to_date
-from backend.errors import ConfigurationError
+from backend.errors import ConfigurationError, ReadOnlyDatabase
 
 CHUNK = 500
 """Ids in one IN (...): SQLite allows 999 variables in old builds."""
@@ -95,6 +96,19 @@ class Sql:
         with _named_errors(), self._connect().connect() as connection:
             lock(connection, "tables")
             yield connection
+
+    def check_writable(self, connection: Connection) -> None:
+        """Raise ReadOnlyDatabase if a process that opens the database now can't write. Locks nothing.
+
+        A connection that is open already writes on when a file's mode is changed, so it can't be asked.
+        """
+        if self._file is not None:
+            files = [self._file.with_name(f"{self._file.name}{ending}") for ending in SQLITE_FILES]
+            for path in (self._file.parent, *filter(Path.exists, files)):
+                if not os.access(path, os.W_OK):
+                    raise ReadOnlyDatabase(f"The database can't be written to: {path} is read-only for this user.")
+        elif connection.dialect.name == "postgresql" and connection.scalar(text("SHOW transaction_read_only")) == "on":
+            raise ReadOnlyDatabase("The database (DATABASE_URL) takes no writes: is this a standby, or set read-only?")
 
     def note(self) -> None:
         """Let the processes that are forked from this one refuse another database file, or an emptied MODEL_DIR."""

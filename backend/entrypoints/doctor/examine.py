@@ -30,7 +30,7 @@ from backend.entrypoints.foreign import foreign_sentence
 from backend.entrypoints.held import held_sentence
 from backend.entrypoints.run.embedded_redis import ASIDE, stamps_aside
 from backend.entrypoints.web.access import is_own_name, listen_address, own_names
-from backend.errors import BackendError, ConfigurationError, LabelStudioError, WrongDatabase
+from backend.errors import BackendError, ConfigurationError, LabelStudioError, ReadOnlyDatabase, WrongDatabase
 from backend.ports import FORCED, Job, JobOptions, ProjectInfo, version_name
 from backend.ports.embeddings import ToEmbed
 from backend.workflows.asked import config_of
@@ -102,6 +102,8 @@ def _examine_database(app: App) -> Finding:
         return Finding("Database", True, f"{app.database.ping()} answers")
     except WrongDatabase as error:
         return Finding("Database", False, str(error), "Correct DATABASE_URL or MODEL_DIR, or do what is said above.")
+    except ReadOnlyDatabase as error:
+        return Finding("Database", False, str(error), "Let the services' user write to it, or correct DATABASE_URL.")
     except ConfigurationError as error:
         return Finding("Database", False, str(error), "Correct DATABASE_URL, or unset it for SQLite in MODEL_DIR.")
 

@@ -4,7 +4,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backend.bootstrap import App
-from backend.errors import BackendError, WrongDatabase
+from backend.errors import BackendError, ReadOnlyDatabase, WrongDatabase
 
 
 def add_probes(api: FastAPI) -> None:
@@ -39,6 +39,8 @@ def unready(app: App) -> tuple[list[str], list[str]]:
             ask()
         except WrongDatabase:
             reasons.append(f"{what} isn't the one of this installation: see `prelabel doctor`")
+        except ReadOnlyDatabase:
+            reasons.append(f"{what} can't be written to: see `prelabel doctor`")
         except BackendError:
             reasons.append(f"{what} doesn't answer")
     try:
