@@ -1,6 +1,7 @@
 """Check: wrong labels are tagged, and what people say of them is remembered."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from backend.errors import ConfigurationError, LabelStudioError
 from backend.ports import SuspectRecord, SuspectStatus, VerdictRecord
 from backend.workflows.check.evidence import search_labels
 from backend.workflows.check.search import check
-from backend.workflows.check.suspects import checked
+from backend.workflows.check.suspects import Checked, checked
 from backend.workflows.label_weights import weights_of
 from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
@@ -397,18 +398,23 @@ def test_the_export_has_every_suspect(house: House, flipped: tuple[int, ...], tm
     assert sorted(rows, key=lambda row: float(row["quality"])) == rows
 
 
+def suspects_in_json(found: Checked) -> list[dict[str, object]]:
+    each: list[dict[str, object]] = json.loads(json.dumps(checked_json(found, 50, {})))["suspects"]
+    return each
+
+
 def test_the_region_of_a_suspect_is_told_where_there_is_one(
     house: House, flipped: tuple[int, ...], tmp_path: Path
 ) -> None:
     found = checked(house.deps, house.key)
     assert "region" not in printed(house)
-    assert all("region" not in item for item in checked_json(found, 50, {})["suspects"])
+    assert all("region" not in item for item in suspects_in_json(found))
     known = next(item for item in found.suspects if item.task_id == flipped[0])
     house.deps.database.save_suspects(house.key, [replace(known, region="Zbm4x"), replace(known, region="a1")])
     found = checked(house.deps, house.key)
     assert [item.region for item in found.suspects if item.task_id == flipped[0]] == ["", "Zbm4x", "a1"]
     assert {"Zbm4x", "a1"} <= set(printed(house).split())
-    told = [item["region"] for item in checked_json(found, 50, {})["suspects"] if "region" in item]
+    told = [item["region"] for item in suspects_in_json(found) if "region" in item]
     assert told == ["Zbm4x", "a1"]
     export(tmp_path / "suspects.csv", found.suspects)
     rows = list(csv.DictReader((tmp_path / "suspects.csv").open(newline="")))

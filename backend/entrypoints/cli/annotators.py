@@ -71,7 +71,8 @@ def _consensus(report: CheckReport) -> Iterator[tuple[object, ...]]:
 
 
 def _suspect(item: SuspectRecord) -> JsonObject:
-    return {
+    region: dict[str, Json] = {"region": item.region} if item.region else {}
+    return region | {
         "task": item.task_id,
         "question": item.question,
         "given": list(item.given),
@@ -79,7 +80,7 @@ def _suspect(item: SuspectRecord) -> JsonObject:
         "quality": item.quality,
         "status": item.status.value,
         "reason": item.reason,
-    } | ({"region": item.region} if item.region else {})
+    }
 
 
 def _named(who: int | None, names: Mapping[int, str]) -> str:
