@@ -26,7 +26,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from modAL.uncertainty import classifier_uncertainty, margin_sampling, uncertain
 from numpy.typing import NDArray
 
 from backend.domain.classifier import Classifier, train_classifier
+from backend.domain.frame import CLASSIFIER, LABEL_MODEL, frame_of
 from backend.domain.label_model.choose import choose
 from backend.domain.next_tasks import doubted
 from backend.domain.posterior import Pool
@@ -167,16 +168,10 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = Fal
         posteriors = {key: Pool().combine(voted[key], classifier[key]) for key in keys}
         if not teach and not is_cold([item.question], dict(zip(keys, gold, strict=True))):
             posteriors = {key: doubted(classifier[key], posteriors[key]) for key in keys}
-        evidence = PoolState(
-            questions=[item.question],
-            posteriors=posteriors,
-            label_model=voted,
-            classifier=classifier,
-            votes=item.votes,
-            gold=dict(zip(keys, gold, strict=True)),
-            is_open=np.isin(np.arange(item.n_pool), state.open_rows),
-            features=item.features,
-        )
+        units = frame_of([item.question], [{}] * item.n_pool, votes=item.votes, gold=dict(zip(keys, gold, strict=True)))
+        frame = replace(units, posteriors=posteriors, members={LABEL_MODEL: voted, CLASSIFIER: classifier})
+        is_open = np.isin(np.arange(item.n_pool), state.open_rows)
+        evidence = PoolState(frame, is_open, item.features)
         # They don't change, and finding them takes longer than all the rest.
         vars(evidence).update(space=item.space, where=item.where)
         confidence = np.nan_to_num(item.question.form.confidences(posteriors))

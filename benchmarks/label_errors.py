@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
+from backend.domain.frame import frame_of
 from backend.domain.label_errors.held_out import Apart, classified, groups_of
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
@@ -162,7 +163,8 @@ def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
     }
     votes = _matrix(asked[0], item.votes)
     started = time.perf_counter()
-    found = search(question, posteriors, gold, SearchInputs(votes, features, groups, annotators))
+    frame = replace(frame_of([question], item.data, votes=votes, gold=gold), held_out=posteriors)
+    found = search(question, frame, SearchInputs(features, groups, annotators))
     seconds = time.perf_counter() - started
     doubts = {OURS: (1 - np.nan_to_num(found.quality, nan=1.0), seconds)}
     started = time.perf_counter()
@@ -199,7 +201,8 @@ def reviewed(folder: Path) -> list[Run]:
         rows = np.array(sorted(seen))
         question = Choices("question", "text", tuple(str(label) for label in range(proba.shape[1])))
         started = time.perf_counter()
-        quality = search(question, {"question": proba}, {"question": given}).quality
+        frame = replace(frame_of([question], [{}] * given.size, gold={"question": given}), held_out={"question": proba})
+        quality = search(question, frame).quality
         seconds = time.perf_counter() - started
         scores = get_label_quality_scores(given, proba)
         doubts = {OURS: (1 - quality[rows], seconds), CLEANLAB: (1 - scores[rows], 0.0)}

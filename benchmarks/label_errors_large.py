@@ -5,9 +5,11 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
+from backend.domain.frame import frame_of
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, decisions
@@ -51,12 +53,14 @@ def main() -> None:
         votes[fires, column] = (truth[fires] + wrong * random.integers(1, K, fires.size)) % K
     matrix = VoteMatrix(decision, tuple(f"source {column}" for column in range(N_SOURCES)), votes)
     evidence = SearchInputs(
-        votes={decision.key: matrix} if "votes" in setting else {},
         features=features if "features" in setting else None,
         annotators=random.integers(0, 20, N) if "annotators" in setting else None,
     )
+    known = {decision.key: matrix} if "votes" in setting else {}
+    frame = frame_of([question], [{}] * N, votes=known, gold={decision.key: given})
+    frame = replace(frame, held_out={decision.key: posterior})
     started = time.perf_counter()
-    search(question, {decision.key: posterior}, {decision.key: given}, evidence)
+    search(question, frame, evidence)
     seconds = time.perf_counter() - started
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 

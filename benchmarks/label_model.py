@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
+from backend.domain.frame import frame_of
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.choose import choose
 from backend.domain.label_model.majority import MajorityVote
@@ -158,9 +159,10 @@ def with_text(item: VoteSet, n_seeds: int) -> Iterator[tuple[Posterior, NDArray[
     votes = {key: VoteMatrix(decisions(question)[0], sources, item.votes)}
     for seed in range(n_seeds):
         started = time.perf_counter()
-        trained = train([question], item.data, votes, {key: np.full(item.gold.size, -1)}, seed=seed)
+        frame = frame_of([question], item.data, votes=votes, gold={key: np.full(item.gold.size, -1)})
+        trained = train(frame, item.data, seed=seed)
         seconds = time.perf_counter() - started
-        yield trained.model.posteriors(item.data, votes)[key], item.covered, seconds
+        yield trained.model.posteriors(item.data, frame)[key], item.covered, seconds
 
 
 def ours(item: VoteSet, n_seeds: int, *, text: bool) -> list[Row]:

@@ -37,6 +37,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics import f1_score
 
 from backend.domain.features.terms import TOKEN
+from backend.domain.frame import frame_of
 from backend.domain.llm.choose import unsure, worth
 from backend.domain.llm.confidence import calibrate, confidences_of
 from backend.domain.llm.gate import report_source
@@ -146,7 +147,8 @@ def learn(
     if asked.any():
         column = np.where(asked, answers, ABSTAIN).astype(np.int16)[:, None]
         votes = join(votes, {project.key: VoteMatrix(decisions(project.question)[0], ("llm",), column)})
-    return train([project.question], project.data, votes, {project.key: project.gold}, seed=seed), votes
+    frame = frame_of([project.question], project.data, votes=votes, gold={project.key: project.gold})
+    return train(frame, project.data, seed=seed), votes
 
 
 def value_order(
@@ -182,7 +184,7 @@ def curve(
         open_tasks = order[~asked[order] & (project.gold[order] < 0)]
         asked[open_tasks[: max(0, wanted - int(asked.sum()))]] = True
         trained, votes = learn(project, answers, asked, seed)
-        posterior = trained.model.posteriors(project.data, votes)[project.key]
+        posterior = trained.model.posteriors_of(trained.frame)[project.key]
         yield share, scores(posterior.argmax(axis=1)[project.scored], project.truth[project.scored])
         if policy == "uncertain":
             order = value_order(project, trained, votes, posterior)
@@ -195,7 +197,8 @@ def replay(item: VoteSet, name: str, column: int, seed: int) -> Figures:
     truth, scored = project.truth, project.scored
     figures: Figures = {(name, metric): value for metric, value in scores(answers[scored], truth[scored]).items()}
     figures |= gate(project, answers, name)
-    alone = rules_only([project.question], project.rules).posteriors(project.data, project.rules)[project.key]
+    frame = frame_of([project.question], project.data, votes=project.rules)
+    alone = rules_only(frame).posteriors(project.data, frame)[project.key]
     voted = np.intersect1d(scored, np.flatnonzero(np.isfinite(alone).all(axis=1)))
     figures["rules", "share of tasks"] = voted.size / scored.size
     figures |= {("rules", metric): value for metric, value in scores(alone[voted].argmax(axis=1), truth[voted]).items()}

@@ -7,12 +7,14 @@ made, and all is stored.
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from backend.adapters.versions.folders import VersionFolders
 from backend.domain.codec import from_json
+from backend.domain.frame import frame_of
 from backend.domain.model.gold import gold_of
 from backend.domain.model.training import train
 from backend.domain.questions import Choices
@@ -54,13 +56,11 @@ def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     done("vote")
     answers = [[{question.name: tuple(labels)}] for labels in chosen[:n_answers]]
     gold = gold_of([question], [*answers, *([] for _ in range(N_TASKS - n_answers))])
-    trained = train([question], data, votes, gold)
+    trained = train(frame_of([question], data, votes=votes, gold=gold), data)
     done("train")
-    suggest([question], trained.model.posteriors_of(trained.features, votes), votes)
+    suggest(replace(trained.frame, posteriors=trained.model.posteriors_of(trained.frame)))
     done("suggest")
-    built = VersionContents(
-        trained, np.arange(N_TASKS), votes, trained.out_of_fold, [], from_json(VersionMetrics, trained.metrics)
-    )
+    built = VersionContents(trained, np.arange(N_TASKS), [], from_json(VersionMetrics, trained.metrics))
     VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3").write("benchmark", 1, built)
     done("store")
     return figures

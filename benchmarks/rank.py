@@ -7,7 +7,7 @@ ratios are of seconds in the same run. Both get the same kind of features; ours 
 import json
 import resource
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from modAL.batch import uncertainty_batch_sampling
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
+from backend.domain.frame import CLASSIFIER, LABEL_MODEL, frame_of
 from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Choices, decisions
@@ -71,16 +72,10 @@ def our_seconds(n: int, served: int, strategy: Strategy, n_labeled: int) -> floa
     votes = np.where(random.random((n, 5)) < 0.3, random.integers(0, 4, (n, 5)), -1).astype(np.int16)
     gold = np.where(np.arange(n) < n_labeled, truth, -1)
     decision = decisions(QUESTION)[0]
-    evidence = PoolState(
-        questions=[QUESTION],
-        posteriors={decision.key: posterior},
-        label_model={decision.key: posterior},
-        classifier={decision.key: posterior},
-        votes={decision.key: VoteMatrix(decision, tuple("vwxyz"), votes)},
-        gold={decision.key: gold},
-        is_open=gold < 0,
-        features=features,
-    )
+    matrix, said = VoteMatrix(decision, tuple("vwxyz"), votes), {decision.key: posterior}
+    frame = frame_of([QUESTION], [{}] * n, votes={decision.key: matrix}, gold={decision.key: gold})
+    frame = replace(frame, posteriors=said, members={LABEL_MODEL: said, CLASSIFIER: said})
+    evidence = PoolState(frame, gold < 0, features)
     confidence = np.nan_to_num(posterior.max(axis=1))
     started = time.perf_counter()
     choose_next(evidence, confidence, strategy=strategy, n=served, seed=0)

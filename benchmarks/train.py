@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from backend.adapters.versions.folders import VersionFolders
+from backend.domain.frame import frame_of
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.training import Known, train
 from backend.domain.questions import Choices, decisions
@@ -61,15 +62,16 @@ def ours(n_tasks: int, n_labels: int, folder: Path) -> dict[str, float]:
         started, cpu = time.perf_counter(), time.process_time()
         features = VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3").features("benchmark", data)
         gold = np.where(np.arange(n_tasks) < known, truth, -1)
-        trained = train([QUESTION], data, votes, {decision.key: gold}, Known(features, previous=model))
+        frame = frame_of([QUESTION], data, votes=votes, gold={decision.key: gold})
+        trained = train(frame, data, Known(features, previous=model))
         model = trained.model
-        posterior = model.posteriors_of(features.matrix, votes)[decision.key]
+        posterior = model.posteriors_of(trained.frame)[decision.key]
         figures[f"{name}: s"], figures[f"{name}: CPU s"] = time.perf_counter() - started, time.process_time() - cpu
     assert model is not None
     took = []
     for item in data[:ROUNDS]:
         started = time.perf_counter()
-        model.posteriors([item], {})
+        model.posteriors([item], frame_of([QUESTION], [item]))
         took.append(1000 * (time.perf_counter() - started))
     right = float((posterior.argmax(axis=1) == truth)[n_labels:].mean())
     return figures | {

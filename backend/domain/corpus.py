@@ -7,9 +7,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
 from backend.domain.label_config import LabelConfig
 from backend.domain.model.gold import gold_of
 from backend.domain.questions import Question
+from backend.domain.questions.forms import Gold
+from backend.domain.questions.units import Units
 from backend.domain.rules import History
 from backend.domain.tasks import Annotation, Answer, MirroredTask
 
@@ -62,9 +65,19 @@ class Corpus:
         return [[entry.answers for entry in entries] for entries in self.labeled]
 
     @cached_property
-    def gold(self) -> dict[str, NDArray[np.int64]]:
-        """What people chose: int64 (n,) by `Decision.key`, class index or -1 = unknown; see `gold_of`."""
-        return gold_of(self.questions, self.answers)
+    def units(self) -> dict[str, Units]:
+        """What is decided in the tasks, by question."""
+        return {question.name: question.units(self.data) for question in self.questions}
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The units of all questions, with what people chose; see `gold_of`."""
+        return Frame(self.questions, self.units, gold=gold_of(self.questions, self.answers, self.units))
+
+    @property
+    def gold(self) -> Gold:
+        """What people chose: int64 (n_units,) by `Decision.key`, class index or -1 = unknown."""
+        return self.frame.gold
 
     @cached_property
     def history(self) -> History:

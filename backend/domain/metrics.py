@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.alike import Alike, fingerprint
+from backend.domain.frame import Frame
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
-from backend.domain.questions.forms import ABSTAIN, Posteriors
+from backend.domain.questions.forms import ABSTAIN, Gold, Posteriors
+from backend.domain.questions.units import Units
 from backend.domain.statistics import wilson
 from backend.domain.votes import VoteMatrix
 
@@ -21,67 +23,64 @@ SMALLEST = 1e-9
 
 
 def evaluate(
-    question: Question,
-    held_out: Posteriors,
-    gold: Mapping[str, NDArray[np.int64]],
-    votes: Mapping[str, VoteMatrix],
-    accuracies: Mapping[str, NDArray[np.float64]],
-    *,
-    seed: int,
+    question: Question, frame: Frame, accuracies: Mapping[str, NDArray[np.float64]], *, seed: int
 ) -> dict[str, Any]:
     """Figures of one question, ready for JSON; None for every figure that no human label supports.
 
     Args:
         question: the question.
-        held_out: each row's posterior without any influence of its own label, by `Decision.key`.
-        gold: int64 (n,) by `Decision.key`, -1 = unknown.
-        votes: by `Decision.key`.
-        accuracies: what the label model thinks of each source, (n_sources,) in the order of the votes' columns.
+        frame: held-out posteriors, gold and votes.
+        accuracies: what the label model thinks of each source, (n_sources,) in the order of the votes' columns, by
+            `Decision.key`.
         seed: for the bootstrap.
 
     Returns:
         `n_labels` tasks have a complete human answer; of these, the share `answered` has a suggestion, on which all
-        other figures are measured. An answer is right if the whole set of labels is. `macro_f1` is the mean over the
-        labels that people used. `accuracy_interval` is Wilson's (1927), `macro_f1_interval` a percentile bootstrap,
-        both 95 %. `log_loss` is of the whole set; `calibration_error` is the expected calibration error (Naeini et al.
-        2015) of the confidence in ten equal bins. `mean_absolute_error`, in ratings only: how many steps the answer is
-        off. `majority_vote` is measured on tasks with votes, their share being
-        `answered`. `sources`: share of all tasks voted on, and the accuracy the label model learned.
+        other figures are measured. An answer is right if it is as a whole: all labels of all
+        units. `macro_f1` is the mean over the labels that people used, of units. `accuracy_interval` is Wilson's
+        (1927), `macro_f1_interval` a percentile bootstrap, both 95 %. `log_loss` is of the whole answer;
+        `calibration_error` is the expected calibration error (Naeini et al. 2015) of the confidence in ten equal bins.
+        `mean_absolute_error`, in ratings only: how many steps the answer is off. `majority_vote` is measured on tasks
+        with votes, their share being `answered`. `sources`: share of all units voted on, and the accuracy that the
+        label model learned.
     """
     keys, k = [decision.key for decision in decisions(question)], _n_classes(question)
-    taught = np.all([gold[key] >= 0 for key in keys], axis=0)
-    truth = {key: gold[key][taught] for key in keys}
-    ours = {key: held_out[key][taught] for key in truth}
+    gold, votes = frame.gold, frame.votes
+    tasks = np.flatnonzero(frame.labeled(question))
+    units, rows = frame.units[question.name].part(tasks), frame.units[question.name].of_tasks(tasks)
+    truth = {key: gold[key][rows] for key in keys}
+    ours = {key: frame.held_out[key][rows] for key in truth}
     alike: Alike[NDArray[np.float64]] = Alike()
 
     def by_majority(key: str) -> NDArray[np.float64]:
         cast = votes[key].votes
-        return MajorityVote().fit(cast, k, gold[key]).predict_proba(cast[taught])
+        return MajorityVote().fit(cast, k, gold[key]).predict_proba(cast[rows])
 
     majority = {
         key: alike.get((votes[key].fingerprint, fingerprint(gold[key])), partial(by_majority, key)) for key in keys
     }
     return {
-        "n_labels": int(taught.sum()),
-        **accuracy_of(question, ours, truth),
+        "n_labels": len(tasks),
+        **accuracy_of(question, units, ours, truth),
         **_macro_f1(question, ours, truth, seed),
-        **_calibration(question, ours, truth),
+        **_calibration(question, units, ours, truth),
         **question.figures(ours, truth),
-        "majority_vote": accuracy_of(question, majority, truth),
+        "majority_vote": accuracy_of(question, units, majority, truth),
         "sources": _sources(question, votes, accuracies),
     }
 
 
-def accuracy_of(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
+def accuracy_of(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> dict[str, Any]:
     """Share of the tasks `answered`, and of these the share that is right, with Wilson's interval; None without any.
 
     Args:
         question: the question.
-        posteriors: (n, k) by `Decision.key`, made without the rows' own labels.
-        truth: int64 (n,), class index, by `Decision.key`; all known.
+        units: of the tasks.
+        posteriors: (n_units, k) by `Decision.key`, made without the rows' own labels.
+        truth: int64 (n_units,), class index, by `Decision.key`; all known.
     """
-    right = is_right(question, posteriors, truth)
-    answered = is_answered(question, posteriors)
+    right = is_right(question, units, posteriors, truth)
+    answered = is_answered(question, units, posteriors)
     n = int(answered.sum())
     n_right = int(right[answered].sum())
     return {
@@ -91,10 +90,8 @@ def accuracy_of(question: Question, posteriors: Posteriors, truth: Mapping[str, 
     }
 
 
-def _macro_f1(
-    question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]], seed: int
-) -> dict[str, Any]:
-    answered = is_answered(question, posteriors)
+def _macro_f1(question: Question, posteriors: Posteriors, truth: Gold, seed: int) -> dict[str, Any]:
+    answered = _says_anything(question, posteriors)
     n = int(answered.sum())
     if n == 0:
         return {"macro_f1": None, "macro_f1_interval": None}
@@ -122,21 +119,21 @@ def _weighted_macro_f1(given: NDArray[np.bool_], chosen: NDArray[np.bool_], weig
     return float((2 * hits[present] / (n_given + n_chosen)[present]).mean())
 
 
-def _calibration(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, Any]:
-    answered = is_answered(question, posteriors)
+def _calibration(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> dict[str, Any]:
+    answered = is_answered(question, units, posteriors)
     if not answered.any():
         return {"log_loss": None, "calibration_error": None}
-    loss = np.zeros(answered.size)
+    loss = np.zeros(units.n)
     for key, known in truth.items():
         of_truth = posteriors[key][np.arange(known.size), known]
         loss -= np.log(np.maximum(np.nan_to_num(of_truth, nan=1.0), SMALLEST))
-    confidence = question.form.confidences(posteriors)[answered]
-    right = is_right(question, posteriors, truth)[answered]
+    confidence = question.certainty(units, question.form.confidences(posteriors))[answered]
+    right = is_right(question, units, posteriors, truth)[answered]
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
     gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
     return {
-        "log_loss": float(loss[answered].mean()),
+        "log_loss": float(units.total(loss)[answered].mean()),
         "calibration_error": float(gaps.sum() / confidence.size),
     }
 
@@ -163,19 +160,24 @@ def _n_classes(question: Question) -> int:
     return len(decisions(question)[0].classes)
 
 
-def is_answered(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
-    """Which rows of the posteriors say anything: bool (n,)."""
+def is_answered(question: Question, units: Units, posteriors: Posteriors) -> NDArray[np.bool_]:
+    """Of which tasks the posteriors say anything: bool (n_tasks,)."""
+    return units.any(_says_anything(question, posteriors))
+
+
+def is_right(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> NDArray[np.bool_]:
+    """In which tasks the answer is right as a whole: bool (n_tasks,). Arguments as for `accuracy_of`."""
+    given = question.form.chosen(_certain(question, truth))
+    return units.all(np.asarray((question.form.chosen(posteriors) == given).all(axis=1)))
+
+
+def _says_anything(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
+    """Which rows of the posteriors say anything: bool (n_units,)."""
     known = np.stack([is_known(posteriors[decision.key]) for decision in decisions(question)])
     return np.asarray(known.any(axis=0))
 
 
-def is_right(question: Question, posteriors: Posteriors, truth: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
-    """Where the answer, the whole set of labels, is right: bool (n,). Arguments as for `accuracy_of`."""
-    given = question.form.chosen(_certain(question, truth))
-    return np.asarray((question.form.chosen(posteriors) == given).all(axis=1))
-
-
-def _certain(question: Question, truth: Mapping[str, NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
-    """Answers as posteriors (n, k): all on the class that was chosen."""
+def _certain(question: Question, truth: Gold) -> dict[str, NDArray[np.float64]]:
+    """Answers as posteriors (n_units, k): all on the class that was chosen."""
     each = np.eye(_n_classes(question))
     return {key: each[known] for key, known in truth.items()}

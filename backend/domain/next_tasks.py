@@ -6,21 +6,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
 from backend.domain.model.project import DecisionModel
 from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
 from backend.domain.priorities.queue import PoolState
 from backend.domain.priorities.relabels import Relabels
 from backend.domain.questions import decisions
-from backend.domain.questions.forms import ABSTAIN
-from backend.domain.votes import VoteMatrix
+from backend.domain.questions.forms import ABSTAIN, Posteriors
 
 
 def pool_state_of(
     trained: Trained,
-    posteriors: Mapping[str, NDArray[np.float64]],
-    votes: Mapping[str, VoteMatrix],
-    gold: Mapping[str, NDArray[np.int64]],
+    frame: Frame,
     is_open: NDArray[np.bool_],
     opinions: Relabels | None = None,
     *,
@@ -30,47 +28,38 @@ def pool_state_of(
 
     Args:
         trained: the new version.
-        posteriors: float64 (n, k) by `Decision.key`, what its model says of the tasks.
-        votes: by `Decision.key`, same rows.
-        gold: int64 (n,) by `Decision.key`, class index or -1 = unknown.
-        is_open: bool (n,), what may be asked.
+        frame: what its model says of the units, their features, votes and gold.
+        is_open: bool (n_tasks,), what may be asked.
         opinions: of the tasks, where some that may be asked have labels.
         hidden: see `hidden_rows`.
     """
-    parts, features = trained.model.decisions, trained.features
-    classified = {
-        key: np.full_like(posteriors[key], np.nan)
-        if part.classifier is None
-        else part.classifier.predict_proba(features)
-        for key, part in parts.items()
-    }
-    evidence = PoolState(
-        questions=trained.model.questions,
-        posteriors={
-            key: doubted(classified[key], posteriors[key]) if _learns_from_people_alone(part) else posteriors[key]
-            for key, part in parts.items()
-        },
-        label_model={key: part.label_model.predict_proba(votes[key].votes) for key, part in parts.items()},
-        classifier=classified,
-        votes=votes,
-        gold=gold,
-        is_open=is_open,
-        features=features,
-        opinions=opinions,
-    )
+    parts, posteriors, classified, voted = trained.model.decisions, {}, {}, {}
+    for question in frame.questions:
+        features = frame.features[question.name]
+        for key in (decision.key for decision in decisions(question)):
+            part, posterior = parts[key], frame.posteriors[key]
+            classified[key] = (
+                np.full_like(posterior, np.nan) if part.classifier is None else part.classifier.predict_proba(features)
+            )
+            voted[key] = part.label_model.predict_proba(frame.votes[key].votes)
+            alone = _learns_from_people_alone(part)
+            posteriors[key] = doubted(classified[key], posterior) if alone else posterior
+    doubts = replace(frame, posteriors=posteriors, members={LABEL_MODEL: voted, CLASSIFIER: classified})
+    evidence = PoolState(doubts, is_open, trained.features, opinions=opinions)
     return _without_hidden(evidence, hidden) if hidden else evidence
 
 
 def _without_hidden(evidence: PoolState, hidden: Mapping[str, NDArray[np.bool_]]) -> PoolState:
     """The same, in which nothing is known of a question where it is hidden."""
+    frame = evidence.frame
     rows = {
-        decision.key: hidden[question.name]
-        for question in evidence.questions
+        decision.key: frame.units[question.name].spread(hidden[question.name])
+        for question in frame.questions
         if question.name in hidden
         for decision in decisions(question)
     }
 
-    def unknown(of_decisions: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    def unknown(of_decisions: Posteriors) -> Posteriors:
         return {
             key: np.where(rows[key][:, None], np.nan, posterior) if key in rows else posterior
             for key, posterior in of_decisions.items()
@@ -78,16 +67,11 @@ def _without_hidden(evidence: PoolState, hidden: Mapping[str, NDArray[np.bool_]]
 
     votes = {
         key: replace(matrix, votes=np.where(rows[key][:, None], ABSTAIN, matrix.votes)) if key in rows else matrix
-        for key, matrix in evidence.votes.items()
+        for key, matrix in frame.votes.items()
     }
-    return replace(
-        evidence,
-        posteriors=unknown(evidence.posteriors),
-        label_model=unknown(evidence.label_model),
-        classifier=unknown(evidence.classifier),
-        votes=votes,
-        hidden=hidden,
-    )
+    members = {name: unknown(of_member) for name, of_member in frame.members.items()}
+    seen = replace(frame, posteriors=unknown(frame.posteriors), members=members, votes=votes)
+    return replace(evidence, frame=seen, hidden=hidden)
 
 
 def _learns_from_people_alone(part: DecisionModel) -> bool:

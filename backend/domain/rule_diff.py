@@ -1,6 +1,5 @@
 """What an edit of the rules changes, before it is used."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,16 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.alike import Alike, fingerprint
+from backend.domain.frame import Frame
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.posterior import rule_out_held_out
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.rule_report import codes_of
 from backend.domain.votes import VoteMatrix
 
 N_FOLDS = 5
-
-Votes = Mapping[str, VoteMatrix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +36,17 @@ class QuestionDiff:
     worse: int
 
 
-def changed_votes(questions: Sequence[Question], before: Votes, after: Votes) -> dict[tuple[str, str], int]:
-    """(question, rule) -> on how many tasks it votes otherwise than before; rules that vote the same are left out.
+def changed_votes(before: Frame, after: Frame) -> dict[tuple[str, str], int]:
+    """(question, rule) -> on how many units it votes otherwise than before; rules that vote the same are left out.
 
     A rule that isn't there abstains. A vote on each label of a multiple question counts.
     """
     changed: dict[tuple[str, str], int] = {}
-    for question in questions:
+    for question in after.questions:
         asked = decisions(question)
-        sources = dict.fromkeys(before[asked[0].key].sources + after[asked[0].key].sources)
+        sources = dict.fromkeys(before.votes[asked[0].key].sources + after.votes[asked[0].key].sources)
         for decision in asked:
-            old, new = before[decision.key], after[decision.key]
+            old, new = before.votes[decision.key], after.votes[decision.key]
             for source in sources:
                 n = int((_column(old, source) != _column(new, source)).sum())
                 if n:
@@ -56,48 +54,41 @@ def changed_votes(questions: Sequence[Question], before: Votes, after: Votes) ->
     return changed
 
 
-def compare_suggestions(
-    questions: Sequence[Question],
-    before: Votes,
-    after: Votes,
-    gold: Mapping[str, NDArray[np.int64]],
-    *,
-    seed: int = 0,
-) -> list[QuestionDiff]:
+def compare_suggestions(before: Frame, after: Frame, *, seed: int = 0) -> list[QuestionDiff]:
     """The answers that the label model gives with one set of rules and with another, question by question.
 
     The same method for both, fitted to each with the human labels; a task's own label has no say in its answer. The
     classifier is left out: it learns from the label model, and only training shows what it makes of it.
 
     Args:
-        questions: the questions of the project.
-        before: votes by `Decision.key`.
-        after: the same tasks' votes by other rules.
-        gold: int64 (n_tasks,) by `Decision.key`, class index or -1 = unknown.
+        before: votes and gold.
+        after: the same tasks' votes by other rules, with the same gold.
         seed: draws the folds.
     """
     found = []
-    for question in questions:
-        asked = decisions(question)
-        taught = np.all([gold[decision.key] >= 0 for decision in asked], axis=0)
-        truth = question.answers(
-            {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
-        )
+    for question in after.questions:
+        asked, units, gold = decisions(question), after.units[question.name], after.gold
+        taught = after.labeled(question)
+        truth = {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
+        given = question.join(question.answers(truth), units)
         alike: Alike[NDArray[np.float64]] = Alike()
         old, new = (
-            question.answers(
-                {
-                    item.key: alike.get(
-                        (votes[item.key].fingerprint, fingerprint(gold[item.key])),
-                        partial(_posterior, votes[item.key], gold[item.key], seed),
-                    )
-                    for item in asked
-                },
+            question.join(
+                question.answers(
+                    {
+                        item.key: alike.get(
+                            (frame.votes[item.key].fingerprint, fingerprint(gold[item.key])),
+                            partial(_posterior, frame.votes[item.key], gold[item.key], seed),
+                        )
+                        for item in asked
+                    }
+                ),
+                units,
             )
-            for votes in (before, after)
+            for frame in (before, after)
         )
-        was_right = np.array([answer == given for answer, given in zip(old, truth, strict=True)], dtype=np.bool_)
-        is_right = np.array([answer == given for answer, given in zip(new, truth, strict=True)], dtype=np.bool_)
+        was_right = np.array([answer == right for answer, right in zip(old, given, strict=True)], dtype=np.bool_)
+        is_right = np.array([answer == right for answer, right in zip(new, given, strict=True)], dtype=np.bool_)
         found.append(
             QuestionDiff(
                 question=question.name,

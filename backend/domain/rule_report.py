@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.frame import Frame
 from backend.domain.label_model.propensity import PRIOR_ACCURACY
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN
@@ -78,9 +79,7 @@ class Mistake:
 
 def report_rules(
     rules: Sequence[Rule],
-    questions: Sequence[Question],
-    votes: Mapping[str, VoteMatrix],
-    gold: Mapping[str, NDArray[np.int64]],
+    frame: Frame,
     learned: Mapping[str, Mapping[str, float]],
     faults: RuleFaults,
 ) -> list[RuleReport]:
@@ -88,20 +87,18 @@ def report_rules(
 
     Args:
         rules: the rules.
-        questions: the questions of the project.
-        votes: of these rules, by `Decision.key`; the columns are rules.
-        gold: int64 (n_tasks,) by `Decision.key`, class index or -1 = unknown.
+        frame: the questions of the project, with the votes of these rules, and gold.
         learned: by `Decision.key`: rule -> the accuracy that the label model learned, within (0, 1).
         faults: of the rules while they voted.
     """
     reports = []
-    for question in questions:
-        tally = _Tally(question, votes)
+    for question in frame.questions:
+        tally = _Tally(question, frame.votes)
         for decision in decisions(question):
-            tally.add(votes[decision.key], gold[decision.key], learned.get(decision.key, {}))
+            tally.add(frame.votes[decision.key], frame.gold[decision.key], learned.get(decision.key, {}))
         known = {name: tally.report(column, faults) for column, name in enumerate(tally.sources)}
         for rule in rules:
-            stale = stale_labels(rule, question, questions)
+            stale = stale_labels(rule, question, frame.questions)
             if rule.name in known:
                 reports.append(known[rule.name])
             elif stale:
@@ -109,20 +106,18 @@ def report_rules(
     return reports
 
 
-def mistakes_of(
-    name: str, questions: Sequence[Question], votes: Mapping[str, VoteMatrix], gold: Mapping[str, NDArray[np.int64]]
-) -> list[Mistake]:
+def mistakes_of(name: str, frame: Frame) -> list[Mistake]:
     """The votes of one rule that people disagree with, by question, then row."""
     found = []
-    for decision in (decision for question in questions for decision in decisions(question)):
-        matrix, truth = votes[decision.key], gold[decision.key]
+    for decision in (decision for question in frame.questions for decision in decisions(question)):
+        matrix, truth = frame.votes[decision.key], frame.gold[decision.key]
         if name not in matrix.sources:
             continue
         codes = codes_of(matrix)[:, [matrix.sources.index(name)]]
         judged, right = _judge(codes, truth, len(decision.classes))
         for row in np.flatnonzero(judged & ~right).tolist():
             voted, given = _words(decision, int(codes[row, 0])), _words(decision, int(truth[row]))
-            found.append(Mistake(row, decision.question, voted, given))
+            found.append(Mistake(frame.units[decision.question].task(row), decision.question, voted, given))
     return found
 
 

@@ -1,15 +1,15 @@
 """Suggestions: posteriors in, answers with a confidence out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from backend.domain.frame import Frame
 from backend.domain.questions import Question, decisions
-from backend.domain.questions.forms import ABSTAIN, Posteriors
+from backend.domain.questions.forms import ABSTAIN
 from backend.domain.tasks import Answer
 from backend.domain.visibility import hidden_rows
-from backend.domain.votes import VoteMatrix
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,13 @@ class Suggestion:
     votes: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def suggest(
-    questions: Sequence[Question], posteriors: Posteriors, votes: Mapping[str, VoteMatrix] | None = None
-) -> list[Suggestion]:
-    """One suggestion per task, in the order of the posteriors' rows.
-
-    Args:
-        questions: the questions to answer.
-        posteriors: for every decision of these questions.
-        votes: by `Decision.key`, same rows; recorded in the suggestions where given.
-    """
-    n_tasks = max((len(posterior) for posterior in posteriors.values()), default=0)
-    suggestions = [Suggestion() for _ in range(n_tasks)]
-    answers = {question.name: question.answers(posteriors) for question in questions}
-    hidden = hidden_rows(questions, answers)
-    for question in questions:
-        confidence = question.form.confidences(posteriors)
+def suggest(frame: Frame) -> list[Suggestion]:
+    """One suggestion per task, in their order, from the posteriors of all questions; votes are recorded in it."""
+    suggestions = [Suggestion() for _ in range(frame.n_tasks)]
+    answers = task_answers(frame)
+    hidden = hidden_rows(frame.questions, answers)
+    for question in frame.questions:
+        confidence = question.certainty(frame.units[question.name], question.form.confidences(frame.posteriors))
         if question.name in hidden:
             confidence = np.where(hidden[question.name], np.nan, confidence)
         for suggestion, certainty, answer in zip(suggestions, confidence.tolist(), answers[question.name], strict=True):
@@ -53,28 +44,38 @@ def suggest(
                 suggestion.per_question[question.name] = certainty
                 if answer:
                     suggestion.answers[question.name] = answer
-        _record_votes(question, votes or {}, suggestions)
+        _record_votes(question, frame, suggestions)
     return [
         Suggestion(item.answers, min(item.per_question.values(), default=0.0), item.per_question, item.votes)
         for item in suggestions
     ]
 
 
-def _record_votes(question: Question, votes: Mapping[str, VoteMatrix], suggestions: Sequence[Suggestion]) -> None:
+def task_answers(frame: Frame) -> dict[str, list[Answer]]:
+    """The most probable answer to each question for each task, in their order; () where nothing is known."""
+    return {
+        question.name: question.join(question.answers(frame.posteriors), frame.units[question.name])
+        for question in frame.questions
+    }
+
+
+def _record_votes(question: Question, frame: Frame, suggestions: Sequence[Suggestion]) -> None:
+    units = frame.units[question.name]
     for decision in decisions(question):
-        matrix = votes.get(decision.key)
+        matrix = frame.votes.get(decision.key)
         if matrix is None:
             continue
         if matrix.excluded is not None:
             for row, column in zip(*np.nonzero(matrix.excluded != ABSTAIN), strict=True):
                 excluded = decision.classes[matrix.excluded[row, column]]
-                suggestions[row].votes.setdefault(question.name, {})[matrix.sources[column]] = f"not {excluded}"
+                said = suggestions[units.task(row)].votes.setdefault(question.name, {})
+                said[matrix.sources[column]] = f"not {excluded}"
         for row, column in zip(*np.nonzero(matrix.votes != ABSTAIN), strict=True):
             vote = decision.classes[matrix.votes[row, column]]
             if decision.label is not None:
                 if vote == "no":
                     continue
                 vote = decision.label
-            said = suggestions[row].votes.setdefault(question.name, {})
+            said = suggestions[units.task(row)].votes.setdefault(question.name, {})
             source = matrix.sources[column]
             said[source] = f"{said[source]}, {vote}" if source in said else vote

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from backend.domain.questions import Question
 from backend.domain.questions.forms import Votes
+from backend.domain.questions.units import Units
 from backend.domain.reports.version import VersionMetrics
 from backend.domain.suggestions import Suggestion
-from backend.domain.votes import VoteMatrix
 
 if TYPE_CHECKING:
     # Types only: this module is imported by everything, and these bring scikit-learn.
@@ -93,13 +93,10 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class VersionContents:
-    """All that a version's folder holds. Arrays and predictions are in the order of `task_ids`."""
+    """All that a version's folder holds. The tasks of the frame in `trained` are in the order of `task_ids`."""
 
     trained: "Trained"
     task_ids: NDArray[np.int64]
-    votes: Mapping[str, VoteMatrix]
-    held_out: Mapping[str, NDArray[np.float64]]
-    """By decision key: each row's posterior without its own human label; the model's where it has none."""
     predictions: Sequence[Prediction]
     metrics: VersionMetrics
 
@@ -122,14 +119,18 @@ class Versions(Protocol):
         """What the version suggested, most useful task first."""
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-        """`VersionContents.task_ids` and `VersionContents.held_out`."""
+        """`VersionContents.task_ids`, and by decision key what the frame holds: each unit's posterior without its own
+        human label, the model's where it has none."""
+
+    def units(self, key: str, number: int) -> dict[str, Units]:
+        """Units of the tasks by question, of those of which a task may have several; each task is one of all others."""
 
     def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said, rows and keys as in `held_out`; NaN rows where it said nothing. {} for a
         version of before this was kept."""
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
-        """Sources and votes (n_tasks, n_sources) of `VersionContents.votes` by decision key, rows as in `held_out`."""
+        """Sources and votes (n_units, n_sources) by decision key, rows as in `held_out`."""
 
     def questions(self, key: str, number: int) -> tuple[Question, ...]:
         """What was asked when the version was trained."""

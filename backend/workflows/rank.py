@@ -1,32 +1,27 @@
 """Rank: suggestions for the open tasks of a new version, the most useful task first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.audit.draw import is_audit, turn
 from backend.domain.corpus import Corpus
+from backend.domain.frame import Frame
 from backend.domain.model.training import Trained
 from backend.domain.next_tasks import pool_state_of
 from backend.domain.policy import Policy
 from backend.domain.priorities.audit_turns import AuditTasks, choose_with_audit
 from backend.domain.reports.version import Round
-from backend.domain.suggestions import suggest
+from backend.domain.suggestions import suggest, task_answers
 from backend.domain.visibility import hidden_rows
-from backend.domain.votes import VoteMatrix
 from backend.ports import Prediction
 from backend.workflows.relabels import relabels_on
 
 
 def ranked_predictions(
-    corpus: Corpus,
-    policy: Policy,
-    trained: Trained,
-    votes: Mapping[str, VoteMatrix],
-    *,
-    number: int,
-    history: Sequence[Round],
+    corpus: Corpus, policy: Policy, trained: Trained, *, number: int, history: Sequence[Round]
 ) -> list[Prediction]:
     """Suggestions for the open tasks, most useful first; the first `top_tasks` have a strategy and a reason.
 
@@ -37,10 +32,9 @@ def ranked_predictions(
     rows = np.flatnonzero(corpus.is_open)
     if not rows.size or not questions:
         return []
-    posteriors = trained.model.posteriors_of(trained.features, votes)
-    of_open = {name: posterior[rows] for name, posterior in posteriors.items()}
-    open_votes = {name: matrix.rows(rows) for name, matrix in votes.items()}
-    suggestions = dict(zip(rows.tolist(), suggest(questions, of_open, open_votes), strict=True))
+    frame = replace(trained.frame, posteriors=trained.model.posteriors_of(trained.frame))
+    told = Frame(questions, frame.units, votes=frame.votes, posteriors=frame.posteriors)
+    suggestions = dict(zip(rows.tolist(), suggest(told.tasks(rows)), strict=True))
     confidence: NDArray[np.float64] = np.zeros(len(ids))
     confidence[rows] = [suggestions[row].score for row in rows.tolist()]
     # Labeled by several people, a task is an audit task for the last of them too.
@@ -48,9 +42,9 @@ def ranked_predictions(
     audit.sort(key=lambda row: turn(corpus.key, ids[row]))
     askable = corpus.is_open.copy()
     askable[audit] = False
-    hidden = hidden_rows(questions, {question.name: question.answers(posteriors) for question in questions})
+    hidden = hidden_rows(questions, task_answers(frame))
     opinions = relabels_on(corpus, trained, hidden)
-    evidence = pool_state_of(trained, posteriors, votes, corpus.gold, askable, opinions, hidden=hidden)
+    evidence = pool_state_of(trained, frame, askable, opinions, hidden=hidden)
     if opinions is not None:
         confidence = opinions.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(

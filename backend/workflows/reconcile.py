@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from backend.domain.audit.draw import is_audit, turn
+from backend.domain.frame import frame_of
 from backend.domain.label_config import LabelConfig
 from backend.domain.priorities.audit_turns import scores_of_new
 from backend.domain.suggestions import suggest
@@ -33,7 +34,7 @@ from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import llm_disabled_reason
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
-from backend.workflows.suggest import history_of, posteriors_of
+from backend.workflows.suggest import answered, history_of
 from backend.workflows.trained import UNPUBLISHED, new_labels, trained_versions
 from backend.workflows.try_rules import rules_signature, tried_rules
 from backend.workflows.votes import cast_votes, voters
@@ -102,11 +103,9 @@ def _suggestions_for(
     policy = deps.policy(record.key)
     rules = deps.rules.load().of(policy.rules)
     contents = Contents(deps, record.key, config, data)
-    votes, _ = cast_votes(deps, record.key, contents, rules, history_of(known, places))
-    questions = config.questions
+    frame, _ = cast_votes(deps, frame_of(config.questions, data), contents, rules, history_of(known, places))
     vectors = vectors_of(deps, record.key, contents, progress)
-    posteriors = posteriors_of(deps.versions.model(record.key, number), questions, data, votes, vectors)
-    suggestions = suggest(questions, posteriors, votes)
+    suggestions = suggest(answered(deps.versions.model(record.key, number), data, frame, vectors))
     # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.
     key, share = record.key, policy.audit_share
     audit = [row for row, item in enumerate(items) if is_audit(key, item.task.id, share)]

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.corpus import Corpus
-from backend.domain.model.training import CLASSIFIER, Trained
+from backend.domain.frame import CLASSIFIER, Frame
+from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
 from backend.domain.priorities.relabels import Relabels
 from backend.domain.questions import decisions
@@ -25,15 +26,16 @@ def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[n
     texts = [texts_of(corpus.config, item) for item in corpus.items]
     lowest = np.full(len(corpus.items), np.inf)
     for question in trained.model.questions:
-        posteriors = {decision.key: _without_label(trained, decision.key) for decision in decisions(question)}
-        crowd = crowd_of(question, corpus.labeled, texts, posteriors)
+        units = trained.frame.units[question.name]
+        posteriors = {decision.key: _without_label(trained.frame, decision.key) for decision in decisions(question)}
+        crowd = crowd_of(question, units, corpus.labeled, texts, posteriors)
         shown = ~hidden[question.name] if question.name in hidden else True
         for consensus in crowd.consensus.values():
-            lowest = np.fmin(lowest, np.where(shown, consensus.another_opinion, np.nan))
+            lowest = np.fmin(lowest, np.where(shown, units.least(consensus.another_opinion), np.nan))
     return Relabels(begun, np.where(np.isfinite(lowest), lowest, np.nan))
 
 
-def _without_label(trained: Trained, key: str) -> NDArray[np.float64]:
-    """The classifier's posterior (n, k), out of fold where there is a label; the pooled one where it says nothing."""
-    members: Mapping[str, NDArray[np.float64]] = trained.members[CLASSIFIER]
-    return np.where(is_known(members[key])[:, None], members[key], trained.out_of_fold[key])
+def _without_label(frame: Frame, key: str) -> NDArray[np.float64]:
+    """The classifier's held-out posterior (n_units, k); the pooled one where it says nothing."""
+    alone = frame.members[CLASSIFIER][key]
+    return np.where(is_known(alone)[:, None], alone, frame.held_out[key])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.domain.corpus import Corpus
+from backend.domain.frame import Frame
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.outside import one_line
 from backend.domain.questions import Question, decisions
@@ -11,7 +12,7 @@ from backend.domain.rule_diff import QuestionDiff, changed_votes, compare_sugges
 from backend.domain.rule_report import RuleReport, mistakes_of, report_rules, stale_labels
 from backend.domain.rules import Rule
 from backend.domain.tasks import user_fields
-from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules
+from backend.domain.votes import RuleFaults, apply_rules
 from backend.errors import ConfigurationError, ModelMissing, RuleError
 from backend.ports import Deps, LoadedRules, version_name
 from backend.workflows.asked import config_of
@@ -93,11 +94,9 @@ def report(deps: Deps, key: str, name: str | None = None) -> RulesReport:
     corpus = _read(deps, key)
     loaded = deps.rules.load()
     rules = _of_project(deps, key, loaded)
-    votes, faults = _apply(corpus, rules)
+    frame, faults = _apply(corpus, rules)
     number, model = _current_model(deps, key)
-    reports = report_rules(
-        rules, corpus.questions, votes, corpus.gold, _learned(model, corpus.questions, votes), faults
-    )
+    reports = report_rules(rules, frame, _learned(model, frame), faults)
     if name is not None:
         _check_name(name, rules, loaded)
         reports = [item for item in reports if item.name == name]
@@ -126,9 +125,9 @@ def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
     loaded = deps.rules.load()
     rules = _of_project(deps, key, loaded)
     _check_name(name, rules, loaded)
-    votes, _ = _apply(corpus, [rule for rule in rules if rule.name == name])
+    frame, _ = _apply(corpus, [rule for rule in rules if rule.name == name])
     found = []
-    for item in mistakes_of(name, corpus.questions, votes, corpus.gold):
+    for item in mistakes_of(name, frame):
         task = corpus.items[item.row].task
         found.append(MistakenTask(task.id, item.question, item.voted, item.given, _snippet(task.data)))
     return found
@@ -145,7 +144,7 @@ def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
     before, old, _ = _measure(corpus, _of_project(deps, key, in_use))
     rules_after = _of_project(deps, key, edited)
     after, new, faults = _measure(corpus, rules_after)
-    changed = changed_votes(corpus.questions, before, after)
+    changed = changed_votes(before, after)
     stale = _stale(rules_after, corpus.questions)
     # A new rule that isn't used adds nothing.
     names = dict.fromkeys([*old, *(item for item in new if item[1] not in stale)])
@@ -156,7 +155,7 @@ def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
     ]
     return RulesDiff(
         rules=rules,
-        questions=compare_suggestions(corpus.questions, before, after, corpus.gold),
+        questions=compare_suggestions(before, after),
         set_aside=dict(edited.set_aside),
         faults=_first_faults(faults),
         stale=stale,
@@ -188,17 +187,17 @@ def _read(deps: Deps, key: str) -> Corpus:
     return Corpus(key, config_of(deps, key, record.label_config), deps.database.tasks(key))
 
 
-def _apply(corpus: Corpus, rules: Sequence[Rule]) -> tuple[dict[str, VoteMatrix], RuleFaults]:
-    return apply_rules(rules, corpus.data, corpus.questions, corpus.history)
+def _apply(corpus: Corpus, rules: Sequence[Rule]) -> tuple[Frame, RuleFaults]:
+    """The corpus's frame with the votes of some rules."""
+    votes, faults = apply_rules(rules, corpus.data, corpus.questions, corpus.history)
+    return corpus.frame.with_votes(votes), faults
 
 
-def _measure(
-    corpus: Corpus, rules: Sequence[Rule]
-) -> tuple[dict[str, VoteMatrix], dict[tuple[str, str], RuleReport], RuleFaults]:
-    """Votes, reports by question and rule, and faults."""
-    votes, faults = _apply(corpus, rules)
-    reports = report_rules(rules, corpus.questions, votes, corpus.gold, {}, faults)
-    return votes, {(item.question, item.name): item for item in reports}, faults
+def _measure(corpus: Corpus, rules: Sequence[Rule]) -> tuple[Frame, dict[tuple[str, str], RuleReport], RuleFaults]:
+    """The frame with votes, reports by question and rule, and faults."""
+    frame, faults = _apply(corpus, rules)
+    reports = report_rules(rules, frame, {}, faults)
+    return frame, {(item.question, item.name): item for item in reports}, faults
 
 
 def _current_model(deps: Deps, key: str) -> tuple[int, ProjectModel | None]:
@@ -210,19 +209,16 @@ def _current_model(deps: Deps, key: str) -> tuple[int, ProjectModel | None]:
         return 0, None
 
 
-def _learned(
-    model: ProjectModel | None, questions: Sequence[Question], votes: Mapping[str, VoteMatrix]
-) -> dict[str, dict[str, float]]:
+def _learned(model: ProjectModel | None, frame: Frame) -> dict[str, dict[str, float]]:
     """Learned accuracies by `Decision.key` and rule; of questions that the model doesn't know, from agreement alone."""
-    trained = model.questions if model is not None else ()
     models = dict(model.decisions) if model is not None else {}
-    unknown = [question for question in questions if question not in trained]
-    models |= rules_only(unknown, votes).decisions
+    unknown = [question for question in frame.questions if model is None or not model.knows(question)]
+    models |= rules_only(frame.only(unknown)).decisions
     return {
         decision.key: dict(
             zip(models[decision.key].sources, models[decision.key].label_model.accuracies.tolist(), strict=True)
         )
-        for question in questions
+        for question in frame.questions
         for decision in decisions(question)
     }
 

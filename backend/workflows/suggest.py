@@ -2,20 +2,18 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, replace
 
 from backend.domain.audit.draw import is_audit
 from backend.domain.features.vectors import Vectors
+from backend.domain.frame import Frame, frame_of
 from backend.domain.label_config import LabelConfig
 from backend.domain.model.project import ProjectModel, rules_only
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import Question
 from backend.domain.rules import History, Rule
 from backend.domain.suggestions import Suggestion, suggest
 from backend.domain.tasks import MirroredTask
-from backend.domain.votes import RuleFaults, VoteMatrix
+from backend.domain.votes import RuleFaults
 from backend.errors import ModelMissing
 from backend.ports import Deps, version_name
 from backend.workflows.asked import config_of
@@ -27,25 +25,20 @@ CHUNK = 50
 """Tasks answered at once; after each chunk the answers so far are safe from the deadline."""
 
 
-def posteriors_of(
-    model: ProjectModel | None,
-    questions: Sequence[Question],
-    data: Sequence[Mapping[str, object]],
-    votes: Mapping[str, VoteMatrix],
-    vectors: Vectors | None = None,
-) -> dict[str, NDArray[np.float64]]:
-    """Posteriors by decision key, float64 (n_tasks, n_classes), NaN rows where nothing is known.
+def answered(
+    model: ProjectModel | None, data: Sequence[Mapping[str, object]], frame: Frame, vectors: Vectors | None = None
+) -> Frame:
+    """The frame with posteriors by its votes and the data of its tasks.
 
     A question that the model wasn't trained on as it is now (no version yet, or the label config changed) is answered
     from the rules alone.
     """
-    trained = model.questions if model is not None else ()
-    unknown = tuple(question for question in questions if question not in trained)
-    posteriors = model.posteriors(data, votes, vectors) if model is not None else {}
+    posteriors = model.posteriors(data, frame, vectors) if model is not None else {}
+    unknown = [question for question in frame.questions if model is None or not model.knows(question)]
     if unknown:
-        untrained = {decision.key: votes[decision.key] for question in unknown for decision in decisions(question)}
-        posteriors = {**posteriors, **rules_only(unknown, untrained).posteriors(data, untrained)}
-    return {decision.key: posteriors[decision.key] for question in questions for decision in decisions(question)}
+        untrained = frame.only(unknown)
+        posteriors = posteriors | rules_only(untrained).posteriors(data, untrained)
+    return replace(frame, posteriors=posteriors)
 
 
 def history_of(items: Sequence[MirroredTask], own: Sequence[int]) -> History:
@@ -160,14 +153,14 @@ class _Filling:
     def _fill_chunk(
         self, start: int, rules: Sequence[Rule], model: ProjectModel | None, annotated: Sequence[MirroredTask]
     ) -> None:
-        deps, key, questions = self._deps, self._key, self._config.questions
+        deps, key = self._deps, self._key
         chunk = self._tasks[start : start + CHUNK]
         contents = Contents(deps, key, self._config, chunk)
-        votes, faults = cast_votes(deps, key, contents, rules, _history_for(annotated, chunk))
+        units = frame_of(self._config.questions, chunk)
+        frame, faults = cast_votes(deps, units, contents, rules, _history_for(annotated, chunk))
         self._faults.append(faults)
         vectors = vectors_of(deps, key, contents) if model is not None and model.space else None
-        posteriors = posteriors_of(model, questions, chunk, votes, vectors)
-        self.suggestions[start : start + len(chunk)] = suggest(questions, posteriors, votes)
+        self.suggestions[start : start + len(chunk)] = suggest(answered(model, chunk, frame, vectors))
 
 
 def _model(deps: Deps, key: str, number: int) -> tuple[ProjectModel | None, str]:

@@ -23,7 +23,7 @@ from backend.ports import (
 from backend.workflows.config_notes import warn_of_unmatched
 from backend.workflows.content import warn_of_content
 from backend.workflows.embed import vectors_of
-from backend.workflows.label_weights import weights_of, without_suspects
+from backend.workflows.label_weights import weighed
 from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import llm_disabled_reason
 from backend.workflows.measure.audit import remember_suggestions, what_the_audit_tells
@@ -114,37 +114,28 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     progress("collecting votes", 0, len(corpus.items))
     policy = deps.policy(key)
     contents = Contents(deps, key, config, corpus.data)
-    votes, faults = cast_votes(deps, key, contents, rules.of(policy.rules), corpus.history)
-    weights = weights_of(deps, corpus)
+    frame, faults = cast_votes(deps, weighed(deps, corpus), contents, rules.of(policy.rules), corpus.history)
     known = Known(
         features=deps.versions.features(key, corpus.data, corpus.compared),
         vectors=vectors_of(deps, key, contents, progress),
-        weights=weights,
         previous=_previous(deps, key),
     )
     progress("training", 0, 1)
-    trained = train(
-        corpus.questions,
-        corpus.data,
-        votes,
-        without_suspects(corpus, weights),
-        known,
-        TrainingSettings(policy.label_smoothing, policy.choice_s),
-        seed=version.number,
-    )
+    settings = TrainingSettings(policy.label_smoothing, policy.choice_s)
+    trained = train(frame, corpus.data, known, settings, seed=version.number)
+    # From here on gold is all that people said: what was left out of training is labeled all the same.
+    trained = replace(trained, frame=replace(trained.frame, gold=corpus.gold))
     metrics = from_json(VersionMetrics, trained.metrics)
     warn_of_content(key, metrics)
     remember_suggestions(deps, corpus)
-    taught, history = what_labels_brought(deps, corpus, trained.out_of_fold)
-    audit = from_json(AuditReport, what_the_audit_tells(deps, corpus, trained, votes))
-    progressed = progress_so_far(deps, corpus, trained.out_of_fold)
+    taught, history = what_labels_brought(deps, corpus, trained.frame)
+    audit = from_json(AuditReport, what_the_audit_tells(deps, corpus, trained.frame))
+    progressed = progress_so_far(deps, corpus, trained.frame)
     progress("choosing what to label next", 0, 1)
     built = VersionContents(
         trained=trained,
         task_ids=corpus.ids,
-        votes=votes,
-        held_out=trained.out_of_fold,
-        predictions=ranked_predictions(corpus, policy, trained, votes, number=version.number, history=history),
+        predictions=ranked_predictions(corpus, policy, trained, number=version.number, history=history),
         metrics=replace(
             metrics,
             rule_faults={name: RuleFault(count, faults.reasons[name]) for name, count in faults.counts.items()},

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from backend.domain.frame import Frame
 from backend.domain.llm.votes import join, llm_columns
 from backend.domain.rules import History, Rule
 from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules
@@ -11,18 +12,19 @@ from backend.workflows.llm.view import llm_disabled_reason
 
 
 def cast_votes(
-    deps: Deps, key: str, contents: Contents, rules: Sequence[Rule], history: History
-) -> tuple[dict[str, VoteMatrix], RuleFaults]:
-    """Vote matrices by `Decision.key`, rows in the order of the contents, and what went wrong in the rules.
+    deps: Deps, frame: Frame, contents: Contents, rules: Sequence[Rule], history: History
+) -> tuple[Frame, RuleFaults]:
+    """The frame with all votes on its tasks, which are those of the contents; and what went wrong in the rules.
 
     LLMs are not asked: what they answered before is looked up. See `apply_rules` for the rest.
     """
     votes, faults = apply_rules(rules, contents.data, contents.config.questions, history)
-    return join(votes, llm_votes(deps, key, contents)), faults
+    return frame.with_votes(join(votes, llm_votes(deps, contents))), faults
 
 
-def llm_votes(deps: Deps, key: str, contents: Contents) -> dict[str, VoteMatrix]:
+def llm_votes(deps: Deps, contents: Contents) -> dict[str, VoteMatrix]:
     """The votes of the LLM sources that passed the validation gate, from their recorded answers; {} without any."""
+    key = contents.key
     if deps.llm is None or llm_disabled_reason(deps, key):
         return {}
     sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]

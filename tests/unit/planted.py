@@ -1,12 +1,15 @@
 """Data with a known truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
+from backend.domain.model.project import ProjectModel
 from backend.domain.questions import Choices, Decision, Question, decisions
-from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.questions.forms import ABSTAIN, Gold, Posteriors, Votes
+from backend.domain.questions.units import Units
 from backend.domain.votes import VoteMatrix
 
 SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative", "Neutral"))
@@ -57,3 +60,28 @@ def only_first(gold: NDArray[np.int64], n: int) -> NDArray[np.int64]:
 def abstaining(decision: Decision, n: int) -> VoteMatrix:
     """No sources at all."""
     return VoteMatrix(decision, (), np.empty((n, 0), dtype=np.int16))
+
+
+def frame_with(
+    questions: Sequence[Question],
+    *,
+    n: int | None = None,
+    votes: Mapping[str, VoteMatrix] | None = None,
+    gold: Gold | None = None,
+    posteriors: Posteriors | None = None,
+    held_out: Posteriors | None = None,
+    members: Mapping[str, Posteriors] | None = None,
+) -> Frame:
+    """A frame in which each of n tasks is one unit; as many as there are rows when None."""
+    rows = [*(gold or {}).values(), *(posteriors or {}).values(), *(held_out or {}).values()]
+    sizes = [len(array) for array in rows] + [len(item.votes) for item in (votes or {}).values()]
+    units = Units(sizes[0] if n is None and sizes else n or 0)
+    asked = {question.name: units for question in questions}
+    return Frame(tuple(questions), asked, votes or {}, gold or {}, posteriors or {}, held_out or {}, members or {})
+
+
+def said_by(
+    model: ProjectModel, data: Sequence[Mapping[str, object]], votes: Mapping[str, VoteMatrix]
+) -> dict[str, NDArray[np.float64]]:
+    """A model's posteriors."""
+    return model.posteriors(data, frame_with(model.questions, n=len(data), votes=votes))

@@ -8,6 +8,7 @@ from backend.domain.audit.anchoring import anchoring
 from backend.domain.audit.measure import measure
 from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix
+from tests.unit.planted import frame_with
 
 SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative"))
 GENRE = Choices("genre", "text", ("drama", "comedy"), multiple=True)
@@ -74,7 +75,13 @@ def test_accuracy_of_suggestions_and_of_each_source_is_measured_on_audit_tasks_o
     silent = {"sentiment": np.full((6, 2), np.nan)}
     (decision,) = decisions(SENTIMENT)
     matrix = {"sentiment": VoteMatrix(decision, ("rule", "llm:a"), votes)}
-    found = measure(SENTIMENT, {"sentiment": posterior}, {"classifier": silent}, matrix, gold, audit)
+    found = measure(
+        SENTIMENT,
+        frame_with(
+            [SENTIMENT], held_out={"sentiment": posterior}, members={"classifier": silent}, votes=matrix, gold=gold
+        ),
+        audit,
+    )
     assert (found["n_labels"], found["answered"], found["accuracy"]) == (4, 0.75, pytest.approx(2 / 3))
     assert found["accuracy_interval"] == pytest.approx([0.2077, 0.9385], abs=1e-4), "Wilson's, by hand"
     assert (found["sources"]["rule"]["n"], found["sources"]["rule"]["accuracy"]) == (3, pytest.approx(2 / 3))
@@ -90,6 +97,10 @@ def test_a_set_of_labels_is_right_as_a_whole_and_a_source_label_by_label() -> No
         drama.key: VoteMatrix(drama, ("rule",), np.array([[1], [1]], dtype=np.int16)),
         comedy.key: VoteMatrix(comedy, ("rule",), np.array([[-1], [1]], dtype=np.int16)),
     }
-    found = measure(GENRE, sure, {"label model": sure}, votes, gold, np.array([True, True]))
+    found = measure(
+        GENRE,
+        frame_with([GENRE], held_out=sure, members={"label model": sure}, votes=votes, gold=gold),
+        np.array([True, True]),
+    )
     assert found["accuracy"] == found["members"]["label model"]["accuracy"] == 0.5
     assert (found["sources"]["rule"]["n"], found["sources"]["rule"]["accuracy"]) == (3, pytest.approx(2 / 3))

@@ -13,6 +13,7 @@ from backend.domain.questions import Choices, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix
 from tests.fuzz.effort import effort
+from tests.unit.planted import frame_with, said_by
 
 Data = list[dict[str, object]]
 
@@ -283,15 +284,17 @@ def test_a_task_of_which_nothing_can_be_read_gets_no_suggestion() -> None:
     names = [f"s3://bucket/{('Cat', 'Dog')[index % 2]} photo ({index}).jpg" for index in range(40)]
     gold = {"animal": np.arange(40) % 2}
     votes = {"animal": VoteMatrix(decisions(question)[0], (), np.zeros((40, 0), dtype=np.int16))}
-    trained = train([question], [{"image": name} for name in names], votes, gold)
-    posteriors = trained.model.posteriors([{"image": "s3://bucket/Dog photo (99).jpg"}], {})
-    (suggestion,) = suggest([question], posteriors)
+    trained = train(frame_with([question], votes=votes, gold=gold), [{"image": name} for name in names])
+    posteriors = said_by(trained.model, [{"image": "s3://bucket/Dog photo (99).jpg"}], {})
+    (suggestion,) = suggest(frame_with([question], posteriors=posteriors))
     assert (suggestion.answers, suggestion.score) == ({}, 0.0)
     assert trained.metrics["content"] == {"unread": 40, "left_out": {"image": "location"}}
     # One of which something can be read gets one, beside another of which nothing can.
     data = [{"image": name, "about": ("it meows", "it barks")[index % 2]} for index, name in enumerate(names)]
-    trained = train([question], data, votes, gold)
-    seen, unseen = suggest([question], trained.model.posteriors([{"about": "it barks"}, {"image": "x.jpg"}], {}))
+    trained = train(frame_with([question], votes=votes, gold=gold), data)
+    seen, unseen = suggest(
+        frame_with([question], posteriors=said_by(trained.model, [{"about": "it barks"}, {"image": "x.jpg"}], {}))
+    )
     assert (seen.answers, unseen.answers) == ({"animal": ("dog",)}, {})
 
 

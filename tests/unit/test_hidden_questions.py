@@ -8,6 +8,7 @@ from backend.domain.model.gold import gold_of
 from backend.domain.questions import Choices, Condition, Question, decisions
 from backend.domain.suggestions import suggest
 from backend.domain.visibility import hidden_rows
+from tests.unit.planted import frame_with
 
 Answer = tuple[str, ...]
 DECIDER = '<Choices name="d" toName="t"><Choice value="A"/><Choice value="B" alias="b"/><Choice value="C"/></Choices>'
@@ -127,7 +128,7 @@ def test_a_question_that_waits_for_a_text_where_all_others_save_paths_is_left_em
     config = parse_label_config(f'<View><Text name="t" value="$t"/>{nested}{asked}</View>')
     assert [question.name for question in config.questions] == ["a"]
     assert "of which none can be suggested" in config.unsupported["q"]
-    (left,) = suggest(config.questions, {"a": np.array([[0.9, 0.1]])})
+    (left,) = suggest(frame_with(config.questions, posteriors={"a": np.array([[0.9, 0.1]])}))
     assert left.answers == {"a": ("x",)}
 
 
@@ -170,7 +171,7 @@ def test_a_repeated_control_is_left_empty() -> None:
 def test_what_is_hidden_is_neither_suggested_nor_part_of_the_score() -> None:
     questions = read(DECIDER, choices(f'{WHEN} whenChoiceValue="A"'))
     posteriors = {"d": np.array([[0.9, 0.05, 0.05], [0.05, 0.9, 0.05]]), "q": np.array([[0.6, 0.4]] * 2)}
-    shown, hidden = suggest(questions, posteriors)
+    shown, hidden = suggest(frame_with(questions, posteriors=posteriors))
     assert (shown.answers, shown.score) == ({"d": ("A",), "q": ("x",)}, 0.6)
     assert (hidden.answers, hidden.score) == ({"d": ("b",)}, 0.9)
     assert "q" not in hidden.per_question

@@ -12,15 +12,23 @@ from backend.domain.label_errors.pool import share_of_errors
 from backend.domain.label_errors.records import Findings, SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Rating, decisions
-from tests.unit.planted import GENRE, SENTIMENT, matrix, planted_votes, texts_about
+from backend.domain.votes import VoteMatrix
+from tests.unit.planted import GENRE, SENTIMENT, frame_with, matrix, planted_votes, texts_about
 from tests.unit.test_label_errors import flip, posterior_of
 
 STARS = Rating("stars", "text", ("1", "2", "3", "4", "5"))
 
 
-def found_in(truth: NDArray[np.int64], given: NDArray[np.int64], evidence: SearchInputs | None, seed: int) -> Findings:
-    posterior = posterior_of(truth, 3, seed, strength=1.0)
-    return search(SENTIMENT, {"sentiment": posterior}, {"sentiment": given}, evidence)
+def found_in(
+    truth: NDArray[np.int64],
+    given: NDArray[np.int64],
+    evidence: SearchInputs | None,
+    seed: int,
+    votes: dict[str, VoteMatrix] | None = None,
+) -> Findings:
+    posterior = {"sentiment": posterior_of(truth, 3, seed, strength=1.0)}
+    frame = frame_with([SENTIMENT], held_out=posterior, gold={"sentiment": given}, votes=votes)
+    return search(SENTIMENT, frame, evidence)
 
 
 def precision(findings: Findings, wrong: NDArray[np.bool_]) -> float:
@@ -31,7 +39,7 @@ def test_votes_that_know_more_than_the_posterior_find_more_wrong_labels() -> Non
     truth = np.random.default_rng(0).integers(0, 3, 300)
     given = flip(truth, 30, 3, 0)
     votes = matrix(SENTIMENT, planted_votes(truth, [0.8] * 5, [0.7] * 5, 3, 1))
-    alone, with_votes = (found_in(truth, given, item, 2) for item in (None, SearchInputs(votes=votes)))
+    alone, with_votes = (found_in(truth, given, None, 2, item) for item in (None, votes))
     assert precision(with_votes, given != truth) > precision(alone, given != truth) + 0.2
     assert with_votes.weights["sentiment"]["votes"] > 0
 
@@ -40,7 +48,7 @@ def test_votes_at_random_do_little_harm() -> None:
     truth = np.random.default_rng(0).integers(0, 3, 300)
     given = flip(truth, 30, 3, 0)
     votes = matrix(SENTIMENT, planted_votes(truth, [1 / 3] * 5, [0.7] * 5, 3, 1))
-    alone, with_votes = (found_in(truth, given, item, 2) for item in (None, SearchInputs(votes=votes)))
+    alone, with_votes = (found_in(truth, given, None, 2, item) for item in (None, votes))
     assert precision(with_votes, given != truth) > precision(alone, given != truth) - 0.05
 
 
@@ -50,7 +58,7 @@ def test_a_suspect_names_the_votes_against_it_and_neighbours_labeled_as_expected
     data = texts_about(truth, 1, clear=1.0)
     votes = matrix(SENTIMENT, planted_votes(truth, [0.95] * 3, [1.0] * 3, 3, 1), ["a", "b", "c"])
     features = FeatureExtractor().fit(data).transform(data)
-    findings = found_in(truth, given, SearchInputs(votes=votes, features=features), 2)
+    findings = found_in(truth, given, SearchInputs(features=features), 2, votes)
     worst = findings.suspects[0]
     labels = SENTIMENT.labels
     assert given[worst.row] != truth[worst.row]
@@ -78,8 +86,8 @@ def test_suggestions_accepted_unread_do_not_vouch_for_the_votes_they_came_from()
     unread = np.arange(400) < 300
     # Whoever accepts a rule's vote unread agrees with it always.
     given = np.where(unread, votes[:, 0], truth).astype(np.int64)
-    found = found_in(truth, given, SearchInputs(votes=matrix(SENTIMENT, votes), unread=unread), 2)
-    trusting = found_in(truth, given, SearchInputs(votes=matrix(SENTIMENT, votes)), 2)
+    found = found_in(truth, given, SearchInputs(unread=unread), 2, matrix(SENTIMENT, votes))
+    trusting = found_in(truth, given, None, 2, matrix(SENTIMENT, votes))
     assert found.weights["sentiment"]["votes"] < trusting.weights["sentiment"]["votes"]
     assert precision(found, given != truth) > precision(trusting, given != truth)
 
@@ -89,7 +97,9 @@ def test_how_labels_go_wrong_is_reported() -> None:
     truth = random.integers(0, 3, 2000)
     given = np.where((truth == 0) & (random.random(2000) < 0.3), 1, truth)
     posterior = posterior_of(truth, 3, 7, strength=9.0)
-    noise = search(SENTIMENT, {"sentiment": posterior}, {"sentiment": given}).noise["sentiment"]
+    noise = search(
+        SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given})
+    ).noise["sentiment"]
     assert noise.classes == SENTIMENT.labels
     assert noise.joint.sum() == pytest.approx(1)
     np.testing.assert_allclose(noise.transition.sum(axis=0), 1)
@@ -108,7 +118,14 @@ def test_how_labels_go_wrong_is_reported() -> None:
     ],
 )
 def test_what_can_not_be_judged_yet_says_why(given: NDArray[np.int64], reason: str) -> None:
-    findings = search(SENTIMENT, {"sentiment": posterior_of(np.zeros(40, dtype=np.int64), 3, 0)}, {"sentiment": given})
+    findings = search(
+        SENTIMENT,
+        frame_with(
+            [SENTIMENT],
+            held_out={"sentiment": posterior_of(np.zeros(40, dtype=np.int64), 3, 0)},
+            gold={"sentiment": given},
+        ),
+    )
     (not_yet,) = findings.not_yet
     assert reason in not_yet.reason
     assert findings.suspects == []
@@ -119,7 +136,7 @@ def test_a_class_with_few_labels_waits_while_the_others_are_judged() -> None:
     given = np.array([0, 1] * 20 + [2] * 3)
     posterior = np.full((43, 3), 0.05)
     posterior[np.arange(43), np.where(given == 2, 0, given)] = 0.9
-    findings = search(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})
+    findings = search(SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given}))
     (not_yet,) = findings.not_yet
     assert not_yet.classes == ("Neutral",)
     assert np.isnan(findings.quality[-3:]).all()
@@ -136,9 +153,8 @@ def test_few_labels_of_everything_and_all_evidence_crash_nothing() -> None:
         nothing = np.full((n, 3), np.nan)
         findings = search(
             SENTIMENT,
-            {"sentiment": nothing},
-            {"sentiment": truth},
-            SearchInputs(votes, features, groups_of(data), truth, truth == 5),
+            frame_with([SENTIMENT], held_out={"sentiment": nothing}, gold={"sentiment": truth}, votes=votes),
+            SearchInputs(features, groups_of(data), truth, truth == 5),
         )
         assert findings.quality.shape == (n,)
 
@@ -147,13 +163,13 @@ def test_a_posterior_that_is_partly_nan_is_refused() -> None:
     given, posterior = np.arange(40) % 3, posterior_of(np.arange(40) % 3, 3, 0)
     posterior[7, 1] = np.nan
     with pytest.raises(ValueError, match="'sentiment' is no distribution in 1 rows"):
-        search(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})
+        search(SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given}))
 
 
 def test_labels_of_which_nothing_is_known_are_counted_and_left_out() -> None:
     given, posterior = np.arange(40) % 3, posterior_of(np.arange(40) % 3, 3, 0)
     posterior[:4] = np.nan
-    findings = search(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})
+    findings = search(SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given}))
     assert findings.n_unknown == 4
     assert np.isnan(findings.quality[:4]).all()
     assert np.isfinite(findings.quality[4:]).all()
@@ -166,7 +182,7 @@ def test_a_rating_far_from_the_truth_is_worse_than_the_next_step() -> None:
     given = truth.copy()
     # Five stars and two stars where one is due.
     given[0], given[5] = 4, 1
-    far, near = search(STARS, {"stars": posterior}, {"stars": given}).suspects
+    far, near = search(STARS, frame_with([STARS], held_out={"stars": posterior}, gold={"stars": given})).suspects
     assert (far.row, far.given, far.expected) == (0, ("5",), ("1",))
     assert (near.row, near.given, near.expected) == (5, ("2",), ("1",))
     assert far.quality < near.quality - 0.3
@@ -178,7 +194,7 @@ def test_neighbouring_ratings_that_nobody_can_tell_apart_are_left_alone() -> Non
     posterior = np.exp(-1.2 * steps)
     posterior /= posterior.sum(axis=1, keepdims=True)
     given = np.clip(truth + np.random.default_rng(0).integers(-1, 2, 200), 0, 4)
-    assert search(STARS, {"stars": posterior}, {"stars": given}).suspects == []
+    assert search(STARS, frame_with([STARS], held_out={"stars": posterior}, gold={"stars": given})).suspects == []
 
 
 def test_a_label_of_a_set_that_nobody_has_chosen_holds_up_none_of_the_others() -> None:
@@ -190,7 +206,7 @@ def test_a_label_of_a_set_that_nobody_has_chosen_holds_up_none_of_the_others() -
         posteriors[key] = np.full((60, 2), 0.1)
         posteriors[key][np.arange(60), classes] = 0.9
     given["genre=drama"][3] = 1 - given["genre=drama"][3]
-    findings = search(GENRE, posteriors, given)
+    findings = search(GENRE, frame_with([GENRE], held_out=posteriors, gold=given))
     assert [suspect.row for suspect in findings.suspects] == [3]
     assert [item.key for item in findings.not_yet] == ["genre=horror"]
 
@@ -229,7 +245,7 @@ def test_labels_of_a_class_that_goes_wrong_one_way_are_believed_less() -> None:
     proba = random.dirichlet(np.ones(3), 900) + 0.6 * np.eye(3)[truth]
     proba /= proba.sum(axis=1, keepdims=True)
     before = average_precision_score(wrong, -proba[np.arange(900), given])
-    found = search(SENTIMENT, {"sentiment": proba}, {"sentiment": given})
+    found = search(SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": proba}, gold={"sentiment": given}))
     assert precision(found, wrong) > before + 0.05
     assert found.quality[given == 0].mean() < found.quality[given == 1].mean() - 0.1
     neutral = [item for item in found.suspects if item.given == ("Positive",) and item.expected == ("Neutral",)]

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from backend.domain.label_errors.search import find_label_errors
 from backend.domain.questions import decisions
-from tests.unit.planted import GENRE, SENTIMENT
+from tests.unit.planted import GENRE, SENTIMENT, frame_with
 
 
 def posterior_of(truth: NDArray[np.int64], k: int, seed: int, strength: float = 2.4) -> NDArray[np.float64]:
@@ -31,7 +31,9 @@ def test_most_of_five_wrong_labels_among_a_few_dozen_are_found(n_labels: int) ->
         truth = np.random.default_rng(seed).integers(0, 3, n_labels)
         given = flip(truth, 5, 3, seed)
         posterior = posterior_of(truth, 3, seed + 100, strength=3.0)
-        suspects = find_label_errors(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})
+        suspects = find_label_errors(
+            SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given})
+        )
         rows = [item.row for item in suspects]
         found += len(set(rows) & set(np.flatnonzero(given != truth)))
         flagged += len(rows)
@@ -47,7 +49,9 @@ def test_a_suspect_says_what_was_given_what_was_expected_and_how_bad_it_is() -> 
     posterior = np.full((40, 3), 0.05)
     posterior[np.arange(40), truth] = 0.9
     posterior[7] = [0.01, 0.98, 0.01]
-    worst, other = find_label_errors(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})
+    worst, other = find_label_errors(
+        SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given})
+    )
     assert (worst.row, worst.question, worst.given, worst.expected) == (7, "sentiment", ("Neutral",), ("Negative",))
     assert (other.row, other.given, other.expected) == (20, ("Positive",), ("Neutral",))
     assert worst.quality == pytest.approx(0.01)
@@ -63,7 +67,12 @@ def test_only_labeled_rows_of_which_something_is_known_are_judged() -> None:
     posterior[20] = np.nan
     given = truth.copy()
     given[21] = -1
-    rows = {item.row for item in find_label_errors(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})}
+    rows = {
+        item.row
+        for item in find_label_errors(
+            SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given})
+        )
+    }
     assert not rows & {20, 21}
     assert rows <= set(range(22, 40))
     assert rows
@@ -74,7 +83,9 @@ def test_the_expected_label_may_be_one_that_nobody_has_used() -> None:
     posterior = np.full((20, 3), 0.05)
     posterior[np.arange(20), given] = 0.9
     posterior[4] = [0.01, 0.01, 0.98]
-    (suspect,) = find_label_errors(SENTIMENT, {"sentiment": posterior}, {"sentiment": given})
+    (suspect,) = find_label_errors(
+        SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given})
+    )
     assert (suspect.row, suspect.expected) == (4, ("Neutral",))
 
 
@@ -83,14 +94,24 @@ def test_the_expected_label_may_be_one_that_nobody_has_used() -> None:
 )
 def test_too_little_to_judge_by_flags_nothing(given: NDArray[np.int64]) -> None:
     posterior = posterior_of((given + 1) % 3, 3, 0)
-    assert find_label_errors(SENTIMENT, {"sentiment": posterior}, {"sentiment": given}) == []
+    assert (
+        find_label_errors(
+            SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": given})
+        )
+        == []
+    )
 
 
 def test_good_labels_are_left_alone() -> None:
     truth = np.random.default_rng(0).integers(0, 3, 200)
     posterior = np.full((200, 3), 0.1)
     posterior[np.arange(200), truth] = 0.8
-    assert find_label_errors(SENTIMENT, {"sentiment": posterior}, {"sentiment": truth}) == []
+    assert (
+        find_label_errors(
+            SENTIMENT, frame_with([SENTIMENT], held_out={"sentiment": posterior}, gold={"sentiment": truth})
+        )
+        == []
+    )
 
 
 def test_a_wrong_label_in_a_set_is_found_and_the_whole_set_expected() -> None:
@@ -105,7 +126,7 @@ def test_a_wrong_label_in_a_set_is_found_and_the_whole_set_expected() -> None:
         classes[5] = 1
         posteriors[key][5] = [0.1, 0.9]
     given["genre=comedy"][5] = 0
-    (suspect,) = find_label_errors(GENRE, posteriors, given)
+    (suspect,) = find_label_errors(GENRE, frame_with([GENRE], held_out=posteriors, gold=given))
     assert (suspect.row, suspect.given) == (5, ("drama", "horror"))
     assert suspect.expected == ("drama", "comedy", "horror")
     assert suspect.quality == pytest.approx(0.1)

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.adapters.label_studio.config import parse_label_config
+from backend.domain.frame import Frame
 from backend.domain.model.training import Known, Trained, train
 from backend.domain.reports.status import Held
 from backend.entrypoints.cli.status import status_line
@@ -337,9 +338,10 @@ def test_a_suspect_label_counts_less_until_a_person_has_ruled(house: House, monk
     seen: list[dict[str, NDArray[np.float64]]] = []
 
     def noted(*args: object, **options: Any) -> Trained:
-        known = args[4]
+        frame, known = args[0], args[2]
+        assert isinstance(frame, Frame)
         assert isinstance(known, Known)
-        seen.append(dict(known.weights))
+        seen.append(dict(frame.weights))
         assert known.previous is not None
         return train(*args, **options)  # type: ignore[arg-type]
 

@@ -20,7 +20,9 @@ from backend.domain.model.storage import from_parts, to_parts
 from backend.domain.model.training import Trained, train
 from backend.domain.posterior import fit_pool
 from backend.domain.questions import Decision, Question, Taxonomy, decisions
+from backend.domain.questions.units import Units
 from backend.domain.votes import votes_on
+from tests.unit.planted import frame_with, said_by
 
 N_TASKS = 30
 USED = 6
@@ -38,7 +40,7 @@ def trained_on(question: Question) -> Trained:
     answers = [[{"topics": tuple(question.labels[index] for index in picks)}] for picks in chosen[:20]]
     gold = gold_of([question], [*answers, *([] for _ in range(10))])
     votes = votes_on(question, ("rule", "other"), [[picks, ()] for picks in chosen])
-    return train([question], data, votes, gold)
+    return train(frame_with([question], votes=votes, gold=gold), data)
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_labels_that_nobody_chose_are_learned_once(calls: Counter[str]) -> None:
         found = trained_on(question)
         model = from_parts(*to_parts(found.model))
         votes = votes_on(question, ("rule", "other"), [[(1,), ()]])
-        assert len(model.posteriors([{"text": "word1"}], votes)) == n_labels
+        assert len(said_by(model, [{"text": "word1"}], votes)) == n_labels
         return dict(calls)
 
     few, many = work(20), work(400)
@@ -78,11 +80,11 @@ def test_labels_that_nobody_chose_are_learned_once(calls: Counter[str]) -> None:
 
 def test_each_label_learns_what_it_would_alone() -> None:
     few, many = trained_on(question_of(USED + 1)), trained_on(question_of(200))
-    for key, posterior in few.out_of_fold.items():
-        np.testing.assert_allclose(many.out_of_fold[key], posterior, atol=1e-12)
+    for key, posterior in few.frame.held_out.items():
+        np.testing.assert_allclose(many.frame.held_out[key], posterior, atol=1e-12)
     # All that nobody chose are answered alike, and each is named as itself.
     assert many.model.decisions["topics=label 150"].decision.label == "label 150"
-    np.testing.assert_array_equal(many.out_of_fold["topics=label 150"], many.out_of_fold["topics=label 6"])
+    np.testing.assert_array_equal(many.frame.held_out["topics=label 150"], many.frame.held_out["topics=label 6"])
     assert many.metrics["questions"]["topics"]["n_labels"] == 20
 
 
@@ -114,7 +116,7 @@ def test_what_is_right_is_asked_without_making_the_decisions_anew(monkeypatch: p
     keys = [decision.key for decision in decisions(question)]
     truth: dict[str, NDArray[np.int64]] = {key: np.zeros(4, dtype=np.int64) for key in keys}
     sure = np.tile([1.0, 0.0], (4, 1))
-    assert is_right(question, dict.fromkeys(keys, sure), truth).all()
+    assert is_right(question, Units(len(sure)), dict.fromkeys(keys, sure), truth).all()
     assert len(made) == 300
 
 

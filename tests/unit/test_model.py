@@ -16,7 +16,17 @@ from backend.domain.statistics import wilson
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix, votes_on
 from backend.errors import ModelMissing
-from tests.unit.planted import GENRE, SENTIMENT, abstaining, matrix, only_first, planted_votes, texts_about
+from tests.unit.planted import (
+    GENRE,
+    SENTIMENT,
+    abstaining,
+    frame_with,
+    matrix,
+    only_first,
+    planted_votes,
+    said_by,
+    texts_about,
+)
 
 N = 400
 TRUTH = np.random.default_rng(0).integers(0, 3, N)
@@ -26,7 +36,7 @@ UNLABELED = np.full(N, -1)
 
 
 def trained(gold: NDArray[np.int64], seed: int = 0) -> Trained:
-    return train([SENTIMENT], DATA, VOTES, {"sentiment": gold}, seed=seed)
+    return train(frame_with([SENTIMENT], votes=VOTES, gold={"sentiment": gold}), DATA, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +49,7 @@ def accuracy(posterior: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
 
 
 def test_rules_alone_answer_where_they_vote_and_nowhere_else() -> None:
-    posterior = rules_only([SENTIMENT], VOTES).posteriors(DATA, VOTES)["sentiment"]
+    posterior = said_by(rules_only(frame_with([SENTIMENT], votes=VOTES)), DATA, VOTES)["sentiment"]
     covered = (VOTES["sentiment"].votes >= 0).any(axis=1)
     np.testing.assert_array_equal(np.isfinite(posterior).all(axis=1), covered)
     assert accuracy(posterior[covered], TRUTH[covered]) > 0.75
@@ -54,55 +64,55 @@ def test_figures_say_which_label_model_was_chosen_and_why(taught: Trained) -> No
 
 
 def test_training_answers_every_task_better_than_the_rules(taught: Trained) -> None:
-    posterior = taught.model.posteriors(DATA, VOTES)["sentiment"]
+    posterior = said_by(taught.model, DATA, VOTES)["sentiment"]
     assert np.isfinite(posterior).all()
     assert accuracy(posterior[120:], TRUTH[120:]) > 0.85
 
 
 def test_training_without_any_human_label_learns_from_the_rules() -> None:
     result = trained(UNLABELED)
-    posterior = result.model.posteriors(DATA, VOTES)["sentiment"]
+    posterior = said_by(result.model, DATA, VOTES)["sentiment"]
     assert accuracy(posterior, TRUTH) > 0.8
-    np.testing.assert_allclose(result.out_of_fold["sentiment"], posterior)
+    np.testing.assert_allclose(result.frame.held_out["sentiment"], posterior)
 
 
 def test_training_without_rules_learns_from_people() -> None:
     nobody = {"sentiment": abstaining(decisions(SENTIMENT)[0], N)}
-    result = train([SENTIMENT], DATA, nobody, {"sentiment": only_first(TRUTH, 120)})
-    assert accuracy(result.model.posteriors(DATA, nobody)["sentiment"][120:], TRUTH[120:]) > 0.75
+    result = train(frame_with([SENTIMENT], votes=nobody, gold={"sentiment": only_first(TRUTH, 120)}), DATA)
+    assert accuracy(said_by(result.model, DATA, nobody)["sentiment"][120:], TRUTH[120:]) > 0.75
 
 
 @pytest.mark.parametrize("n_labels", [1, 2, 3, 6])
 def test_a_handful_of_labels_is_no_crash(n_labels: int) -> None:
     result = trained(only_first(TRUTH, n_labels))
     assert result.metrics["questions"]["sentiment"]["n_labels"] == n_labels
-    assert accuracy(result.model.posteriors(DATA, VOTES)["sentiment"], TRUTH) > 0.7
+    assert accuracy(said_by(result.model, DATA, VOTES)["sentiment"], TRUTH) > 0.7
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_hardly_any_task_is_no_crash(n: int) -> None:
     votes = {"sentiment": abstaining(decisions(SENTIMENT)[0], n)}
-    result = train([SENTIMENT], DATA[:n], votes, {"sentiment": TRUTH[:n]})
-    assert result.out_of_fold["sentiment"].shape == (n, 3)
+    result = train(frame_with([SENTIMENT], votes=votes, gold={"sentiment": TRUTH[:n]}), DATA[:n])
+    assert result.frame.held_out["sentiment"].shape == (n, 3)
     json.dumps(result.metrics, allow_nan=False)
 
 
 def test_same_seed_same_version(taught: Trained) -> None:
     again = trained(only_first(TRUTH, 120))
-    np.testing.assert_array_equal(again.out_of_fold["sentiment"], taught.out_of_fold["sentiment"])
+    np.testing.assert_array_equal(again.frame.held_out["sentiment"], taught.frame.held_out["sentiment"])
     assert again.metrics == taught.metrics
 
 
 def test_a_rows_own_label_has_no_say_in_its_held_out_posterior(taught: Trained) -> None:
     """It may change what was chosen for other folds, and so the pool's exponents a little, but never in its favour."""
-    before, gains, own_gains = taught.out_of_fold["sentiment"], [], []
+    before, gains, own_gains = taught.frame.held_out["sentiment"], [], []
     for row in (0, 17, 60, 90):
         gold = only_first(TRUTH, 120)
         gold[row] = (gold[row] + 1) % 3
         flipped = trained(gold)
-        gains.append(flipped.out_of_fold["sentiment"][row, gold[row]] - before[row, gold[row]])
-        own = flipped.model.posteriors(DATA, VOTES)["sentiment"][row, gold[row]]
-        own_gains.append(own - flipped.out_of_fold["sentiment"][row, gold[row]])
+        gains.append(flipped.frame.held_out["sentiment"][row, gold[row]] - before[row, gold[row]])
+        own = said_by(flipped.model, DATA, VOTES)["sentiment"][row, gold[row]]
+        own_gains.append(own - flipped.frame.held_out["sentiment"][row, gold[row]])
     assert max(gains) < 0.05
     assert min(own_gains) > -0.01, "the model itself does learn from this label"
     assert np.mean(own_gains) > 0.05
@@ -116,8 +126,10 @@ def test_open_tasks_are_answered_as_well_as_held_out_and_new_ones() -> None:
         data = texts_about(truth, seed=seed + 10)
         votes = planted_votes(truth, [0.9, 0.8, 0.6], [0.5, 0.4, 0.3], 3, seed=seed + 20)
         seen = matrix(SENTIMENT, votes[:400])
-        result = train([SENTIMENT], data[:400], seen, {"sentiment": only_first(truth[:400], 120)})
-        right = result.model.posteriors(data, matrix(SENTIMENT, votes))["sentiment"].argmax(axis=1) == truth
+        result = train(
+            frame_with([SENTIMENT], votes=seen, gold={"sentiment": only_first(truth[:400], 120)}), data[:400]
+        )
+        right = said_by(result.model, data, matrix(SENTIMENT, votes))["sentiment"].argmax(axis=1) == truth
         held_out.append(result.metrics["questions"]["sentiment"]["accuracy"])
         opened.append(right[120:400].mean())
         new.append(right[400:].mean())
@@ -131,14 +143,14 @@ def test_a_memorising_classifier_cannot_look_good() -> None:
     words = np.random.default_rng(6).integers(0, 300, (150, 12))
     data: list[dict[str, object]] = [{"text": " ".join(f"word{index}" for index in row)} for row in words]
     votes = {"sentiment": abstaining(decisions(SENTIMENT)[0], 150)}
-    result = train([SENTIMENT], data, votes, {"sentiment": noise})
-    assert accuracy(result.model.posteriors(data, votes)["sentiment"], noise) > 0.9
+    result = train(frame_with([SENTIMENT], votes=votes, gold={"sentiment": noise}), data)
+    assert accuracy(said_by(result.model, data, votes)["sentiment"], noise) > 0.9
     assert result.metrics["questions"]["sentiment"]["accuracy"] < 0.45
 
 
 def test_held_out_accuracy_is_what_new_tasks_get(taught: Trained) -> None:
     figures = taught.metrics["questions"]["sentiment"]
-    fresh = accuracy(taught.model.posteriors(DATA, VOTES)["sentiment"][120:], TRUTH[120:])
+    fresh = accuracy(said_by(taught.model, DATA, VOTES)["sentiment"][120:], TRUTH[120:])
     low, high = figures["accuracy_interval"]
     assert low < fresh < high
 
@@ -175,16 +187,16 @@ def test_wilson_interval_against_published_values() -> None:
 
 def test_votes_are_matched_to_sources_by_name(taught: Trained) -> None:
     model, votes = taught.model, VOTES["sentiment"]
-    expected = model.posteriors(DATA, VOTES)["sentiment"]
+    expected = said_by(model, DATA, VOTES)["sentiment"]
     shuffled = VoteMatrix(votes.decision, ("rule2", "new", "rule0", "rule1"), votes.votes[:, [2, 2, 0, 1]])
-    np.testing.assert_array_equal(model.posteriors(DATA, {"sentiment": shuffled})["sentiment"], expected)
+    np.testing.assert_array_equal(said_by(model, DATA, {"sentiment": shuffled})["sentiment"], expected)
     gone = VoteMatrix(votes.decision, ("rule0", "rule1"), votes.votes[:, :2])
     silent = replace(votes, votes=np.where([True, True, False], votes.votes, np.int16(-1)))
     np.testing.assert_array_equal(
-        model.posteriors(DATA, {"sentiment": gone})["sentiment"],
-        model.posteriors(DATA, {"sentiment": silent})["sentiment"],
+        said_by(model, DATA, {"sentiment": gone})["sentiment"],
+        said_by(model, DATA, {"sentiment": silent})["sentiment"],
     )
-    assert np.isfinite(model.posteriors(DATA, {})["sentiment"]).all()
+    assert np.isfinite(said_by(model, DATA, {})["sentiment"]).all()
 
 
 def stored_and_loaded(model: ProjectModel) -> ProjectModel:
@@ -197,7 +209,7 @@ def test_a_stored_model_answers_the_same(taught: Trained) -> None:
     again = stored_and_loaded(taught.model)
     assert again.questions == taught.model.questions
     np.testing.assert_array_equal(
-        again.posteriors(DATA, VOTES)["sentiment"], taught.model.posteriors(DATA, VOTES)["sentiment"]
+        said_by(again, DATA, VOTES)["sentiment"], said_by(taught.model, DATA, VOTES)["sentiment"]
     )
 
 
@@ -217,38 +229,36 @@ def against(excluded: NDArray[np.int64]) -> dict[str, VoteMatrix]:
 
 
 def test_a_vote_against_a_class_changes_the_suggestion_as_far_as_people_confirm_it() -> None:
-    guess = trained(only_first(TRUTH, 120)).model.posteriors(DATA, VOTES)["sentiment"].argmax(axis=1)
+    guess = said_by(trained(only_first(TRUTH, 120)).model, DATA, VOTES)["sentiment"].argmax(axis=1)
     wrong = guess != TRUTH
     wrong[:120] = False
     assert wrong.sum() > 5
     known = np.arange(N) < 120
     # On labeled tasks it denies classes that people didn't choose, on the others whatever we would wrongly say.
     denies = np.where(known, (TRUTH + 1) % 3, np.where(wrong, guess, -1))
-    confirmed = train([SENTIMENT], DATA, against(denies), {"sentiment": only_first(TRUTH, 120)})
-    mended = confirmed.model.posteriors(DATA, against(denies))["sentiment"].argmax(axis=1)
+    confirmed = train(frame_with([SENTIMENT], votes=against(denies), gold={"sentiment": only_first(TRUTH, 120)}), DATA)
+    mended = said_by(confirmed.model, DATA, against(denies))["sentiment"].argmax(axis=1)
     assert (mended[wrong] != guess[wrong]).mean() >= 0.6
     # A source that denies what people chose is not believed, and not taken for its opposite.
     lies = np.where(known, TRUTH, denies)
-    refuted = train([SENTIMENT], DATA, against(lies), {"sentiment": only_first(TRUTH, 120)})
-    kept = refuted.model.posteriors(DATA, against(lies))["sentiment"].argmax(axis=1)
+    refuted = train(frame_with([SENTIMENT], votes=against(lies), gold={"sentiment": only_first(TRUTH, 120)}), DATA)
+    kept = said_by(refuted.model, DATA, against(lies))["sentiment"].argmax(axis=1)
     assert (kept[wrong] == guess[wrong]).mean() > 0.8
-    assert accuracy(confirmed.out_of_fold["sentiment"][:120], TRUTH[:120]) >= accuracy(
-        refuted.out_of_fold["sentiment"][:120], TRUTH[:120]
+    assert accuracy(confirmed.frame.held_out["sentiment"][:120], TRUTH[:120]) >= accuracy(
+        refuted.frame.held_out["sentiment"][:120], TRUTH[:120]
     )
 
 
 def test_votes_against_a_class_count_before_the_first_version_and_after_storing() -> None:
     votes = against(np.zeros(N, dtype=np.int64))
-    without = rules_only([SENTIMENT], VOTES).posteriors(DATA, VOTES)["sentiment"]
-    denied = rules_only([SENTIMENT], votes).posteriors(DATA, votes)["sentiment"]
+    without = said_by(rules_only(frame_with([SENTIMENT], votes=VOTES)), DATA, VOTES)["sentiment"]
+    denied = said_by(rules_only(frame_with([SENTIMENT], votes=votes)), DATA, votes)["sentiment"]
     covered = np.isfinite(without).all(axis=1)
     assert (denied[covered, 0] < without[covered, 0]).all()
     np.testing.assert_array_equal(np.isfinite(denied).all(axis=1), covered)
-    model = train([SENTIMENT], DATA, votes, {"sentiment": only_first(TRUTH, 60)}).model
+    model = train(frame_with([SENTIMENT], votes=votes, gold={"sentiment": only_first(TRUTH, 60)}), DATA).model
     again = stored_and_loaded(model)
-    np.testing.assert_array_equal(
-        again.posteriors(DATA, votes)["sentiment"], model.posteriors(DATA, votes)["sentiment"]
-    )
+    np.testing.assert_array_equal(said_by(again, DATA, votes)["sentiment"], said_by(model, DATA, votes)["sentiment"])
 
 
 def test_models_stored_before_votes_against_classes_were_used_can_be_read(taught: Trained) -> None:
@@ -256,8 +266,8 @@ def test_models_stored_before_votes_against_classes_were_used_can_be_read(taught
     for fields in described["decisions"].values():
         del fields["ratios"]
     np.testing.assert_array_equal(
-        from_parts(fitted, described).posteriors(DATA, VOTES)["sentiment"],
-        taught.model.posteriors(DATA, VOTES)["sentiment"],
+        said_by(from_parts(fitted, described), DATA, VOTES)["sentiment"],
+        said_by(taught.model, DATA, VOTES)["sentiment"],
     )
 
 
@@ -269,10 +279,13 @@ def test_models_of_another_release_are_trained_anew_instead_of_failing_later(tau
 
 def test_the_choice_of_a_classifier_is_kept_while_labels_are_few_more(taught: Trained) -> None:
     more = {"sentiment": only_first(TRUTH, 130)}
-    kept = train([SENTIMENT], DATA, VOTES, more, Known(previous=stored_and_loaded(taught.model)))
+    kept = train(frame_with([SENTIMENT], votes=VOTES, gold=more), DATA, Known(previous=stored_and_loaded(taught.model)))
     assert kept.metrics["classifiers"]["sentiment"]["n_labels"] == 120
     assert kept.metrics["questions"]["sentiment"]["n_labels"] == 130
-    assert train([SENTIMENT], DATA, VOTES, more).metrics["classifiers"]["sentiment"]["n_labels"] == 130
+    assert (
+        train(frame_with([SENTIMENT], votes=VOTES, gold=more), DATA).metrics["classifiers"]["sentiment"]["n_labels"]
+        == 130
+    )
 
 
 def test_classes_that_people_hardly_gave_are_named() -> None:
@@ -298,8 +311,10 @@ def genre_project() -> tuple[list[dict[str, object]], dict[str, VoteMatrix], dic
 
 def test_sets_of_labels_from_votes_to_suggestions() -> None:
     data, votes, gold = genre_project()
-    result = train([GENRE], data, votes, gold)
-    suggestions = suggest([GENRE], stored_and_loaded(result.model).posteriors(data, votes), votes)
+    result = train(frame_with([GENRE], votes=votes, gold=gold), data)
+    suggestions = suggest(
+        frame_with([GENRE], posteriors=said_by(stored_and_loaded(result.model), data, votes), votes=votes)
+    )
     wanted = [tuple(label for label in GENRE.labels if label in str(task["text"])) for task in data]
     right = [item.answers.get("genre", ()) == labels for item, labels in zip(suggestions, wanted, strict=True)]
     assert np.mean(right[80:]) > 0.9
@@ -312,16 +327,18 @@ def test_sets_of_labels_from_votes_to_suggestions() -> None:
 
 def test_several_questions_do_not_disturb_each_other() -> None:
     data, votes, gold = genre_project()
-    alone = train([GENRE], data, votes, gold)
+    alone = train(frame_with([GENRE], votes=votes, gold=gold), data)
     both = train(
-        [SENTIMENT, GENRE],
+        frame_with(
+            [SENTIMENT, GENRE],
+            votes=votes | {"sentiment": abstaining(decisions(SENTIMENT)[0], 200)},
+            gold=gold | {"sentiment": np.full(200, -1)},
+        ),
         data,
-        votes | {"sentiment": abstaining(decisions(SENTIMENT)[0], 200)},
-        gold | {"sentiment": np.full(200, -1)},
     )
     assert both.metrics["questions"]["genre"] == alone.metrics["questions"]["genre"]
-    assert np.isnan(both.out_of_fold["sentiment"]).all()
-    first = suggest([SENTIMENT, GENRE], both.model.posteriors(data, votes))[0]
+    assert np.isnan(both.frame.held_out["sentiment"]).all()
+    first = suggest(frame_with([SENTIMENT, GENRE], posteriors=said_by(both.model, data, votes)))[0]
     assert set(first.per_question) == {"genre"}
 
 
@@ -361,6 +378,8 @@ def test_two_labels_for_a_question_that_takes_one_are_no_answer() -> None:
 def test_a_question_with_a_single_label_is_learned_without_fuss() -> None:
     question = Choices("ok", "text", ("yes",))
     votes = matrix(question, np.zeros((5, 1), dtype=np.int16))
-    result = train([question], DATA[:5], votes, {"ok": np.array([0, 0, 0, -1, -1])})
-    assert suggest([question], result.model.posteriors(DATA[:5], votes))[4].answers == {"ok": ("yes",)}
+    result = train(frame_with([question], votes=votes, gold={"ok": np.array([0, 0, 0, -1, -1])}), DATA[:5])
+    assert suggest(frame_with([question], posteriors=said_by(result.model, DATA[:5], votes)))[4].answers == {
+        "ok": ("yes",)
+    }
     assert result.metrics["questions"]["ok"]["accuracy"] == 1.0

@@ -10,6 +10,8 @@ import pytest
 from backend.domain.audit.draw import is_audit
 from backend.domain.classifier import Recipe
 from backend.domain.classifier.choice import default_choice
+from backend.domain.frame import CLASSIFIER
+from backend.domain.model.project import described
 from backend.domain.model.training import Trained
 from backend.domain.next_tasks import pool_state_of
 from backend.domain.priorities.relabels import Relabels
@@ -18,6 +20,7 @@ from backend.domain.votes import VoteMatrix
 from backend.ports import Prediction
 from backend.settings import Settings
 from tests.unit.house import House, reviews
+from tests.unit.planted import frame_with
 
 
 def current(house: House) -> list[Prediction]:
@@ -180,10 +183,11 @@ def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(
     model = replace(model, decisions={key: replace(part, choice=choice)})
     data = [house.fake.tasks[task_id].task.data for task_id in house.task_ids]
     votes = VoteMatrix(part.decision, part.sources, np.ones((len(data), len(part.sources)), dtype=np.int16))
-    trained = Trained(model, {}, {}, {}, model.extractor.transform(data))
-    together = model.posteriors_of(trained.features, {key: votes})
-    gold = np.full(len(data), -1, dtype=np.int64)
-    evidence = pool_state_of(trained, together, {key: votes}, {key: gold}, gold < 0)
-    assert not np.allclose(evidence.classifier[key], together[key])
-    wanted = together if trust else evidence.classifier
-    np.testing.assert_array_equal(evidence.posteriors[key], wanted[key])
+    gold, features = np.full(len(data), -1, dtype=np.int64), model.extractor.transform(data)
+    frame = described(frame_with(model.questions, votes={key: votes}, gold={key: gold}), data, features)
+    together = model.posteriors_of(frame)
+    evidence = pool_state_of(Trained(model, frame, {}, features), replace(frame, posteriors=together), gold < 0)
+    alone = evidence.frame.members[CLASSIFIER]
+    assert not np.allclose(alone[key], together[key])
+    wanted = together if trust else alone
+    np.testing.assert_array_equal(evidence.frame.posteriors[key], wanted[key])

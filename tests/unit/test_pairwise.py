@@ -11,6 +11,7 @@ from backend.domain.model.training import train
 from backend.domain.questions import Pairwise, from_dict, to_dict
 from backend.domain.suggestions import Suggestion
 from backend.domain.votes import apply_rules
+from tests.unit.planted import frame_with, said_by
 
 CONFIG = """<View><Pairwise name="pw" toName="one, two"/>
 <View><Text name="one" value="$first"/><Text name="two" value="$second"/></View></View>"""
@@ -55,8 +56,8 @@ def test_which_is_better_is_learned_from_how_they_differ() -> None:
     answers = [[{"pw": ("left" if left < right else "right",)}] for left, right in pairs]
     gold = gold_of(questions, [*answers[:60], *([[]] * (len(pairs) - 60))])
     votes, _ = apply_rules([], data, questions)
-    trained = train(questions, data, votes, gold)
+    trained = train(frame_with(questions, votes=votes, gold=gold), data)
     model = from_parts(*to_parts(trained.model))
-    said = questions[0].answers(model.posteriors(data, votes))
+    said = questions[0].answers(said_by(model, data, votes))
     right = [given == answer[0]["pw"] for given, answer in zip(said, answers, strict=True)]
     assert np.mean(right[60:]) > 0.9

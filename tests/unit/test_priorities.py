@@ -8,7 +8,7 @@ from backend.domain.priorities.strategy import MEASURES
 from backend.domain.priorities.uncertainty import rank, uncertainty
 from backend.domain.questions import decisions
 from backend.domain.suggestions import suggest
-from tests.unit.planted import GENRE, SENTIMENT
+from tests.unit.planted import GENRE, SENTIMENT, frame_with
 
 CLEAR, DOUBTFUL, NARROW, UNKNOWN = [0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.5, 0.49, 0.01], [np.nan] * 3
 
@@ -37,13 +37,17 @@ def test_scale_ends_at_one_for_no_idea_and_zero_for_certainty(strategy: str) -> 
 
 @pytest.mark.parametrize(("strategy", "first"), [("least_confidence", 1), ("margin", 2), ("entropy", 1)])
 def test_who_is_asked_first(strategy: str, first: int) -> None:
-    ranking = rank([SENTIMENT], {"sentiment": np.array([CLEAR, DOUBTFUL, NARROW])}, strategy=strategy, seed=0)
+    ranking = rank(
+        frame_with([SENTIMENT], posteriors={"sentiment": np.array([CLEAR, DOUBTFUL, NARROW])}),
+        strategy=strategy,
+        seed=0,
+    )
     assert ranking.order[0] == first
     assert ranking.order[-1] == 0
 
 
 def test_what_we_know_nothing_of_comes_first() -> None:
-    ranking = rank([SENTIMENT], {"sentiment": np.array([DOUBTFUL, UNKNOWN, CLEAR])}, seed=0)
+    ranking = rank(frame_with([SENTIMENT], posteriors={"sentiment": np.array([DOUBTFUL, UNKNOWN, CLEAR])}), seed=0)
     assert ranking.order.tolist() == [1, 0, 2]
 
 
@@ -54,11 +58,13 @@ def test_an_unknown_strategy_is_refused_by_name() -> None:
 
 def test_equal_tasks_do_not_come_in_import_order_but_always_in_the_same() -> None:
     posteriors = {"sentiment": np.tile(DOUBTFUL, (100, 1))}
-    one, same, other = (rank([SENTIMENT], posteriors, seed=seed).order.tolist() for seed in (1, 1, 2))
+    one, same, other = (
+        rank(frame_with([SENTIMENT], posteriors=posteriors), seed=seed).order.tolist() for seed in (1, 1, 2)
+    )
     assert one == same
     assert one != other
     assert one != sorted(one)
-    firsts = {int(rank([SENTIMENT], posteriors, seed=seed).order[0]) for seed in range(50)}
+    firsts = {int(rank(frame_with([SENTIMENT], posteriors=posteriors), seed=seed).order[0]) for seed in range(50)}
     assert len(firsts) > 25, "every one of the equal tasks must have its chance"
 
 
@@ -74,8 +80,8 @@ def test_least_confidence_is_the_reverse_of_the_suggestions_score(rows: list[lis
     }
     for index, decision in enumerate(decisions(GENRE)):
         posteriors[decision.key] = np.column_stack([1 - values[:, 1 + index], values[:, 1 + index]])
-    scores = np.array([item.score for item in suggest([SENTIMENT, GENRE], posteriors)])
-    ranking = rank([SENTIMENT, GENRE], posteriors, seed=seed)
+    scores = np.array([item.score for item in suggest(frame_with([SENTIMENT, GENRE], posteriors=posteriors))])
+    ranking = rank(frame_with([SENTIMENT, GENRE], posteriors=posteriors), seed=seed)
     np.testing.assert_allclose(ranking.uncertainty, 1 - scores, atol=1e-12)
     assert sorted(ranking.order.tolist()) == list(range(len(rows)))
     assert (np.diff(scores[ranking.order]) > -1e-8).all()
@@ -85,4 +91,6 @@ def test_a_task_is_as_urgent_as_its_most_doubtful_question() -> None:
     posteriors = {"sentiment": np.array([CLEAR, DOUBTFUL])}
     posteriors |= {decision.key: np.array([[0.5, 0.5], [0.01, 0.99]]) for decision in decisions(GENRE)}
     for strategy in MEASURES:
-        assert rank([SENTIMENT, GENRE], posteriors, strategy=strategy, seed=0).order.tolist() == [0, 1]
+        assert rank(
+            frame_with([SENTIMENT, GENRE], posteriors=posteriors), strategy=strategy, seed=0
+        ).order.tolist() == [0, 1]

@@ -11,7 +11,7 @@ from backend.domain.rule_diff import changed_votes, compare_suggestions
 from backend.domain.rule_report import RuleReport, mistakes_of, report_rules
 from backend.domain.rules import Not, Rule, Vote
 from backend.domain.votes import apply_rules
-from tests.unit.planted import GENRE, SENTIMENT
+from tests.unit.planted import GENRE, SENTIMENT, frame_with
 
 SAYS = {".": None, "P": "Positive", "N": "Negative", "U": "Neutral", "p": Not("Positive"), "?": "Mixed"}
 """One character for each vote of a test's rule."""
@@ -29,7 +29,10 @@ def reports(
 ) -> dict[str, RuleReport]:
     votes, faults = apply_rules(rules, tasks(len(gold)), [question])
     known = {question.name: learned or {}}
-    return {item.name: item for item in report_rules(rules, [question], votes, truth(gold), known, faults)}
+    return {
+        item.name: item
+        for item in report_rules(rules, frame_with([question], votes=votes, gold=truth(gold)), known, faults)
+    }
 
 
 def tasks(n: int) -> list[dict[str, object]]:
@@ -82,7 +85,7 @@ def test_a_rule_for_a_rare_label_is_not_worse_than_chance_for_being_right_less_t
     says = Rule("drama_words", lambda task: ["drama"] if task["n"] < 25 else None, "genre")
     votes, faults = apply_rules([says], tasks(100), [GENRE])
     gold = {decision.key: np.full(100, -1) for decision in decisions(GENRE)} | {"genre=drama": drama}
-    (found,) = report_rules([says], [GENRE], votes, gold, {}, faults)
+    (found,) = report_rules([says], frame_with([GENRE], votes=votes, gold=gold), {}, faults)
     assert (found.accuracy, found.polarity) == (0.2, ("drama",))
     # At most 0.39, surely below 1/2, but one in twenty tasks is a drama.
     assert found.flags == ("broad",)
@@ -137,7 +140,7 @@ def test_a_multiple_question_has_one_record_for_all_its_labels() -> None:
     votes, faults = apply_rules([both, horror], tasks(4), [GENRE])
     gold = {decision.key: np.array([1, 1, -1, -1]) for decision in decisions(GENRE)}
     learned = {"genre=drama": {"both": 0.9}, "genre=comedy": {"both": 0.1}, "genre=horror": {"both": 0.7}}
-    first, second = report_rules([both, horror], [GENRE], votes, gold, learned, faults)
+    first, second = report_rules([both, horror], frame_with([GENRE], votes=votes, gold=gold), learned, faults)
     assert first.polarity == ("drama", "not horror")
     assert (first.n_votes, first.coverage, first.overlaps, first.conflicts) == (4, 0.5, 0.25, 0.25)
     assert (first.n_judged, first.accuracy) == (4, 0.5)
@@ -148,7 +151,7 @@ def test_a_multiple_question_has_one_record_for_all_its_labels() -> None:
 def test_mistakes_are_the_votes_that_people_disagree_with() -> None:
     rules = [rule("a", "PPNp."), rule("b", "NNNNN")]
     votes, _ = apply_rules(rules, tasks(5), [SENTIMENT])
-    found = mistakes_of("a", [SENTIMENT], votes, truth("PN.PU"))
+    found = mistakes_of("a", frame_with([SENTIMENT], votes=votes, gold=truth("PN.PU")))
     assert [(item.row, item.voted, item.given) for item in found] == [
         (1, "Positive", "Negative"),
         (3, "not Positive", "Positive"),
@@ -159,8 +162,12 @@ def test_a_diff_counts_what_votes_against_a_label_change() -> None:
     gold = truth("." * 12)
     rules = [rule("a", "PN" * 6), rule("b", "NP" * 6), rule("never", "p" * 12)]
     before, after = (apply_rules(some, tasks(12), [SENTIMENT])[0] for some in (rules[:2], rules))
-    assert changed_votes([SENTIMENT], before, after) == {("sentiment", "never"): 12}
-    (found,) = compare_suggestions([SENTIMENT], before, after, gold)
+    assert changed_votes(frame_with([SENTIMENT], votes=before), frame_with([SENTIMENT], votes=after)) == {
+        ("sentiment", "never"): 12
+    }
+    (found,) = compare_suggestions(
+        frame_with([SENTIMENT], votes=before, gold=gold), frame_with([SENTIMENT], votes=after, gold=gold)
+    )
     # Both say one thing and another of each task: Positive by order, until it is denied.
     assert found.suggestions_changed == 12
 

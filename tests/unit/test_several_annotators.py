@@ -14,6 +14,7 @@ from backend.domain.label_errors.multi_annotator import labels_of
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, Question, Rating
+from backend.domain.questions.units import Units
 from backend.domain.tasks import Annotation
 from backend.entrypoints.cli.annotators import checked_json, export_consensus, print_annotators
 from backend.ports import SuspectStatus
@@ -22,6 +23,7 @@ from backend.workflows.check.suspects import checked
 from backend.workflows.label_weights import weights_of
 from tests.screen import screen
 from tests.unit.house import CONFIG, House, nothing, reviews
+from tests.unit.planted import frame_with
 
 NAMES = {1: "ann@example.com", 2: "bob@example.com", 3: "cy@example.com"}
 CHOICE = Choices("mood", "text", ("good", "bad"))
@@ -131,7 +133,7 @@ def test_who_labels_alone_is_judged_by_the_evidence(house: House) -> None:
 
 
 def evidence(question: Question, tasks: list[list[Annotation]]) -> SearchInputs:
-    labels, _ = labels_of(question, tasks)
+    labels, _ = labels_of(question, Units(len(tasks)), tasks)
     return SearchInputs(labels=labels, consensus={key: consensus_of(item) for key, item in labels.items()})
 
 
@@ -139,9 +141,16 @@ def test_two_who_agree_outweigh_evidence_against_them_and_one_alone_does_not() -
     proba = np.array([[0.95, 0.05], [0.05, 0.95]] * 10)
     gold = np.array([0, 1] * 9 + [1, 1])
     tasks = [[annotation(1, 1, CHOICE.labels[label]), annotation(2, 2, CHOICE.labels[label])] for label in gold]
-    alone = search(CHOICE, {"mood": proba}, {"mood": gold})
+    alone = search(CHOICE, frame_with([CHOICE], held_out={"mood": proba}, gold={"mood": gold}))
     assert [item.row for item in alone.suspects] == [18]
-    assert search(CHOICE, {"mood": proba}, {"mood": gold}, evidence(CHOICE, tasks)).suspects == []
+    assert (
+        search(
+            CHOICE,
+            frame_with([CHOICE], held_out={"mood": proba}, gold={"mood": gold}),
+            evidence(CHOICE, tasks),
+        ).suspects
+        == []
+    )
 
 
 def test_neighbouring_ratings_are_no_disagreement_worth_a_look() -> None:
@@ -151,7 +160,11 @@ def test_neighbouring_ratings_are_no_disagreement_worth_a_look() -> None:
     tasks = [[annotation(n, n, STARS.labels[label], "stars") for n in (1, 2, 3)] for label in gold]
     tasks[7][2] = annotation(3, 3, "3", "stars")
     tasks[5][2] = annotation(3, 3, "5", "stars")
-    found = search(STARS, {"stars": proba}, {"stars": gold}, evidence(STARS, tasks)).suspects
+    found = search(
+        STARS,
+        frame_with([STARS], held_out={"stars": proba}, gold={"stars": gold}),
+        evidence(STARS, tasks),
+    ).suspects
     assert [(item.row, item.given) for item in found] == [(5, ("5",))]
 
 
@@ -161,7 +174,7 @@ def test_of_two_annotations_by_one_person_the_last_counts_and_unusable_answers_a
         [annotation(3, None, "good"), annotation(4, 8, "gone")],
         [Annotation(5, 1, 8, {"mood": ("good", "bad")})],
     ]
-    labels, people = labels_of(CHOICE, tasks)
+    labels, people = labels_of(CHOICE, Units(len(tasks)), tasks)
     assert people == (-1, 7)
     said = labels["mood"]
     assert (said.tasks.tolist(), said.annotators.tolist(), said.classes.tolist()) == ([0, 1], [1, 0], [1, 0])
@@ -169,7 +182,7 @@ def test_of_two_annotations_by_one_person_the_last_counts_and_unusable_answers_a
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_nobody_is_no_crowd(n: int) -> None:
-    labels, people = labels_of(CHOICE, [[annotation(1, 5, "good")]] * n)
+    labels, people = labels_of(CHOICE, Units(len([[annotation(1, 5, "good")]] * n)), [[annotation(1, 5, "good")]] * n)
     assert len(people) == n
     assert consensus_of(labels["mood"]).annotator_quality.shape == (n,)
 
@@ -185,6 +198,13 @@ def test_who_is_often_wrong_on_shared_tasks_is_doubted_sooner_where_nobody_else_
     for row, who in ((58, 1), (59, 3)):
         tasks[row] = [annotation(1, who, CHOICE.labels[gold[row]])]
         proba[row] = np.where(np.arange(2) == gold[row], 0.35, 0.65)
-    found = {item.row for item in search(CHOICE, {"mood": proba}, {"mood": gold}, evidence(CHOICE, tasks)).suspects}
+    found = {
+        item.row
+        for item in search(
+            CHOICE,
+            frame_with([CHOICE], held_out={"mood": proba}, gold={"mood": gold}),
+            evidence(CHOICE, tasks),
+        ).suspects
+    }
     assert 59 in found
     assert 58 not in found

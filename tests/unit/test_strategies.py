@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from backend.domain.features import FeatureExtractor
+from backend.domain.frame import CLASSIFIER, LABEL_MODEL
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error, sampled_density
 from backend.domain.priorities.geometry import coordinates, places
@@ -23,7 +24,7 @@ from backend.domain.priorities.strategy import RARE_CLASS, Strategy
 from backend.domain.priorities.variance import PRIOR, information, variance_reduction
 from backend.domain.questions import decisions
 from backend.domain.votes import VoteMatrix
-from tests.unit.planted import GENRE, SENTIMENT, texts_about
+from tests.unit.planted import GENRE, SENTIMENT, frame_with, texts_about
 
 CLASSES = 3
 
@@ -159,20 +160,22 @@ def evidence(
     votes = np.empty((n, 0), dtype=np.int16) if votes is None else votes
     gold = np.full(n, -1) if gold is None else gold
     names = tuple(f"rule{column}" for column in range(votes.shape[1]))
-    return PoolState(
-        questions=[SENTIMENT],
-        posteriors={"sentiment": posterior},
-        label_model={"sentiment": np.full_like(posterior, np.nan)},
-        classifier={"sentiment": posterior},
+    frame = frame_with(
+        [SENTIMENT],
         votes={"sentiment": VoteMatrix(decision, names, votes)},
         gold={"sentiment": gold},
-        is_open=gold < 0 if is_open is None else is_open,
-        features=FeatureExtractor().fit(data).transform(data),
+        posteriors={"sentiment": posterior},
+        members={
+            LABEL_MODEL: {"sentiment": np.full_like(posterior, np.nan)},
+            CLASSIFIER: {"sentiment": posterior},
+        },
     )
+    is_open = gold < 0 if is_open is None else is_open
+    return PoolState(frame, is_open, FeatureExtractor().fit(data).transform(data))
 
 
 def chosen(known: PoolState, strategy: str = "auto", n: int = 10, **options: Any) -> TaskQueue:
-    confidence = np.nan_to_num(known.posteriors["sentiment"].max(axis=1))
+    confidence = np.nan_to_num(known.frame.posteriors["sentiment"].max(axis=1))
     return choose_next(known, confidence, strategy=strategy, n=n, **({"seed": 0} | options))
 
 
@@ -329,16 +332,14 @@ def test_questions_with_sets_of_labels_take_part() -> None:
     keys = [decision.key for decision in decisions(GENRE)]
     posteriors = {key: np.column_stack([1 - p, p]) for key in keys for p in [random.random(n)]}
     gold = {key: np.where(np.arange(n) < 12, (np.arange(n) + shift) % 2, -1) for shift, key in enumerate(keys)}
-    known = PoolState(
-        questions=[GENRE],
-        posteriors=posteriors,
-        label_model=posteriors,
-        classifier=posteriors,
+    frame = frame_with(
+        [GENRE],
         votes={item.key: VoteMatrix(item, (), np.empty((n, 0), dtype=np.int16)) for item in decisions(GENRE)},
         gold=gold,
-        is_open=gold[keys[0]] < 0,
-        features=csr_matrix(random.random((n, 8))),
+        posteriors=posteriors,
+        members={LABEL_MODEL: posteriors, CLASSIFIER: posteriors},
     )
+    known = PoolState(frame, gold[keys[0]] < 0, csr_matrix(random.random((n, 8))))
     for strategy in Strategy:
         queue = choose_next(known, np.full(n, 0.5), strategy=strategy, n=15, seed=0)
         assert sorted(queue.order.tolist()) == list(range(12, n))

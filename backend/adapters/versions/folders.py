@@ -10,6 +10,9 @@
     votes.parquet        task_id, then one column for each decision and source; null = abstain
     held_out.parquet     task_id, then one column for each decision and class
     classifier.parquet   the same of the classifier alone
+    units.parquet        only where tasks have several units: task_id, then one column for each such question with
+                         the regions of its units, "" = none. In the tables above a cell of such a question holds a
+                         list of what is known of each unit
     predictions.parquet  what was suggested, most useful task first, and which strategy chose it, why,
                          and whether it was withheld
 
@@ -36,6 +39,7 @@ from backend.adapters.versions.json_files import read_json
 from backend.domain.codec import Unreadable, from_json
 from backend.domain.questions import Question, from_dict
 from backend.domain.questions.forms import Votes
+from backend.domain.questions.units import Units
 from backend.domain.reports.version import VersionMetrics
 from backend.errors import ModelMissing
 from backend.ports import Prediction, VersionContents, version_name
@@ -105,10 +109,17 @@ class VersionFolders:
         return read_predictions(self._folder(key, number))
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-        """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
+        """Task ids, and for each decision float64 (n_units, n_classes); NaN = nothing known."""
         from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 
         return read_posteriors(self._folder(key, number) / "held_out.parquet")
+
+    def units(self, key: str, number: int) -> dict[str, Units]:
+        """Units of the tasks by question, where a task may have several; {} for versions of before there were any."""
+        from backend.adapters.versions.tables import read_units  # noqa: PLC0415 - as above
+
+        path = self._folder(key, number) / "units.parquet"
+        return read_units(path) if path.exists() else {}
 
     def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said; {} for versions of before this was kept."""

@@ -35,5 +35,7 @@ def write_model(folder: Path, built: VersionContents) -> None:
     skops.io.dump(fitted, folder / "model.skops")
     write_json(folder / "label_models.json", described)
     write_json(folder / "labels.json", [to_dict(question) for question in built.trained.model.questions])
-    write_json(folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.votes.items()})
+    write_json(
+        folder / "sources.json", {name: list(matrix.sources) for name, matrix in built.trained.frame.votes.items()}
+    )
     write_json(folder / "metrics.json", to_json(built.metrics))

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from backend.domain.model.training import CLASSIFIER
-from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.frame import CLASSIFIER, Frame
+from backend.domain.questions import decisions
+from backend.domain.questions.forms import ABSTAIN, Posteriors, Votes
+from backend.domain.questions.units import Units
 from backend.domain.suggestions import Suggestion
-from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Prediction, VersionContents
 
@@ -24,10 +26,14 @@ COLUMN_SEPARATOR = "\t"
 
 def write_tables(folder: Path, built: VersionContents) -> None:
     """Write all tables of a version."""
-    pq.write_table(_votes_table(built.task_ids, built.votes), folder / "votes.parquet")
-    pq.write_table(_posteriors_table(built.task_ids, built.held_out), folder / "held_out.parquet")
-    of_classifier = built.trained.members[CLASSIFIER]
-    pq.write_table(_posteriors_table(built.task_ids, of_classifier), folder / "classifier.parquet")
+    ids, frame = built.task_ids, built.trained.frame
+    pq.write_table(_votes_table(ids, frame), folder / "votes.parquet")
+    pq.write_table(_posteriors_table(ids, frame, frame.held_out), folder / "held_out.parquet")
+    pq.write_table(_posteriors_table(ids, frame, frame.members[CLASSIFIER]), folder / "classifier.parquet")
+    several = {name: units for name, units in frame.units.items() if units.of_task is not None}
+    if several:
+        regions = {name: _cells(units, pa.array(units.regions or [""] * units.n)) for name, units in several.items()}
+        pq.write_table(pa.table({"task_id": ids, **regions}), folder / "units.parquet")
     rows = [
         {
             "task_id": item.task_id,
@@ -69,12 +75,12 @@ def read_predictions(folder: Path) -> list[Prediction]:
 
 
 def read_posteriors(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-    """Task ids, and for each decision float64 (n_tasks, n_classes); NaN = nothing known."""
+    """Task ids, and for each decision float64 (n_units, n_classes); NaN = nothing known."""
     table = _read(path)
     columns: dict[str, list[NDArray[np.float64]]] = {}
     for name in table.column_names[1:]:
         decision = name.rsplit(COLUMN_SEPARATOR, 1)[0]
-        columns.setdefault(decision, []).append(table[name].to_numpy())
+        columns.setdefault(decision, []).append(_values(table[name]).to_numpy())
     ids = table["task_id"].to_numpy().astype(np.int64)
     return ids, {decision: np.stack(values, axis=1) for decision, values in columns.items()}
 
@@ -86,11 +92,31 @@ def read_votes(folder: Path) -> dict[str, tuple[tuple[str, ...], Votes]]:
     for name in table.column_names[1:]:
         # A source's name may have no tab either, so the last one is ours.
         decision, source = name.rsplit(COLUMN_SEPARATOR, 1)
-        values = table[name].fill_null(ABSTAIN).to_numpy().astype(np.int16)
+        values = _values(table[name]).fill_null(ABSTAIN).to_numpy().astype(np.int16)
         columns.setdefault(decision, {})[source] = values
     return {
         decision: (tuple(sources), np.stack(list(sources.values()), axis=1)) for decision, sources in columns.items()
     }
+
+
+def read_units(path: Path) -> dict[str, Units]:
+    """Units by question, of those of which a task may have several."""
+    table, found = _read(path), {}
+    for name in table.column_names[1:]:
+        counts = pc.list_value_length(table[name]).to_numpy().astype(np.int64)
+        regions = tuple(_values(table[name]).to_pylist())
+        found[name] = Units(len(counts), np.repeat(np.arange(len(counts)), counts), regions if any(regions) else ())
+    return found
+
+
+def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What a column holds of each unit."""
+    return pc.list_flatten(column) if pa.types.is_list(column.type) else column
+
+
+def _cells(units: Units, values: pa.Array) -> pa.Array:
+    """What is known of each unit, in one cell for each task."""
+    return values if units.of_task is None else pa.ListArray.from_arrays(units.firsts.astype(np.int32), values)
 
 
 def _read(path: Path) -> pa.Table:
@@ -100,20 +126,25 @@ def _read(path: Path) -> pa.Table:
         raise ModelMissing(f"{path} can't be read ({error}). Train anew.") from error
 
 
-def _votes_table(task_ids: NDArray[np.int64], votes: Mapping[str, VoteMatrix]) -> pa.Table:
+def _votes_table(task_ids: NDArray[np.int64], frame: Frame) -> pa.Table:
     columns: dict[str, Any] = {"task_id": task_ids}
-    for decision, matrix in votes.items():
-        for column, source in enumerate(matrix.sources):
-            values = matrix.votes[:, column]
-            columns[f"{decision}{COLUMN_SEPARATOR}{source}"] = pa.array(values, mask=values == ABSTAIN)
+    for question in frame.questions:
+        for key in (decision.key for decision in decisions(question)):
+            matrix = frame.votes[key]
+            for column, source in enumerate(matrix.sources):
+                values = matrix.votes[:, column]
+                cells = _cells(frame.units[question.name], pa.array(values, mask=values == ABSTAIN))
+                columns[f"{key}{COLUMN_SEPARATOR}{source}"] = cells
     return pa.table(columns)
 
 
-def _posteriors_table(task_ids: NDArray[np.int64], posteriors: Mapping[str, NDArray[np.float64]]) -> pa.Table:
+def _posteriors_table(task_ids: NDArray[np.int64], frame: Frame, posteriors: Posteriors) -> pa.Table:
     columns: dict[str, Any] = {"task_id": task_ids}
-    for decision, posterior in posteriors.items():
-        for index in range(posterior.shape[1]):
-            columns[f"{decision}{COLUMN_SEPARATOR}{index}"] = posterior[:, index]
+    for question in frame.questions:
+        for key in (decision.key for decision in decisions(question)):
+            for index, values in enumerate(posteriors[key].T):
+                cells = _cells(frame.units[question.name], pa.array(values))
+                columns[f"{key}{COLUMN_SEPARATOR}{index}"] = cells
     return pa.table(columns)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
 from backend.domain.label_errors.class_noise import by_class
 from backend.domain.label_errors.members import members_on
 from backend.domain.label_errors.neighbours import Neighbours
@@ -52,24 +53,20 @@ class JudgedLabels:
 
 
 def judge(
-    decision: Decision,
-    posterior: NDArray[np.float64],
-    gold: NDArray[np.int64],
-    evidence: SearchInputs,
-    neighbours: Neighbours | None,
+    decision: Decision, frame: Frame, evidence: SearchInputs, neighbours: Neighbours | None
 ) -> JudgedLabels | NotYet:
     """Judge the labels of one decision, or say why not yet.
 
     Args:
         decision: which. Where its classes are a scale, a label is the worse the farther it is from the truth.
-        posterior: (n, k), made without the row's own label; NaN rows where nothing is known.
-        gold: int64 (n,), class index or -1 = unknown.
+        frame: held-out posteriors and gold, and votes where there are any.
         evidence: what else is known.
         neighbours: of the same rows; None without features.
 
     Raises:
         ValueError: a posterior that is none: partly NaN, infinite or negative.
     """
+    posterior, gold = frame.held_out[decision.key], frame.gold[decision.key]
     _check(decision, posterior, gold)
     counts = np.bincount(gold[gold >= 0], minlength=posterior.shape[1])
     reason = _too_few(decision, counts)
@@ -77,7 +74,7 @@ def judge(
         return NotYet(decision.key, reason)
     thin = (counts > 0) & (counts < MIN_OF_CLASS)
     labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
-    opinions = members_on(decision.key, posterior, gold, evidence, neighbours)
+    opinions = members_on(decision.key, frame, evidence, neighbours)
     unread = np.zeros(gold.size, dtype=np.bool_) if evidence.unread is None else evidence.unread
     weights = _weights(opinions, gold, labeled[~unread[labeled]])
     proba = pooled(opinions, weights)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.classifier.candidates import Candidate, suitable
+from backend.domain.frame import Frame
 from backend.domain.label_errors.held_out import SMALL, Apart, classified, voted
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.pool import Member
@@ -19,22 +20,16 @@ UNSURE = 0.02
 """Share of an even distribution mixed into the neighbours' votes: ten neighbours can't rule a class out."""
 
 
-def members_on(
-    key: str,
-    posterior: NDArray[np.float64],
-    gold: NDArray[np.int64],
-    evidence: SearchInputs,
-    neighbours: Neighbours | None,
-) -> list[Member]:
+def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neighbours | None) -> list[Member]:
     """All there is, each made without the row's own label. The posterior stands alone when there is no other evidence.
 
     Args:
         key: `Decision.key`.
-        posterior: (n, k), NaN rows where nothing is known.
-        gold: int64 (n,), class index or -1 = unknown.
+        frame: held-out posteriors and gold, and votes where there are any.
         evidence: see `SearchInputs`.
         neighbours: of the same rows.
     """
+    posterior, gold = frame.held_out[key], frame.gold[key]
     k, found = posterior.shape[1], [Member(POSTERIOR, posterior, 1.0)]
     apart, unread = Apart(evidence.groups, evidence.unread), evidence.unread
     taught = gold if unread is None else np.where(unread, -1, gold)
@@ -50,7 +45,7 @@ def members_on(
     if neighbours is not None:
         shares = neighbours.shares(taught, k)
         found.append(_opinion(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
-    matrix = evidence.votes.get(key)
+    matrix = frame.votes.get(key)
     if matrix is not None and (matrix.votes != ABSTAIN).any():
         found.append(_opinion(VOTES, voted(matrix.votes, gold, k, apart)))
     if len(found) > 1:

@@ -14,6 +14,7 @@ from backend.domain.label_model.patterns import softmax
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import median_class
+from backend.domain.questions.units import Units
 from backend.domain.tasks import Annotation, Answer
 
 NOBODY = -1
@@ -24,23 +25,29 @@ SMALLEST = 1e-6
 ROUNDS = 10
 
 
-def labels_of(question: Question, tasks: Sequence[Sequence[Annotation]]) -> tuple[dict[str, Labels], tuple[int, ...]]:
-    """Who said what, by `Decision.key`; and the user ids of the annotators 0..m - 1.
+def labels_of(
+    question: Question, units: Units, tasks: Sequence[Sequence[Annotation]]
+) -> tuple[dict[str, Labels], tuple[int, ...]]:
+    """Who said what of which unit, by `Decision.key`; and the user ids of the annotators 0..m - 1.
 
     Of several annotations that somebody made of one task the last counts. An answer of labels that the question doesn't
     have (any more) is none, nor is one of several labels where one is asked for.
 
     Args:
         question: the question.
+        units: of the tasks.
         tasks: of each task the annotations that teach.
     """
     asked = decisions(question)
     latest: dict[tuple[int, int], list[int]] = {}
-    for row, entries in enumerate(tasks):
+    for task, entries in enumerate(tasks):
         for entry in sorted(entries, key=lambda item: (item.updated_at, item.id)):
-            chosen = question.places(entry.answers.get(question.name, ()))
-            if 0 < len(chosen) <= question.form.most_labels:
-                latest[row, NOBODY if entry.annotator_id is None else entry.annotator_id] = chosen
+            answer = entry.answers.get(question.name, ())
+            parts = question.split(answer, units, task) if answer else []
+            for unit, part in enumerate(parts, start=int(units.firsts[task])):
+                chosen = question.places(part)
+                if 0 < len(chosen) <= question.form.most_labels:
+                    latest[unit, NOBODY if entry.annotator_id is None else entry.annotator_id] = chosen
     people = tuple(sorted({who for _, who in latest}))
     place = {who: index for index, who in enumerate(people)}
     rows = np.array([row for row, _ in latest], dtype=np.int64)
@@ -48,7 +55,7 @@ def labels_of(question: Question, tasks: Sequence[Sequence[Annotation]]) -> tupl
     classes = np.array([question.form.classes(chosen) for chosen in latest.values()], dtype=np.int64)
     found = {}
     for column, decision in zip(classes.reshape(len(latest), len(asked)).T, asked, strict=True):
-        found[decision.key] = Labels(rows, annotators, column, len(tasks), len(people), len(decision.classes))
+        found[decision.key] = Labels(rows, annotators, column, units.n, len(people), len(decision.classes))
     return found, people
 
 

@@ -12,24 +12,22 @@ from backend.domain.label_errors.consensus import Consensus
 from backend.domain.label_errors.crowd import Labels
 from backend.domain.reports.check import NotYet
 from backend.domain.tasks import Answer
-from backend.domain.votes import VoteMatrix
 
 
 @dataclass(frozen=True)
 class SearchInputs:
-    """What is known of the tasks besides posteriors and labels; rows in the same order. All of it may be missing.
+    """What is known of a question's units besides posteriors, labels and votes; rows in the same order. All of it may
+    be missing.
 
-    votes: by `Decision.key`, of rules and language models.
-    features: (n, d), of the same tasks' fields.
-    groups: int64 (n,), equal for tasks of the same content (see `groups_of`): they share a fold.
+    features: (n, d), of fields.
+    groups: int64 (n,), equal for those of tasks of the same content (see `groups_of`): they share a fold.
     annotators: int64 (n,), who gave the label, -1 = unknown or several people.
     unread: bool (n,), the label is a suggestion that was accepted unread. It is no evidence of anything: it teaches
         neither how good a source is nor what a task like it should be.
     labels, consensus: by `Decision.key`, who said what, and what they agree on; both or none of a decision.
-    embedded: (n, m), embeddings of the same tasks as features; there may be negative numbers in them.
+    embedded: (n, m), embeddings as features; there may be negative numbers in them.
     """
 
-    votes: Mapping[str, VoteMatrix] = field(default_factory=dict)
     features: csr_matrix | None = None
     groups: NDArray[np.int64] | None = None
     annotators: NDArray[np.int64] | None = None
@@ -49,12 +47,12 @@ class SearchInputs:
 class Suspect:
     """A human answer that is probably wrong.
 
-    row: the task's place in the arrays that were searched.
+    row: the task's place among those that were searched.
     quality: 0..1, the probability of what was given; for a set, of the label that is most likely wrong; for a rating,
         1 less the expected distance from the truth, in shares of the scale.
     likelihood: 0..1, the probability of what was expected; for a set, of its least certain label.
     votes_against: source -> what it voted, for sources that voted for something else than what was given.
-    neighbours: rows of similar tasks whose label is what was expected and not in doubt, the nearest first.
+    neighbours: places of similar tasks whose label is what was expected and not in doubt, the nearest first.
     others: answer -> how many other annotators of the task gave it, without those who say the same.
     region: id of the region that the answer is of; "" = the task.
     """
@@ -95,7 +93,7 @@ class Findings:
     """What was found in the labels of one question.
 
     suspects: the worst first.
-    quality: float64 (n,), of every label that was judged, as in `Suspect`; NaN for the others.
+    quality: float64 (n_units,), of every label that was judged, as in `Suspect`; NaN for the others.
     not_yet: what could not be judged, and why.
     noise: by `Decision.key`.
     weights: by `Decision.key`, the exponent of each opinion in the pool.

@@ -1,16 +1,18 @@
 """Label errors of one question: which human answers are probably wrong, and what we would have expected instead."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
 from backend.domain.label_errors.judge import JudgedLabels, error_rates, judge
 from backend.domain.label_errors.multi_annotator import other_answers, reconsider
 from backend.domain.label_errors.neighbours import Neighbours, nearest, vectors
 from backend.domain.label_errors.records import Findings, SearchInputs, Suspect
 from backend.domain.questions import Decision, Question, decisions
-from backend.domain.questions.forms import ABSTAIN
+from backend.domain.questions.forms import ABSTAIN, Gold
 from backend.domain.reports.check import NotYet
 from backend.domain.tasks import Answer
 
@@ -20,22 +22,12 @@ FINE = 0.5
 """Quality from which a neighbour's label is taken for right."""
 
 
-def find_label_errors(
-    question: Question,
-    posteriors: Mapping[str, NDArray[np.float64]],
-    gold: Mapping[str, NDArray[np.int64]],
-    evidence: SearchInputs | None = None,
-) -> list[Suspect]:
+def find_label_errors(question: Question, frame: Frame, evidence: SearchInputs | None = None) -> list[Suspect]:
     """Suspects of one question, the worst first; see `search`."""
-    return search(question, posteriors, gold, evidence).suspects
+    return search(question, frame, evidence).suspects
 
 
-def search(
-    question: Question,
-    posteriors: Mapping[str, NDArray[np.float64]],
-    gold: Mapping[str, NDArray[np.int64]],
-    evidence: SearchInputs | None = None,
-) -> Findings:
+def search(question: Question, frame: Frame, evidence: SearchInputs | None = None) -> Findings:
     """Judge the human labels of one question.
 
     All evidence is pooled (see `fit_weights`) into the probability of each class. Confident learning (Northcutt et al.
@@ -47,34 +39,34 @@ def search(
 
     Args:
         question: the question.
-        posteriors: (n, k) by `Decision.key`, made without the row's own label; NaN rows where nothing is known.
-        gold: int64 (n,) by `Decision.key`, class index or -1 = unknown.
-        evidence: votes, features, annotators, ... of the same rows.
+        frame: held-out posteriors and gold, and votes where there are any.
+        evidence: features, annotators, ... of the same units.
 
     Raises:
         ValueError: posteriors or gold that don't fit the question, or are partly NaN.
     """
     evidence = evidence or SearchInputs()
-    asked = decisions(question)
+    asked, gold = decisions(question), frame.gold
     neighbours = _neighbours(asked, gold, evidence)
     judged, not_yet = {}, []
     for decision in asked:
         key = decision.key
-        found = judge(decision, posteriors[key], gold[key], evidence, neighbours)
+        found = judge(decision, frame, evidence, neighbours)
         if isinstance(found, NotYet):
             not_yet.append(found)
             continue
         judged[key] = found
         not_yet += [found.not_yet] if found.not_yet is not None else []
     wrong = [item.wrong for item in judged.values()]
-    judged, gold = reconsider(asked, judged, gold, evidence.labels, evidence.consensus)
-    n = len(gold[asked[0].key])
+    of_question = {decision.key: gold[decision.key] for decision in asked}
+    judged, worst = reconsider(asked, judged, of_question, evidence.labels, evidence.consensus)
+    n = frame.units[question.name].n
     qualities = np.column_stack([np.full(n, np.nan), *(item.quality for item in judged.values())])
     # fmin takes the number where the other one is NaN.
     quality = np.fmin.reduce(qualities, axis=1)
     who = evidence.annotators
     return Findings(
-        suspects=_suspects(question, posteriors, gold, evidence, judged, quality, neighbours),
+        suspects=_suspects(question, replace(frame, gold=worst), evidence, judged, quality, neighbours),
         quality=quality,
         not_yet=not_yet,
         noise={key: item.noise for key, item in judged.items()},
@@ -84,9 +76,7 @@ def search(
     )
 
 
-def _neighbours(
-    asked: list[Decision], gold: Mapping[str, NDArray[np.int64]], evidence: SearchInputs
-) -> Neighbours | None:
+def _neighbours(asked: list[Decision], gold: Gold, evidence: SearchInputs) -> Neighbours | None:
     features = evidence.joined
     if features is None:
         return None
@@ -98,14 +88,14 @@ def _neighbours(
 
 def _suspects(
     question: Question,
-    posteriors: Mapping[str, NDArray[np.float64]],
-    gold: Mapping[str, NDArray[np.int64]],
+    frame: Frame,
     evidence: SearchInputs,
     judged: Mapping[str, JudgedLabels],
     quality: NDArray[np.float64],
     neighbours: Neighbours | None,
 ) -> list[Suspect]:
-    proba = {key: judged[key].proba if key in judged else item for key, item in posteriors.items()}
+    units, gold = frame.units[question.name], frame.gold
+    proba = {key: judged[key].proba if key in judged else frame.held_out[key] for key in gold}
     expected = question.answers(proba)
     given = question.answers({key: _certain(known, proba[key].shape[1]) for key, known in gold.items()})
     likelihood = np.fmin.reduce(np.column_stack([proba[key].max(axis=1) for key in gold]), axis=1)
@@ -117,15 +107,16 @@ def _suspects(
     others = _others(question, rows, given, evidence)
     return [
         Suspect(
-            row=row,
+            row=units.task(row),
             question=question.name,
             given=given[row],
             expected=expected[row],
             quality=float(quality[row]),
             likelihood=float(likelihood[row]),
-            votes_against=_votes_against(question, row, gold, evidence),
-            neighbours=_like(row, expected[row], given, quality, neighbours),
+            votes_against=_votes_against(question, row, frame),
+            neighbours=tuple(units.task(other) for other in _like(row, expected[row], given, quality, neighbours)),
             others=others[place],
+            region=units.region(row),
         )
         for place, row in enumerate(rows)
     ]
@@ -163,12 +154,10 @@ def _others(
     ]
 
 
-def _votes_against(
-    question: Question, row: int, gold: Mapping[str, NDArray[np.int64]], evidence: SearchInputs
-) -> dict[str, str]:
+def _votes_against(question: Question, row: int, frame: Frame) -> dict[str, str]:
     against: dict[str, str] = {}
     for decision in decisions(question):
-        matrix, given = evidence.votes.get(decision.key), gold[decision.key][row]
+        matrix, given = frame.votes.get(decision.key), frame.gold[decision.key][row]
         if matrix is None or given < 0:
             continue
         for source, vote in zip(matrix.sources, matrix.votes[row].tolist(), strict=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from backend.domain.classifier.choice import (
 )
 from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
+from backend.domain.frame import Frame
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
@@ -66,7 +67,7 @@ class DecisionModel:
         return rule_out(pooled, _columns(against, self.sources, n_tasks), self.ratios)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProjectModel:
     """What was learned about a project; `decisions` by `Decision.key`. space: of embeddings, where there are any."""
 
@@ -76,24 +77,55 @@ class ProjectModel:
     space: VectorSpace | None = None
 
     def posteriors(
-        self, data: Sequence[Mapping[str, object]], votes: Mapping[str, VoteMatrix], vectors: Vectors | None = None
+        self, data: Sequence[Mapping[str, object]], frame: Frame, vectors: Vectors | None = None
     ) -> dict[str, NDArray[np.float64]]:
-        """Posteriors (n_tasks, k) by `Decision.key`, rows in the order of `data`; NaN rows where nothing is known.
+        """Posteriors (n_units, k) by `Decision.key` of the frame's questions that the model was trained on; NaN rows
+        where nothing is known.
 
         Votes are matched to the trained sources by name: a source that is gone abstains, one that wasn't there in
         training has no known accuracy and is not counted until the next version.
-        """
-        return self.posteriors_of(joined(self.extractor.transform(data), self.space, vectors), votes)
 
-    def posteriors_of(self, features: csr_matrix, votes: Mapping[str, VoteMatrix]) -> dict[str, NDArray[np.float64]]:
-        """The same from the tasks' features, where these are at hand (see `joined`)."""
+        Args:
+            data: of the frame's tasks.
+            frame: units and votes.
+            vectors: the tasks' embeddings.
+        """
+        features = joined(self.extractor.transform(data), self.space, vectors)
+        return self.posteriors_of(described(frame, data, features))
+
+    def posteriors_of(self, frame: Frame) -> dict[str, NDArray[np.float64]]:
+        """The same where the units' features are in the frame (see `described`)."""
         alike: Alike[NDArray[np.float64]] = Alike()
         found = {}
-        for key, model in self.decisions.items():
-            matrix = votes.get(key)
-            basis = model.learned, None if matrix is None else matrix.fingerprint
-            found[key] = alike.get(basis, partial(model.posterior, matrix, features))
+        for question in filter(self.knows, frame.questions):
+            features = frame.features[question.name]
+            for key in (decision.key for decision in question.form.decisions):
+                model, matrix = self.decisions[key], frame.votes.get(key)
+                basis = model.learned, None if matrix is None else matrix.fingerprint, id(features)
+                found[key] = alike.get(basis, partial(model.posterior, matrix, features))
         return found
+
+    def knows(self, question: Question) -> bool:
+        """Whether it was trained on a question as it is now."""
+        return self._by_name.get(question.name) == question
+
+    @cached_property
+    def _by_name(self) -> dict[str, Question]:
+        return {question.name: question for question in self.questions}
+
+
+def described(frame: Frame, data: Sequence[Mapping[str, object]], features: csr_matrix) -> Frame:
+    """The frame with what a classifier reads of each unit.
+
+    Args:
+        frame: units.
+        data, features: of the frame's tasks, (n_tasks, d).
+    """
+    of_units = {
+        question.name: question.unit_features(frame.units[question.name], data, features)
+        for question in frame.questions
+    }
+    return replace(frame, features=of_units)
 
 
 def joined(features: csr_matrix, space: VectorSpace | None, vectors: Vectors | None) -> csr_matrix:
@@ -103,15 +135,15 @@ def joined(features: csr_matrix, space: VectorSpace | None, vectors: Vectors | N
     return csr_matrix(hstack([features, space.transform(vectors, features.shape[0])], format="csr"))
 
 
-def rules_only(questions: Sequence[Question], votes: Mapping[str, VoteMatrix]) -> ProjectModel:
+def rules_only(frame: Frame) -> ProjectModel:
     """The model before the first version: a label model that knows how sources agree on these votes, no classifier."""
     models = {}
     alike: Alike[DecisionModel] = Alike()
-    for decision in (decision for question in questions for decision in decisions(question)):
-        matrix = votes[decision.key]
+    for decision in (decision for question in frame.questions for decision in decisions(question)):
+        matrix = frame.votes[decision.key]
         basis = len(decision.classes), matrix.sources, fingerprint(matrix.votes)
         models[decision.key] = replace(alike.get(basis, partial(_from_votes, decision, matrix)), decision=decision)
-    return ProjectModel(tuple(questions), FeatureExtractor().fit([]), models)
+    return ProjectModel(frame.questions, FeatureExtractor().fit([]), models)
 
 
 def _from_votes(decision: Decision, matrix: VoteMatrix) -> DecisionModel:

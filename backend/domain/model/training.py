@@ -1,7 +1,7 @@
 """Training: task data, votes and human labels in, a model and what it knows of labeled rows out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,15 +22,15 @@ from backend.domain.classifier.choice import (
 )
 from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
+from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
 from backend.domain.label_model.choose import Choice, choose
 from backend.domain.metrics import evaluate
-from backend.domain.model.project import DecisionModel, ProjectModel, joined, prior_ratios
+from backend.domain.model.project import DecisionModel, ProjectModel, described, joined, prior_ratios
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
-from backend.domain.questions import Decision, Question, decisions
+from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Votes
 from backend.domain.votes import VoteMatrix
 
-LABEL_MODEL, CLASSIFIER = "label model", "classifier"
 CONTENT = "content"
 """Key in the metrics: number of tasks of which nothing can be read, and fields that aren't learned from, with why."""
 
@@ -47,14 +47,12 @@ class Features:
 class Known:
     """What is at hand when a training begins, besides tasks, votes and labels.
 
-    features: of the tasks. vectors: their embeddings. weights: float64 (n,) by question name, how much a human answer
-    counts; 1 where a question is missing. previous: the version before: its choice of classifiers is kept until sizes
-    have doubled.
+    features: of the tasks. vectors: their embeddings. previous: the version before: its choice of classifiers is kept
+    until sizes have doubled.
     """
 
     features: Features | None = None
     vectors: Vectors | None = None
-    weights: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     previous: ProjectModel | None = None
 
 
@@ -68,8 +66,9 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
-    """What is the same for all decisions of one question. budget_s: seconds that comparing classifiers may take."""
+class _Shared:
+    """What is the same for all decisions of one question. identities: of the content of each unit's task. budget_s:
+    seconds that comparing classifiers may take."""
 
     material: Material
     identities: Sequence[bytes]
@@ -93,24 +92,21 @@ class _Learned:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Result of `train`. `out_of_fold`: posteriors by `Decision.key` without any influence of the row's own label.
+    """Result of `train`.
 
-    members: what label model and classifier say for themselves, the same way, by `LABEL_MODEL`, `CLASSIFIER`. features:
-    of all tasks, embeddings included; for `ProjectModel.posteriors_of`.
+    frame: what was learned from, with held-out posteriors, what the members say for themselves without any influence
+    of the row's own label either, and the units' features. features: (n_tasks, d) of all tasks, embeddings included.
     """
 
     model: ProjectModel
-    out_of_fold: dict[str, NDArray[np.float64]]
+    frame: Frame
     metrics: dict[str, Any]
-    members: dict[str, dict[str, NDArray[np.float64]]]
     features: csr_matrix
 
 
 def train(
-    questions: Sequence[Question],
+    frame: Frame,
     data: Sequence[Mapping[str, object]],
-    votes: Mapping[str, VoteMatrix],
-    gold: Mapping[str, NDArray[np.int64]],
     known: Known | None = None,
     settings: TrainingSettings | None = None,
     *,
@@ -119,72 +115,72 @@ def train(
     """Learn label models, classifiers and pools from task data, votes and human labels, and measure them.
 
     Args:
-        questions: the questions of the project.
-        data: task data, n of them.
-        votes: for every decision, rows in the order of `data`.
-        gold: int64 (n,) by `Decision.key`, class index or -1 = unknown; see `gold_of`.
+        frame: the questions of the project, with votes and gold for every decision, and weights.
+        data: data of its tasks.
         known: what is at hand of the same tasks.
         settings: what a team has set.
         seed: makes the result reproducible.
     """
     known, settings = known or Known(), settings or TrainingSettings()
-    features, vectors = known.features, known.vectors
+    features, vectors, questions = known.features, known.vectors, frame.questions
     if features is None:
         extractor = FeatureExtractor().fit(data, [pair for question in questions for pair in question.compared])
         features = Features(extractor, extractor.transform(data))
     space = VectorSpace.fit(vectors, seed=seed)
     inputs = joined(features.matrix, space, vectors)
+    frame = described(frame, data, inputs)
     learned: dict[str, _Learned] = {}
     tasks, is_table = identities(data), not features.extractor.text_width and space is None
     for question in questions:
-        material = Material(inputs, is_table, known.weights.get(question.name), settings.smoothing, seed)
-        task = _Task(material, tasks, settings.choice_s / len(questions))
-        learned |= _train_question(question, votes, gold, task, known.previous)
+        name, units = question.name, frame.units[question.name]
+        material = Material(frame.features[name], is_table, frame.weights.get(name), settings.smoothing, seed)
+        of_units = tasks if units.of_task is None else [tasks[task] for task in units.of_task.tolist()]
+        shared = _Shared(material, of_units, settings.choice_s / len(questions))
+        learned |= _train_question(question, frame, shared, known.previous)
     by_key = {decision.key: learned[decision.key] for question in questions for decision in decisions(question)}
     models = {key: item.model for key, item in by_key.items()}
-    held_out = {key: item.held_out for key, item in by_key.items()}
-    members = {
-        LABEL_MODEL: {key: item.voted for key, item in by_key.items()},
-        CLASSIFIER: {key: item.classified for key, item in by_key.items()},
-    }
+    frame = replace(
+        frame,
+        held_out={key: item.held_out for key, item in by_key.items()},
+        members={
+            LABEL_MODEL: {key: item.voted for key, item in by_key.items()},
+            CLASSIFIER: {key: item.classified for key, item in by_key.items()},
+        },
+    )
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
     about: Alike[dict[str, Any]] = Alike()
     metrics = {
         "n_tasks": len(data),
-        "questions": {item.name: evaluate(item, held_out, gold, votes, accuracies, seed=seed) for item in questions},
+        "questions": {item.name: evaluate(item, frame, accuracies, seed=seed) for item in questions},
         "label_models": {key: item.choice.to_dict() for key, item in by_key.items()},
         "classifiers": {
             key: about.get(model.learned, partial(_about_classifier, model)) for key, model in models.items()
         },
         CONTENT: {"unread": int(is_unread(inputs).sum()), "left_out": features.extractor.left_out_},
     }
-    model = ProjectModel(tuple(questions), features.extractor, models, space)
-    return Trained(model, held_out, metrics | _about_vectors(vectors, space), members, inputs)
+    model = ProjectModel(questions, features.extractor, models, space)
+    return Trained(model, frame, metrics | _about_vectors(vectors, space), inputs)
 
 
 def _train_question(
-    question: Question,
-    votes: Mapping[str, VoteMatrix],
-    gold: Mapping[str, NDArray[np.int64]],
-    task: _Task,
-    previous: ProjectModel | None,
+    question: Question, frame: Frame, shared: _Shared, previous: ProjectModel | None
 ) -> dict[str, _Learned]:
     """What is learned about each decision of a question, by `Decision.key`."""
-    asked = decisions(question)
+    asked, gold = decisions(question), frame.gold
     # Of a set of labels, the one that says most about what suits the question goes first, and chooses for the others.
     asked.sort(key=lambda item: -int((gold[item.key] > 0).sum()))
-    shared: RecipeChoice | None = None
+    choice: RecipeChoice | None = None
     learned: dict[str, _Learned] = {}
     alike: Alike[_Learned] = Alike()
     for decision in asked:
-        key, matrix = decision.key, votes[decision.key]
+        key, matrix = decision.key, frame.votes[decision.key]
         last = None if previous is None or key not in previous.decisions else previous.decisions[key]
         known = last.choice if last is not None and last.decision == decision else None
-        chosen, is_due = shared or known, shared is None
-        learn = partial(_train_decision, decision, matrix, gold[key], task, chosen, is_due=is_due)
-        found = alike.get((id(shared), matrix.fingerprint, fingerprint(gold[key])), learn)
+        chosen, is_due = choice or known, choice is None
+        learn = partial(_train_decision, matrix, gold[key], shared, chosen, is_due=is_due)
+        found = alike.get((id(choice), matrix.fingerprint, fingerprint(gold[key])), learn)
         learned[key] = replace(found, model=replace(found.model, decision=decision))
-        shared = found.model.choice
+        choice = found.model.choice
     return learned
 
 
@@ -207,10 +203,9 @@ def _about_classifier(model: DecisionModel) -> dict[str, Any]:
 
 
 def _train_decision(
-    decision: Decision,
     matrix: VoteMatrix,
     gold: NDArray[np.int64],
-    task: _Task,
+    shared: _Shared,
     known: RecipeChoice | None,
     *,
     is_due: bool,
@@ -226,16 +221,17 @@ def _train_decision(
 
     `known` is a choice of classifier made before; it is made anew when sizes have doubled since, if `is_due`.
     """
-    k, seed = len(decision.classes), task.material.seed
+    decision, seed = matrix.decision, shared.material.seed
+    k = len(decision.classes)
     choice = choose(matrix.votes, k, gold, seed=seed)
     label_model = choice.method().fit(matrix.votes, k, gold)
     voted = label_model.predict_proba(matrix.votes)
-    parts = folds(task.identities, gold)
+    parts = folds(shared.identities, gold)
     voted_without = [_voted_without(matrix.votes, gold, part, k, voted, seed) for part in parts]
     recipes = known
     if recipes is None or (is_due and recipes.is_due((gold >= 0).sum(), gold.size)):
-        recipes = choose_recipe(task.material, gold, voted_without, parts, k, budget_s=task.budget_s)
-    classifier, learned = _classify(task.material, gold, voted, voted_without, parts, recipes, k)
+        recipes = choose_recipe(shared.material, gold, voted_without, parts, k, budget_s=shared.budget_s)
+    classifier, learned = _classify(shared.material, gold, voted, voted_without, parts, recipes, k)
     for part, without in zip(parts, voted_without, strict=True):
         voted[part] = without[part]
     parts = [part for part in parts if part.size]

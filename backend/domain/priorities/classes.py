@@ -1,13 +1,15 @@
 """Classes that lack labels: when to stay with representative tasks, and which classes to look for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import Gold
 
 ENOUGH = 5
 """Labels of each class that a classifier's doubts are worth something from."""
@@ -44,22 +46,27 @@ def labels_of(questions: Sequence[Question]) -> list[Label]:
     return found
 
 
-def counts(labels: Sequence[Label], gold: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
-    """How many tasks people gave each label: (n_labels,)."""
+def counts(labels: Sequence[Label], gold: Gold) -> NDArray[np.float64]:
+    """How many units people gave each label: (n_labels,)."""
     return np.array([np.count_nonzero(gold[label.key] == label.column) for label in labels], dtype=np.float64)
 
 
-def chances(labels: Sequence[Label], posteriors: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Probability of each label for each task (n_tasks, n_labels); 1 / number of classes where nothing is known."""
+def chances(labels: Sequence[Label], frame: Frame) -> NDArray[np.float64]:
+    """Probability of each label for each task (n_tasks, n_labels): that of its likeliest unit; 1 / number of classes
+    where nothing is known."""
+    posteriors = frame.posteriors
     columns = [
-        np.where(is_known(posteriors[label.key]), posteriors[label.key][:, label.column], 1 / max(2, label.n_classes))
+        frame.units[label.question].most(
+            np.where(
+                is_known(posteriors[label.key]), posteriors[label.key][:, label.column], 1 / max(2, label.n_classes)
+            )
+        )
         for label in labels
     ]
-    n_tasks = max((len(posterior) for posterior in posteriors.values()), default=0)
-    return np.column_stack(columns) if columns else np.zeros((n_tasks, 0))
+    return np.column_stack(columns) if columns else np.zeros((frame.n_tasks, 0))
 
 
-def is_cold(questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]]) -> bool:
+def is_cold(questions: Sequence[Question], gold: Gold) -> bool:
     """Whether some class has fewer than `ENOUGH` labels, and not yet `PATIENCE` labels for each class were given."""
     for question in questions:
         labels = labels_of([question])
@@ -70,9 +77,7 @@ def is_cold(questions: Sequence[Question], gold: Mapping[str, NDArray[np.int64]]
     return False
 
 
-def rare_labels(
-    labels: Sequence[Label], gold: Mapping[str, NDArray[np.int64]], expected: NDArray[np.float64]
-) -> list[int]:
+def rare_labels(labels: Sequence[Label], gold: Gold, expected: NDArray[np.float64]) -> list[int]:
     """Places of the labels that lack examples, the one with the fewest first.
 
     Those with fewer than `ENOUGH`, and those that are rare: people gave them seldom, and they are expected to.

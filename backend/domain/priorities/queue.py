@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
 from backend.domain.priorities.bandit import COLD_SHARES, PRIOR_SHARES, RANDOM_SHARE, shares
 from backend.domain.priorities.classes import ENOUGH, EXPECTED, Label, chances, counts, is_cold, labels_of, rare_labels
 from backend.domain.priorities.committee import disagreement, vote_entropy
@@ -19,7 +20,6 @@ from backend.domain.priorities.uncertainty import combined, descending, uncertai
 from backend.domain.priorities.variance import information, variance_reduction
 from backend.domain.questions import Question, decisions
 from backend.domain.reports.version import Round
-from backend.domain.votes import VoteMatrix
 
 WIDTH = 5
 """How far a task may come before its turn for the sake of diversity, see `spread`."""
@@ -54,24 +54,24 @@ REASONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class PoolState:
-    """What is known of the tasks when the next ones are chosen; all rows in the same order, labeled tasks included.
+    """What is known of the tasks when the next ones are chosen, labeled tasks included.
 
-    posteriors, label_model, classifier: float64 (n, k) by `Decision.key`, NaN rows where nothing is known; the last two
-    are members of the committee. votes, gold: by `Decision.key`; gold int64 (n,), class index or -1 = unknown.
-    is_open: bool (n,), what may be asked. features: (n, d). opinions: where open tasks may have labels already.
-    hidden: question -> bool (n,), where other answers hide it; in these rows its posteriors are NaN, and nobody votes.
+    frame: their units, with posteriors and members of the committee (NaN rows where nothing is known), votes and gold.
+    is_open: bool (n_tasks,), what may be asked. features: (n_tasks, d). opinions: where open tasks may have labels
+    already. hidden: question -> bool (n_tasks,), where other answers hide it; there its posteriors are NaN, and nobody
+    votes.
     """
 
-    questions: Sequence[Question]
-    posteriors: Mapping[str, NDArray[np.float64]]
-    label_model: Mapping[str, NDArray[np.float64]]
-    classifier: Mapping[str, NDArray[np.float64]]
-    votes: Mapping[str, VoteMatrix]
-    gold: Mapping[str, NDArray[np.int64]]
+    frame: Frame
     is_open: NDArray[np.bool_]
     features: csr_matrix
     opinions: Relabels | None = field(default=None, kw_only=True)
     hidden: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What is asked."""
+        return self.frame.questions
 
     @cached_property
     def open_rows(self) -> NDArray[np.int64]:
@@ -82,26 +82,31 @@ class PoolState:
     def labeled(self) -> NDArray[np.int64]:
         """Rows that people labeled, in any question."""
         known = np.zeros(len(self.is_open), dtype=np.bool_)
-        for truth in self.gold.values():
-            known |= truth >= 0
+        for question in self.questions:
+            for decision in decisions(question):
+                known |= self.frame.units[question.name].any(self.frame.gold[decision.key] >= 0)
         return np.flatnonzero(known)
 
     def expected(self, labels: Sequence[Label]) -> NDArray[np.float64]:
         """Probability of each label for each task (n, n_labels), see `chances`; 0 where its question is hidden."""
-        found = chances(labels, self.posteriors)
+        found = chances(labels, self.frame)
         for place, label in enumerate(labels):
             if label.question in self.hidden:
                 found[self.hidden[label.question], place] = 0.0
         return found
 
     def told(self) -> NDArray[np.float64]:
-        """How much a label of each task tells (n,), see `information`: the mean over all decisions."""
+        """How much a label of each task tells (n_tasks,), see `information`: the mean over all decisions, of several
+        units the sum."""
         parts = [
-            np.where(self.hidden.get(question.name, False), 0.0, information(self.posteriors[decision.key]))
+            np.where(self.hidden.get(question.name, False), 0.0, self._told(question, decision.key))
             for question in self.questions
             for decision in decisions(question)
         ]
         return np.asarray(np.mean(parts, axis=0))
+
+    def _told(self, question: Question, key: str) -> NDArray[np.float64]:
+        return self.frame.units[question.name].total(information(self.frame.posteriors[key]))
 
     @cached_property
     def space(self) -> NDArray[np.float32]:
@@ -207,7 +212,7 @@ class _Arm:
 def _arms(evidence: PoolState, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
     if strategy is not Strategy.AUTO:
         return [_propose(evidence, strategy, 1.0, n * SPARE, seed)]
-    if is_cold(evidence.questions, evidence.gold):
+    if is_cold(evidence.questions, evidence.frame.gold):
         given = {name: share * (1 - RANDOM_SHARE) for name, share in COLD_SHARES.items()}
         given[Strategy.RANDOM] = RANDOM_SHARE
     else:
@@ -246,7 +251,7 @@ def _propose(evidence: PoolState, strategy: str, share: float, n: int, seed: int
             evidence.labeled,
             evidence.where,
             evidence.expected(labels),
-            counts(labels, evidence.gold),
+            counts(labels, evidence.frame.gold),
             n=min(n, MAX_REPRESENTATIVES),
             seed=seed,
         )
@@ -268,17 +273,22 @@ def _why_representative(
 ) -> list[str]:
     reasons = []
     for row, place in zip(rows, wanted, strict=True):
-        posterior = evidence.posteriors[labels[place].key][row] if place >= 0 else np.zeros(1)
-        if np.isfinite(posterior).all() and place >= 0 and posterior[labels[place].column] > 0.5:
+        if place >= 0 and _is_likely(evidence.frame, labels[place], int(row)):
             reasons.append(f"few labels yet, expected {labels[place].name}")
         else:
             reasons.append(REASONS[Strategy.REPRESENTATIVE])
     return reasons
 
 
+def _is_likely(frame: Frame, label: Label, row: int) -> bool:
+    """Whether a label is expected in a task."""
+    units = frame.units[label.question].of_tasks(np.array([row]))
+    return bool((frame.posteriors[label.key][units, label.column] > 0.5).any())
+
+
 def _measured(evidence: PoolState, measure: str) -> NDArray[np.float64]:
-    of_decisions = {key: uncertainty(value, measure) for key, value in evidence.posteriors.items()}
-    return combined(evidence.questions, of_decisions, evidence.posteriors)
+    of_decisions = {key: uncertainty(value, measure) for key, value in evidence.frame.posteriors.items()}
+    return combined(evidence.frame, of_decisions)
 
 
 def _utility(evidence: PoolState, strategy: str, seed: int) -> NDArray[np.float64]:
@@ -292,18 +302,21 @@ def _utility(evidence: PoolState, strategy: str, seed: int) -> NDArray[np.float6
         return _measured(evidence, Strategy.MARGIN) * (0.5 + 0.5 * spanned)
     if strategy == Strategy.EXPECTED_ERROR:
         return _saved_errors(evidence, seed)
-    keys = [decision.key for question in evidence.questions for decision in decisions(question)]
-    if not keys:
-        return np.zeros(len(evidence.is_open))
-    divided = []
-    for key in keys:
-        members = [evidence.label_model[key], evidence.classifier[key]]
-        if strategy == Strategy.VOTE_ENTROPY:
-            matrix = evidence.votes[key]
-            divided.append(vote_entropy(matrix.votes, members[1:], len(matrix.decision.classes)))
-        else:
-            divided.append(disagreement(members, strategy))
-    return np.asarray(np.max(divided, axis=0), dtype=np.float64)
+    divided = [
+        evidence.frame.units[question.name].most(_divided(evidence.frame, decision.key, strategy))
+        for question in evidence.questions
+        for decision in decisions(question)
+    ]
+    return np.asarray(np.max(divided, axis=0), dtype=np.float64) if divided else np.zeros(len(evidence.is_open))
+
+
+def _divided(frame: Frame, key: str, strategy: str) -> NDArray[np.float64]:
+    """How far a committee disagrees on a decision in each unit (n_units,), 0..1."""
+    members = [frame.members[LABEL_MODEL][key], frame.members[CLASSIFIER][key]]
+    if strategy != Strategy.VOTE_ENTROPY:
+        return disagreement(members, strategy)
+    matrix = frame.votes[key]
+    return vote_entropy(matrix.votes, members[1:], len(matrix.decision.classes))
 
 
 def _saved_errors(evidence: PoolState, seed: int) -> NDArray[np.float64]:
@@ -312,14 +325,17 @@ def _saved_errors(evidence: PoolState, seed: int) -> NDArray[np.float64]:
     rows = evidence.open_rows
     doubt = _measured(evidence, Strategy.MARGIN)
     pool = rows if len(rows) <= MAX_POOL else random.choice(rows, MAX_POOL, replace=False)
-    keys = [decision.key for question in evidence.questions for decision in decisions(question)]
-    candidates = rows[descending(doubt[rows], seed)][: MAX_CANDIDATES // max(1, len(keys)) + 1]
+    asked = [(question, decision.key) for question in evidence.questions for decision in decisions(question)]
+    candidates = rows[descending(doubt[rows], seed)][: MAX_CANDIDATES // max(1, len(asked)) + 1]
     saved = np.zeros(len(evidence.is_open))
-    for key in keys:
-        gold = evidence.gold[key]
-        errors = expected_error(evidence.where, np.flatnonzero(gold >= 0), gold, candidates, pool)
+    for question, key in asked:
+        units, gold = evidence.frame.units[question.name], evidence.frame.gold[key]
+        where, some = units.spread(evidence.where), units.of_tasks(candidates)
+        errors = expected_error(where, np.flatnonzero(gold >= 0), gold, some, units.of_tasks(pool))
         span = max(1e-12, float(np.ptp(errors))) if errors.size else 1.0
-        saved[candidates] += (errors.max(initial=0.0) - errors) / span / len(keys)
+        # Of several units, the one whose label saves most.
+        most = units.part(candidates).most((errors.max(initial=0.0) - errors) / span)
+        saved[candidates] += most / len(asked)
     return saved
 
 
@@ -328,10 +344,10 @@ def _rare(evidence: PoolState, n: int, seed: int) -> _Arm:
     labels = labels_of(evidence.questions)
     rows = evidence.open_rows
     chance = evidence.expected(labels)
-    given = counts(labels, evidence.gold)
+    given = counts(labels, evidence.frame.gold)
     doubt = _measured(evidence, Strategy.MARGIN)
     proposals: list[list[tuple[int, str]]] = []
-    rare = rare_labels(labels, evidence.gold, chance[rows].mean(axis=0))
+    rare = rare_labels(labels, evidence.frame.gold, chance[rows].mean(axis=0))
     for place in rare:
         expected = rows[chance[rows, place] >= EXPECTED]
         # While there are hardly any, the likeliest; then those of them that still teach something.

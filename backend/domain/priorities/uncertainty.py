@@ -1,14 +1,15 @@
 """Uncertainty: how little is known of a task, from its posteriors alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
 from backend.domain.posterior import is_known
 from backend.domain.priorities.strategy import MEASURES, Strategy
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import decisions
 
 DIGITS = 9
 """Uncertainties that agree to so many digits are equal: what differs beyond is rounding, not meaning."""
@@ -71,51 +72,40 @@ def uncertainty(posteriors: NDArray[np.float64], strategy: str = Strategy.LEAST_
     return np.clip(result, 0.0, 1.0)
 
 
-def rank(
-    questions: Sequence[Question],
-    posteriors: Mapping[str, NDArray[np.float64]],
-    *,
-    strategy: str = Strategy.LEAST_CONFIDENCE,
-    seed: int,
-) -> Priorities:
+def rank(frame: Frame, *, strategy: str = Strategy.LEAST_CONFIDENCE, seed: int) -> Priorities:
     """Order tasks by how little is known of them.
 
-    A question with several labels is as certain as all its decisions together, the product of their 1 - uncertainty; a
-    task is as uncertain as its most uncertain question. Decisions and questions of which nothing is known are left out,
-    as they are left out of the suggestion, unless nothing is known of the task at all. So under least confidence
-    uncertainty = 1 - `Suggestion.score`.
+    A question with several labels is as certain as all its decisions together, the product of their 1 - uncertainty; of
+    several units, see `Question.certainty`. A task is as uncertain as its most uncertain question. Decisions and
+    questions of which nothing is known are left out, as they are left out of the suggestion, unless nothing is known of
+    the task at all. So under least confidence uncertainty = 1 - `Suggestion.score`.
 
     Args:
-        questions: the questions of the project.
-        posteriors: (n_tasks, k) for every decision of these questions, by `Decision.key`.
+        frame: posteriors of all questions.
         strategy: one of `MEASURES`.
         seed: shuffles tasks of equal uncertainty, which otherwise would come in the order of their import.
     """
-    result = combined(questions, {key: uncertainty(value, strategy) for key, value in posteriors.items()}, posteriors)
+    result = combined(frame, {key: uncertainty(value, strategy) for key, value in frame.posteriors.items()})
     return Priorities(result, descending(result, seed))
 
 
-def combined(
-    questions: Sequence[Question],
-    measured: Mapping[str, NDArray[np.float64]],
-    posteriors: Mapping[str, NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """One figure per task (n,) from one per decision, as `rank` does it; 1 where nothing is known.
+def combined(frame: Frame, measured: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """One figure per task (n_tasks,) from one per unit and decision, as `rank` does it; 1 where nothing is known.
 
     Args:
-        questions: the questions of the project.
-        measured: (n,), 0..1, by `Decision.key`.
-        posteriors: (n, k) by `Decision.key`, which say where anything is known.
+        frame: posteriors of all questions, which say where anything is known.
+        measured: (n_units,), 0..1, by `Decision.key`.
     """
-    n_tasks = max((len(posterior) for posterior in posteriors.values()), default=0)
-    certainty: NDArray[np.float64] = np.full(n_tasks, np.inf)
-    for question in questions:
-        of_question, anything = np.ones(n_tasks), np.zeros(n_tasks, dtype=np.bool_)
+    certainty: NDArray[np.float64] = np.full(frame.n_tasks, np.inf)
+    for question in frame.questions:
+        units = frame.units[question.name]
+        of_question, anything = np.ones(units.n), np.zeros(units.n, dtype=np.bool_)
         for decision in decisions(question):
-            known = is_known(posteriors[decision.key])
+            known = is_known(frame.posteriors[decision.key])
             of_question[known] *= 1 - measured[decision.key][known]
             anything |= known
-        certainty = np.where(anything, np.minimum(certainty, of_question), certainty)
+        of_question[~anything] = np.nan
+        certainty = np.fmin(certainty, question.certainty(units, of_question))
     return np.where(np.isfinite(certainty), 1 - certainty, 1.0)
 
 

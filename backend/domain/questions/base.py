@@ -1,15 +1,21 @@
 """What every question is, whatever its type: a control tag of the label config that we can answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.domain.nesting import Path
 from backend.domain.questions.forms import AnswerForm, Decision, Gold, LabelSet, OneLabel, Posteriors
+from backend.domain.questions.units import Units
 from backend.domain.tasks import Answer
+
+if TYPE_CHECKING:
+    # Types only: commands that ask no model start without it.
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,33 @@ class Question:
         """An answer as earlier releases named it."""
         return answer
 
+    def units(self, data: Sequence[Mapping[str, object]]) -> Units:
+        """What is decided in some tasks: each task as a whole, unless a type says otherwise.
+
+        data: of the tasks.
+        """
+        return Units(len(data))
+
+    def unit_features(self, units: Units, data: Sequence[Mapping[str, object]], features: "csr_matrix") -> "csr_matrix":  # noqa: ARG002 - of some types
+        """What a classifier reads of each unit: (n_units, d); those of its task, unless a type has more to say.
+
+        data, features: of the tasks, (n_tasks, d).
+        """
+        return units.spread_rows(features)
+
+    def split(self, answer: Answer, units: Units, task: int) -> list[Answer]:  # noqa: ARG002 - of some types
+        """What a task's answer says of each of its units."""
+        return [answer]
+
+    def join(self, answers: Sequence[Answer], units: Units) -> list[Answer]:  # noqa: ARG002 - of some types
+        """The answers to tasks that are made of those to their units."""
+        return list(answers)
+
+    def certainty(self, units: Units, of_units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How sure the whole answer to a task is, or how good: (n_tasks,), from the same of its units, 0..1, NaN where
+        nothing is known. That of its least sure unit, unless a type says otherwise."""
+        return units.least(of_units)
+
     def of_region(self, answer: Answer, region: str) -> Answer:  # noqa: ARG002 - of types that are asked of regions
         """What a task's answer says of one of its regions."""
         return answer
@@ -113,7 +146,7 @@ class Question:
         return condition.question == self.name
 
     def answers(self, posteriors: Posteriors) -> list[Answer]:
-        """The most probable answer for each task (n of them); empty where nothing is known, or no label is likely."""
+        """The most probable answer for each unit (n of them); empty where nothing is known, or no label is likely."""
         chosen = self.form.chosen(posteriors)
         return [tuple(self.labels[place] for place in np.flatnonzero(row)) for row in chosen]
 

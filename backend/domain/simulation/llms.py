@@ -1,13 +1,15 @@
 """LLMs in a simulation: recorded answers, bought when the policy would ask for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import Frame
 from backend.domain.llm.choose import worth
 from backend.domain.llm.votes import join
+from backend.domain.questions import decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.reports.llm import MIN_COMPARED
 from backend.domain.simulation.records import Gold, LabeledTasks, LlmUse
@@ -122,16 +124,17 @@ class Desk:
         return n_compared >= MIN_COMPARED and float(np.mean(kappas)) >= self._gate_kappa
 
 
-def contradiction(
-    votes: Mapping[str, VoteMatrix], posteriors: Mapping[str, NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """Share of the sources that vote against the suggestion (n,), the largest of all decisions; 0 where none votes."""
+def contradiction(frame: Frame) -> NDArray[np.float64]:
+    """Share of the sources that vote against the suggestion (n_tasks,), the largest of all decisions; 0 where none
+    votes."""
     found = []
-    for key, posterior in posteriors.items():
-        cast = votes[key].votes
-        chosen = np.nan_to_num(posterior, nan=0.0).argmax(axis=1)
-        wrong = ((cast != ABSTAIN) & (cast != chosen[:, None])).sum(axis=1)
-        found.append(wrong / np.maximum((cast != ABSTAIN).sum(axis=1), 1))
+    for question in frame.questions:
+        for key in (decision.key for decision in decisions(question)):
+            cast = frame.votes[key].votes
+            chosen = np.nan_to_num(frame.posteriors[key], nan=0.0).argmax(axis=1)
+            wrong = ((cast != ABSTAIN) & (cast != chosen[:, None])).sum(axis=1)
+            share = wrong / np.maximum((cast != ABSTAIN).sum(axis=1), 1)
+            found.append(frame.units[question.name].most(share))
     return np.asarray(np.max(found, axis=0), dtype=np.float64)
 
 

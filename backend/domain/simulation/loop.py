@@ -1,7 +1,7 @@
 """The loop: label a batch, train, measure, choose the next batch; with the project's own parts."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.features import FeatureExtractor
+from backend.domain.frame import Frame, frame_of
 from backend.domain.metrics import is_right
-from backend.domain.model.project import ProjectModel
+from backend.domain.model.project import ProjectModel, described
 from backend.domain.model.training import Features, Known, Trained, TrainingSettings, train
 from backend.domain.next_tasks import pool_state_of
 from backend.domain.priorities.geometry import coordinates
 from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
-from backend.domain.questions import Question, decisions
-from backend.domain.questions.forms import Posteriors
+from backend.domain.questions import decisions
 from backend.domain.simulation.llms import Desk, contradiction
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan, Point
 from backend.domain.simulation.review import Review
@@ -139,13 +139,13 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
         votes, test_votes = desk.votes()
         trained = _train(stage, votes, gold, previous, int(random.integers(2**31)), review.weights())
         previous, n_labels = trained.model, int(is_labeled.sum()) + review.n_again
-        known = trained.model.posteriors_of(stage.test_features, test_votes)
+        known = _tested(stage, trained.model, test_votes)
         usd = n_labels * plan.usd_per_label + desk.usd
-        yield Point(n_labels, desk.n_answers, usd, accuracy(pool.questions, known, stage.test.truth), review.n_again)
+        yield Point(n_labels, desk.n_answers, usd, accuracy(known), review.n_again)
         n_open = int((~is_labeled).sum())
         n = _next_batch(plan, n_labels, n_open, usd)
         if review.is_due(int(is_labeled.sum()), is_last=not n):
-            review.look(trained, votes, is_labeled, _affordable(plan, n_labels, usd))
+            review.look(trained, is_labeled, _affordable(plan, n_labels, usd))
             spent = int(is_labeled.sum()) + review.n_again - n_labels
             n = _next_batch(plan, n_labels + spent, n_open, usd + spent * plan.usd_per_label)
             if not n:
@@ -153,15 +153,15 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
                 continue
         if not n:
             return
-        posteriors = trained.model.posteriors_of(stage.features.matrix, votes)
+        ours = replace(trained.frame, posteriors=trained.model.posteriors_of(trained.frame))
         strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
-        evidence = pool_state_of(trained, posteriors, votes, gold, ~is_labeled)
-        chosen = _choose(stage, strategy, evidence, confidence(pool.questions, posteriors), n, random)
+        evidence = pool_state_of(trained, ours, ~is_labeled)
+        chosen = _choose(stage, strategy, evidence, confidence(ours), n, random)
         is_labeled[chosen] = True
         gold = {key: np.where(is_labeled, said, -1) for key, said in review.given.items()}
         if desk.validate(gold):
-            doubt = (1 - confidence(pool.questions, posteriors), 1 - confidence(pool.questions, known))
-            desk.buy(gold, doubt, (contradiction(votes, posteriors), contradiction(test_votes, known)))
+            doubt = (1 - confidence(ours), 1 - confidence(known))
+            desk.buy(gold, doubt, (contradiction(ours), contradiction(known)))
 
 
 def full_accuracy(stage: Stage, plan: Plan, *, seed: int) -> float:
@@ -172,25 +172,40 @@ def full_accuracy(stage: Stage, plan: Plan, *, seed: int) -> float:
     desk.buy_all()
     votes, test_votes = desk.votes()
     trained = _train(stage, votes, stage.pool.truth, None, seed)
-    known = trained.model.posteriors_of(stage.test_features, test_votes)
-    return accuracy(stage.pool.questions, known, stage.test.truth)
+    return accuracy(_tested(stage, trained.model, test_votes))
 
 
-def accuracy(questions: Sequence[Question], posteriors: Posteriors, truth: Gold) -> float:
-    """Share of the tasks whose answer is right as a whole, mean over questions; no suggestion is a wrong one."""
+def _tested(stage: Stage, model: ProjectModel, votes: Mapping[str, VoteMatrix]) -> Frame:
+    """What a model says of the held-out tasks, and what people said."""
+    test = stage.test
+    frame = frame_of(test.questions, test.data, votes=votes, gold=test.truth)
+    return replace(frame, posteriors=model.posteriors_of(described(frame, test.data, stage.test_features)))
+
+
+def accuracy(frame: Frame) -> float:
+    """Share of the tasks whose answer is right as a whole, mean over questions; no suggestion is a wrong one.
+
+    frame: posteriors and gold.
+    """
     shares = []
-    for question in questions:
-        keys = [decision.key for decision in decisions(question)]
-        rows = np.flatnonzero(np.all([truth[key] >= 0 for key in keys], axis=0))
-        if rows.size:
-            known = {key: posteriors[key][rows] for key in keys}
-            shares.append(float(is_right(question, known, {key: truth[key][rows] for key in keys}).mean()))
+    for question in frame.questions:
+        units, tasks = frame.units[question.name], np.flatnonzero(frame.labeled(question))
+        if tasks.size:
+            keys, rows = [decision.key for decision in decisions(question)], units.of_tasks(tasks)
+            known = {key: frame.posteriors[key][rows] for key in keys}
+            truth = {key: frame.gold[key][rows] for key in keys}
+            shares.append(float(is_right(question, units.part(tasks), known, truth).mean()))
     return float(np.mean(shares))
 
 
-def confidence(questions: Sequence[Question], posteriors: Posteriors) -> NDArray[np.float64]:
-    """Of each task's suggestion (n,), 0..1; the lowest of all questions, 0 where nothing is known."""
-    of_questions = np.array([question.form.confidences(posteriors) for question in questions])
+def confidence(frame: Frame) -> NDArray[np.float64]:
+    """Of each task's suggestion (n_tasks,), 0..1; the lowest of all questions, 0 where nothing is known."""
+    of_questions = np.array(
+        [
+            question.certainty(frame.units[question.name], question.form.confidences(frame.posteriors))
+            for question in frame.questions
+        ]
+    )
     known = ~np.isnan(of_questions).all(axis=0)
     lowest: NDArray[np.float64] = np.where(np.isnan(of_questions), np.inf, of_questions).min(axis=0)
     return np.where(known, lowest, 0.0)
@@ -204,10 +219,9 @@ def _train(
     seed: int,
     weights: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Trained:
-    known = Known(stage.features, weights=weights or {}, previous=previous)
-    return train(
-        stage.pool.questions, stage.pool.data, votes, gold, known, TrainingSettings(choice_s=CHOICE_S), seed=seed
-    )
+    pool, known = stage.pool, Known(stage.features, previous=previous)
+    frame = replace(frame_of(pool.questions, pool.data, votes=votes, gold=gold), weights=weights or {})
+    return train(frame, pool.data, known, TrainingSettings(choice_s=CHOICE_S), seed=seed)
 
 
 def _choose(

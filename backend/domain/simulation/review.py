@@ -1,19 +1,20 @@
 """Wrong labels in a simulation: they are planted, looked for, and dealt with as the plan says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.frame import CLASSIFIER, Frame
 from backend.domain.label_errors.action import WEIGHTS, Action
 from backend.domain.label_errors.held_out import groups_of
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
-from backend.domain.model.training import CLASSIFIER, Trained
+from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan
-from backend.domain.votes import VoteMatrix
 
 FIRST_SEARCH = 50
 """Labels from which wrong ones are looked for."""
@@ -87,21 +88,19 @@ class Review:
     def look(
         self,
         trained: Trained,
-        votes: Mapping[str, VoteMatrix],
         is_labeled: NDArray[np.bool_],
         most: int,
     ) -> None:
         """Search the labels, and do as planned; `most`: labels that can still be paid for."""
         self._searched = int(is_labeled.sum())
-        evidence = SearchInputs(votes=votes, features=trained.features, groups=self._groups)
+        frame, evidence = trained.frame, SearchInputs(features=trained.features, groups=self._groups)
         worst: dict[int, float] = {}
         for question in self._pool.questions:
             asked = decisions(question)
             gold = {item.key: np.where(is_labeled, self.given[item.key], -1) for item in asked}
-            posteriors = {item.key: _alone(trained, item.key) for item in asked}
-            found = [
-                item for item in search(question, posteriors, gold, evidence).suspects if not self._settled[item.row]
-            ]
+            alone = {item.key: _alone(frame, item.key) for item in asked}
+            judged = search(question, replace(frame, held_out=alone, gold=gold), evidence)
+            found = [item for item in judged.suspects if not self._settled[item.row]]
             self._suspect[question.name][:] = False
             self._suspect[question.name][[item.row for item in found]] = True
             for item in found:
@@ -125,7 +124,7 @@ class Review:
         self.n_again += len(rows)
 
 
-def _alone(trained: Trained, key: str) -> NDArray[np.float64]:
+def _alone(frame: Frame, key: str) -> NDArray[np.float64]:
     """What the classifier says for itself (n, k), for votes are evidence of their own; all of them if it is silent."""
-    alone = trained.members[CLASSIFIER][key]
-    return np.where(is_known(alone)[:, None], alone, trained.out_of_fold[key])
+    alone = frame.members[CLASSIFIER][key]
+    return np.where(is_known(alone)[:, None], alone, frame.held_out[key])

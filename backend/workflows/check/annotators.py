@@ -85,21 +85,24 @@ def _annotators(question: Question, crowd: Crowd, findings: Findings) -> tuple[A
 def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> ConsensusReport:
     asked = [decision.key for decision in decisions(question)]
     first = crowd.labels[asked[0]]
-    rows = np.flatnonzero(shared(first))
+    tasks = np.flatnonzero(crowd.units.any(shared(first)))
+    units, rows = crowd.units.part(tasks), crowd.units.of_tasks(tasks)
     n_labels = np.bincount(first.tasks, minlength=first.n_tasks)[rows]
     agree: NDArray[np.bool_] = np.all([crowd.labels[key].counts[rows].max(axis=1) == n_labels for key in asked], axis=0)
     classes = np.column_stack([crowd.consensus[key].classes[rows] for key in asked])
     # Of a set of labels, as good as its least certain one.
-    quality = np.min([crowd.consensus[key].quality[rows] for key in asked], axis=0)
+    quality = question.certainty(units, np.min([crowd.consensus[key].quality[rows] for key in asked], axis=0))
+    # Of several units, some may have no label.
+    said = [question.form.answer(of_unit) if min(of_unit) >= 0 else () for of_unit in classes.tolist()]
     return ConsensusReport(
         methods={key: crowd.consensus[key].method for key in asked},
         reasons={key: crowd.consensus[key].reason for key in asked},
-        n_shared=len(rows),
-        n_agree=int(agree.sum()),
-        tasks=tuple(int(task_ids[int(row)]) for row in rows),
-        answers=tuple(question.form.answer(of_task) for of_task in classes.tolist()),
+        n_shared=len(tasks),
+        n_agree=int(units.all(agree).sum()),
+        tasks=tuple(int(task_ids[int(task)]) for task in tasks),
+        answers=tuple(question.join(said, units)),
         quality=tuple(round(value, 4) for value in quality.tolist()),
-        n_labels=tuple(n_labels.tolist()),
+        n_labels=tuple(units.most(n_labels).tolist()),
     )
 
 

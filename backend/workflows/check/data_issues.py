@@ -1,7 +1,7 @@
 """Data issues: what is wrong with tasks besides their labels, in the report of a check and as tags."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, zip_longest
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.corpus import Corpus
+from backend.domain.frame import Frame
 from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.data_issues import DataIssue, find_data_issues, rare_classes
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.locations import fields_elsewhere, is_elsewhere
-from backend.domain.questions import Question
+from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import Gold
 from backend.domain.reports.check import DataIssues, IssueKind, ListedIssue, RareLabel
 from backend.domain.tasks import MirroredTask, user_fields
 from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
@@ -51,7 +53,7 @@ def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> DataIssues:
     Returns:
         With at most `MOST_LISTED` issues listed.
     """
-    asked = list(corpus.gold.values())
+    asked = [*_labels(corpus.frame)]
     labels = np.column_stack(asked) if asked else np.full((len(corpus.items), 1), -1, dtype=np.int64)
     elsewhere = fields_elsewhere(corpus.data)
     found = find_data_issues([_text(corpus.config, item, elsewhere) for item in corpus.items], features, labels)
@@ -148,7 +150,24 @@ def _described(item: DataIssue, ids: NDArray[np.int64]) -> ListedIssue:
     )
 
 
-def _rare(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> Iterator[RareLabel]:
+def _labels(frame: Frame) -> Iterator[NDArray[np.int64]]:
+    """For each decision the label of each task, int64 (n_tasks,), -1 = none; of several units, a number for each
+    combination of their labels."""
+    for question in frame.questions:
+        units = frame.units[question.name]
+        for known in (frame.gold[decision.key] for decision in decisions(question)):
+            if units.of_task is None:
+                yield known
+                continue
+            numbers: dict[tuple[int, ...], int] = {}
+            of_tasks = [tuple(labels) for labels in units.grouped(known.tolist())]
+            found = [
+                numbers.setdefault(labels, len(numbers)) if min(labels, default=-1) >= 0 else -1 for labels in of_tasks
+            ]
+            yield np.array(found, dtype=np.int64)
+
+
+def _rare(question: Question, gold: Gold) -> Iterator[RareLabel]:
     """Classes with hardly any label. Of a set of labels, each label that was rarely chosen, next to the others."""
     counts = question.form.counts(gold)
     given = np.repeat(np.arange(len(counts)), counts)

@@ -1,13 +1,15 @@
 """SearchInputs: all that is known of a project's labels, for the search for wrong ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.corpus import Corpus
+from backend.domain.frame import Frame
 from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.consensus import MAX_TASKS, Consensus, consensus_of
 from backend.domain.label_errors.crowd import Labels
@@ -18,6 +20,8 @@ from backend.domain.label_errors.rubber_stamped import is_rubber_stamped
 from backend.domain.label_errors.search import search
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
+from backend.domain.questions.forms import ABSTAIN
+from backend.domain.questions.units import Units, same_units
 from backend.domain.tasks import Annotation, MirroredTask, user_fields
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
@@ -25,14 +29,17 @@ from backend.ports import Deps
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
 
+Value = TypeVar("Value", np.float64, np.int16)
+
 
 @dataclass(frozen=True)
 class Crowd:
-    """What the annotators of one question said, and what they agree on; by `Decision.key`, rows as in `SearchResult`.
+    """What the annotators of one question said of its units, and what they agree on; by `Decision.key`.
 
     people: user ids of the annotators 0..m - 1.
     """
 
+    units: Units
     people: tuple[int, ...]
     labels: Mapping[str, Labels]
     consensus: Mapping[str, Consensus]
@@ -69,38 +76,73 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
     ids = tuple(int(task_id) for task_id in task_ids[rows])
     searched = [places[task_id] for task_id in ids]
     mine = Corpus(key, config, [corpus.items[place] for place in searched])
-    teaching, gold = mine.labeled, mine.gold
     # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
     features, embedded = (
         deps.versions.features(key, corpus.data, corpus.compared).matrix,
         _embedded(deps, number, corpus),
     )
-    evidence = SearchInputs(
-        votes=_votes(deps, key, number, config.questions, rows),
-        features=features[searched],
-        embedded=None if embedded is None else embedded[searched],
-        groups=groups_of(mine.data),
-        annotators=np.array([_annotator(entries) for entries in teaching], dtype=np.int64),
-    )
-    of_classifier = deps.versions.classified(key, number)
+    said = _Said(deps, key, number, task_ids, pooled)
+    texts = [texts_of(config, item) for item in mine.items]
+    groups = groups_of(mine.data)
+    annotators = np.array([_annotator(entries) for entries in mine.labeled], dtype=np.int64)
     findings, crowds = {}, {}
     for question in config.questions:
-        found = posteriors_without_labels(question, pooled, of_classifier, rows)
+        units = mine.units[question.name]
+        found = said.of(question, units, mine)
         if found is None:
             # The label config changed; the training that follows will know this question.
             continue
-        texts = [texts_of(config, item) for item in mine.items]
         unread = [
-            is_rubber_stamped(entries, question.name, text) for entries, text in zip(teaching, texts, strict=True)
+            is_rubber_stamped(entries, question.name, text) for entries, text in zip(mine.labeled, texts, strict=True)
         ]
-        crowd = crowd_of(question, teaching, texts, found)
-        known = {decision.key: gold[decision.key] for decision in decisions(question)}
-        about = replace(
-            evidence, unread=np.array(unread, dtype=np.bool_), labels=crowd.labels, consensus=crowd.consensus
+        crowd = crowd_of(question, units, mine.labeled, texts, found.held_out)
+        about = SearchInputs(
+            features=question.unit_features(units, mine.data, features[searched]),
+            embedded=None if embedded is None else units.spread_rows(embedded[searched]),
+            groups=units.spread(groups),
+            annotators=units.spread(annotators),
+            unread=units.spread(np.array(unread, dtype=np.bool_)),
+            labels=crowd.labels,
+            consensus=crowd.consensus,
         )
-        findings[question.name] = search(question, found, known, about)
+        findings[question.name] = search(question, found, about)
         crowds[question.name] = crowd
     return SearchResult(ids, findings, features, embedded, crowds)
+
+
+class _Said:
+    """What a version said of its tasks, int64 (n_tasks,) their ids, with its held-out posteriors by `Decision.key`."""
+
+    def __init__(
+        self, deps: Deps, key: str, number: int, task_ids: NDArray[np.int64], pooled: Mapping[str, NDArray[np.float64]]
+    ) -> None:
+        self._task_ids, self._pooled = task_ids, pooled
+        self._units = deps.versions.units(key, number)
+        self._of_classifier, self._votes = deps.versions.classified(key, number), deps.versions.votes(key, number)
+
+    def of(self, question: Question, units: Units, corpus: Corpus) -> Frame | None:
+        """A question's frame in some of the tasks, with the votes that the version was made of; None for a question
+        that the version doesn't know as it is now."""
+        name = question.name
+        rows = same_units(units, corpus.ids, self._units.get(name, Units(len(self._task_ids))), self._task_ids)
+        found = posteriors_without_labels(question, self._pooled, self._of_classifier, rows)
+        if found is None:
+            return None
+        asked = decisions(question)
+        votes = {}
+        for decision in (decision for decision in asked if decision.key in self._votes):
+            sources, cast = self._votes[decision.key]
+            votes[decision.key] = VoteMatrix(decision, sources, _taken(cast, rows, ABSTAIN))
+        gold = {decision.key: corpus.gold[decision.key] for decision in asked}
+        return Frame((question,), {name: units}, votes=votes, gold=gold, held_out=found)
+
+
+def _taken(values: NDArray[Value], rows: NDArray[np.int64], missing: float) -> NDArray[Value]:
+    """Some rows of an array; where one is -1, what is missing."""
+    found = values[rows]
+    if (rows < 0).any():
+        found[rows < 0] = missing
+    return found
 
 
 def _embedded(deps: Deps, number: int, corpus: Corpus) -> csr_matrix | None:
@@ -118,6 +160,7 @@ def _embedded(deps: Deps, number: int, corpus: Corpus) -> csr_matrix | None:
 
 def crowd_of(
     question: Question,
+    units: Units,
     teaching: Sequence[Sequence[Annotation]],
     texts: Sequence[Sequence[str]],
     posteriors: Mapping[str, NDArray[np.float64]],
@@ -126,20 +169,21 @@ def crowd_of(
 
     Args:
         question: the question.
+        units: of the tasks.
         teaching: of each task the annotations that teach.
         texts: of each task what annotators read.
-        posteriors: (n, k) by `Decision.key`, made without the task's own labels.
+        posteriors: (n_units, k) by `Decision.key`, made without the task's own labels.
     """
     read = [
         [entry for entry in entries if not is_rubber_stamped([entry], question.name, text)]
         for entries, text in zip(teaching, texts, strict=True)
     ]
-    labels, people = labels_of(question, read)
-    n_labeled = sum(map(bool, read))
+    labels, people = labels_of(question, units, read)
+    n_labeled = int(units.spread(np.array([bool(entries) for entries in read])).sum())
     # CROWDLAB takes 11 s for 20,000 tasks; a question of many labels would take it that often.
     few = n_labeled * len(labels) <= MAX_TASKS
     consensus = {key: consensus_of(said, posteriors[key] if few else None) for key, said in labels.items()}
-    return Crowd(people, labels, consensus)
+    return Crowd(units, people, labels, consensus)
 
 
 def posteriors_without_labels(
@@ -148,30 +192,19 @@ def posteriors_without_labels(
     of_classifier: Mapping[str, NDArray[np.float64]],
     rows: NDArray[np.int64],
 ) -> dict[str, NDArray[np.float64]] | None:
-    """(n, k) by decision key: the classifier's posteriors where it has any, else the pooled ones; None for a question
-    that the version doesn't know as it is now."""
+    """(n, k) by decision key, in some of the version's rows (int64 (n,), -1 = nothing known): the classifier's
+    posteriors where it has any, else the pooled ones; None for a question that the version doesn't know as it is now.
+    """
     found = {}
     for decision in decisions(question):
         if decision.key not in pooled or pooled[decision.key].shape[1] != len(decision.classes):
             return None
-        posterior = pooled[decision.key][rows]
+        posterior = _taken(pooled[decision.key], rows, np.nan)
         if decision.key in of_classifier:
-            alone = of_classifier[decision.key][rows]
+            alone = _taken(of_classifier[decision.key], rows, np.nan)
             posterior = np.where(is_known(alone)[:, None], alone, posterior)
         found[decision.key] = posterior
     return found
-
-
-def _votes(
-    deps: Deps, key: str, number: int, questions: Sequence[Question], rows: NDArray[np.int64]
-) -> dict[str, VoteMatrix]:
-    """The votes that the version was made of; a question whose labels changed since is left out above."""
-    asked = {decision.key: decision for question in questions for decision in decisions(question)}
-    return {
-        name: VoteMatrix(asked[name], sources, votes[rows])
-        for name, (sources, votes) in deps.versions.votes(key, number).items()
-        if name in asked
-    }
 
 
 def _annotator(entries: Sequence[Annotation]) -> int:

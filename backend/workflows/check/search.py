@@ -83,7 +83,7 @@ def _not_settled(
     """
     data = dict(zip(corpus.ids.tolist(), corpus.data, strict=True))
     confirmed = {item.id: item.quality for item in verdicts if item.status is SuspectStatus.CONFIRMED}
-    found = {}
+    found: dict[Place, Suspect] = {}
     for question in corpus.questions:
         for suspect in searched.findings[question.name].suspects if question.name in searched.findings else ():
             task_id = searched.task_ids[suspect.row]
@@ -93,7 +93,8 @@ def _not_settled(
             )
             quality = next((quality for quality in known if quality is not None), None)
             if task_id not in kept and (quality is None or suspect.quality < quality - MARGIN):
-                found[task_id, question.name, suspect.region] = suspect
+                # Units that are no regions have the task in common: the worst of them stands for it.
+                found.setdefault((task_id, question.name, suspect.region), suspect)
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.corpus import Corpus
+from backend.domain.frame import Frame
 from backend.domain.label_config import LabelConfig
 from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.options import LlmPolicyName
@@ -245,7 +246,7 @@ class LlmProject:
 
     def human(self, question: Question) -> dict[int, Answer]:
         """What people answered to a question, by row; rows on which they disagree are left out."""
-        return human_answers(question, self.corpus.gold)
+        return human_answers(question, self.corpus.frame)
 
 
 def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPolicyName | None = None) -> LlmProject:
@@ -294,8 +295,10 @@ def _says_anything(content: Content) -> bool:
     return any(value not in (None, "", [], {}) for value in content.fields.values())
 
 
-def human_answers(question: Question, gold: Mapping[str, NDArray[np.int64]]) -> dict[int, Answer]:
-    """Row -> labels, from what `gold_of` gives; of a multiple question where each label's yes or no is known."""
-    columns = np.column_stack([gold[decision.key] for decision in decisions(question)])
-    known = np.flatnonzero((columns >= 0).all(axis=1))
-    return {int(row): question.form.answer(columns[row]) for row in known}
+def human_answers(question: Question, frame: Frame) -> dict[int, Answer]:
+    """Task -> labels, from what people chose; of a multiple question where each label's yes or no is known."""
+    units, tasks = frame.units[question.name], np.flatnonzero(frame.labeled(question))
+    rows = units.of_tasks(tasks)
+    columns = np.column_stack([frame.gold[decision.key][rows] for decision in decisions(question)])
+    answers = question.join([question.form.answer(of_unit) for of_unit in columns], units.part(tasks))
+    return dict(zip(tasks.tolist(), answers, strict=True))

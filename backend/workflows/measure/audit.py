@@ -10,10 +10,9 @@ from backend.domain.audit.anchoring import anchoring
 from backend.domain.audit.draw import is_audit
 from backend.domain.audit.measure import measure
 from backend.domain.corpus import Corpus
-from backend.domain.model.training import Trained
+from backend.domain.frame import Frame
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, Origin
-from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps, PastSuggestion
 from backend.workflows.trained import TRAINED
@@ -64,19 +63,17 @@ def audited(corpus: Corpus, share: float, question: str) -> NDArray[np.bool_]:
     )
 
 
-def what_the_audit_tells(
-    deps: Deps, corpus: Corpus, trained: Trained, votes: Mapping[str, VoteMatrix]
-) -> dict[str, Any]:
+def what_the_audit_tells(deps: Deps, corpus: Corpus, frame: Frame) -> dict[str, Any]:
     """For metrics.json: accuracy of suggestions and of sources on audit tasks, and anchoring, by question.
 
-    Accuracy is the new version's, out of fold. Anchoring is of what was suggested when people labeled.
+    Accuracy is the new version's, held out. Anchoring is of what was suggested when people labeled.
     """
     share = deps.policy(corpus.key).audit_share
     past = deps.database.past_suggestions(corpus.key)
     figures = {}
-    for question in trained.model.questions:
+    for question in frame.questions:
         audit = audited(corpus, share, question.name)
-        figures[question.name] = measure(question, trained.out_of_fold, trained.members, votes, corpus.gold, audit) | {
+        figures[question.name] = measure(question, frame, audit) | {
             "anchoring": _anchoring(question, corpus, audit, past)
         }
     return {"share": share, "questions": figures}

@@ -1,6 +1,6 @@
 """Progress: how accuracy and predictions moved from version to version, put into a version's figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from backend.domain.audit.draw import ENOUGH
 from backend.domain.corpus import Corpus
+from backend.domain.frame import Frame
 from backend.domain.metrics import is_right
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Posteriors
@@ -16,6 +17,7 @@ from backend.domain.stopping import RECENT, agreement, expected_gain, paired_gai
 from backend.errors import ModelMissing
 from backend.ports import Deps, VersionRecord
 from backend.workflows.measure.audit import audited
+from backend.workflows.measure.before import HeldOutBefore, held_out_before
 from backend.workflows.reconcile import basis_of
 from backend.workflows.trained import TRAINED
 
@@ -28,14 +30,22 @@ MAX_POINTS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A version on the learning curve, with its posteriors in the rows of the tasks; `known`: it had the task."""
+    """A version on the learning curve, and what it said."""
 
     n_labels: int
-    held_out: Posteriors
-    known: NDArray[np.bool_]
+    said: HeldOutBefore
+
+    def known(self, frame: Frame, question: Question) -> NDArray[np.bool_]:
+        """Of which tasks of today it knew all units: bool (n_tasks,)."""
+        return frame.units[question.name].all(self.said.places[question.name] >= 0)
+
+    def held_out(self, question: Question, rows: NDArray[np.int64]) -> Posteriors:
+        """Its posteriors of some units of today, all of which it knew."""
+        places = self.said.places[question.name][rows]
+        return {decision.key: self.said.posteriors[decision.key][places] for decision in decisions(question)}
 
 
-def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[str, ProgressFigures]:
+def progress_so_far(deps: Deps, corpus: Corpus, frame: Frame) -> dict[str, ProgressFigures]:
     """By question: what the last labels brought, what the next ones are expected to, and how far the
     new version's predictions are those of the version before.
 
@@ -45,23 +55,23 @@ def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[st
     looks worse, and the gain larger, than it is. Versions with other rules or LLMs are left out: what they changed
     wasn't the labels' doing.
     """
-    key, ids, gold, n_labels = corpus.key, corpus.ids, corpus.gold, corpus.n_labels
-    new = _Point(n_labels, held_out, np.ones(len(ids), dtype=np.bool_))
-    points = [*_earlier(deps, key, ids, n_labels), new]
-    before = _before(deps, key, ids)
+    key, n_labels = corpus.key, corpus.n_labels
+    same = {name: np.arange(units.n) for name, units in frame.units.items()}
+    new = _Point(n_labels, HeldOutBefore(frame.held_out, same, frame.n_tasks))
+    points = [*_earlier(deps, corpus), new]
+    before = _before(deps, corpus)
     share = deps.policy(key).audit_share
     figures = {}
-    for question in corpus.questions:
-        keys = [decision.key for decision in decisions(question)]
-        labeled = np.all([gold[name] >= 0 for name in keys], axis=0)
+    for question in frame.questions:
+        labeled = frame.labeled(question)
         rows = labeled & audited(corpus, share, question.name)
         from_audit = int(rows.sum()) >= ENOUGH
         mine = [point for point in points if _knows(question, point)]
-        measured = _curve(question, mine, gold, rows if from_audit else labeled, seed=n_labels)
+        measured = _curve(question, mine, frame, rows if from_audit else labeled, seed=n_labels)
         figures[question.name] = replace(
             measured,
             measured_on="audit tasks" if from_audit else "labeled tasks",
-            agreement=None if before is None else _agreement(question, before, new, ~labeled),
+            agreement=None if before is None else _agreement(question, frame, before, new),
         )
     return figures
 
@@ -69,35 +79,36 @@ def progress_so_far(deps: Deps, corpus: Corpus, held_out: Posteriors) -> dict[st
 def _curve(
     question: Question,
     points: Sequence[_Point],
-    gold: Mapping[str, NDArray[np.int64]],
+    frame: Frame,
     wanted: NDArray[np.bool_],
     *,
     seed: int,
 ) -> ProgressFigures:
     # Tasks that came later are unknown to older versions: the curve begins where nearly all of them are known.
-    n_wanted = int(wanted.sum())
-    points = [point for point in points if (point.known & wanted).sum() >= 0.8 * n_wanted]
-    rows = np.flatnonzero(wanted & np.all([point.known for point in points], axis=0))
-    truth = {decision.key: gold[decision.key][rows] for decision in decisions(question)}
-    right = np.array([is_right(question, {key: point.held_out[key][rows] for key in truth}, truth) for point in points])
+    n_wanted, units = int(wanted.sum()), frame.units[question.name]
+    points = [point for point in points if (point.known(frame, question) & wanted).sum() >= 0.8 * n_wanted]
+    tasks = np.flatnonzero(wanted & np.all([point.known(frame, question) for point in points], axis=0))
+    rows, some = units.of_tasks(tasks), units.part(tasks)
+    truth = {decision.key: frame.gold[decision.key][rows] for decision in decisions(question)}
+    right = np.array([is_right(question, some, point.held_out(question, rows), truth) for point in points])
     sizes = np.array([point.n_labels for point in points], dtype=np.int64)
     then = np.flatnonzero(sizes <= RECENT * sizes[-1])
-    recent = paired_gain(right[then[-1]], right[-1]) if then.size and len(rows) >= ENOUGH else None
+    recent = paired_gain(right[then[-1]], right[-1]) if then.size and len(tasks) >= ENOUGH else None
     return ProgressFigures(
-        n=len(rows),
+        n=len(tasks),
         curve=tuple((int(size), int(of_point.sum())) for size, of_point in zip(sizes, right, strict=True)),
         recent_gain=recent,
         expected_gain=expected_gain(sizes, right, seed=seed),
     )
 
 
-def _agreement(question: Question, before: _Point, new: _Point, rows: NDArray[np.bool_]) -> Agreement | None:
-    """On tasks that neither version was taught."""
+def _agreement(question: Question, frame: Frame, before: _Point, new: _Point) -> Agreement | None:
+    """On tasks that nobody has labeled."""
     if not _knows(question, before):
         return None
-    shared = np.flatnonzero(rows & before.known)
-    keys = [decision.key for decision in decisions(question)]
-    said = [question.answers({key: point.held_out[key][shared] for key in keys}) for point in (before, new)]
+    shared, units = np.flatnonzero(~frame.labeled(question) & before.known(frame, question)), frame.units[question.name]
+    rows, some = units.of_tasks(shared), units.part(shared)
+    said = [question.join(question.answers(point.held_out(question, rows)), some) for point in (before, new)]
     answered = [place for place in range(len(shared)) if said[0][place] and said[1][place]]
     if not answered:
         return None
@@ -106,43 +117,39 @@ def _agreement(question: Question, before: _Point, new: _Point, rows: NDArray[np
     return Agreement(agreement(old, now), before.n_labels, new.n_labels)
 
 
-def _earlier(deps: Deps, key: str, ids: NDArray[np.int64], n_labels: int) -> list[_Point]:
+def _earlier(deps: Deps, corpus: Corpus) -> list[_Point]:
     """Versions with the same sources, oldest first, so far apart that each shows what labels brought."""
-    basis = basis_of(deps, key)
+    key, basis = corpus.key, basis_of(deps, corpus.key)
     records = [item for item in deps.database.versions(key) if item.status in TRAINED and item.rules == basis]
     points: list[_Point] = []
-    fewest = n_labels / STEP
+    fewest = corpus.n_labels / STEP
     for record in reversed(records):
         if len(points) < MAX_POINTS and MIN_LABELS <= record.n_labels <= fewest:
-            point = _read(deps, record, ids)
+            point = _read(deps, record, corpus)
             if point is not None:
                 points.append(point)
                 fewest = record.n_labels / STEP
     return points[::-1]
 
 
-def _before(deps: Deps, key: str, ids: NDArray[np.int64]) -> _Point | None:
+def _before(deps: Deps, corpus: Corpus) -> _Point | None:
     """The newest version that has learned from any label."""
-    records = [item for item in deps.database.versions(key) if item.status in TRAINED and item.n_labels]
-    return _read(deps, records[-1], ids) if records else None
+    records = [item for item in deps.database.versions(corpus.key) if item.status in TRAINED and item.n_labels]
+    return _read(deps, records[-1], corpus) if records else None
 
 
-def _read(deps: Deps, record: VersionRecord, ids: NDArray[np.int64]) -> _Point | None:
+def _read(deps: Deps, record: VersionRecord, corpus: Corpus) -> _Point | None:
     try:
-        old_ids, old = deps.versions.held_out(record.key, record.number)
+        said = held_out_before(deps, record, corpus)
     except ModelMissing:
         return None
-    if not len(old_ids):
-        return None
-    order = np.argsort(old_ids)
-    places = np.minimum(np.searchsorted(old_ids[order], ids), len(old_ids) - 1)
-    rows = order[places]
-    return _Point(record.n_labels, {key: values[rows] for key, values in old.items()}, old_ids[rows] == ids)
+    return _Point(record.n_labels, said) if said.n_tasks else None
 
 
 def _knows(question: Question, point: _Point) -> bool:
     """Whether a version was asked the same, as far as its posteriors tell."""
     return all(
-        decision.key in point.held_out and point.held_out[decision.key].shape[1] == len(decision.classes)
+        (posterior := point.said.posteriors.get(decision.key)) is not None
+        and posterior.shape[1] == len(decision.classes)
         for decision in decisions(question)
     )
