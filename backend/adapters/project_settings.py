@@ -35,7 +35,8 @@ class ProjectSettings:
     def policy(self, key: str) -> Policy:
         """How the loop runs in a project."""
         try:
-            given = project_params.read(self._places.read(key) or NO_PARAMS)
+            text = self._places.read(key)
+            given = project_params.read(NO_PARAMS if text is None else text)
         except (ValueError, OSError, ConfigurationError):
             # Written by another release, or damaged: the next /setup writes it anew. Until then nobody knows what may
             # leave, so nothing does.

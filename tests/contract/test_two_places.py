@@ -142,12 +142,16 @@ def test_settings_that_are_damaged_are_those_of_sql(house: Installed) -> None:
     assert house.settings_file.read_text() == '{"llm_masks":["secret"]}'
 
 
-def test_a_damaged_file_is_named_where_nothing_else_is_known(house: Installed) -> None:
-    house.move_file("?")
+@pytest.mark.parametrize("content", ["?", ""])
+def test_a_damaged_file_is_named_where_nothing_else_is_known(house: Installed, content: str) -> None:
+    house.move_file(content)
+    house.move_file(content, file=house.settings_file)
     with pytest.raises(ModelMissing, match="damaged"):
         house.versions.current(house.key)
+    assert house.settings.policy(house.key).llm.forbidden
     house.versions.settle(house.key)
-    assert house.file.read_text() == "?"
+    house.settings.settle(house.key)
+    assert house.file.read_text() == house.settings_file.read_text() == content
 
 
 def test_a_version_that_has_no_record_is_current_all_the_same(house: Installed) -> None:

@@ -25,7 +25,8 @@ class CurrentVersions:
     def get(self, key: str) -> int:
         """Its number, or 0; see `Versions.current`."""
         try:
-            return int(self._places.read(key) or 0)
+            text = self._places.read(key)
+            return 0 if text is None else int(text)
         except ConfigurationError:
             # Nothing in MODEL_DIR: as far as can be said without the database, nothing was trained.
             return 0
