@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from backend.entrypoints.run.processes import kill_session
+from backend.entrypoints.run.process_table import kill_session
 from backend.ports import FORCED, Job
 from tests.conftest import Demo, kept_in, wait_for
 from tests.e2e.team import Team, another_token

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from backend.entrypoints.run import processes
 from backend.entrypoints.run.demo import run_demo
+from backend.entrypoints.run.process_table import start_time
 from backend.entrypoints.run.processes import (
     Interrupted,
     Program,
@@ -26,7 +27,6 @@ from backend.entrypoints.run.processes import (
     answers,
     backend_programs,
     redis_program,
-    start_time,
 )
 from backend.errors import ConfigurationError
 from backend.settings import Settings

@@ -21,14 +21,13 @@ from backend.adapters.label_studio.client import LabelStudioApi
 from backend.entrypoints.connect import connect_project
 from backend.entrypoints.console import out, say, spinner
 from backend.entrypoints.run.label_studio import Account, label_studio_program, make_token
+from backend.entrypoints.run.process_table import kill_session, start_time
 from backend.entrypoints.run.processes import (
     Interrupted,
     Supervisor,
     backend_programs,
     check_port,
-    kill_session,
     redis_program,
-    start_time,
     stop_on_signals,
 )
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews

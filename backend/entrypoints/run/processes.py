@@ -1,7 +1,6 @@
 """Starting, watching and stopping the processes of an installation."""
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import os
@@ -25,6 +24,7 @@ from redis.retry import Retry
 
 from backend.adapters.files import make_own
 from backend.entrypoints.run.embedded_redis import redis_server, set_aside, why_not_writable, why_short
+from backend.entrypoints.run.process_table import end_with_parent, kill_session, signal_group
 from backend.errors import ConfigurationError
 from backend.settings import Settings
 
@@ -34,10 +34,8 @@ SETTLED_AFTER_S = 30.0
 """A process that ran so long before it died is restarted without a pause."""
 LONGEST_PAUSE_S = 30.0
 MOST_LOG_BYTES = 1 << 20
-GONE_AFTER_S = 2.0
 OLD_REDIS_S = 5.0
 """A Redis whose owner was killed saves its data and ends: a start right after that waits so long for it."""
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ class Supervisor:
             if item.restart_at is not None:
                 # Dead and cleared away: its number may be another program's by now.
                 continue
-            _signal_group(item.process.pid, signal.SIGTERM)
+            signal_group(item.process.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 item.process.wait(STOP_AFTER_S)
             # Also when it has ended: a child of its own may have stayed.
@@ -195,7 +193,7 @@ class Supervisor:
                     pass_fds=[program.lock.fileno()] if program.lock else [],
                     # Ctrl-C in the terminal reaches us alone; we then stop the others in order.
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no Python locks
+                    preexec_fn=end_with_parent,  # noqa: PLW1509 - one system call, no Python locks
                 )
             except OSError as error:
                 raise ConfigurationError(f"{program.name} can't be run: {error}.") from error
@@ -334,45 +332,6 @@ def _answers(socket_path: Path) -> bool:
         return False
 
 
-def kill_session(leader: int) -> None:
-    """Kill all processes of the session that a program was started in, also those in groups of their own.
-
-    rq runs each job in a process group of its own: a signal to the worker's group doesn't reach it.
-    """
-    members = []
-    for pid in _all_pids():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == leader:
-                os.kill(pid, signal.SIGKILL)
-                members.append(pid)
-    # A killed process holds its port for another moment.
-    deadline = time.monotonic() + GONE_AFTER_S
-    while any(start_time(pid) for pid in members) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def start_time(pid: int) -> str:
-    """When a process started, as the system says it; "" when there is no such process, or it has ended."""
-    try:
-        # The name in field 2 may hold spaces, so fields are counted after its parenthesis; the start is field 22.
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        # An ended process stays in the table until its parent asks for it: the first process of a container often
-        # never does.
-        return "" if fields[0] == "Z" else fields[19]
-    except (FileNotFoundError, ProcessLookupError):
-        if Path("/proc/self").exists():
-            return ""
-    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return found.stdout.strip()
-
-
-def _all_pids() -> list[int]:
-    if Path("/proc/self").exists():
-        return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    found = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
-
-
 def _is_listening(socket_path: Path) -> bool:
     """Whether a server has this socket, even one that is loading its data, or too busy to answer."""
     with socket.socket(socket.AF_UNIX) as probe:
@@ -399,13 +358,3 @@ def _lock(path: Path) -> IO[str] | None:
                 file.close()
                 return None
             time.sleep(0.1)
-
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
