@@ -121,7 +121,7 @@ def test_what_an_earlier_release_did_meanwhile_is_not_undone(house: Installed) -
     assert house.statuses() == [VersionStatus.PUBLISHING, VersionStatus.BUILT]
 
 
-@pytest.mark.parametrize("content", ["1", "", "2\0\0", "²"])
+@pytest.mark.parametrize("content", ["1", "", "2\0\0", "²", "0", "9" * 400])
 def test_a_file_that_is_older_or_damaged_is_put_right(house: Installed, content: str) -> None:
     house.train(VersionStatus.RETIRED, VersionStatus.BUILT)
     house.versions.set_current(house.key, 2)

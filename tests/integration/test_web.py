@@ -400,6 +400,9 @@ def test_a_project_is_bound_to_its_rules_by_its_extra_parameters(
             (result,) = predict(client, [{"text": text, "rating": 1}])
             sentiment = [item for item in result["result"] if item["from_name"] == "sentiment"]
             assert bool(sentiment) is (text == "awful")
+        (own.model_dir / "projects" / KEY / "settings.json").unlink()
+        (result,) = predict(client, [{"text": "good", "rating": 1}])
+        assert "sentiment" not in {item["from_name"] for item in result["result"]}, "the database has them, too"
         client.post("/setup", json={"project": UID, "schema": CONFIG})
         (result,) = predict(client, [{"text": "good", "rating": 1}])
         assert "sentiment" in {item["from_name"] for item in result["result"]}

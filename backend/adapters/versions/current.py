@@ -1,5 +1,6 @@
 """Which version is current: the status of versions in SQL, and for one more release the file `current`."""
 
+import re
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
@@ -76,4 +77,4 @@ class _Statuses:
 
 
 def _is_number(text: str) -> bool:
-    return text.isdecimal() and text.isascii()
+    return re.fullmatch(r"[1-9][0-9]{0,8}", text) is not None
