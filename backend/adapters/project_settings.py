@@ -67,7 +67,7 @@ class ProjectSettings:
         self._places.write(key, self.checked(extra_params))
 
     def settle(self, key: str) -> None:
-        """Make SQL and MODEL_DIR say the same. Each job begins with it.
+        """Make SQL and MODEL_DIR say the same. Each job that holds its project begins with it.
 
         Raises:
             ConfigurationError: the database doesn't answer.

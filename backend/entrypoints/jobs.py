@@ -99,8 +99,10 @@ def _run_or_forget(app: App, job: str, key: str, options: JobOptions) -> str:
 
 def _run(app: App, job: str, key: str, options: JobOptions) -> str:
     log.info("job started")
-    app.versions.settle(key)
-    app.project_settings.settle(key)
+    if job != Job.ASK:
+        # Under the project's lock: no other worker, of an earlier release either, is changing these.
+        app.versions.settle(key)
+        app.project_settings.settle(key)
     if job == Job.TRAIN:
         force = options.forced or options.answered
         by_person = options.forced and not app.queue.is_overtaken(Job.TRAIN, key, options)

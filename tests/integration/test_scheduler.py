@@ -15,7 +15,19 @@ from backend.adapters.sql.label_studios import mark_of_address
 from backend.bootstrap import App, build
 from backend.entrypoints import jobs
 from backend.entrypoints.run.scheduler import request_regular_jobs, schedule
-from backend.ports import ALL_PROJECTS, ANSWERED, FORCED, LET_GO, REGULAR, Deps, Hold, Job, JobOptions, ProjectRecord
+from backend.ports import (
+    ALL_PROJECTS,
+    ANSWERED,
+    FORCED,
+    LET_GO,
+    PLAIN,
+    REGULAR,
+    Deps,
+    Hold,
+    Job,
+    JobOptions,
+    ProjectRecord,
+)
 from backend.settings import Settings
 from tests.conftest import wait_for
 
@@ -202,6 +214,23 @@ def test_what_a_person_asked_for_last_counts_in_whatever_order_jobs_begin(
     found = app.database.hold(GOOD)
     assert (found and found.number) == held
     assert trained == [True] * trains
+
+
+def test_a_job_takes_over_what_only_an_earlier_release_knew(
+    app: App, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jobs, "reconcile", lambda *_: None)
+    folder = Path(environment["MODEL_DIR"]) / "projects" / GOOD
+    (folder / "current").write_text("2")
+    (folder / "settings.json").write_text('{"top_tasks": 3}')
+    jobs._app.cache_clear()
+    jobs.run(Job.RECONCILE.value, GOOD, PLAIN.to_json())
+    jobs._app.cache_clear()
+    for name in ("current", "settings.json"):
+        (folder / name).unlink()
+    assert (app.versions.current(GOOD), app.deps.policy(GOOD).top_tasks) == (2, 3)
 
 
 def hold_at(number: int) -> Hold | None:

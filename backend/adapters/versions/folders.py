@@ -160,7 +160,7 @@ class VersionFolders:
         self._current.set(key, number)
 
     def settle(self, key: str) -> None:
-        """Make SQL and MODEL_DIR agree on which version of a project is current. Each job begins with it."""
+        """Make SQL and MODEL_DIR agree on which version of a project is current. Jobs begin with it."""
         self._current.settle(key)
 
     def check_writable(self) -> None:
