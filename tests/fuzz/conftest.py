@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
 from backend.adapters.rules.tried import TriedRules
+from backend.entrypoints.run.processes import answers
 from tests.conftest import free_port, wait_for
 from tests.integration.test_web import RULES
 
@@ -58,16 +58,13 @@ def web(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[We
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log, text=True)
     made = Web(f"http://127.0.0.1:{port}", process, folder / "log")
     try:
-        wait_for(lambda: process.poll() is not None or _answers(made), 240, "the web service")
+        wait_for(
+            lambda: process.poll() is not None or answers(f"{made.url}/health", frozenset({401})),
+            240,
+            "the web service",
+        )
         assert process.poll() is None, made.said()
         yield made
     finally:
         process.terminate()
         process.wait(60)
-
-
-def _answers(web: Web) -> bool:
-    try:
-        return httpx.get(f"{web.url}/health", auth=AUTH, trust_env=False, timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False

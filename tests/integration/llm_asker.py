@@ -16,7 +16,7 @@ from backend.workflows.llm.ask import ask
 from tests.unit.house import House, nothing, reviews
 
 PRICE = ModelPrice(1.0, 2.0)
-N_TASKS = 200
+N_TASKS = 120
 CONCURRENCY = 4
 PER_REQUEST = 5
 

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from fastapi.testclient import TestClient
@@ -17,6 +16,7 @@ from redis import Redis
 
 from backend.adapters.redis.queue import DUE
 from backend.bootstrap import same_secret, webhook_secret
+from backend.entrypoints.run.processes import answers
 from backend.entrypoints.web.app import create_app
 from backend.errors import ConfigurationError
 from backend.settings import Settings
@@ -103,15 +103,10 @@ def test_without_credentials_only_this_machine_gets_through_and_the_log_says_why
     command = [sys.executable, "-m", "backend.entrypoints.cli.main", "web"]
     web = subprocess.Popen(command, env=environment | own | credentials, stderr=subprocess.PIPE, text=True)
 
-    def answers(host: str) -> bool:
-        try:
-            return httpx.get(f"http://{host}:{port}/health", trust_env=False, timeout=5).status_code == 200
-        except httpx.HTTPError:
-            return False
-
     try:
-        wait_for(lambda: web.poll() is not None or answers("127.0.0.1"), 120, "the web service")
-        assert answers(outside[0]) is bool(credentials)
+        here = f"http://127.0.0.1:{port}/health"
+        wait_for(lambda: web.poll() is not None or answers(here), 120, "the web service")
+        assert answers(f"http://{outside[0]}:{port}/health") is bool(credentials)
     finally:
         web.terminate()
         said = web.communicate(timeout=60)[1]

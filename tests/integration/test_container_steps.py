@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from backend.entrypoints.run.processes import answers
 from tests.conftest import Demo, free_port, wait_for
 from tests.e2e.team import Team
 
@@ -73,12 +73,13 @@ def test_the_image_s_command_serves_and_its_healthcheck_passes(built: Path, tmp_
     port = str(free_port())
     inside = {name: value.replace("/app", str(built)) for name, value in environment(1).items() if name != "PATH"}
     own = {"PATH": f"{built}/.venv/bin:/usr/bin:/bin", "MODEL_DIR": str(tmp_path), "PORT": port}
+    url = f"http://127.0.0.1:{port}"
     variables = inside | own | {"LABEL_STUDIO_URL": "http://localhost:1"}
     server = subprocess.Popen(
         json.loads(last["CMD"]), env=variables, cwd=tmp_path, executable=f"{built}/.venv/bin/prelabel"
     )
     try:
-        wait_for(lambda: server.poll() is not None or answers(port), 60, "the web service")
+        wait_for(lambda: server.poll() is not None or answers(f"{url}/health"), 60, "the web service")
         assert server.poll() is None
         check = json.loads(last["HEALTHCHECK"].split("CMD", 1)[1])
         python = f"{built}/.venv/bin/python"
@@ -119,12 +120,14 @@ def test_a_project_is_trained_on_a_read_only_file_system(built: Path, tmp_path: 
         "BACKEND_URL": f"http://localhost:{port}",
         "LABEL_STUDIO_URL": demo.url,
         "LABEL_STUDIO_API_KEY": demo.state["api_key"],
+        "WORKERS": "1",
     }
+    url = f"http://127.0.0.1:{port}"
     command = ["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", str(built)]
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
     try:
-        wait_for(lambda: server.poll() is not None or answers(port), 120, "the web service")
+        wait_for(lambda: server.poll() is not None or answers(f"{url}/health"), 120, "the web service")
         assert server.poll() is None, (tmp_path / "log").read_text()
         team = Team.with_reviews(demo, 20)
         connect = [f"{built}/.venv/bin/prelabel", "connect", str(team.project)]
@@ -142,10 +145,3 @@ def test_the_image_runs_its_own_copy_with_the_rules(built: Path) -> None:
         [f"{built}/.venv/bin/python", "-c", code], cwd="/", capture_output=True, text=True, check=True, env={}
     )
     assert str(built / ".venv") in done.stdout
-
-
-def answers(port: str) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
-    except httpx.HTTPError:
-        return False

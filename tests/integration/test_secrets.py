@@ -88,6 +88,7 @@ def environment(tmp_path: Path, indiscreet: str, locked_redis: str) -> dict[str,
         "EMBEDDING_MODEL": "e",
         "LLM_MODEL": "m",
         "LOG_LEVEL": "DEBUG",
+        "WORKERS": "1",
     }
     return os.environ | own | SECRETS
 
@@ -122,7 +123,7 @@ def test_no_secret_is_in_any_output_of_a_run_in_which_all_goes_wrong(
     files = {
         str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "webhook-secret"
     }
-    assert any(name.endswith("worker-1.log") for name in files)
+    assert any(name.endswith("worker.log") for name in files)
     assert "You sent" in said_by_workers(folder), "the failure that repeats the key was not logged at all"
     everything = {"printed": printed.read_text(), "said": "\n".join(said), "Redis": kept}
     everything |= {name: content.decode(errors="replace") for name, content in files.items()}
