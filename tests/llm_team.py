@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from backend.adapters.llm.calls import Timing
 from backend.adapters.llm.endpoint import OpenAiEndpoint
+from backend.domain.codec import Json
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource, Sample
 from backend.ports.llm import EndpointState
 from tests.llm_fakes import MemoryOfEndpoints
@@ -15,7 +16,7 @@ from tests.llm_server import LlmServer
 
 KEY = "sk-verysecretkey"
 TEXT = "the quick brown tortoise is positive"
-SCHEMA = {
+SCHEMA: dict[str, Json] = {
     "type": "object",
     "properties": {
         "answers": {

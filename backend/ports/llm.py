@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
+from backend.domain.codec import JsonObject
 from backend.domain.llm.records import (
     AnswerForm,
     Calibration,
@@ -156,7 +157,7 @@ class BulkRecord:
     id: str
     key: str
     claims: Mapping[str, str]
-    requests: Mapping[str, Mapping[str, Any]]
+    requests: Mapping[str, JsonObject]
     created_at: float
 
 

@@ -9,6 +9,7 @@ from scipy.sparse import csr_matrix
 from backend.domain.classifier import TRUSTED_TYPES, Classifier, Recipe, short_classes, train_classifier
 from backend.domain.classifier.candidates import Candidate
 from backend.domain.classifier.choice import Material, RecipeChoice, choose_recipe, folds
+from backend.domain.codec import from_json, to_json
 from backend.domain.features import FeatureExtractor
 from tests.unit.planted import only_first, texts_about
 
@@ -203,7 +204,7 @@ def test_trees_are_chosen_for_a_table_that_lines_cannot_part() -> None:
 
 def test_a_choice_is_kept_until_sizes_have_doubled() -> None:
     choice = chosen(FEATURES, NOTHING)
-    assert RecipeChoice.from_dict(json.loads(json.dumps(choice.to_dict()))) == choice
+    assert from_json(RecipeChoice, json.loads(json.dumps(to_json(choice)))) == choice
     assert not choice.is_due(299, 600)
     assert choice.is_due(300, 600)
     assert choice.is_due(150, 1200)

@@ -593,7 +593,7 @@ def test_the_schema_has_only_what_strict_mode_takes() -> None:
 @pytest.mark.parametrize(("n", "length"), [(MAX_ENUM, 5), (300, 100)])
 def test_labels_are_not_listed_when_strict_mode_would_refuse_so_many(n: int, length: int) -> None:
     labels = tuple(f"{index:0{length}}" for index in range(n))
-    schema = reply_schema(Taxonomy("q", "text", labels), ["t1"])
+    schema = json.loads(json.dumps(reply_schema(Taxonomy("q", "text", labels), ["t1"])))
     assert "enum" not in json.dumps(schema["properties"]["answers"]["items"]["properties"]["labels"])
 
 

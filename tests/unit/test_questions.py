@@ -1,6 +1,9 @@
+import json
 from dataclasses import replace
 
-from backend.domain.questions import Choices, Decision, Question, Taxonomy, decisions
+import pytest
+
+from backend.domain.questions import Choices, Decision, Question, Rating, Taxonomy, decisions, from_dict, to_dict
 from tests.unit.planted import GENRE, SENTIMENT
 
 
@@ -34,3 +37,12 @@ def test_a_question_is_never_named_like_another_ones_label() -> None:
     odd = [Choices(name, "text", ("x", "y")) for name in ("a=b", "a%3Db", "a==c")]
     keys = [decision.key for question in (genre, *odd) for decision in decisions(question)]
     assert len(set(keys)) == 5
+
+
+def test_a_question_of_a_newer_release_is_not_taken_for_another_one() -> None:
+    found = to_dict(Rating("stars", "text", ("1", "2")))
+    assert from_dict(json.loads(json.dumps(found))) == Rating("stars", "text", ("1", "2"))
+    with pytest.raises(KeyError, match="per_region"):
+        from_dict(found | {"per_region": True})
+    with pytest.raises(ValueError, match="labels is '12', not a list"):
+        from_dict(found | {"labels": "12"})

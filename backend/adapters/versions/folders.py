@@ -138,7 +138,7 @@ class VersionFolders:
         """labels.json."""
         try:
             return tuple(map(from_dict, read_json(self._folder(key, number) / "labels.json")))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ModelMissing(
                 f"The questions of {version_name(number)} can't be read ({error}). Train anew."
             ) from error

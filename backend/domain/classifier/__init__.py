@@ -1,7 +1,6 @@
 """The classifier: learns from features what people chose, and from the label model while people chose little."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,15 +51,6 @@ class Recipe:
     candidate: Candidate = Candidate.LOGISTIC
     trust: float = 1.0
     smoothing: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self) | {"candidate": str(self.candidate)}
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Recipe":
-        """What `to_dict` wrote."""
-        return cls(**fields | {"candidate": Candidate(fields["candidate"])})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,26 +62,6 @@ class RecipeChoice:
     def is_due(self, n_labels: int, n_tasks: int) -> bool:
         """Whether to choose again: sizes have doubled, or folds were not yet stable."""
         return self.n_labels < STABLE_FROM or n_labels >= 2 * self.n_labels or n_tasks >= 2 * max(self.n_tasks, 1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "recipe": self.recipe.to_dict(),
-            "of_folds": [recipe.to_dict() for recipe in self.of_folds],
-            "calibrations": [list(pair) for pair in self.calibrations],
-            "n_labels": self.n_labels,
-            "n_tasks": self.n_tasks,
-            "losses": dict(self.losses),
-            "reason": self.reason,
-        }
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "RecipeChoice":
-        """What `to_dict` wrote."""
-        of_folds = tuple(Recipe.from_dict(item) for item in fields["of_folds"])
-        calibrations = tuple((factor, shift) for factor, shift in fields["calibrations"])
-        recipe = Recipe.from_dict(fields["recipe"])
-        return cls(**{**fields, "recipe": recipe, "of_folds": of_folds, "calibrations": calibrations})
 
 
 def default_choice(n_labels: int, n_tasks: int, recipe: Recipe, reason: str) -> RecipeChoice:

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +115,7 @@ class FeatureExtractor:
         """Number of columns, the first ones, that come from texts."""
         return sum(features.width for features in (*self.texts_.values(), *self.compared_.values()))
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """What skops stores: the vocabulary as JSON, because it needs a minute to write one as a dict."""
         plain = None
         if self.dictionary_ is not None:
@@ -123,12 +123,13 @@ class FeatureExtractor:
             plain = json.dumps(sorted(names, key=names.__getitem__))
         return {**self.__dict__, "dictionary_": plain}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         # Extractors of earlier versions don't say what they left out.
         self.__dict__.update({"left_out_": {}, "compared_": {}} | state)
-        if state["dictionary_"] is not None:
+        known = state["dictionary_"]
+        if isinstance(known, str):
             # Each name stands for itself when the values are numbers, so this gives the same columns.
-            names = dict.fromkeys(json.loads(state["dictionary_"]), 1.0)
+            names = dict.fromkeys(json.loads(known), 1.0)
             self.dictionary_ = DictVectorizer(dtype=np.float32).fit([names])
 
     @property

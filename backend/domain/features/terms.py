@@ -10,7 +10,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,14 +106,14 @@ class TextFeatures:
         """Number of columns."""
         return int(self.term_idf_.size + self.piece_idf_.size)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """What skops stores: vocabularies as JSON, because it needs a minute to write one as a dict."""
         return {**self.__dict__, "words_": json.dumps(list(self.words_)), "pieces_": json.dumps(list(self.pieces_))}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self.words_ = {word: column for column, word in enumerate(json.loads(state["words_"]))}
-        self.pieces_ = {piece: column for column, piece in enumerate(json.loads(state["pieces_"]))}
+        self.words_ = {word: column for column, word in enumerate(json.loads(str(state["words_"])))}
+        self.pieces_ = {piece: column for column, piece in enumerate(json.loads(str(state["pieces_"])))}
 
     def _fit_pieces(self, split: "_Split", n_texts: int) -> None:
         known: dict[str, int] = {}

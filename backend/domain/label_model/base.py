@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.codec import Json
 from backend.domain.label_model.patterns import CHUNK, indicator, n_votes_of, softmax
 from backend.domain.questions.forms import Votes
 
@@ -66,12 +67,12 @@ class LabelModel(ABC):
     def _posterior(self, votes: csr_matrix, n_votes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Posterior (n, k) of rows of `indicator`, all with at least one vote."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """All parameters, ready for JSON, and the method by name."""
-        return {"method": self.method} | {name: value.tolist() for name, value in self._parameters().items()}
+        return {"method": self.method, **{name: value.tolist() for name, value in self._parameters().items()}}
 
     @classmethod
-    def from_dict(cls, parameters: Mapping[str, Any]) -> Self:
+    def from_dict(cls, parameters: Mapping[str, object]) -> Self:
         """The model that `to_dict` described."""
         model = cls()
         for name, value in parameters.items():

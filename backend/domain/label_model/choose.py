@@ -81,13 +81,13 @@ def choose(votes: Votes, n_classes: int, gold: NDArray[np.int64], *, seed: int =
     return Choice(DEFAULT, f"better than the simpler methods ({measured} {means[DEFAULT.method]:.3f})", means)
 
 
-def from_dict(parameters: Mapping[str, Any]) -> LabelModel:
+def from_dict(parameters: Mapping[str, object]) -> LabelModel:
     """The model that `LabelModel.to_dict` described; without a method it is of a version that knew weighted votes only.
 
     Raises:
         ValueError: a method that isn't known.
     """
-    name = parameters.get("method", WeightedVote.method)
+    name = str(parameters.get("method", WeightedVote.method))
     known = {method.method: method for method in METHODS}
     if name not in known:
         raise ValueError(f"unknown label model {name!r}; known: {', '.join(known)}")

@@ -12,8 +12,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from backend.domain.codec import Json
 from backend.domain.llm.confidence import TokenMap
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmRequest, Problem, Sample
 from backend.domain.llm.reply_text import Item, find_answers, label_spans, labels_of, unpacked
@@ -40,7 +40,7 @@ class _Said:
     stated: float | None = None
 
 
-def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Any]:
+def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Json]:
     """JSON schema of a reply about the tasks with these ids, for OpenAI's strict mode and whoever follows it.
 
     Strict mode wants every property required (so a missing confidence is null) and takes few keywords; which ones
@@ -49,10 +49,10 @@ def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Any]:
     """
     total = len(question.labels) + len(ids)
     too_long = len(question.labels) > LONG_ENUM and sum(map(len, question.labels)) > MAX_ENUM_CHARACTERS
-    label: dict[str, Any] = {"type": "string"}
+    label: dict[str, Json] = {"type": "string"}
     if total <= MAX_ENUM and not too_long:
         label["enum"] = list(question.labels)
-    answer = {
+    answer: dict[str, Json] = {
         "id": {"type": "string", "enum": list(ids)} if total <= MAX_ENUM else {"type": "string"},
         "labels": {"type": "array", "items": label},
         "confidence": {"type": ["number", "null"]},
@@ -60,7 +60,7 @@ def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Any]:
     return _closed({"answers": {"type": "array", "items": _closed(answer)}})
 
 
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+def _closed(properties: dict[str, Json]) -> dict[str, Json]:
     """An object with exactly these properties."""
     return {
         "type": "object",

@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
+from backend.domain.codec import JsonObject
 from backend.domain.tasks import Answer
 
 PROMPT_DIGITS = 8
@@ -110,7 +110,7 @@ class LlmRequest:
     contents: Mapping[str, str]
     system: str = field(repr=False)
     user: str = field(repr=False)
-    schema: Mapping[str, Any] = field(repr=False)
+    schema: JsonObject = field(repr=False)
     max_output_tokens: int
     images: tuple[str, ...] = field(default=(), repr=False)
 

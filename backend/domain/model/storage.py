@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from backend.domain import features as extractors
 from backend.domain.alike import Alike
 from backend.domain.classifier import Classifier
 from backend.domain.classifier.choice import RecipeChoice
+from backend.domain.codec import Json, JsonObject, Unreadable, from_json, to_json
+from backend.domain.features import FeatureExtractor
+from backend.domain.features.vectors import VectorSpace
 from backend.domain.label_model.choose import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
 from backend.domain.posterior import Pool
@@ -25,65 +28,99 @@ FORMAT = 2
 """Changes when classifiers or extractors are stored in another form."""
 
 
-def to_parts(model: ProjectModel) -> tuple[dict[str, Any], dict[str, Any]]:
+class FittedParts(TypedDict):
+    """The scikit-learn objects of a model."""
+
+    extractor: FeatureExtractor
+    space: VectorSpace | None
+    classifiers: dict[str, Classifier]
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredDecision:
+    """A decision's part of the JSON. ratios: None in versions of before votes against a class were used."""
+
+    sources: tuple[str, ...]
+    label_model: Mapping[str, object]
+    pool: Pool
+    ratios: tuple[float, ...] | None = None
+    choice: RecipeChoice | None = None
+    short: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The JSON as a whole; decisions are read one by one, of those that are alike one."""
+
+    format: int
+    questions: tuple[Mapping[str, object], ...]
+    decisions: Mapping[str, Mapping[str, object]]
+
+
+def to_parts(model: ProjectModel) -> tuple[FittedParts, JsonObject]:
     """A model as two parts for storage: scikit-learn objects (for skops, see `TRUSTED_TYPES`), and the rest as JSON."""
-    fitted = {
+    fitted: FittedParts = {
         "extractor": model.extractor,
         "space": model.space,
         "classifiers": {key: item.classifier for key, item in model.decisions.items() if item.classifier is not None},
     }
-    alike: Alike[dict[str, Any]] = Alike()
-    described = {
-        "format": FORMAT,
-        "questions": [to_dict(question) for question in model.questions],
-        "decisions": {key: alike.get(item.learned, partial(_fields_of, item)) for key, item in model.decisions.items()},
-    }
-    return fitted, described
+    alike: Alike[dict[str, Json]] = Alike()
+    stored = _Stored(
+        format=FORMAT,
+        questions=tuple(to_dict(question) for question in model.questions),
+        decisions={key: alike.get(item.learned, partial(_described, item)) for key, item in model.decisions.items()},
+    )
+    return fitted, to_json(stored)
 
 
-def _fields_of(model: DecisionModel) -> dict[str, Any]:
-    return {
-        "sources": list(model.sources),
-        "label_model": model.label_model.to_dict(),
-        "pool": asdict(model.pool),
-        "ratios": model.ratios.tolist(),
-        "choice": None if model.choice is None else model.choice.to_dict(),
-        "short": list(model.short),
-    }
+def _described(model: DecisionModel) -> dict[str, Json]:
+    stored = _StoredDecision(
+        sources=model.sources,
+        label_model=model.label_model.to_dict(),
+        pool=model.pool,
+        ratios=tuple(model.ratios.tolist()),
+        choice=model.choice,
+        short=model.short,
+    )
+    return to_json(stored)
 
 
-def from_parts(fitted: Mapping[str, Any], described: Mapping[str, Any]) -> ProjectModel:
+def from_parts(fitted: FittedParts, described: Mapping[str, object]) -> ProjectModel:
     """The model that `to_parts` took apart.
 
     Raises:
-        ModelMissing: it was stored by a release whose classifiers were others.
+        ModelMissing: it was stored by a release whose classifiers were others, or is damaged.
     """
     if described.get("format") != FORMAT:
         raise ModelMissing("This version was trained by another release, which stored other classifiers. Train anew.")
     try:
-        questions = tuple(from_dict(fields) for fields in described["questions"])
-    except KeyError as error:
+        stored = from_json(_Stored, described)
+        questions = tuple(map(from_dict, stored.questions))
+    except (KeyError, ValueError) as error:
         raise ModelMissing(f"This version asks what this release doesn't know ({error}). Train anew.") from error
     models = {}
     alike: Alike[DecisionModel] = Alike()
     for decision in (decision for question in questions for decision in decisions(question)):
-        fields, classifier = described["decisions"][decision.key], fitted["classifiers"].get(decision.key)
-        basis = id(classifier), json.dumps(fields)
+        found, classifier = stored.decisions[decision.key], fitted["classifiers"].get(decision.key)
+        basis = id(classifier), json.dumps(found)
         models[decision.key] = replace(
-            alike.get(basis, partial(_decision_model, decision, fields, classifier)), decision=decision
+            alike.get(basis, partial(_decision_model, decision, found, classifier)), decision=decision
         )
     return ProjectModel(questions, fitted["extractor"], models, fitted.get("space"))
 
 
-def _decision_model(decision: Decision, fields: Mapping[str, Any], classifier: Classifier | None) -> DecisionModel:
+def _decision_model(decision: Decision, found: Mapping[str, object], classifier: Classifier | None) -> DecisionModel:
+    try:
+        stored = from_json(_StoredDecision, found)
+    except Unreadable as error:
+        raise ModelMissing(f"The model of {decision.key} can't be read ({error}). Train anew.") from error
     return DecisionModel(
         decision=decision,
-        sources=tuple(fields["sources"]),
-        label_model=label_model_from_dict(fields["label_model"]),
+        sources=stored.sources,
+        label_model=label_model_from_dict(stored.label_model),
         classifier=classifier,
-        pool=Pool(**fields["pool"]),
-        # Versions before votes against a class were used have none.
-        ratios=np.array(fields["ratios"]) if "ratios" in fields else prior_ratios(fields["sources"]),
-        choice=RecipeChoice.from_dict(fields["choice"]) if fields.get("choice") else None,
-        short=tuple(fields.get("short", ())),
+        pool=stored.pool,
+        ratios=prior_ratios(stored.sources) if stored.ratios is None else np.array(stored.ratios),
+        choice=stored.choice,
+        short=stored.short,
     )

@@ -20,6 +20,7 @@ from backend.domain.classifier.choice import (
     folds,
     identities,
 )
+from backend.domain.codec import to_json
 from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
@@ -195,7 +196,7 @@ def _about_vectors(vectors: Vectors | None, space: VectorSpace | None) -> dict[s
 
 def _about_classifier(model: DecisionModel) -> dict[str, Any]:
     """What the metrics say of a classifier, for JSON."""
-    about: dict[str, Any] = {} if model.choice is None else model.choice.to_dict()
+    about: dict[str, Any] = {} if model.choice is None else dict(to_json(model.choice))
     about.pop("of_folds", None)
     if model.classifier is not None:
         about |= {"sharpness": model.classifier.sharpness, "shift": model.classifier.shift}

@@ -1,9 +1,9 @@
 """Questions: the control tags of a label config that we can answer. `TYPES` names all types; nothing else does."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import fields
 
+from backend.domain.codec import Json, from_json, to_json
 from backend.domain.questions.base import Condition, Question, decisions
 from backend.domain.questions.choices import Choices
 from backend.domain.questions.forms import Decision
@@ -30,25 +30,21 @@ __all__ = [
 TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Number, Pairwise, Rating, Taxonomy)}
 
 
-def to_dict(question: Question) -> dict[str, Any]:
+def to_dict(question: Question) -> dict[str, Json]:
     """A question for JSON."""
-    return {"kind": question.kind, **asdict(question)}
+    return {"kind": question.kind, **to_json(question)}
 
 
-def from_dict(fields: Mapping[str, Any]) -> Question:
+def from_dict(found: Mapping[str, object]) -> Question:
     """A question out of what `to_dict` gave, in this release or an earlier one.
 
     Raises:
-        KeyError: its type isn't known: a newer release made it.
+        KeyError: its type isn't known, or has something that isn't: a newer release made it.
+        ValueError: something in it is of another type.
     """
-    own = {name: _frozen(value) for name, value in fields.items() if name not in {"kind", "shown_when"}}
-    # Earlier releases suggested hidden questions too.
-    own["shown_when"] = tuple(
-        Condition(item["question"], _frozen(item["groups"]), item["chosen"]) for item in fields.get("shown_when", ())
-    )
-    return TYPES[fields["kind"]](**own)
-
-
-def _frozen(value: Any) -> Any:
-    """JSON's lists as tuples, however deep."""
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    kind = TYPES[str(found["kind"])]
+    unknown = found.keys() - {"kind", *(item.name for item in fields(kind))}
+    if unknown:
+        raise KeyError(", ".join(sorted(unknown)))
+    # What is missing, as earlier releases suggested hidden questions too, is the default.
+    return from_json(kind, found)

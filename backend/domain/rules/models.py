@@ -14,7 +14,7 @@ from backend.domain.rules.interface import Not, Rule, Vote, batch_rule, labels_i
 from backend.domain.rules.tasks import Tasks
 from backend.errors import RuleError
 
-Content = str | dict[str, Any]
+Content = str | dict[str, object]
 """What a model is asked about: one field's text, or several fields by name."""
 
 

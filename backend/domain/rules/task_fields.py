@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from backend.domain.tasks import user_fields
 
 
-class TaskFields(Mapping[str, Any]):
+class TaskFields(Mapping[str, object]):
     """The fields of a task, by attribute or item; a missing field is None. Our own `prelabel_*` keys are not there.
 
     `"name" in task` tells a missing field from one that is None, and `task.get("name", default)` gives the default only

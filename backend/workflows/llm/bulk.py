@@ -1,9 +1,9 @@
 """Bulk: what is asked through the Batch API, cheaper and within a day. A batch outlives the worker that sent it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
+from backend.domain.codec import from_json, to_json
 from backend.domain.llm.records import LlmReply, LlmRequest, LlmSource
 from backend.domain.questions import Question, from_dict, to_dict
 from backend.errors import LlmRefused, LlmUnavailable
@@ -17,6 +17,17 @@ MAX_REQUESTS = 5000
 """Requests in one batch: endpoints take up to 50,000, and so many fit into memory."""
 MAX_CHARACTERS = 30_000_000
 """Of all requests in one batch. Endpoints take 200 MB; a character has up to 6 bytes in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """What has to be remembered of a request to read its reply, also when the label config has changed meanwhile. usd:
+    what was reserved; batches that an earlier release sent don't say."""
+
+    source: LlmSource
+    contents: Mapping[str, str]
+    question: Mapping[str, object]
+    usd: float = 0.0
 
 
 def send_bulk(asking: Asking) -> None:
@@ -73,8 +84,10 @@ def _let_go(asking: Asking, batch: Sequence[LlmRequest]) -> None:
 
 def _record(asking: Asking, bulk_id: str, batch: Sequence[LlmRequest]) -> BulkRecord:
     claims = {request.bulk_id: asking.claims[tuple(request.contents.values())] for request in batch}
+    question = to_dict(asking.prompt.question)
     memory = {
-        request.bulk_id: _remembered(request, asking.prompt.question, claims[request.bulk_id]) for request in batch
+        name: to_json(_Remembered(request.source, request.contents, question, claims[name].usd))
+        for name, request in ((request.bulk_id, request) for request in batch)
     }
     ids = {name: claim.id for name, claim in claims.items()}
     return BulkRecord(bulk_id, asking.view.key, ids, memory, asking.view.deps.now())
@@ -99,15 +112,17 @@ def fetch_bulks(view: LlmProject, tally: AskReport) -> bool:
     records = view.parts.records
     failed = False
     for bulk in records.bulks(view.key):
-        requests = {number: _request(memory) for number, memory in bulk.requests.items()}
+        remembered = {number: from_json(_Remembered, found) for number, found in bulk.requests.items()}
+        requests = {
+            number: LlmRequest(memory.source, memory.contents, "", "", {}, 0) for number, memory in remembered.items()
+        }
         result = view.parts.endpoint.bulk_fetch(bulk.id, requests)
         if result.status is BulkStatus.RUNNING:
             continue
         for number, request in requests.items():
-            memory = bulk.requests[number]
-            # Batches that an earlier release sent don't say what was reserved.
-            claim = Claim(bulk.claims[number], tuple(request.contents.values()), memory.get("usd", 0.0))
-            _take_in(view, tally, _question(memory), request, result.replies.get(number), claim)
+            memory = remembered[number]
+            claim = Claim(bulk.claims[number], tuple(request.contents.values()), memory.usd)
+            _take_in(view, tally, from_dict(memory.question), request, result.replies.get(number), claim)
         records.forget_bulk(bulk.id)
         tally.stopped = result.problem or tally.stopped
         failed = failed or not result.replies
@@ -127,17 +142,3 @@ def _take_in(
         view.parts.records.settle(claim, [], 0.0)
     else:
         settle_reply(view, question, request, reply, price_of(view, request.source.model).in_bulk, claim, tally)
-
-
-def _remembered(request: LlmRequest, question: Question, claim: Claim) -> dict[str, Any]:
-    """What has to be remembered of a request to read its reply, also when the label config has changed meanwhile."""
-    asked = {"source": asdict(request.source), "contents": dict(request.contents), "question": to_dict(question)}
-    return asked | {"usd": claim.usd}
-
-
-def _request(memory: Mapping[str, Any]) -> LlmRequest:
-    return LlmRequest(LlmSource(**memory["source"]), memory["contents"], "", "", {}, 0)
-
-
-def _question(memory: Mapping[str, Any]) -> Question:
-    return from_dict(memory["question"])
