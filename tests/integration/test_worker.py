@@ -29,6 +29,10 @@ import sys
 from pathlib import Path
 from backend.adapters.redis import queue
 queue.RUN = "tests.integration.test_worker.{runs}"
+if "{command}" == "worker":
+    # These jobs train nothing: what training needs takes longer to load than all they do.
+    from backend.entrypoints.run import worker
+    worker.PRELOADED = ("backend.entrypoints.jobs",)
 from backend.entrypoints.cli.main import main
 sys.argv = ["prelabel", "{command}"]
 main()
