@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,8 @@ SIGNED_S = 240
 """A short-lived token of Label Studio's counts for a minute longer."""
 LLM_MODEL = "gold-reader"
 LLM_KEY = "sk-test-0123456789abcdef"
+Annotations = Mapping[int, Sequence[Mapping[str, object]]]
+"""By place of the task: as Label Studio imports them."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -167,16 +169,31 @@ class Demo:
             told += ["", log.name, *(line[:300] for line in said[-lines:])]
         return "\n".join(told)
 
-    def new_project(self, label_config: str, tasks: Sequence[dict[str, object]]) -> tuple[int, list[int]]:
-        """A project that nothing is connected to; returns its id and the ids of its tasks."""
+    def new_project(
+        self, label_config: str, tasks: Sequence[dict[str, object]], annotations: Annotations | None = None
+    ) -> tuple[int, list[int]]:
+        """A project that nothing is connected to; returns its id and the ids of its tasks.
+
+        annotations: those that it begins with, by their task's place.
+        """
         with self.api as api:
             body = {"title": f"Test {time.time()}", "label_config": label_config}
             project = int(api.post("/api/projects/", json=body).raise_for_status().json()["id"])
             if not tasks:
                 return project, []
+        return project, self.import_tasks(project, tasks, annotations)
+
+    def import_tasks(
+        self, project: int, tasks: Sequence[dict[str, object]], annotations: Annotations | None = None
+    ) -> list[int]:
+        """Add tasks with their annotations by one request, which costs as much as a few of single ones."""
+        body: list[dict[str, object]] = [{"data": data} for data in tasks]
+        for place, said in (annotations or {}).items():
+            body[place]["annotations"] = said
+        with self.api as api:
             path = f"/api/projects/{project}/import?return_task_ids=true"
-            answer = api.post(path, json=[{"data": data} for data in tasks]).raise_for_status()
-        return project, answer.json()["task_ids"]
+            found: list[int] = api.post(path, json=body).raise_for_status().json()["task_ids"]
+        return found
 
 
 @pytest.hookimpl(wrapper=True)

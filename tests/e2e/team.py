@@ -1,7 +1,7 @@
 """A project on the demo's Label Studio, and the people who work in it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 import httpx
@@ -14,7 +14,7 @@ from backend.adapters.redis.job_views import view_of_job
 from backend.adapters.redis.queue import DUE
 from backend.entrypoints.run.label_studio import Account, make_token
 from backend.entrypoints.sample import LABEL_CONFIG, load_gold, load_reviews
-from tests.conftest import Demo, wait_for
+from tests.conftest import Annotations, Demo, wait_for
 
 VERSION_S = 420
 """How long a version may take: a job that a busy Label Studio made fail twice begins again two minutes later."""
@@ -30,18 +30,33 @@ class Team:
         self.gold: dict[int, str] = {}
 
     @classmethod
-    def with_reviews(cls, demo: Demo, n_tasks: int) -> Self:
-        """A project of the sample's first reviews, with their gold labels."""
-        reviews, gold = load_reviews()[:n_tasks], load_gold()
-        team = cls(demo, *demo.new_project(LABEL_CONFIG, reviews))
-        team.gold = {task_id: gold[str(review["id"])] for task_id, review in zip(team.task_ids, reviews, strict=True)}
+    def with_reviews(cls, demo: Demo, n_tasks: int, n_labeled: int = 0, annotations: Annotations | None = None) -> Self:
+        """A project of the sample's first reviews, with their gold labels.
+
+        n_labeled: so many have been labeled, rightly. annotations: or what people said of each.
+        """
+        team = cls(demo, *demo.new_project(LABEL_CONFIG, []))
+        team.add_reviews(n_tasks, n_labeled, annotations)
         return team
+
+    def add_reviews(self, n_tasks: int, n_labeled: int = 0, annotations: Annotations | None = None) -> None:
+        """Import the next ones."""
+        reviews = load_reviews()[len(self.task_ids) :][:n_tasks]
+        labels = gold_labels(reviews)
+        said = annotations or {place: [{"result": result(labels[place])}] for place in range(n_labeled)}
+        task_ids = self.demo.import_tasks(self.project, reviews, said)
+        self.task_ids += task_ids
+        self.gold |= dict(zip(task_ids, labels, strict=True))
 
     def task_of(self, text: str) -> int:
         return self.task_ids[[review["text"] for review in load_reviews()].index(text)]
 
     def info(self) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"/api/projects/{self.project}/")
+        return found
+
+    def annotations_of(self, task_id: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.get(f"/api/tasks/{task_id}/annotations/")
         return found
 
     def get(self, path: str, **params: object) -> Any:
@@ -132,8 +147,13 @@ class Team:
 
     def reaches(self, version: str) -> None:
         """Wait until Label Studio shows suggestions of a version."""
-        # To describe a project takes Label Studio longer than most answers: the suggestions would wait for that.
-        wait_for(lambda: self.info()["model_version"] == version, VERSION_S, f"{version} of {self.project}", each_s=0.5)
+
+        def is_shown() -> bool:
+            # To describe a project takes Label Studio longer than most answers: the suggestions would wait for that.
+            _, running = self.under_way()
+            return not running and bool(self.info()["model_version"] == version)
+
+        wait_for(is_shown, VERSION_S, f"{version} of {self.project}", each_s=0.5)
 
     def connect(self) -> None:
         """Connect the project; its first version is shown, and nothing is due."""
@@ -167,6 +187,12 @@ class Team:
                 redis.zadd(DUE, {member: time.time()}, xx=True, lt=True)
         for resting in redis.scan_iter(f"prelabel:resting:*:{self.project}.*"):
             redis.delete(resting)
+
+
+def gold_labels(reviews: Sequence[Mapping[str, object]]) -> list[str]:
+    """What is right for each of the sample's reviews."""
+    gold = load_gold()
+    return [gold[str(review["id"])] for review in reviews]
 
 
 def result(label: str) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +10,9 @@ import httpx
 import pytest
 
 from backend.domain.label_errors.verdicts import MARGIN
-from backend.entrypoints.sample import LABEL_CONFIG
+from backend.entrypoints.sample import LABEL_CONFIG, load_reviews
 from tests.conftest import Demo, wait_for
-from tests.e2e.team import Team, another_annotator
+from tests.e2e.team import Team, another_annotator, gold_labels, result
 
 LABELS = ("Positive", "Negative", "Neutral")
 N_TASKS = 120
@@ -55,32 +54,35 @@ class Planted:
         return bool(wrong)
 
 
-def label_with_errors(team: Team, annotators: list[httpx.Client]) -> Planted:
-    """Three people label the first tasks at the same time, each with errors at a rate of his or her own."""
-    emails = [person.get("/api/current-user/whoami").raise_for_status().json()["email"] for person in annotators]
-    planted = Planted(team, emails)
+def label_with_errors(demo: Demo, annotators: list[httpx.Client]) -> Planted:
+    """A project whose first tasks three people have labeled, each with errors at a rate of his or her own."""
+    people = [person.get("/api/current-user/whoami").raise_for_status().json() for person in annotators]
+    gold = gold_labels(load_reviews()[:N_TASKS])
     draw = random.Random(3)
-    tasks = team.task_ids[:N_TASKS]
-    shared = set(draw.sample(tasks, N_TASKS * SHARED_PERCENT // 100))
+    shared = set(draw.sample(range(N_TASKS), N_TASKS * SHARED_PERCENT // 100))
     work: list[list[int]] = [[], [], []]
     for kind in (1, 2):
-        for place, task_id in enumerate([task_id for task_id in tasks if 1 + (task_id in shared) == kind]):
-            for who in [(0, 1), (0, 2), (1, 2)][place % 3][:kind] if kind == 2 else [place % 3]:
-                work[who].append(task_id)
-
-    def label(who: int, wrong: dict[int, str]) -> list[tuple[int, str, int]]:
-        answers = [(task_id, wrong.get(task_id, team.gold[task_id])) for task_id in work[who]]
-        return [(task_id, said, team.annotate(task_id, said, annotators[who])) for task_id, said in answers]
-
-    errors: list[dict[int, str]] = []
-    for mine, rate in zip(work, ERROR_RATES, strict=True):
+        for turn, place in enumerate([place for place in range(N_TASKS) if 1 + (place in shared) == kind]):
+            for who in [(0, 1), (0, 2), (1, 2)][turn % 3][:kind] if kind == 2 else [turn % 3]:
+                work[who].append(place)
+    annotations: dict[int, list[dict[str, object]]] = {}
+    wrong: set[tuple[int, str]] = set()
+    for person, mine, rate in zip(people, work, ERROR_RATES, strict=True):
         chosen = draw.sample(mine, round(rate * len(mine)))
-        errors.append({task_id: draw.choice([x for x in LABELS if x != team.gold[task_id]]) for task_id in chosen})
-    with ThreadPoolExecutor(3) as threads:
-        for entries in threads.map(label, range(3), errors):
-            for task_id, said, annotation in entries:
-                planted.given.setdefault((task_id, said), []).append(annotation)
-    planted.wrong = {entry for mine in errors for entry in mine.items()}
+        errors = {place: draw.choice([label for label in LABELS if label != gold[place]]) for place in chosen}
+        wrong |= set(errors.items())
+        for place in mine:
+            said = {"result": result(errors.get(place, gold[place])), "completed_by": person["id"]}
+            annotations.setdefault(place, []).append(said)
+    team = Team.with_reviews(demo, N_TASKS + N_OPEN, annotations=annotations)
+    planted = Planted(team, [person["email"] for person in people])
+    planted.wrong = {(team.task_ids[place], label) for place, label in wrong}
+    tasks = team.get("/api/tasks/", project=team.project, fields="all", page_size=N_TASKS)["tasks"]
+    for task in tasks:
+        for entry in task["annotations"]:
+            (label,) = entry["result"][0]["value"]["choices"]
+            planted.given.setdefault((task["id"], label), []).append(entry["id"])
+    assert sum(map(len, planted.given.values())) == sum(map(len, work))
     return planted
 
 
@@ -102,12 +104,12 @@ def annotators(demo: Demo) -> Iterator[list[httpx.Client]]:
 
 @pytest.fixture
 def planted(demo: Demo, annotators: list[httpx.Client]) -> Planted:
-    team = Team.with_reviews(demo, N_TASKS + N_OPEN)
+    labeled = label_with_errors(demo, annotators)
+    team = labeled.team
     with demo.api as api:
-        # Of all tasks: which ones are shared is drawn here, as Label Studio would draw others in each run.
+        # Of all tasks: which ones are shared is drawn above, as Label Studio would draw others in each run.
         overlap = {"maximum_annotations": 2, "overlap_cohort_percentage": 100}
         api.patch(f"/api/projects/{team.project}/", json=overlap).raise_for_status()
-    labeled = label_with_errors(team, annotators)
     team.connect()
     # Verdicts are annotations too: without this, each few of them would bring a new version and another check.
     set_parameters(team, {"check_budget": BUDGET, "training_quiet_s": 3600, "start_training_each_n_updates": 1000})
@@ -161,7 +163,7 @@ def test_planted_errors_are_found_settled_and_not_asked_about_again(demo: Demo, 
             settled.add((task_id, label))
             if label == team.gold[task_id]:
                 confirmed.add((task_id, label))
-    wait_for(lambda: not in_tab(team), 120, "an empty tab")
+    wait_for(lambda: not in_tab(team), 120, "an empty tab", each_s=1.0)
 
     # A second search, by a new version, asks again about a confirmed label only where its quality fell far below what
     # it was; about one that is to be kept, never.
@@ -223,25 +225,26 @@ def tell_nobody(demo: Demo, team: Team, emails: list[str]) -> None:
 def test_tasks_that_lack_annotations_are_offered_by_what_another_one_teaches(
     demo: Demo, annotators: list[httpx.Client]
 ) -> None:
-    team = Team.with_reviews(demo, 30)
+    ids = [person.get("/api/current-user/whoami").raise_for_status().json()["id"] for person in annotators]
+    annotations: dict[int, list[dict[str, object]]] = {}
+    for place, right in enumerate(gold_labels(load_reviews()[:18])):
+        other = next(label for label in LABELS if label != right)
+        said = [right, other if place >= 13 else right, *([right] if place < 4 else [])]
+        annotations[place] = [
+            {"result": result(label), "completed_by": who} for who, label in zip(ids, said, strict=False)
+        ]
+    team = Team.with_reviews(demo, 30, annotations=annotations)
+    done, agreed, doubted = team.task_ids[:4], team.task_ids[4:13], team.task_ids[13:18]
     with demo.api as api:
         api.patch(f"/api/projects/{team.project}/", json={"maximum_annotations": 3}).raise_for_status()
-    done, agreed, doubted = team.task_ids[:4], team.task_ids[4:13], team.task_ids[13:18]
-    for task_id in done + agreed + doubted:
-        right = team.gold[task_id]
-        other = next(label for label in LABELS if label != right)
-        team.annotate(task_id, right, annotators[0])
-        team.annotate(task_id, other if task_id in doubted else right, annotators[1])
-    for task_id in done:
-        team.annotate(task_id, team.gold[task_id], annotators[2])
     team.connect()
 
     # In the tab: tasks on which people disagree before those on which they agree, tasks without labels among them.
     queue = [item["task_id"] for item in team.queue("v1")]
     assert [item["id"] for item in team.tab(NEXT_TAB)] == queue
     assert set(queue) == set(team.task_ids) - set(done)
-    place = {task_id: rank for rank, task_id in enumerate(queue)}
-    assert max(place[task_id] for task_id in doubted) < sum(place[task_id] for task_id in agreed) / len(agreed)
+    rank_of = {task_id: rank for rank, task_id in enumerate(queue)}
+    assert max(rank_of[task_id] for task_id in doubted) < sum(rank_of[task_id] for task_id in agreed) / len(agreed)
     fresh = set(team.task_ids[18:])
     assert fresh & set(queue[: len(doubted) * 2])
     assert set(doubted) & set(queue[: len(doubted) * 2])

@@ -13,12 +13,9 @@ from tests.llm_server import LlmServer
 
 @pytest.mark.timeout(600)
 def test_an_llm_votes_once_people_agree_with_it(demo: Demo, llm_server: LlmServer) -> None:
-    team = Team.with_reviews(demo, 80)
-    team.connect()
     llm_server.answer = read_gold
-    for task_id in team.task_ids[:55]:
-        team.annotate(task_id, team.gold[task_id])
-    team.settle()
+    team = Team.with_reviews(demo, 80, n_labeled=55)
+    team.connect()
     assert llm_server.seen == [], "nobody allowed this project to send anything"
     parameters = {"llm_policy": "uncertain", "llm_share": 0.2, "llm_sample": 50, "llm_left_out": ["awards"]}
     set_parameters(team, parameters)

@@ -1,51 +1,15 @@
 """The whole loop on a real Label Studio, seen through its API and in a real browser."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from backend.domain.audit.draw import is_audit
 from backend.entrypoints.sample import load_reviews
 from tests.conftest import Demo, wait_for
 from tests.e2e.team import Team
-from tests.run import find_chromium
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PAGE_TIMEOUT_MS = 90_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = find_chromium()
-    assert path, "Chromium is missing: tests/run.py installs it"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, demo: Demo) -> Page:
-    """A browser in which the demo's user is signed in."""
-    opened = browser.new_page(viewport={"width": 1400, "height": 900})
-    opened.set_default_timeout(PAGE_TIMEOUT_MS)
-    opened.goto(f"{demo.url}/user/login/")
-    opened.fill("input[name=email]", demo.state["email"])
-    opened.fill("input[name=password]", demo.state["password"])
-    opened.click("button[type=submit]")
-    opened.wait_for_url(lambda url: "/user/login" not in url)
-    return opened
 
 
 def checked(page: Page) -> list[str]:
@@ -73,10 +37,10 @@ def shown_review(page: Page) -> str:
 @pytest.mark.timeout(900)
 def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     # Start empty and connect with one command.
-    team = Team.with_reviews(demo, 200)
+    team = Team.with_reviews(demo, 100)
     assert team.info()["model_version"] == ""
     team.connect()
-    assert team.versions() == {"v1": 200}
+    assert team.versions() == {"v1": 100}
     first = team.predictions("v1")
 
     # The suggestion is selected on the labeling screen, for the task we know least about.
@@ -101,10 +65,7 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     wait_for(lambda: checked(page) == [corrected], 20, "the corrected label")
     page.get_by_test_id("bottombar-submit-button").click()
     page.wait_for_function("text => !document.body.innerText.includes(text)", arg=second_text)
-    origins = {
-        task_id: team.get(f"/api/tasks/{task_id}/annotations/")[0]["result"][0]["origin"]
-        for task_id in (served, second)
-    }
+    origins = {task_id: team.annotations_of(task_id)[0]["result"][0]["origin"] for task_id in (served, second)}
     assert origins == {served: "prediction", second: "prediction-changed"}
     # Label Studio reserves the task that the browser shows now: it is labeled too, so that the next one is free.
     page.wait_for_function("() => document.querySelectorAll('input:checked').length > 0")
@@ -112,7 +73,8 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     assert reserved == team.task_of(shown_review(page))
     others = [task_id for task_id in team.task_ids if task_id not in {served, second, reserved}]
     labeled = [reserved, *others[:29]]
-    annotations = {task_id: team.annotate(task_id, team.gold[task_id]) for task_id in labeled}
+    for task_id in labeled:
+        team.annotate(task_id, team.gold[task_id])
 
     # A new version appears by itself, and its predictions replace the old ones.
     team.settle()
@@ -132,12 +94,11 @@ def test_the_whole_loop(demo: Demo, page: Page, tmp_path: Path) -> None:
     assert scores == sorted(scores)
     assert scores[0] == pytest.approx(lowest)
 
-    # Five labels are flipped on purpose; most of them are found.
-    for task_id in team.task_ids[-60:]:
-        if task_id in is_open:
-            annotations[task_id] = team.annotate(task_id, team.gold[task_id])
-    clear = sorted(task_id for task_id in annotations if len(votes_for(team, task_id)) >= 2)
+    # Sixty tasks that are labeled come in. Five labels are flipped on purpose; most of them are found.
+    team.add_reviews(60, n_labeled=60)
+    clear = sorted(task_id for task_id in [*labeled, *team.task_ids[100:]] if len(votes_for(team, task_id)) >= 2)
     flipped = clear[:: max(1, len(clear) // 5)][:5]
+    annotations = {task_id: team.annotations_of(task_id)[0]["id"] for task_id in flipped}
     for task_id in flipped:
         wrong = {"Positive": "Negative", "Negative": "Positive", "Neutral": "Positive"}[team.gold[task_id]]
         team.change(annotations[task_id], wrong)
@@ -211,7 +172,7 @@ def test_an_audit_task_is_served_in_turn_with_an_empty_form(demo: Demo, page: Pa
     assert 1 <= len(audit & set(labeled)) <= 3
     for task_id in labeled:
         # Label Studio says so itself: no suggestion stood in the form of an audit task, at any moment.
-        origin = team.get(f"/api/tasks/{task_id}/annotations/")[0]["result"][0]["origin"]
+        origin = team.annotations_of(task_id)[0]["result"][0]["origin"]
         assert origin == ("manual" if task_id in audit else "prediction")
     team.settle()
     said = demo.prelabel("status", str(team.project))

@@ -11,7 +11,6 @@ from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for
-from tests.e2e.test_loop import browser, page  # noqa: F401 - fixtures
 
 NESTED = """<Choice value="Neg"><Choice value="Awful"/><Choice value="Bad" alias="bd"/></Choice>
 <Choice value="Pos"><Choice value="Good"/></Choice><Choice value="Meh"/>"""
@@ -65,9 +64,10 @@ def choose(choice: Locator) -> None:
     wait_for(is_chosen, 30, "a chosen label", each_s=1.0)
 
 
-def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) -> list[dict[str, Any]]:  # noqa: F811
+def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) -> list[dict[str, Any]]:
     """Open a task, choose something, and save; returns the `result` of the annotation."""
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}")
+    # Until all has come, the form is drawn anew, and forgets what was entered.
+    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
     button = page.get_by_test_id("bottombar-submit-button")
     button.wait_for()
     page.wait_for_selector("input[name='Meh']")
@@ -88,7 +88,7 @@ def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) ->
 
 
 @pytest.mark.timeout(300)
-def test_nested_choices_are_selected_and_saved_as_they_were_pushed(demo: Demo, page: Page) -> None:  # noqa: F811
+def test_nested_choices_are_selected_and_saved_as_they_were_pushed(demo: Demo, page: Page) -> None:
     project, task_ids = demo.new_project(CONFIG, [{"text": f"text {number}"} for number in range(len(PUSHED) + 1)])
     questions = parse_label_config(CONFIG).questions
     predictions = [

@@ -9,13 +9,12 @@ from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for
-from tests.e2e.test_loop import browser, page  # noqa: F401 - fixtures
 
 CONFIG = """<View><Text name="t" value="$text"/><Number name="n" toName="t" min="0" max="4" step="0.5"/></View>"""
 
 
 @pytest.mark.timeout(300)
-def test_a_number_is_shown_and_saved_as_it_was_pushed(demo: Demo, page: Page) -> None:  # noqa: F811
+def test_a_number_is_shown_and_saved_as_it_was_pushed(demo: Demo, page: Page) -> None:
     project, task_ids = demo.new_project(CONFIG, [{"text": f"text {n}"} for n in range(3)])
     questions = parse_label_config(CONFIG).questions
     pushed = ("3", "2.5")
@@ -33,9 +32,10 @@ def test_a_number_is_shown_and_saved_as_it_was_pushed(demo: Demo, page: Page) ->
     assert parse_answers(submit(page, demo, project, task_ids[2], typed="1.5")) == {"n": ("1.5",)}
 
 
-def submit(page: Page, demo: Demo, project: int, task_id: int, typed: str = "") -> list[dict[str, object]]:  # noqa: F811
+def submit(page: Page, demo: Demo, project: int, task_id: int, typed: str = "") -> list[dict[str, object]]:
     """Open a task, type a number, and save; returns the `result` of the annotation."""
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}")
+    # Until all has come, the form is drawn anew, and forgets what was entered.
+    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
     button = page.get_by_test_id("bottombar-submit-button")
     button.wait_for()
     field = page.locator("input[type=number]").last

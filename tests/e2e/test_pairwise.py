@@ -9,14 +9,13 @@ from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for
-from tests.e2e.test_loop import browser, page  # noqa: F401 - fixtures
 
 CONFIG = """<View><Pairwise name="pw" toName="one,two"/>
 <Text name="one" value="$first"/><Text name="two" value="$second"/></View>"""
 
 
 @pytest.mark.timeout(300)
-def test_a_side_is_selected_and_saved_as_it_was_pushed(demo: Demo, page: Page) -> None:  # noqa: F811
+def test_a_side_is_selected_and_saved_as_it_was_pushed(demo: Demo, page: Page) -> None:
     tasks: list[dict[str, object]] = [{"first": f"first text {n}", "second": f"second text {n}"} for n in range(3)]
     project, task_ids = demo.new_project(CONFIG, tasks)
     questions = parse_label_config(CONFIG).questions
@@ -36,9 +35,10 @@ def test_a_side_is_selected_and_saved_as_it_was_pushed(demo: Demo, page: Page) -
     assert parse_answers(by_hand) == {"pw": ("right",)}
 
 
-def submit(page: Page, demo: Demo, project: int, task_id: int, text: str, clicked: str = "") -> list[dict[str, object]]:  # noqa: F811
+def submit(page: Page, demo: Demo, project: int, task_id: int, text: str, clicked: str = "") -> list[dict[str, object]]:
     """Open a task, select an object by its text, and save; returns the `result` of the annotation."""
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}")
+    # Until all has come, the form is drawn anew, and forgets what was entered.
+    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
     button = page.get_by_test_id("bottombar-submit-button")
     button.wait_for()
     page.get_by_text(text, exact=True).last.wait_for()

@@ -46,13 +46,11 @@ def test_every_kind_of_question_is_learned_and_pushed(demo: Demo) -> None:
         text = f"{words[0][number % 3]} in a {words[1][number % 2]}, {words[2][number % 3]} stars"
         full: dict[str, object] = {"text": text, "site": f"https://example.com/{number}", "extra": {"deep": [number]}}
         tasks.append(full if number else {"text": text})
-    project, task_ids = demo.new_project(MIXED, tasks)
+    annotations = {number: [{"result": answers(number)}] for number in range(1, 31)}
+    project, task_ids = demo.new_project(MIXED, tasks, annotations)
     team = Team(demo, project, task_ids)
     team.connect()
     with demo.api as api:
-        for number in range(1, 31):
-            body = {"result": answers(number)}
-            api.post(f"/api/tasks/{task_ids[number]}/annotations/", json=body).raise_for_status()
         # Skipped and empty ones teach nothing, and don't disturb.
         skipped = {"result": [], "was_cancelled": True}
         api.post(f"/api/tasks/{task_ids[31]}/annotations/", json=skipped).raise_for_status()
