@@ -11,6 +11,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.spans.text import UNSPACED
+
 Positions = NDArray[np.intp]
 """Places in the stream of tokens, ascending, each once."""
 
@@ -19,8 +21,6 @@ Phrase = tuple[str, ...]
 
 CLAUSE_ENDS = frozenset(".,;:!?\u2026\u3002\uff0c\u3001\uff1b\uff1a\uff01\uff1f\u0964")
 """Punctuation that ends the reach of a negation; Chinese, Japanese and Hindi have their own."""
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
-"""Scripts that write words without spaces (Thai, Lao, Burmese, Khmer, kana, Han): each character is a token."""
 _EACH_UNSPACED = re.compile(f"([{UNSPACED}])")
 _ASCII = re.compile(r"[nN]'[tT]\b|\w+|[^\w\s]", re.ASCII)
 _CONTRACTION = re.compile(r"(?<=\w)(n't)\b", re.IGNORECASE)
