@@ -38,6 +38,7 @@ from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, Decision, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.tasks import content_hash
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import OURS, Row, peers_command
 from benchmarks.label_errors_crowd import consensus_rows
@@ -148,7 +149,7 @@ def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
     random = np.random.default_rng([seed, NOISE.index(noise)])
     annotators = random.integers(0, len(ANNOTATORS), len(item.truth))
     given = with_errors(item.truth, item.n_classes, noise, annotators, random)
-    groups = groups_of(item.data)
+    groups = groups_of([content_hash(row) for row in item.data])
     multiple = given.ndim == 2
     labels = tuple(f"label {label}" for label in range(item.n_classes))
     question = Choices("question", "text", labels, multiple)

@@ -14,7 +14,7 @@ from backend.domain.questions import Question
 from backend.domain.questions.forms import Gold
 from backend.domain.questions.units import Units
 from backend.domain.rules import History
-from backend.domain.tasks import Annotation, Answer, MirroredTask
+from backend.domain.tasks import Annotation, Answer, MirroredTask, content_hash
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Corpus:
     def data(self) -> list[Mapping[str, object]]:
         """The tasks' data."""
         return [item.task.data for item in self.items]
+
+    @cached_property
+    def hashes(self) -> list[bytes]:
+        """Of the contents of the tasks, see `content_hash`."""
+        return [content_hash(item) for item in self.data]
 
     @cached_property
     def is_open(self) -> NDArray[np.bool_]:

@@ -111,9 +111,14 @@ class Versions(Protocol):
         """The trained model."""
 
     def features(
-        self, key: str, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()
+        self,
+        key: str,
+        data: Sequence[Mapping[str, object]],
+        compared: Sequence[tuple[str, str]] = (),
+        hashes: Sequence[bytes] | None = None,
     ) -> "Features":
-        """Features of a project's tasks to train on, rows in the order of `data`; see `FeatureExtractor.fit`."""
+        """Features of a project's tasks to train on, rows in the order of `data`; see `FeatureExtractor.fit`. `hashes`:
+        of the tasks' contents, where they are known already."""
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

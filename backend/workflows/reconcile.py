@@ -96,12 +96,13 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
 def _suggestions_for(
     deps: Deps, record: ProjectRecord, task_ids: set[int], number: int, config: LabelConfig, progress: Progress
 ) -> list[Prediction]:
-    known = deps.database.tasks(record.key)
+    policy = deps.policy(record.key)
+    rules = deps.rules.load().of(policy.rules)
+    needs_history = any(rule.needs_history for rule in rules)
+    known = deps.database.tasks(record.key, None if needs_history else task_ids)
     places = [place for place, item in enumerate(known) if item.task.id in task_ids]
     items = [known[place] for place in places]
     data = [item.task.data for item in items]
-    policy = deps.policy(record.key)
-    rules = deps.rules.load().of(policy.rules)
     contents = Contents(deps, record.key, config, data)
     frame, _ = cast_votes(deps, frame_of(config.questions, data), contents, rules, history_of(known, places))
     vectors = vectors_of(deps, record.key, contents, progress)

@@ -116,7 +116,8 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     contents = Contents(deps, key, config, corpus.data)
     frame, faults = cast_votes(deps, weighed(deps, corpus), contents, rules.of(policy.rules), corpus.history)
     known = Known(
-        features=deps.versions.features(key, corpus.data, corpus.compared),
+        features=deps.versions.features(key, corpus.data, corpus.compared, corpus.hashes),
+        hashes=corpus.hashes,
         vectors=vectors_of(deps, key, contents, progress),
         previous=_previous(deps, key),
     )

@@ -38,9 +38,11 @@ def sample_of(deps: Deps, project: ProjectRecord) -> RuleSample:
     except BadRequest:
         # This project's own jobs say so; the others need their rules all the same.
         questions = ()
-    tasks = deps.database.tasks(project.key) if questions else []
-    some = np.random.default_rng(0).permutation(len(tasks))[:SAMPLE_SIZE]
-    data = tuple(dict(tasks[row].task.data) for row in some)
+    ids = sorted(deps.database.task_ids(project.key)) if questions else []
+    some = [ids[row] for row in np.random.default_rng(0).permutation(len(ids))[:SAMPLE_SIZE].tolist()]
+    tasks = {item.task.id: item.task for item in deps.database.tasks(project.key, some)}
+    # One that was deleted meanwhile is missing.
+    data = tuple(dict(tasks[task_id].data) for task_id in some if task_id in tasks)
     folder = deps.policy(project.key).rules
     return RuleSample(_sample_id(deps, project), project.project_id, folder, questions, data)
 

@@ -12,6 +12,7 @@ from backend.domain.label_errors.pool import share_of_errors
 from backend.domain.label_errors.records import Findings, SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Rating, decisions
+from backend.domain.tasks import content_hash
 from backend.domain.votes import VoteMatrix
 from tests.unit.planted import GENRE, SENTIMENT, frame_with, matrix, planted_votes, texts_about
 from tests.unit.test_label_errors import flip, posterior_of
@@ -154,7 +155,7 @@ def test_few_labels_of_everything_and_all_evidence_crash_nothing() -> None:
         findings = search(
             SENTIMENT,
             frame_with([SENTIMENT], held_out={"sentiment": nothing}, gold={"sentiment": truth}, votes=votes),
-            SearchInputs(features, groups_of(data), truth, truth == 5),
+            SearchInputs(features, groups_of([content_hash(item) for item in data]), truth, truth == 5),
         )
         assert findings.quality.shape == (n,)
 
@@ -231,7 +232,7 @@ def test_a_classifier_has_not_seen_the_labels_that_it_judges() -> None:
     # Each text is unlike all others, so that only a label that was seen could be told.
     data: list[dict[str, object]] = [{"text": f"{chr(97 + i % 26) * 5} unique{i}"} for i in range(60)]
     features = FeatureExtractor().fit(data).transform(data)
-    proba = classified(features, truth, 3, Apart(groups_of(data)))
+    proba = classified(features, truth, 3, Apart(groups_of([content_hash(item) for item in data])))
     assert (proba.argmax(axis=1) == truth).mean() < 0.7
     assert np.isfinite(proba).all()
 

@@ -39,11 +39,22 @@ class FeatureCache:
         self._root = root
 
     def features(
-        self, key: str, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()
+        self,
+        key: str,
+        data: Sequence[Mapping[str, object]],
+        compared: Sequence[tuple[str, str]] = (),
+        contents: Sequence[bytes] | None = None,
     ) -> Features:
-        """Features of task data, rows in its order. What can't be read is made anew, without an error. `compared`: see
-        `FeatureExtractor.fit`."""
-        hashes = np.array([np.frombuffer(content_hash(item), dtype=np.uint8) for item in data]).reshape(-1, 16)
+        """Features of task data, rows in its order. What can't be read is made anew, without an error.
+
+        Args:
+            key: the project.
+            data: of its tasks.
+            compared: see `FeatureExtractor.fit`.
+            contents: the hashes of `data`, where they are known already.
+        """
+        known = [content_hash(item) for item in data] if contents is None else contents
+        hashes = np.frombuffer(b"".join(known), dtype=np.uint8).reshape(-1, 16)
         folder = self._root / "projects" / key / "features"
         kept = self._load(folder)
         pairs = [list(pair) for pair in compared]

@@ -95,12 +95,16 @@ class VersionFolders:
             return self._models[key, number]
 
     def features(
-        self, key: str, data: Sequence[Mapping[str, object]], compared: Sequence[tuple[str, str]] = ()
+        self,
+        key: str,
+        data: Sequence[Mapping[str, object]],
+        compared: Sequence[tuple[str, str]] = (),
+        hashes: Sequence[bytes] | None = None,
     ) -> "Features":
         """Features of a project's tasks to train on; only new and changed tasks are read."""
         from backend.adapters.versions.features import FeatureCache  # noqa: PLC0415 - as above
 
-        return FeatureCache(self._root).features(key, data, compared)
+        return FeatureCache(self._root).features(key, data, compared, hashes)
 
     def predictions(self, key: str, number: int) -> list[Prediction]:
         """What the version suggested, most useful task first."""

@@ -11,7 +11,6 @@ from scipy.sparse import csr_matrix
 
 from backend.domain.classifier import MAX_WEAK, Classifier, Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate, suitable
-from backend.domain.tasks import content_hash
 
 N_FOLDS = 5
 STABLE_FROM = 50
@@ -69,12 +68,11 @@ def default_choice(n_labels: int, n_tasks: int, recipe: Recipe, reason: str) -> 
     return RecipeChoice(recipe, (recipe,) * N_FOLDS, ((1.0, 0.0),) * (1 + N_FOLDS), n_labels, n_tasks, {}, reason)
 
 
-def identities(data: Sequence[Mapping[str, object]]) -> list[bytes]:
-    """16 bytes for each task, from its content, and its number among those of the same content."""
+def identities(contents: Sequence[bytes]) -> list[bytes]:
+    """16 bytes for each task, from the hash of its content, and its number among those of the same content."""
     seen: Counter[bytes] = Counter()
     found = []
-    for item in data:
-        content = content_hash(item)
+    for content in contents:
         found.append(hashlib.blake2b(content, digest_size=16, salt=seen[content].to_bytes(8)).digest())
         seen[content] += 1
     return found

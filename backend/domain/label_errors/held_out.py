@@ -1,6 +1,6 @@
 """Probabilities of labeled tasks in which their own label had no say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ from backend.domain.classifier import Recipe, train_classifier
 from backend.domain.classifier.candidates import Candidate
 from backend.domain.label_model.choose import choose
 from backend.domain.questions.forms import Votes
-from backend.domain.tasks import content_hash
 
 N_FOLDS = 5
 SMALL = 20_000
@@ -20,10 +19,10 @@ while they are few, and a fit costs least."""
 REPEATS = 3
 
 
-def groups_of(data: Sequence[Mapping[str, object]]) -> NDArray[np.int64]:
-    """A number for each task, int64 (n,), the same for those of the same content."""
+def groups_of(contents: Sequence[bytes]) -> NDArray[np.int64]:
+    """A number for each task, int64 (n,), the same for those of the same content; from the hashes of these."""
     numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(content_hash(item), len(numbers)) for item in data], dtype=np.int64)
+    return np.array([numbers.setdefault(content, len(numbers)) for content in contents], dtype=np.int64)
 
 
 def folds(

@@ -30,6 +30,7 @@ from backend.domain.model.project import DecisionModel, ProjectModel, described,
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Votes
+from backend.domain.tasks import content_hash
 from backend.domain.votes import VoteMatrix
 
 CONTENT = "content"
@@ -48,12 +49,13 @@ class Features:
 class Known:
     """What is at hand when a training begins, besides tasks, votes and labels.
 
-    features: of the tasks. vectors: their embeddings. previous: the version before: its choice of classifiers is kept
-    until sizes have doubled.
+    features: of the tasks. vectors: their embeddings. hashes: of their contents, see `content_hash`. previous: the
+    version before: its choice of classifiers is kept until sizes have doubled.
     """
 
     features: Features | None = None
     vectors: Vectors | None = None
+    hashes: Sequence[bytes] | None = None
     previous: ProjectModel | None = None
 
 
@@ -131,7 +133,8 @@ def train(
     inputs = joined(features.matrix, space, vectors)
     frame = described(frame, data, inputs)
     learned: dict[str, _Learned] = {}
-    tasks, is_table = identities(data), not features.extractor.text_width and space is None
+    hashes = [content_hash(item) for item in data] if known.hashes is None else known.hashes
+    tasks, is_table = identities(hashes), not features.extractor.text_width and space is None
     for question in questions:
         name, units = question.name, frame.units[question.name]
         material = Material(frame.features[name], is_table, frame.weights.get(name), settings.smoothing, seed)

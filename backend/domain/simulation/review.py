@@ -15,6 +15,7 @@ from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan
+from backend.domain.tasks import content_hash
 
 FIRST_SEARCH = 50
 """Labels from which wrong ones are looked for."""
@@ -61,7 +62,7 @@ class Review:
         n = len(pool.data)
         self._settled = np.zeros(n, dtype=np.bool_)
         self._suspect = {question.name: np.zeros(n, dtype=np.bool_) for question in pool.questions}
-        self._groups = groups_of(pool.data)
+        self._groups = groups_of([content_hash(item) for item in pool.data])
         self._searched = 0
 
     def gold(self, is_labeled: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:

@@ -78,12 +78,12 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
     mine = Corpus(key, config, [corpus.items[place] for place in searched])
     # Of all tasks, as in training: of some of them, the cache would be made anew, twice.
     features, embedded = (
-        deps.versions.features(key, corpus.data, corpus.compared).matrix,
+        deps.versions.features(key, corpus.data, corpus.compared, corpus.hashes).matrix,
         _embedded(deps, number, corpus),
     )
     said = _Said(deps, key, number, task_ids, pooled)
     texts = [texts_of(config, item) for item in mine.items]
-    groups = groups_of(mine.data)
+    groups = groups_of([corpus.hashes[place] for place in searched])
     annotators = np.array([_annotator(entries) for entries in mine.labeled], dtype=np.int64)
     findings, crowds = {}, {}
     for question in config.questions:

@@ -42,10 +42,9 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     if opened is None:
         return
     record = opened.record
-    settle(deps, record)
+    corpus = Corpus(key, config_of(deps, key, record.label_config, number), deps.database.tasks(key))
+    settle(deps, record, corpus.items)
     progress("looking for wrong labels", 0, 1)
-    config = config_of(deps, key, record.label_config, number)
-    corpus = Corpus(key, config, deps.database.tasks(key))
     searched = search_labels(deps, number, corpus)
     verdicts = deps.database.verdicts(key)
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP)
@@ -56,7 +55,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     deps.database.save_suspects(key, _changed(found, known))
     report = CheckReport(
         held_back=len(unsettled) - len(worth),
-        questions=_questions(searched, config.questions),
+        questions=_questions(searched, corpus.questions),
         version=version_name(number),
         at=deps.now(),
     )

@@ -16,8 +16,9 @@ UNDECIDED = {SuspectStatus.OPEN, SuspectStatus.WAITING}
 """Suspects of which nobody has said anything."""
 
 
-def settle(deps: Deps, record: ProjectRecord) -> None:
-    """Take verdicts from what people did since, and show the suspects that waited for their place.
+def settle(deps: Deps, record: ProjectRecord, items: Sequence[MirroredTask] | None = None) -> None:
+    """Take verdicts from what people did since, and show the suspects that waited for their place. `items`: all tasks,
+    where they are at hand.
 
     A changed or deleted label: fixed. One saved unchanged, or tagged `KEEP`: confirmed. A suspect whose task was
     deleted, or whose label has another name by now, is cleared: that says nothing of its label.
@@ -30,7 +31,7 @@ def settle(deps: Deps, record: ProjectRecord) -> None:
     suspected = {item.task_id for item in undecided}
     questions = config_of(deps, record.key, record.label_config).questions if undecided else ()
     asked = {item.name: item for item in questions}
-    by_id = {item.task.id: item for item in deps.database.tasks(record.key, suspected)}
+    by_id = {item.task.id: item for item in items or deps.database.tasks(record.key, suspected)}
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP) if undecided else set()
     settled, verdicts, still = [], [], []
     for suspect in undecided:
