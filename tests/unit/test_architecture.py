@@ -1,5 +1,6 @@
 """Pages for those who work on the code: what they name is there, and what they show works."""
 
+import ast
 import functools
 import re
 import tomllib
@@ -23,6 +24,7 @@ from tests.unit import test_label_model
 from tests.unit.planted import SENTIMENT
 
 ROOT = Path(__file__).parents[2]
+MANY_PARAMETERS = 8
 DOCS = ROOT / "docs"
 ADDING = {page.stem: page for page in sorted((DOCS / "adding").glob("*.md"))}
 PAGES = [ROOT / "CONTRIBUTING.md", DOCS / "architecture.md", DOCS / "index.md", *ADDING.values()]
@@ -112,6 +114,18 @@ def test_layers_are_those_that_are_held() -> None:
     arrows = " > ".join(layers).replace("backend.", "")
     for page in (ROOT / "CONTRIBUTING.md", DOCS / "architecture.md"):
         assert arrows in re.sub(r" +", " ", page.read_text())
+
+
+def test_few_functions_have_many_parameters() -> None:
+    found = []
+    # Options of commands aside.
+    for path in sorted({*(ROOT / "backend").rglob("*.py")} - {ROOT / "backend/entrypoints/cli/main.py"}):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                names = [item.arg for item in ast.walk(node.args) if isinstance(item, ast.arg)]
+                found += [node.name] * (len(names) - (names[:1] in (["self"], ["cls"])) >= MANY_PARAMETERS)
+    # What rules are made of: each parameter is a key of a YAML file.
+    assert sorted(found) == ["keyword_rule", "model_rule", "regex_rule"]
 
 
 def test_the_types_of_questions_on_the_page_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
