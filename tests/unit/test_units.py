@@ -125,7 +125,7 @@ def poetry(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
         # Which classifier is the best one matters nothing here.
         policy=lambda key: replace(policy(key), choice_s=0.0),
     )
-    house.project = house.label_studio.add_project('<View "mood" "sentiment"/>', poems(90))
+    house.project = house.label_studio.add_project('<View "mood" "sentiment"/>', poems(60))
     house.key = f"{house.project}.1767225600-aaaaaaaa"
     house.reconcile()
     return house
@@ -193,7 +193,7 @@ def test_units_of_an_earlier_time_are_found_again() -> None:
 
 def test_lines_are_learned_suggested_and_ranked_as_tasks(poetry: House) -> None:
     ids = poetry.task_ids
-    label(poetry, ids[:50])
+    label(poetry, ids[:40])
     poetry.audit_share = 0.3
     poetry.learn()
     corpus = Corpus(poetry.key, LabelConfig((LINES, WHOLE)), poetry.deps.database.tasks(poetry.key))
@@ -212,7 +212,7 @@ def test_lines_are_learned_suggested_and_ranked_as_tasks(poetry: House) -> None:
     np.testing.assert_array_equal(votes[:, sources.index("cheers")] == 0, cheered)
 
     suggested = {item.task_id: item.suggestion for item in poetry.versions.predictions(poetry.key, 1)}
-    assert sorted(suggested) == ids[50:]
+    assert sorted(suggested) == ids[40:]
     right = [suggested[item].answers["mood"] == truth_of(poetry.fake.tasks[item].task.data) for item in suggested]
     assert np.mean(right) > 0.9
     data = [poetry.fake.tasks[task_id].task.data for task_id in suggested]
@@ -244,17 +244,17 @@ def test_figures_count_tasks_whose_lines_are_all_right(poetry: House) -> None:
     poetry.audit_share = 0.5
     label(poetry, ids[:20])
     poetry.learn()
-    label(poetry, ids[20:60])
+    label(poetry, ids[20:50])
     poetry.reconcile()
     poetry.learn()
     metrics = poetry.versions.metrics(poetry.key, 2)
     figures = metrics.questions["mood"]
-    assert figures.n_labels == 60
+    assert figures.n_labels == 50
     assert figures.accuracy is not None
     assert figures.accuracy > 0.9
     assert metrics.audit is not None
-    assert metrics.audit.questions["mood"].n_labels < 60
-    assert metrics.progress["mood"].n <= 60
+    assert metrics.audit.questions["mood"].n_labels < 50
+    assert metrics.progress["mood"].n <= 50
     assert metrics.progress["mood"].agreement is not None
     record = poetry.deps.database.project(poetry.key)
     assert record is not None
@@ -264,8 +264,8 @@ def test_figures_count_tasks_whose_lines_are_all_right(poetry: House) -> None:
 def test_a_wrong_line_is_a_suspect_of_its_own_until_it_is_mended(poetry: House) -> None:
     ids = poetry.task_ids
     # The third line of texts that have more.
-    wrong = dict.fromkeys([task_id for place, task_id in enumerate(ids[:70]) if place % 16 == 11], "line2")
-    label(poetry, ids[:70], wrong)
+    wrong = dict.fromkeys([task_id for place, task_id in enumerate(ids[:56]) if place % 16 == 11], "line2")
+    label(poetry, ids[:56], wrong)
     poetry.learn()
     check(poetry.deps, poetry.key, nothing)
     suspects = {
@@ -298,7 +298,7 @@ def test_a_wrong_line_is_a_suspect_of_its_own_until_it_is_mended(poetry: House) 
 def test_two_annotators_are_compared_line_by_line_and_agree_on_tasks(poetry: House) -> None:
     poetry.fake.overlap = 2
     ids = poetry.task_ids
-    label(poetry, ids[:60])
+    label(poetry, ids[:40])
     for task_id in ids[:12]:
         said = truth_of(poetry.fake.tasks[task_id].task.data)
         other = ("0=Bad" if said[0] == "0=Good" else "0=Good", *said[1:]) if task_id in ids[:4] else said
