@@ -13,12 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from backend.adapters.versions.folders import VersionFolders
-from backend.domain.codec import from_json
 from backend.domain.frame import frame_of
 from backend.domain.model.gold import gold_of
 from backend.domain.model.training import train
 from backend.domain.questions import Choices
-from backend.domain.reports.version import VersionMetrics
 from backend.domain.rules import Rule, TaskFields, Vote
 from backend.domain.suggestions import suggest
 from backend.domain.votes import apply_rules
@@ -60,7 +58,7 @@ def measure(n_labels: int, n_answers: int, folder: Path) -> dict[str, float]:
     done("train")
     suggest(replace(trained.frame, posteriors=trained.model.posteriors_of(trained.frame)))
     done("suggest")
-    built = VersionContents(trained, np.arange(N_TASKS), [], from_json(VersionMetrics, trained.metrics))
+    built = VersionContents(trained, np.arange(N_TASKS), [], trained.metrics)
     VersionFolders(folder, f"sqlite:///{folder}/prelabel.sqlite3").write("benchmark", 1, built)
     done("store")
     return figures

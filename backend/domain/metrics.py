@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,9 @@ from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Gold, Posteriors
 from backend.domain.questions.units import Units
-from backend.domain.statistics import wilson
+from backend.domain.reports.figures import Answered
+from backend.domain.reports.version import QuestionFigures, SourceFigures
+from backend.domain.statistics import Interval, wilson
 from backend.domain.votes import VoteMatrix
 
 RESAMPLES = 300
@@ -24,8 +25,8 @@ SMALLEST = 1e-9
 
 def evaluate(
     question: Question, frame: Frame, accuracies: Mapping[str, NDArray[np.float64]], *, seed: int
-) -> dict[str, Any]:
-    """Figures of one question, ready for JSON; None for every figure that no human label supports.
+) -> QuestionFigures:
+    """Figures of one question; None for every figure that no human label supports.
 
     Args:
         question: the question.
@@ -35,14 +36,9 @@ def evaluate(
         seed: for the bootstrap.
 
     Returns:
-        `n_labels` tasks have a complete human answer; of these, the share `answered` has a suggestion, on which all
-        other figures are measured. An answer is right if it is as a whole: all labels of all
-        units. `macro_f1` is the mean over the labels that people used, of units. `accuracy_interval` is Wilson's
-        (1927), `macro_f1_interval` a percentile bootstrap, both 95 %. `log_loss` is of the whole answer;
-        `calibration_error` is the expected calibration error (Naeini et al. 2015) of the confidence in ten equal bins.
-        `mean_absolute_error`, in ratings only: how many steps the answer is off. `majority_vote` is measured on tasks
-        with votes, their share being `answered`. `sources`: share of all units voted on, and the accuracy that the
-        label model learned.
+        See `QuestionFigures`. An answer is right if it is as a whole: all labels of all units. `macro_f1` is of units,
+        `log_loss` of the whole answer. `majority_vote` is measured on tasks with votes. `sources`: share of all units
+        voted on, and the accuracy that the label model learned.
     """
     keys, k = [decision.key for decision in decisions(question)], _n_classes(question)
     gold, votes = frame.gold, frame.votes
@@ -59,18 +55,25 @@ def evaluate(
     majority = {
         key: alike.get((votes[key].fingerprint, fingerprint(gold[key])), partial(by_majority, key)) for key in keys
     }
-    return {
-        "n_labels": len(tasks),
-        **accuracy_of(question, units, ours, truth),
-        **_macro_f1(question, ours, truth, seed),
-        **_calibration(question, units, ours, truth),
-        **question.figures(ours, truth),
-        "majority_vote": accuracy_of(question, units, majority, truth),
-        "sources": _sources(question, votes, accuracies),
-    }
+    right = accuracy_of(question, units, ours, truth)
+    macro_f1, macro_f1_interval = _macro_f1(question, ours, truth, seed)
+    log_loss, calibration_error = _calibration(question, units, ours, truth)
+    return QuestionFigures(
+        answered=right.answered,
+        accuracy=right.accuracy,
+        accuracy_interval=right.accuracy_interval,
+        n_labels=len(tasks),
+        macro_f1=macro_f1,
+        macro_f1_interval=macro_f1_interval,
+        log_loss=log_loss,
+        calibration_error=calibration_error,
+        own=question.figures(ours, truth),
+        majority_vote=accuracy_of(question, units, majority, truth),
+        sources=_sources(question, votes, accuracies),
+    )
 
 
-def accuracy_of(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> dict[str, Any]:
+def accuracy_of(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> Answered:
     """Share of the tasks `answered`, and of these the share that is right, with Wilson's interval; None without any.
 
     Args:
@@ -83,18 +86,17 @@ def accuracy_of(question: Question, units: Units, posteriors: Posteriors, truth:
     answered = is_answered(question, units, posteriors)
     n = int(answered.sum())
     n_right = int(right[answered].sum())
-    return {
-        "answered": n / answered.size if answered.size else None,
-        "accuracy": n_right / n if n else None,
-        "accuracy_interval": wilson(n_right, n),
-    }
+    return Answered(n / answered.size if answered.size else None, n_right / n if n else None, wilson(n_right, n))
 
 
-def _macro_f1(question: Question, posteriors: Posteriors, truth: Gold, seed: int) -> dict[str, Any]:
+def _macro_f1(
+    question: Question, posteriors: Posteriors, truth: Gold, seed: int
+) -> tuple[float | None, Interval | None]:
+    """With its interval."""
     answered = _says_anything(question, posteriors)
     n = int(answered.sum())
     if n == 0:
-        return {"macro_f1": None, "macro_f1_interval": None}
+        return None, None
     given = question.form.chosen(_certain(question, truth))[answered]
     chosen = question.form.chosen(posteriors)[answered]
     random = np.random.default_rng(seed)
@@ -102,12 +104,11 @@ def _macro_f1(question: Question, posteriors: Posteriors, truth: Gold, seed: int
         _weighted_macro_f1(given, chosen, random.multinomial(n, np.full(n, 1 / n)).astype(np.float64))
         for _ in range(RESAMPLES)
     ]
-    interval = np.nanpercentile(resampled, [2.5, 97.5]) if np.isfinite(resampled).any() else None
     value = _weighted_macro_f1(given, chosen, np.ones(n))
-    return {
-        "macro_f1": None if np.isnan(value) else value,
-        "macro_f1_interval": None if interval is None else interval.tolist(),
-    }
+    if not np.isfinite(resampled).any():
+        return None if np.isnan(value) else value, None
+    low, high = np.nanpercentile(resampled, [2.5, 97.5]).tolist()
+    return None if np.isnan(value) else value, (low, high)
 
 
 def _weighted_macro_f1(given: NDArray[np.bool_], chosen: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
@@ -119,10 +120,13 @@ def _weighted_macro_f1(given: NDArray[np.bool_], chosen: NDArray[np.bool_], weig
     return float((2 * hits[present] / (n_given + n_chosen)[present]).mean())
 
 
-def _calibration(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> dict[str, Any]:
+def _calibration(
+    question: Question, units: Units, posteriors: Posteriors, truth: Gold
+) -> tuple[float | None, float | None]:
+    """Log-loss, and calibration error."""
     answered = is_answered(question, units, posteriors)
     if not answered.any():
-        return {"log_loss": None, "calibration_error": None}
+        return None, None
     loss = np.zeros(units.n)
     for key, known in truth.items():
         of_truth = posteriors[key][np.arange(known.size), known]
@@ -132,27 +136,24 @@ def _calibration(question: Question, units: Units, posteriors: Posteriors, truth
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
     gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
-    return {
-        "log_loss": float(units.total(loss)[answered].mean()),
-        "calibration_error": float(gaps.sum() / confidence.size),
-    }
+    return float(units.total(loss)[answered].mean()), float(gaps.sum() / confidence.size)
 
 
 def _sources(
     question: Question, votes: Mapping[str, VoteMatrix], accuracies: Mapping[str, NDArray[np.float64]]
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, SourceFigures]:
     """Coverage and learned accuracy by source; in a multiple question the mean over its labels, by number of votes."""
     voted = {decision.key: votes[decision.key].votes != ABSTAIN for decision in decisions(question)}
     sources = votes[decisions(question)[0].key].sources
-    report: dict[str, dict[str, float | None]] = {}
+    report: dict[str, SourceFigures] = {}
     for column, source in enumerate(sources):
         covered = np.any([cast[:, column] for cast in voted.values()], axis=0)
         n_votes = np.array([cast[:, column].sum() for cast in voted.values()], dtype=np.float64)
         learned = np.array([accuracies[key][column] for key in voted])
-        report[source] = {
-            "coverage": float(covered.mean()) if covered.size else None,
-            "accuracy": float(n_votes @ learned / n_votes.sum()) if n_votes.any() else None,
-        }
+        report[source] = SourceFigures(
+            coverage=float(covered.mean()) if covered.size else None,
+            accuracy=float(n_votes @ learned / n_votes.sum()) if n_votes.any() else None,
+        )
     return report
 
 

@@ -4,11 +4,10 @@ import math
 import re
 from dataclasses import replace
 
-from backend.domain.codec import from_json
 from backend.domain.corpus import Corpus
 from backend.domain.model.project import ProjectModel
 from backend.domain.model.training import Known, TrainingSettings, train
-from backend.domain.reports.version import AuditReport, RuleFault, VersionMetrics
+from backend.domain.reports.version import RuleFault
 from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
@@ -126,11 +125,10 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     trained = train(frame, corpus.data, known, settings, seed=version.number)
     # From here on gold is all that people said: what was left out of training is labeled all the same.
     trained = replace(trained, frame=replace(trained.frame, gold=corpus.gold))
-    metrics = from_json(VersionMetrics, trained.metrics)
-    warn_of_content(key, metrics)
+    warn_of_content(key, trained.metrics)
     remember_suggestions(deps, corpus)
     taught, history = what_labels_brought(deps, corpus, trained.frame)
-    audit = from_json(AuditReport, what_the_audit_tells(deps, corpus, trained.frame))
+    audit = what_the_audit_tells(deps, corpus, trained.frame)
     progressed = progress_so_far(deps, corpus, trained.frame)
     progress("choosing what to label next", 0, 1)
     built = VersionContents(
@@ -138,7 +136,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         task_ids=corpus.ids,
         predictions=ranked_predictions(corpus, policy, trained, number=version.number, history=history),
         metrics=replace(
-            metrics,
+            trained.metrics,
             rule_faults={name: RuleFault(count, faults.reasons[name]) for name, count in faults.counts.items()},
             rules_set_aside=rules.set_aside,
             taught=taught,

@@ -1,6 +1,7 @@
 """Data with a known truth."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from backend.domain.votes import VoteMatrix
 
 SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative", "Neutral"))
 GENRE = Choices("genre", "text", ("drama", "comedy", "horror"), multiple=True)
+Value = TypeVar("Value")
 WORDS = ("splendid", "dreadful", "ordinary")
 
 
@@ -85,3 +87,9 @@ def said_by(
 ) -> dict[str, NDArray[np.float64]]:
     """A model's posteriors."""
     return model.posteriors(data, frame_with(model.questions, n=len(data), votes=votes))
+
+
+def known(value: Value | None) -> Value:
+    """A figure that there must be."""
+    assert value is not None
+    return value

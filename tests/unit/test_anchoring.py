@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 from backend.domain.audit.anchoring import anchoring
 from backend.domain.audit.measure import measure
 from backend.domain.questions import Choices, decisions
+from backend.domain.reports.figures import Share
+from backend.domain.reports.version import Anchoring
 from backend.domain.votes import VoteMatrix
-from tests.unit.planted import frame_with
+from tests.unit.planted import frame_with, known
 
 SENTIMENT = Choices("sentiment", "text", ("Positive", "Negative"))
 GENRE = Choices("genre", "text", ("drama", "comedy"), multiple=True)
@@ -28,8 +30,9 @@ def labeled(
 @pytest.mark.parametrize("effect", [0.0, 0.1])
 def test_anchoring_is_found_although_served_tasks_are_harder(effect: float) -> None:
     found = [anchoring(*labeled(effect, 800, 300, seed)) for seed in range(60)]
-    assert np.mean([item["difference"] for item in found]) == pytest.approx(effect, abs=0.02)
-    covered = [item["difference_interval"][0] <= effect <= item["difference_interval"][1] for item in found]
+    assert np.mean([known(item.difference) for item in found]) == pytest.approx(effect, abs=0.02)
+    intervals = [known(item.difference_interval) for item in found]
+    covered = [low <= effect <= high for low, high in intervals]
     assert np.mean(covered) >= 0.9
     raw = labeled(effect, 100_000, 100_000, 0)
     assert raw[1].mean() - raw[3].mean() < effect - 0.1, "compared as they are, the tasks would say the opposite"
@@ -37,10 +40,10 @@ def test_anchoring_is_found_although_served_tasks_are_harder(effect: float) -> N
 
 def test_the_difference_is_that_of_the_two_shares_given_with_it() -> None:
     found = anchoring(*labeled(0.1, 300, 200, 1))
-    assert found["accepted"] - found["would_choose"] == pytest.approx(found["difference"])
-    low, high = found["difference_interval"]
-    assert low < found["difference"] < high
-    assert found["reason"] == ""
+    assert known(found.accepted) - known(found.would_choose) == pytest.approx(found.difference)
+    low, high = known(found.difference_interval)
+    assert low < known(found.difference) < high
+    assert found.reason == ""
 
 
 @pytest.mark.parametrize(
@@ -48,21 +51,21 @@ def test_the_difference_is_that_of_the_two_shares_given_with_it() -> None:
 )
 def test_of_too_few_tasks_nothing_is_said_and_why(n_shown: int, n_audit: int, said: str) -> None:
     found = anchoring(*labeled(0.1, n_shown, n_audit, 1))
-    assert found["accepted"] is found["would_choose"] is found["difference"] is found["difference_interval"] is None
-    assert said in found["reason"]
-    assert "20 are needed" in found["reason"]
+    assert found == Anchoring(found.n_shown, found.n_withheld, reason=found.reason)
+    assert said in found.reason
+    assert "20 are needed" in found.reason
 
 
 def test_tasks_without_a_like_of_the_other_kind_are_left_out() -> None:
     hard, easy = np.full(50, 0.35), np.full(50, 0.95)
     yes = np.ones(50, dtype=np.bool_)
     found = anchoring(hard, yes, easy, yes)
-    assert (found["n_shown"], found["n_withheld"], found["difference"]) == (0, 0, None)
+    assert (found.n_shown, found.n_withheld, found.difference) == (0, 0, None)
 
 
 def test_a_handful_of_equal_answers_leaves_room_for_doubt() -> None:
     confidence, yes = np.full(25, 0.95), np.ones(25, dtype=np.bool_)
-    low, high = anchoring(confidence, yes, confidence, yes)["difference_interval"]
+    low, high = known(anchoring(confidence, yes, confidence, yes).difference_interval)
     assert low < -0.05
     assert high > 0.05
 
@@ -82,11 +85,14 @@ def test_accuracy_of_suggestions_and_of_each_source_is_measured_on_audit_tasks_o
         ),
         audit,
     )
-    assert (found["n_labels"], found["answered"], found["accuracy"]) == (4, 0.75, pytest.approx(2 / 3))
-    assert found["accuracy_interval"] == pytest.approx([0.2077, 0.9385], abs=1e-4), "Wilson's, by hand"
-    assert (found["sources"]["rule"]["n"], found["sources"]["rule"]["accuracy"]) == (3, pytest.approx(2 / 3))
-    assert (found["sources"]["llm:a"]["n"], found["sources"]["llm:a"]["accuracy"]) == (3, pytest.approx(2 / 3))
-    assert found["members"]["classifier"] == {"n": 0, "accuracy": None, "accuracy_interval": None}
+    assert (found.n_labels, found.answered) == (4, 0.75)
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert found.accuracy_interval == pytest.approx([0.2077, 0.9385], abs=1e-4), "Wilson's, by hand"
+    assert found.sources["rule"].n == 3
+    assert found.sources["rule"].accuracy == pytest.approx(2 / 3)
+    assert found.sources["llm:a"].n == 3
+    assert found.sources["llm:a"].accuracy == pytest.approx(2 / 3)
+    assert found.members["classifier"] == Share()
 
 
 def test_a_set_of_labels_is_right_as_a_whole_and_a_source_label_by_label() -> None:
@@ -102,5 +108,6 @@ def test_a_set_of_labels_is_right_as_a_whole_and_a_source_label_by_label() -> No
         frame_with([GENRE], held_out=sure, members={"label model": sure}, votes=votes, gold=gold),
         np.array([True, True]),
     )
-    assert found["accuracy"] == found["members"]["label model"]["accuracy"] == 0.5
-    assert (found["sources"]["rule"]["n"], found["sources"]["rule"]["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert found.accuracy == found.members["label model"].accuracy == 0.5
+    assert found.sources["rule"].n == 3
+    assert found.sources["rule"].accuracy == pytest.approx(2 / 3)

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from backend.domain.features import TRUSTED_TYPES, FeatureExtractor
 from backend.domain.model.training import train
 from backend.domain.questions import Choices, decisions
+from backend.domain.reports.version import ContentFigures
 from backend.domain.suggestions import suggest
 from backend.domain.votes import VoteMatrix
 from tests.fuzz.effort import effort
@@ -288,7 +289,7 @@ def test_a_task_of_which_nothing_can_be_read_gets_no_suggestion() -> None:
     posteriors = said_by(trained.model, [{"image": "s3://bucket/Dog photo (99).jpg"}], {})
     (suggestion,) = suggest(frame_with([question], posteriors=posteriors))
     assert (suggestion.answers, suggestion.score) == ({}, 0.0)
-    assert trained.metrics["content"] == {"unread": 40, "left_out": {"image": "location"}}
+    assert trained.metrics.content == ContentFigures(40, {"image": "location"})
     # One of which something can be read gets one, beside another of which nothing can.
     data = [{"image": name, "about": ("it meows", "it barks")[index % 2]} for index, name in enumerate(names)]
     trained = train(frame_with([question], votes=votes, gold=gold), data)

@@ -283,7 +283,7 @@ def test_a_simpler_method_that_does_as_well_is_used_and_says_so() -> None:
     assert choice.method is WeightedVote
     assert "simpler" in choice.reason
     assert choice.losses["weighted_vote"] <= choice.losses["propensity_vote"]
-    assert choice.to_dict()["method"] == "weighted_vote"
+    assert choice.recorded().method == "weighted_vote"
 
 
 def test_arithmetic_of_weights() -> None:

@@ -85,7 +85,7 @@ def test_each_label_learns_what_it_would_alone() -> None:
     # All that nobody chose are answered alike, and each is named as itself.
     assert many.model.decisions["topics=label 150"].decision.label == "label 150"
     np.testing.assert_array_equal(many.frame.held_out["topics=label 150"], many.frame.held_out["topics=label 6"])
-    assert many.metrics["questions"]["topics"]["n_labels"] == 20
+    assert many.metrics.questions["topics"].n_labels == 20
 
 
 def test_unused_labels_take_no_memory_of_their_own() -> None:

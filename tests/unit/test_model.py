@@ -7,6 +7,7 @@ import pytest
 import skops.io
 from numpy.typing import NDArray
 
+from backend.domain.codec import to_json
 from backend.domain.model.gold import gold_of
 from backend.domain.model.project import ProjectModel, rules_only
 from backend.domain.model.storage import TRUSTED_TYPES, from_parts, to_parts
@@ -21,6 +22,7 @@ from tests.unit.planted import (
     SENTIMENT,
     abstaining,
     frame_with,
+    known,
     matrix,
     only_first,
     planted_votes,
@@ -56,11 +58,11 @@ def test_rules_alone_answer_where_they_vote_and_nowhere_else() -> None:
 
 
 def test_figures_say_which_label_model_was_chosen_and_why(taught: Trained) -> None:
-    choice = taught.metrics["label_models"]["sentiment"]
-    assert choice["method"] == taught.model.decisions["sentiment"].label_model.method
-    assert choice["reason"]
-    json.dumps(taught.metrics)
-    assert "0 human labels" in trained(UNLABELED).metrics["label_models"]["sentiment"]["reason"]
+    choice = taught.metrics.label_models["sentiment"]
+    assert choice.method == taught.model.decisions["sentiment"].label_model.method
+    assert choice.reason
+    json.dumps(to_json(taught.metrics))
+    assert "0 human labels" in trained(UNLABELED).metrics.label_models["sentiment"].reason
 
 
 def test_training_answers_every_task_better_than_the_rules(taught: Trained) -> None:
@@ -85,7 +87,7 @@ def test_training_without_rules_learns_from_people() -> None:
 @pytest.mark.parametrize("n_labels", [1, 2, 3, 6])
 def test_a_handful_of_labels_is_no_crash(n_labels: int) -> None:
     result = trained(only_first(TRUTH, n_labels))
-    assert result.metrics["questions"]["sentiment"]["n_labels"] == n_labels
+    assert result.metrics.questions["sentiment"].n_labels == n_labels
     assert accuracy(said_by(result.model, DATA, VOTES)["sentiment"], TRUTH) > 0.7
 
 
@@ -94,7 +96,7 @@ def test_hardly_any_task_is_no_crash(n: int) -> None:
     votes = {"sentiment": abstaining(decisions(SENTIMENT)[0], n)}
     result = train(frame_with([SENTIMENT], votes=votes, gold={"sentiment": TRUTH[:n]}), DATA[:n])
     assert result.frame.held_out["sentiment"].shape == (n, 3)
-    json.dumps(result.metrics, allow_nan=False)
+    json.dumps(to_json(result.metrics), allow_nan=False)
 
 
 def test_same_seed_same_version(taught: Trained) -> None:
@@ -130,7 +132,7 @@ def test_open_tasks_are_answered_as_well_as_held_out_and_new_ones() -> None:
             frame_with([SENTIMENT], votes=seen, gold={"sentiment": only_first(truth[:400], 120)}), data[:400]
         )
         right = said_by(result.model, data, matrix(SENTIMENT, votes))["sentiment"].argmax(axis=1) == truth
-        held_out.append(result.metrics["questions"]["sentiment"]["accuracy"])
+        held_out.append(known(result.metrics.questions["sentiment"].accuracy))
         opened.append(right[120:400].mean())
         new.append(right[400:].mean())
     assert np.mean(opened) == pytest.approx(np.mean(held_out), abs=0.03)
@@ -145,38 +147,39 @@ def test_a_memorising_classifier_cannot_look_good() -> None:
     votes = {"sentiment": abstaining(decisions(SENTIMENT)[0], 150)}
     result = train(frame_with([SENTIMENT], votes=votes, gold={"sentiment": noise}), data)
     assert accuracy(said_by(result.model, data, votes)["sentiment"], noise) > 0.9
-    assert result.metrics["questions"]["sentiment"]["accuracy"] < 0.45
+    assert known(result.metrics.questions["sentiment"].accuracy) < 0.45
 
 
 def test_held_out_accuracy_is_what_new_tasks_get(taught: Trained) -> None:
-    figures = taught.metrics["questions"]["sentiment"]
+    figures = taught.metrics.questions["sentiment"]
     fresh = accuracy(said_by(taught.model, DATA, VOTES)["sentiment"][120:], TRUTH[120:])
-    low, high = figures["accuracy_interval"]
+    low, high = known(figures.accuracy_interval)
     assert low < fresh < high
 
 
 def test_figures_of_a_question(taught: Trained) -> None:
-    figures = taught.metrics["questions"]["sentiment"]
-    assert taught.metrics["n_tasks"] == N
-    assert figures["n_labels"] == 120
-    assert figures["answered"] == 1.0
-    assert figures["accuracy"] > figures["majority_vote"]["accuracy"]
+    figures = taught.metrics.questions["sentiment"]
+    assert taught.metrics.n_tasks == N
+    assert figures.n_labels == 120
+    assert figures.answered == 1.0
+    assert known(figures.accuracy) > known(figures.majority_vote.accuracy)
     covered = (VOTES["sentiment"].votes[:120] >= 0).any(axis=1)
-    assert figures["majority_vote"]["answered"] == pytest.approx(covered.mean())
-    assert figures["macro_f1_interval"][0] < figures["macro_f1"] < figures["macro_f1_interval"][1]
-    assert 0 < figures["log_loss"] < 0.7
-    assert 0 <= figures["calibration_error"] < 0.2
-    assert figures["sources"]["rule0"]["coverage"] == pytest.approx(0.5, abs=0.06)
-    assert figures["sources"]["rule0"]["accuracy"] > figures["sources"]["rule2"]["accuracy"]
-    json.dumps(taught.metrics, allow_nan=False)
+    assert figures.majority_vote.answered == pytest.approx(covered.mean())
+    low, high = known(figures.macro_f1_interval)
+    assert low < known(figures.macro_f1) < high
+    assert 0 < known(figures.log_loss) < 0.7
+    assert 0 <= known(figures.calibration_error) < 0.2
+    assert figures.sources["rule0"].coverage == pytest.approx(0.5, abs=0.06)
+    assert known(figures.sources["rule0"].accuracy) > known(figures.sources["rule2"].accuracy)
+    json.dumps(to_json(taught.metrics), allow_nan=False)
 
 
 def test_without_human_labels_no_figure_is_invented() -> None:
-    figures = trained(UNLABELED).metrics["questions"]["sentiment"]
-    assert figures["n_labels"] == 0
+    figures = trained(UNLABELED).metrics.questions["sentiment"]
+    assert figures.n_labels == 0
     for name in ("accuracy", "accuracy_interval", "macro_f1", "macro_f1_interval", "log_loss", "calibration_error"):
-        assert figures[name] is None, name
-    assert figures["majority_vote"]["accuracy"] is None
+        assert getattr(figures, name) is None, name
+    assert figures.majority_vote.accuracy is None
 
 
 def test_wilson_interval_against_published_values() -> None:
@@ -281,19 +284,16 @@ def test_models_of_another_release_are_trained_anew_instead_of_failing_later(tau
 def test_the_choice_of_a_classifier_is_kept_while_labels_are_few_more(taught: Trained) -> None:
     more = {"sentiment": only_first(TRUTH, 130)}
     kept = train(frame_with([SENTIMENT], votes=VOTES, gold=more), DATA, Known(previous=stored_and_loaded(taught.model)))
-    assert kept.metrics["classifiers"]["sentiment"]["n_labels"] == 120
-    assert kept.metrics["questions"]["sentiment"]["n_labels"] == 130
-    assert (
-        train(frame_with([SENTIMENT], votes=VOTES, gold=more), DATA).metrics["classifiers"]["sentiment"]["n_labels"]
-        == 130
-    )
+    assert kept.metrics.classifiers["sentiment"].n_labels == 120
+    assert kept.metrics.questions["sentiment"].n_labels == 130
+    assert train(frame_with([SENTIMENT], votes=VOTES, gold=more), DATA).metrics.classifiers["sentiment"].n_labels == 130
 
 
 def test_classes_that_people_hardly_gave_are_named() -> None:
     gold = only_first(np.where(TRUTH == 2, 0, TRUTH), 40)
     result = trained(gold)
     assert result.model.decisions["sentiment"].short == (2,)
-    assert result.metrics["classifiers"]["sentiment"]["too_few_labels"] == ["Neutral"]
+    assert result.metrics.classifiers["sentiment"].too_few_labels == ("Neutral",)
 
 
 def genre_project() -> tuple[list[dict[str, object]], dict[str, VoteMatrix], dict[str, NDArray[np.int64]]]:
@@ -319,11 +319,11 @@ def test_sets_of_labels_from_votes_to_suggestions() -> None:
     wanted = [tuple(label for label in GENRE.labels if label in str(task["text"])) for task in data]
     right = [item.answers.get("genre", ()) == labels for item, labels in zip(suggestions, wanted, strict=True)]
     assert np.mean(right[80:]) > 0.9
-    figures = result.metrics["questions"]["genre"]
-    assert figures["n_labels"] == 80
-    assert figures["accuracy"] > 0.85
-    assert figures["macro_f1"] > 0.9
-    assert figures["majority_vote"]["accuracy"] < figures["accuracy"]
+    figures = result.metrics.questions["genre"]
+    assert figures.n_labels == 80
+    assert known(figures.accuracy) > 0.85
+    assert known(figures.macro_f1) > 0.9
+    assert known(figures.majority_vote.accuracy) < known(figures.accuracy)
 
 
 def test_several_questions_do_not_disturb_each_other() -> None:
@@ -337,7 +337,7 @@ def test_several_questions_do_not_disturb_each_other() -> None:
         ),
         data,
     )
-    assert both.metrics["questions"]["genre"] == alone.metrics["questions"]["genre"]
+    assert both.metrics.questions["genre"] == alone.metrics.questions["genre"]
     assert np.isnan(both.frame.held_out["sentiment"]).all()
     first = suggest(frame_with([SENTIMENT, GENRE], posteriors=said_by(both.model, data, votes)))[0]
     assert set(first.per_question) == {"genre"}
@@ -383,4 +383,4 @@ def test_a_question_with_a_single_label_is_learned_without_fuss() -> None:
     assert suggest(frame_with([question], posteriors=said_by(result.model, DATA[:5], votes)))[4].answers == {
         "ok": ("yes",)
     }
-    assert result.metrics["questions"]["ok"]["accuracy"] == 1.0
+    assert result.metrics.questions["ok"].accuracy == 1.0

@@ -16,6 +16,7 @@ from backend.domain.model.training import Trained
 from backend.domain.next_tasks import pool_state_of
 from backend.domain.priorities.relabels import Relabels
 from backend.domain.priorities.strategy import Strategy
+from backend.domain.reports.version import VersionMetrics
 from backend.domain.votes import VoteMatrix
 from backend.ports import Prediction
 from backend.settings import Settings
@@ -186,7 +187,9 @@ def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(
     gold, features = np.full(len(data), -1, dtype=np.int64), model.extractor.transform(data)
     frame = described(frame_with(model.questions, votes={key: votes}, gold={key: gold}), data, features)
     together = model.posteriors_of(frame)
-    evidence = pool_state_of(Trained(model, frame, {}, features), replace(frame, posteriors=together), gold < 0)
+    evidence = pool_state_of(
+        Trained(model, frame, VersionMetrics(), features), replace(frame, posteriors=together), gold < 0
+    )
     alone = evidence.frame.members[CLASSIFIER]
     assert not np.allclose(alone[key], together[key])
     wanted = together if trust else alone

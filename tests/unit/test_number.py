@@ -7,6 +7,7 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.json import format_result, parse_answers
 from backend.domain.model.gold import gold_of
 from backend.domain.questions import Number, from_dict, to_dict
+from backend.domain.reports.figures import Metric
 from backend.domain.suggestions import Suggestion
 from backend.workflows.check.search import check
 from backend.workflows.suggest import answer
@@ -88,9 +89,11 @@ def test_the_median_is_the_answer_and_being_near_counts() -> None:
     assert question.answers(posteriors) == [("12",), ()]
     gold = gold_of([question], [[{"n": ("13",)}], [{"n": ("10",)}]])
     assert gold["n"].tolist() == [3, 0]
-    assert question.figures(posteriors, gold) == {"mean_absolute_error": 1.0}
+    assert question.figures(posteriors, gold) == (Metric("mean_absolute_error", 1.0),)
     coarse = Number("n", "t", ("0", "50", "200"))
-    assert coarse.figures({"n": np.array([[0.0, 1.0, 0.0]])}, {"n": np.array([2])}) == {"mean_absolute_error": 150.0}
+    assert coarse.figures({"n": np.array([[0.0, 1.0, 0.0]])}, {"n": np.array([2])}) == (
+        Metric("mean_absolute_error", 150.0),
+    )
     assert [question.label_of(said) for said in (12, 12.0, "12", 12.5, None)] == ["12", "12", "12", "12.5", None]
 
 

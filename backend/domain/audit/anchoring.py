@@ -1,11 +1,12 @@
 """Anchoring: do people choose a label because it was suggested?"""
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.statistics import wilson
+from backend.domain.reports.version import Anchoring
+from backend.domain.statistics import Interval, wilson
 
 ENOUGH = 20
 """Tasks of each kind below which nothing is said: the interval would be wider than any effect."""
@@ -17,7 +18,7 @@ def anchoring(
     accepted: NDArray[np.bool_],
     withheld: NDArray[np.float64],
     agreed: NDArray[np.bool_],
-) -> dict[str, Any]:
+) -> Anchoring:
     """How often people accept what is shown, against how often they choose the same when they don't see it.
 
     Served tasks are harder than audit tasks, so both are compared at equal confidence: in ten equal bins of the
@@ -31,24 +32,19 @@ def anchoring(
         accepted: bool (n,), the person left it.
         withheld: (m,), confidence of suggestions of audit tasks.
         agreed: bool (m,), the person chose the same.
-
-    Returns:
-        For JSON: `n_shown` and `n_withheld` that can be compared, `accepted`, `would_choose`, their `difference` and
-        its `difference_interval`; the last four None with a `reason` where there are too few.
     """
     bins = [np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1) for confidence in (shown, withheld)]
     n_shown, n_withheld = (np.bincount(places, minlength=N_BINS) for places in bins)
     both = (n_shown > 0) & (n_withheld > 0)
     n_shown, n_withheld = n_shown[both], n_withheld[both]
-    counts = {"n_shown": int(n_shown.sum()), "n_withheld": int(n_withheld.sum())}
-    nothing = {"accepted": None, "would_choose": None, "difference": None, "difference_interval": None}
+    found = Anchoring(int(n_shown.sum()), int(n_withheld.sum()))
     reason = ""
-    if counts["n_withheld"] < ENOUGH:
-        reason = f"{counts['n_withheld']} labeled audit tasks can be compared, {ENOUGH} are needed"
-    elif counts["n_shown"] < ENOUGH:
-        reason = f"{counts['n_shown']} tasks labeled with a suggestion in the form can be compared, {ENOUGH} are needed"
+    if found.n_withheld < ENOUGH:
+        reason = f"{found.n_withheld} labeled audit tasks can be compared, {ENOUGH} are needed"
+    elif found.n_shown < ENOUGH:
+        reason = f"{found.n_shown} tasks labeled with a suggestion in the form can be compared, {ENOUGH} are needed"
     if reason:
-        return counts | nothing | {"reason": reason}
+        return replace(found, reason=reason)
     n_accepted, n_agreed = (
         np.bincount(places, said, N_BINS)[both] for places, said in zip(bins, (accepted, agreed), strict=True)
     )
@@ -60,18 +56,16 @@ def anchoring(
         np.concatenate([n_accepted, n_agreed]),
         np.concatenate([n_shown, n_withheld]),
     )
-    return counts | {
-        "accepted": float(weights @ accepted_share),
-        "would_choose": float(weights @ agreed_share),
-        "difference": difference,
-        "difference_interval": interval,
-        "reason": "",
-    }
+    return replace(
+        found,
+        accepted=float(weights @ accepted_share),
+        would_choose=float(weights @ agreed_share),
+        difference=difference,
+        difference_interval=interval,
+    )
 
 
-def _linear(
-    factors: NDArray[np.float64], n_right: NDArray[np.float64], n: NDArray[np.int64]
-) -> tuple[float, list[float]]:
+def _linear(factors: NDArray[np.float64], n_right: NDArray[np.float64], n: NDArray[np.int64]) -> tuple[float, Interval]:
     """The sum of factors · shares (m,), with its 95 % interval."""
     shares = n_right / n
     limits = np.array([wilson(int(right), int(total)) for right, total in zip(n_right, n, strict=True)])
@@ -80,4 +74,4 @@ def _linear(
     rising = np.where(factors > 0, limits[:, 1], limits[:, 0])
     value = float(factors @ shares)
     down, up = (float(np.sqrt(np.sum((factors * (shares - end)) ** 2))) for end in (falling, rising))
-    return value, [max(-1.0, value - down), min(1.0, value + up)]
+    return value, (max(-1.0, value - down), min(1.0, value + up))

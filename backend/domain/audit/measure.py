@@ -1,7 +1,5 @@
 """What audit tasks tell: how often suggestions, and each source behind them, are right."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,11 +7,13 @@ from backend.domain.frame import Frame
 from backend.domain.metrics import accuracy_of, is_answered, is_right
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN
+from backend.domain.reports.figures import Share
+from backend.domain.reports.version import AuditFigures
 from backend.domain.statistics import wilson
 
 
-def measure(question: Question, frame: Frame, audit: NDArray[np.bool_]) -> dict[str, Any]:
-    """Figures of one question, ready for JSON; None where no audit task supports one.
+def measure(question: Question, frame: Frame, audit: NDArray[np.bool_]) -> AuditFigures:
+    """Figures of one question, without anchoring; None where no audit task supports one.
 
     Args:
         question: the question.
@@ -21,29 +21,29 @@ def measure(question: Question, frame: Frame, audit: NDArray[np.bool_]) -> dict[
         audit: bool (n_tasks,), the tasks that people labeled with this suggestion withheld.
 
     Returns:
-        `n_labels` audit tasks have a complete answer; on these, `answered`, `accuracy` and `accuracy_interval` as in
-        `metrics.evaluate`. `sources`, `members`: for each one `accuracy` with `accuracy_interval` (Wilson 1927, 95 %)
-        on the `n` audit tasks on which it votes; for a source of a multiple question, or of one with several units a
-        task, `n` counts its votes for and against single labels.
+        `sources`, `members`: each on the `n` audit tasks on which it votes; for a source of a multiple question, or of
+        one with several units a task, `n` counts its votes for and against single labels.
     """
     keys = [decision.key for decision in decisions(question)]
     tasks = np.flatnonzero(audit & frame.labeled(question))
     units, rows = frame.units[question.name].part(tasks), frame.units[question.name].of_tasks(tasks)
     truth = {key: frame.gold[key][rows] for key in keys}
-    sources: dict[str, dict[str, Any]] = {}
+    sources: dict[str, Share] = {}
     for column, source in enumerate(frame.votes[keys[0]].sources):
         cast = np.concatenate([frame.votes[key].votes[rows, column] for key in keys])
         judged = cast != ABSTAIN
         sources[source] = _share(cast[judged] == np.concatenate(list(truth.values()))[judged])
-    of_members: dict[str, dict[str, Any]] = {}
+    of_members: dict[str, Share] = {}
     for name, posteriors in frame.members.items():
         mine = {key: posteriors[key][rows] for key in keys}
         of_members[name] = _share(is_right(question, units, mine, truth)[is_answered(question, units, mine)])
     ours = {key: frame.held_out[key][rows] for key in keys}
-    figures = accuracy_of(question, units, ours, truth)
-    return {"n_labels": len(tasks), **figures, "sources": sources, "members": of_members}
+    right = accuracy_of(question, units, ours, truth)
+    return AuditFigures(
+        right.answered, right.accuracy, right.accuracy_interval, len(tasks), sources=sources, members=of_members
+    )
 
 
-def _share(right: NDArray[np.bool_]) -> dict[str, Any]:
+def _share(right: NDArray[np.bool_]) -> Share:
     n, n_right = right.size, int(right.sum())
-    return {"n": n, "accuracy": n_right / n if n else None, "accuracy_interval": wilson(n_right, n)}
+    return Share(n, n_right / n if n else None, wilson(n_right, n))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from backend.domain.label_model.majority import MajorityVote
 from backend.domain.label_model.propensity import PropensityVote
 from backend.domain.label_model.weighted import WeightedVote
 from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.reports.version import LabelModelChoice
 
 METHODS: tuple[type[LabelModel], ...] = (MajorityVote, WeightedVote, PropensityVote, DawidSkene)
 """From the simplest to the one with the most parameters."""
@@ -34,9 +34,9 @@ class Choice:
     reason: str
     losses: Mapping[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def recorded(self) -> LabelModelChoice:
         """The choice as it is recorded with a version's figures."""
-        return {"method": self.method.method, "reason": self.reason, "log_loss": dict(self.losses)}
+        return LabelModelChoice(self.method.method, self.reason, self.losses)
 
 
 def choose(votes: Votes, n_classes: int, gold: NDArray[np.int64], *, seed: int = 0) -> Choice:

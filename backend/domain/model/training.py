@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,6 @@ from backend.domain.classifier.choice import (
     folds,
     identities,
 )
-from backend.domain.codec import to_json
 from backend.domain.features import FeatureExtractor, is_unread
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
@@ -30,11 +28,15 @@ from backend.domain.model.project import DecisionModel, ProjectModel, described,
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Votes
+from backend.domain.reports.version import (
+    ClassifierFigures,
+    ContentFigures,
+    EmbeddingFigures,
+    RecipeUsed,
+    VersionMetrics,
+)
 from backend.domain.tasks import content_hash
 from backend.domain.votes import VoteMatrix
-
-CONTENT = "content"
-"""Key in the metrics: number of tasks of which nothing can be read, and fields that aren't learned from, with why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Trained:
 
     model: ProjectModel
     frame: Frame
-    metrics: dict[str, Any]
+    metrics: VersionMetrics
     features: csr_matrix
 
 
@@ -152,18 +154,17 @@ def train(
         },
     )
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
-    about: Alike[dict[str, Any]] = Alike()
-    metrics = {
-        "n_tasks": len(data),
-        "questions": {item.name: evaluate(item, frame, accuracies, seed=seed) for item in questions},
-        "label_models": {key: item.choice.to_dict() for key, item in by_key.items()},
-        "classifiers": {
-            key: about.get(model.learned, partial(_about_classifier, model)) for key, model in models.items()
-        },
-        CONTENT: {"unread": int(is_unread(inputs).sum()), "left_out": features.extractor.left_out_},
-    }
+    about: Alike[ClassifierFigures] = Alike()
+    metrics = VersionMetrics(
+        n_tasks=len(data),
+        questions={item.name: evaluate(item, frame, accuracies, seed=seed) for item in questions},
+        label_models={key: item.choice.recorded() for key, item in by_key.items()},
+        classifiers={key: about.get(model.learned, partial(_about_classifier, model)) for key, model in models.items()},
+        content=ContentFigures(int(is_unread(inputs).sum()), features.extractor.left_out_),
+        embeddings=_about_vectors(vectors, space),
+    )
     model = ProjectModel(questions, features.extractor, models, space)
-    return Trained(model, frame, metrics | _about_vectors(vectors, space), inputs)
+    return Trained(model, frame, metrics, inputs)
 
 
 def _train_question(
@@ -188,22 +189,30 @@ def _train_question(
     return learned
 
 
-def _about_vectors(vectors: Vectors | None, space: VectorSpace | None) -> dict[str, Any]:
-    """What the metrics say of embeddings, for JSON."""
+def _about_vectors(vectors: Vectors | None, space: VectorSpace | None) -> EmbeddingFigures | None:
     if vectors is None:
-        return {}
+        return None
     used = 0 if space is None else space.width
-    known = len(vectors.known)
-    return {"embeddings": {"model": vectors.model, "n_tasks": known, "dimensions": used, "problem": vectors.problem}}
+    return EmbeddingFigures(vectors.model, len(vectors.known), used, vectors.problem)
 
 
-def _about_classifier(model: DecisionModel) -> dict[str, Any]:
-    """What the metrics say of a classifier, for JSON."""
-    about: dict[str, Any] = {} if model.choice is None else dict(to_json(model.choice))
-    about.pop("of_folds", None)
+def _about_classifier(model: DecisionModel) -> ClassifierFigures:
+    figures = ClassifierFigures(too_few_labels=tuple(model.decision.classes[index] for index in model.short))
     if model.classifier is not None:
-        about |= {"sharpness": model.classifier.sharpness, "shift": model.classifier.shift}
-    return about | {"too_few_labels": [model.decision.classes[index] for index in model.short]}
+        figures = replace(figures, sharpness=model.classifier.sharpness, shift=model.classifier.shift)
+    choice = model.choice
+    if choice is None:
+        return figures
+    recipe = choice.recipe
+    return replace(
+        figures,
+        recipe=RecipeUsed(recipe.candidate.value, recipe.trust, recipe.smoothing),
+        calibrations=choice.calibrations,
+        n_labels=choice.n_labels,
+        n_tasks=choice.n_tasks,
+        losses=choice.losses,
+        reason=choice.reason,
+    )
 
 
 def _train_decision(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from backend.domain.nesting import Path
 from backend.domain.questions.forms import AnswerForm, Decision, Gold, LabelSet, OneLabel, Posteriors
 from backend.domain.questions.units import Units
+from backend.domain.reports.figures import Metric
 from backend.domain.tasks import Answer
 
 if TYPE_CHECKING:
@@ -160,12 +161,13 @@ class Question:
         form = LabelSet if self.multiple else OneLabel
         return form(self.name, self.labels, ordered=self.ordered)
 
-    def figures(self, posteriors: Posteriors, gold: Gold) -> dict[str, float | None]:  # noqa: ARG002 - of some types
-        """Figures that only this type has, for the metrics; None where no label supports one.
+    def figures(self, posteriors: Posteriors, gold: Gold) -> tuple[Metric, ...]:  # noqa: ARG002 - of some types
+        """Figures that only this type has, for the metrics; None where no label supports one. Other names than those in
+        `QuestionFigures`.
 
         posteriors: made without the rows' own labels. gold: of the same rows, all known.
         """
-        return {}
+        return ()
 
 
 def decisions(question: Question) -> list[Decision]:

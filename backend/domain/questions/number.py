@@ -11,6 +11,7 @@ from backend.domain.outside import bounded_number
 from backend.domain.questions.base import Question
 from backend.domain.questions.forms import Gold, Posteriors
 from backend.domain.questions.scales import Scale
+from backend.domain.reports.figures import Metric
 from backend.domain.tasks import Answer
 
 MOST_DIGITS = 12
@@ -98,11 +99,11 @@ class Number(Scale):
         number = bounded_number(item, -MAX_ABSOLUTE, MAX_ABSOLUTE)
         return super().label_of(item) if number is None else written(number)
 
-    def figures(self, posteriors: Posteriors, gold: Gold) -> dict[str, float | None]:
+    def figures(self, posteriors: Posteriors, gold: Gold) -> tuple[Metric, ...]:
         """See `Question`. `mean_absolute_error`: how far the answer is off, in what the numbers count."""
         (decision,) = self.form.decisions
         numbers = np.array([float(label) for label in self.labels])
         chosen = decision.choose(posteriors[decision.key])
         known = chosen >= 0
         off = np.abs(numbers[chosen[known]] - numbers[gold[decision.key][known]])
-        return {"mean_absolute_error": float(off.mean()) if off.size else None}
+        return (Metric("mean_absolute_error", float(off.mean()) if off.size else None),)

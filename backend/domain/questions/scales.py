@@ -6,6 +6,7 @@ import numpy as np
 
 from backend.domain.questions.base import Question
 from backend.domain.questions.forms import Gold, Posteriors
+from backend.domain.reports.figures import Metric
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,9 @@ class Scale(Question):
 
     ordered = True
 
-    def figures(self, posteriors: Posteriors, gold: Gold) -> dict[str, float | None]:
+    def figures(self, posteriors: Posteriors, gold: Gold) -> tuple[Metric, ...]:
         """See `Question`. `mean_absolute_error`: how many steps the answer is off."""
         (decision,) = self.form.decisions
         chosen = decision.choose(posteriors[decision.key])
         off = np.abs(chosen - gold[decision.key])[chosen >= 0]
-        return {"mean_absolute_error": float(off.mean()) if off.size else None}
+        return (Metric("mean_absolute_error", float(off.mean()) if off.size else None),)

@@ -1,7 +1,7 @@
 """Audit: what people said of tasks whose suggestion was withheld, put into a version's figures."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from backend.domain.audit.measure import measure
 from backend.domain.corpus import Corpus
 from backend.domain.frame import Frame
 from backend.domain.questions import Question
+from backend.domain.reports.version import Anchoring, AuditReport
 from backend.domain.tasks import Annotation, Origin
 from backend.errors import ModelMissing
 from backend.ports import Deps, PastSuggestion
@@ -63,8 +64,8 @@ def audited(corpus: Corpus, share: float, question: str) -> NDArray[np.bool_]:
     )
 
 
-def what_the_audit_tells(deps: Deps, corpus: Corpus, frame: Frame) -> dict[str, Any]:
-    """For metrics.json: accuracy of suggestions and of sources on audit tasks, and anchoring, by question.
+def what_the_audit_tells(deps: Deps, corpus: Corpus, frame: Frame) -> AuditReport:
+    """Accuracy of suggestions and of sources on audit tasks, and anchoring, by question.
 
     Accuracy is the new version's, held out. Anchoring is of what was suggested when people labeled.
     """
@@ -73,10 +74,9 @@ def what_the_audit_tells(deps: Deps, corpus: Corpus, frame: Frame) -> dict[str, 
     figures = {}
     for question in frame.questions:
         audit = audited(corpus, share, question.name)
-        figures[question.name] = measure(question, frame, audit) | {
-            "anchoring": _anchoring(question, corpus, audit, past)
-        }
-    return {"share": share, "questions": figures}
+        anchored = _anchoring(question, corpus, audit, past)
+        figures[question.name] = replace(measure(question, frame, audit), anchoring=anchored)
+    return AuditReport(share, figures)
 
 
 def _anchoring(
@@ -84,7 +84,7 @@ def _anchoring(
     corpus: Corpus,
     audit: NDArray[np.bool_],
     past: Mapping[int, PastSuggestion],
-) -> dict[str, Any]:
+) -> Anchoring:
     """The first annotation of each task counts: later ones may be corrections."""
     name = question.name
     shown: list[tuple[float, bool]] = []
