@@ -20,6 +20,8 @@ from backend.errors import BadRequest
 
 MAX_USD = 1e9
 """Of a budget. Money is counted in whole nano-dollars, of which 64 bits hold nine billion dollars."""
+CHOICE_S = 20.0
+"""Seconds of a training that comparing classifiers may take, where nobody says otherwise."""
 LLM = "llm_"
 """Begins the names of parameters that are fields of `LlmPolicy`."""
 ABOUT = "parameter"
@@ -161,7 +163,7 @@ class Policy:
         low=0,
         high=0.5,
     )
-    choice_s: float = 20.0
+    choice_s: float = CHOICE_S
     audit_share: float = parameter(
         AUDIT_SHARE,
         "Share of the tasks, drawn at random, that are labeled without a suggestion, to measure on.",

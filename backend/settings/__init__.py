@@ -13,7 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator, model_vali
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from backend.domain.llm.options import LlmPolicyName
-from backend.domain.policy import Policy, with_values
+from backend.domain.policy import CHOICE_S, Policy, with_values
 from backend.settings.access import AccessSettings
 from backend.settings.llm import LlmSettings
 from backend.settings.parameters import SETTINGS, with_parameters
@@ -111,7 +111,7 @@ class Settings(AccessSettings, LlmSettings):
         description="After so many seconds `/predict` answers with what is known.",
     )
     classifier_choice_s: float = Field(
-        default=Policy().choice_s,
+        default=CHOICE_S,
         ge=0,
         allow_inf_nan=False,
         validation_alias="CLASSIFIER_CHOICE_S",

@@ -128,6 +128,14 @@ def test_few_functions_have_many_parameters() -> None:
     assert sorted(found) == ["keyword_rule", "model_rule", "regex_rule"]
 
 
+def test_no_mapping_of_anything_is_inside_of_the_adapters() -> None:
+    """Nobody would know what it holds: `backend.domain.reports` has records, `backend.domain.codec` has `Json`."""
+    inside = [path for room in ("domain", "ports", "workflows") for path in (ROOT / "backend" / room).rglob("*.py")]
+    assert [
+        named(path) for path in inside if re.search(r"[Mm]apping\[str, Any\]|dict\[str, Any\]", path.read_text())
+    ] == []
+
+
 def test_the_types_of_questions_on_the_page_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     made = example("question-type")
     monkeypatch.setitem(TYPES, "traffic", made["Traffic"])

@@ -1,11 +1,13 @@
 """Status: what people's work on shown and withheld suggestions adds up to."""
 
+import json
 import shutil
 from dataclasses import replace
 
 import pytest
 
 from backend.domain.audit.draw import is_audit
+from backend.domain.codec import to_json
 from backend.domain.reports.status import Status
 from backend.domain.reports.version import AuditFigures
 from backend.domain.tasks import Origin
@@ -57,6 +59,31 @@ def test_status_is_one_line_from_the_beginning(house: House) -> None:
     line = status_line(status(house))
     assert "v1; accuracy unknown without labels; next 100 labels unknown; can't tell yet: too few labels" in line
     assert "\n" not in line
+
+
+def test_status_is_json_for_scripts(house: House) -> None:
+    house.reconcile()
+    told = json.loads(json.dumps(to_json(status(house))))
+    assert told["metrics"] == {"audit": {}, "progress": {}}
+    assert told["advice"] == {"verdict": "can't tell yet", "reasons": ["no question can be answered"]}
+    house.learn()
+    told = json.loads(json.dumps(to_json(status(house))))
+    assert list(told) == [
+        *("project_id", "title", "n_tasks", "n_open", "n_labels", "label_budget", "version", "accuracies", "progress"),
+        *("advice", "metrics", "nothing", "left_empty", "unmatched", "n_without_data", "held", "failing"),
+    ]
+    assert told["accuracies"] == [
+        {
+            "question": "sentiment",
+            "accuracy": None,
+            "interval": None,
+            "measured_on": "labeled tasks, out of fold",
+            "n": 0,
+            "n_audit": 0,
+        }
+    ]
+    assert told["progress"][0]["agreements"] == []
+    assert set(told["metrics"]["audit"]) == {"share", "questions"}
 
 
 def test_few_audit_tasks_are_not_taken_for_many(large: House) -> None:

@@ -25,6 +25,7 @@ from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
 from backend.domain.label_model.choose import Choice, choose
 from backend.domain.metrics import evaluate
 from backend.domain.model.project import DecisionModel, ProjectModel, described, joined, prior_ratios
+from backend.domain.policy import CHOICE_S
 from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Votes
@@ -67,7 +68,7 @@ class TrainingSettings:
     seconds that comparing classifiers may take, all decisions together; estimated."""
 
     smoothing: float = 0.0
-    choice_s: float = 20.0
+    choice_s: float = CHOICE_S
 
 
 @dataclass(frozen=True, slots=True)
