@@ -1,11 +1,11 @@
 """What was learned about spans, and what it says of a text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from backend.domain.codec import JsonObject, Unreadable, from_json, to_json
 from backend.domain.spans.best import best_runs
 from backend.domain.spans.calibration import Calibration
 from backend.domain.spans.crf import Crf
@@ -96,59 +96,73 @@ class SpanModel:
         confidence = float(self.documents.of(np.array([all_right(chances, shown)]))[0])
         return Suggested(shown, chances, confidence, raw.best)
 
-    def to_parts(self) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def to_parts(self) -> tuple[dict[str, bytes], JsonObject]:
         """The model for storage: files by name, and the rest as JSON, the SHA-256 of each file included."""
         files = {
             f"tagger-{group}-{number}.crfsuite": tagger.data
             for group, taggers in enumerate(self.taggers)
             for number, tagger in enumerate(taggers)
         }
-        described = {
-            "format": FORMAT,
-            "labels": list(self.labels),
-            "groups": [list(group) for group in self.groups],
-            "trust": asdict(self.trust),
-            "sha256": [[tagger.sha256 for tagger in taggers] for taggers in self.taggers],
-            "of_vote": self.of_vote,
-            "least": self.least,
-            "runs": asdict(self.runs),
-            "documents": asdict(self.documents),
-        }
-        return files, described
+        stored = _Stored(
+            format=FORMAT,
+            labels=self.labels,
+            groups=self.groups,
+            trust=self.trust,
+            sha256=tuple(tuple(tagger.sha256 for tagger in taggers) for taggers in self.taggers),
+            of_vote=self.of_vote,
+            least=self.least,
+            runs=self.runs,
+            documents=self.documents,
+        )
+        return files, to_json(stored)
 
 
-def from_parts(files: Mapping[str, bytes], described: Mapping[str, Any]) -> SpanModel:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A model without its files. sha256: of these, by group; see `SpanModel`."""
+
+    format: int
+    labels: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    trust: Trust
+    sha256: tuple[tuple[str, ...], ...]
+    of_vote: float
+    least: float
+    runs: Calibration
+    documents: Calibration
+
+
+def from_parts(files: Mapping[str, bytes], described: JsonObject) -> SpanModel:
     """The model that `to_parts` took apart.
 
     Raises:
         ModelMissing: a file is missing or isn't the one that was stored, or it is of another release.
     """
     try:
-        if described["format"] != FORMAT:
+        if described.get("format") != FORMAT:
             raise ModelMissing("the span model was stored by another release; train again")
-        return _from_parts(files, described)
-    except (KeyError, TypeError, ValueError) as error:
+        return _from_parts(files, from_json(_Stored, described))
+    except (KeyError, Unreadable) as error:
         raise ModelMissing(f"the span model can't be read ({type(error).__name__}); train again") from error
 
 
-def _from_parts(files: Mapping[str, bytes], described: Mapping[str, Any]) -> SpanModel:
-    groups = tuple(tuple(group) for group in described["groups"])
+def _from_parts(files: Mapping[str, bytes], stored: _Stored) -> SpanModel:
     taggers = tuple(
         tuple(
-            Crf.read(files[f"tagger-{group}-{number}.crfsuite"], groups[group], sha256)
+            Crf.read(files[f"tagger-{group}-{number}.crfsuite"], stored.groups[group], sha256)
             for number, sha256 in enumerate(recorded)
         )
-        for group, recorded in enumerate(described["sha256"])
+        for group, recorded in enumerate(stored.sha256[: len(stored.groups)])
     )
     return SpanModel(
-        labels=tuple(described["labels"]),
-        groups=groups,
-        trust=Trust(tuple(described["trust"]["weights"]), described["trust"]["short_form"]),
+        labels=stored.labels,
+        groups=stored.groups,
+        trust=stored.trust,
         taggers=taggers,
-        of_vote=described["of_vote"],
-        least=described["least"],
-        runs=Calibration(**described["runs"]),
-        documents=Calibration(**described["documents"]),
+        of_vote=stored.of_vote,
+        least=stored.least,
+        runs=stored.runs,
+        documents=stored.documents,
     )
 
 

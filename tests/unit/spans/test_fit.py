@@ -58,7 +58,7 @@ def test_a_model_is_stored_and_read_and_says_the_same() -> None:
     with pytest.raises(ModelMissing, match="can't be read"):
         from_parts({}, described)
     with pytest.raises(ModelMissing, match="another release"):
-        from_parts(files, described | {"format": 0})
+        from_parts(files, dict(described) | {"format": 0})
 
 
 def test_bytes_that_were_not_recorded_never_reach_the_library() -> None:
