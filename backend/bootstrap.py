@@ -34,6 +34,7 @@ from backend.ports import Deps, LoadedRules, ProjectRecord, RuleSample
 from backend.ports.embeddings import Embedder, EmbeddingPorts
 from backend.ports.llm import LlmPorts
 from backend.settings import Settings
+from backend.settings.llm import BUILTIN
 from backend.workflows.moved import mark_at
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def build(settings: Settings, *, makes_database: bool = True) -> App:
         policy=project_settings.policy,
         now=time.time,
         llm=_llm_parts(settings, sql, label_studio) if settings.llm_model else None,
-        embeddings=_embedding_parts(settings, sql, label_studio) if settings.embedding_model else None,
+        embeddings=_embedding_parts(settings, sql, label_studio) if settings.embeds else None,
     )
     events = EventRequests(settings.queue_url)
     mark = LabelStudioMark(sql, settings.label_studio_url)
@@ -165,13 +166,16 @@ def _llm_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> Ll
 
 
 def _embedding_parts(settings: Settings, sql: Sql, label_studio: LabelStudioApi) -> EmbeddingPorts:
+    from backend.adapters.embedding.builtin import BuiltinEmbedder
     from backend.adapters.embedding.endpoint import EndpointEmbedder
     from backend.adapters.embedding.local import LOCAL, LocalEmbedder
     from backend.adapters.media import Images
     from backend.adapters.sql.vectors import SqlVectors
 
     embedder: Embedder
-    if settings.embedding_model.startswith(LOCAL):
+    if settings.embedding_model == BUILTIN:
+        embedder = BuiltinEmbedder()
+    elif settings.embedding_model.startswith(LOCAL):
         model = settings.embedding_model.removeprefix(LOCAL)
         embedder = LocalEmbedder(model, takes_images=settings.embedding_images)
     else:

@@ -215,7 +215,7 @@ def learn(item: TextSet, labeled: NDArray[np.int64], seed: int, *, rules: bool =
             weak, of_test = voted_by_rules(item, decision.key, known)
             voted.append(of_test)
             weak[np.isin(np.arange(item.n_pool), offered(item, seed), invert=True)] = np.nan
-        found.append(train_classifier(item.features, known, weak, k, seed=seed))
+        found.append(train_classifier(item.features, known, weak, seed=seed))
     return Models(found, voted)
 
 

@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings
 
 from backend.domain.outside import base_url_problem
 
+BUILTIN, NO_EMBEDDINGS = "builtin", "none"
+"""What `EMBEDDING_MODEL` says for the encoder that comes with Prelabel, and for none."""
+
 
 class LlmSettings(BaseSettings):
     """Which models there are, and where. How they are asked, and for how much money, projects may say themselves."""
@@ -48,10 +51,10 @@ class LlmSettings(BaseSettings):
     )
 
     embedding_model: str = Field(
-        default="",
+        default=BUILTIN,
         validation_alias="EMBEDDING_MODEL",
-        description="Model that embeds tasks: of an OpenAI-compatible endpoint, or `local:` and the name or folder of "
-        "an installed sentence-transformers model.",
+        description="Model that embeds tasks: `builtin` (texts of 16 languages), one of an OpenAI-compatible endpoint, "
+        "`local:` and the name or folder of an installed sentence-transformers model, or `none`.",
     )
     embedding_base_url: str = Field(
         default="",
@@ -69,6 +72,12 @@ class LlmSettings(BaseSettings):
         description="The embedding model takes images as well as texts.",
     )
 
+    @field_validator("embedding_model")
+    @classmethod
+    def _default_model(cls, model: str) -> str:
+        # Compose passes on what isn't set as an empty text.
+        return model or BUILTIN
+
     @field_validator("openai_base_url", "embedding_base_url")
     @classmethod
     def _check_address(cls, url: str) -> str:
@@ -82,6 +91,11 @@ class LlmSettings(BaseSettings):
         if self.llm_strong_model and not self.llm_model:
             raise ValueError("LLM_STRONG_MODEL is asked where LLM_MODEL is unsure: set LLM_MODEL too")
         return self
+
+    @property
+    def embeds(self) -> bool:
+        """Whether tasks are embedded."""
+        return self.embedding_model != NO_EMBEDDINGS
 
     @property
     def llm_models(self) -> tuple[str, ...]:

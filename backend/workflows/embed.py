@@ -31,8 +31,8 @@ def vectors_of(deps: Deps, key: str, tasks: Contents, progress: Progress | None 
         deps: the ports.
         key: the project.
         tasks: its tasks, or some of them.
-        progress: told how far it is. None: nothing is asked for, only vectors that are kept are returned, because an
-            annotator is waiting.
+        progress: told how far it is. None: an annotator is waiting, so only vectors that are kept are returned, and
+            those that are made in milliseconds.
     """
     parts, policy = deps.embeddings, deps.policy(key).llm
     if parts is None or (policy.forbidden and not parts.embedder.is_local):
@@ -42,11 +42,13 @@ def vectors_of(deps: Deps, key: str, tasks: Contents, progress: Progress | None 
     known = parts.store.vectors(name, {content.hash for content in contents})
     slow = too_slow(contents)
     problem = "; ".join(f"{count} tasks aren't embedded: {reason}" for reason, count in slow.items())
+    missing = {item.hash: item for item in contents if item.hash not in known and _can_embed(parts, item)}
     if progress is not None:
         if problem:
             log.warning("Project %s: %s", key, problem)
-        missing = {item.hash: item for item in contents if item.hash not in known and _can_embed(parts, item)}
         problem = _embed(parts, list(missing.values()), known, progress) or problem
+    elif missing:
+        known |= _quickly(parts, list(missing.values()))
     widths = [len(vector) for vector in known.values()]
     # An endpoint that changed its model under the same name: the vectors of most tasks count.
     width = max(set(widths), key=widths.count) if widths else 0
@@ -89,6 +91,14 @@ def _embed(
         parts.store.save_vectors(parts.embedder.name, found)
         known.update(found)
     return problem
+
+
+def _quickly(parts: EmbeddingPorts, missing: Sequence[Content]) -> dict[str, NDArray[np.float32]]:
+    """Vectors of what is made in milliseconds, by content hash. None is kept: a worker makes and keeps them soon."""
+    most = parts.embedder.quick_characters()
+    texts = {item.hash: _text(item) for item in missing if not item.images}
+    quick = {name: ToEmbed(text) for name, text in texts.items() if len(text) <= most}
+    return dict(zip(quick, parts.embedder.embed(list(quick.values())), strict=True)) if quick else {}
 
 
 def _to_embed(parts: EmbeddingPorts, content: Content) -> ToEmbed:

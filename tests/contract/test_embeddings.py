@@ -1,16 +1,19 @@
-"""The Embedder port on an endpoint, the VectorStore port on SQLite and Postgres."""
+"""The Embedder port on an endpoint and on what is installed, the VectorStore port on SQLite and Postgres."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from backend.adapters.embedding import builtin
+from backend.adapters.embedding.builtin import BuiltinEmbedder
 from backend.adapters.embedding.endpoint import EndpointEmbedder
 from backend.adapters.embedding.local import LocalEmbedder
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.vectors import SqlVectors
 from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.embeddings import ToEmbed
+from tests.conftest import wait_for
 from tests.llm_faults import BAD_KEY, GARBAGE, LOADING, Fault
 from tests.llm_server import LlmServer
 
@@ -91,3 +94,41 @@ def test_kept_vectors_are_those_of_their_model(database_url: str, key: str) -> N
     found = store.vectors(key, {"a", "b", "c"})
     assert {name: vector.tolist() for name, vector in found.items()} == {"a": [0.25, -1.5], "b": [4.0]}
     assert store.vectors(f"{key} other", {"a"}) == {}
+
+
+def test_texts_that_mean_the_same_are_near_in_any_of_its_languages() -> None:
+    said = [
+        "The music of this film is beautiful.",
+        "Die Musik dieses Films ist wunderschön.",
+        "La musique de ce film est magnifique.",
+        "My parcel has not arrived yet.",
+        "Mein Paket ist noch nicht angekommen.",
+        "Mon colis n'est pas encore arrivé.",
+    ]
+    vectors = BuiltinEmbedder().embed([ToEmbed(text) for text in said])
+    assert vectors.shape == (6, 512)
+    near = vectors @ vectors.T
+    same = [near[one, other] for one in range(6) for other in range(one) if one // 3 == other // 3]
+    others = [near[one, other] for one in range(3) for other in range(3, 6)]
+    assert min(same) > max(others) + 0.2
+
+
+def test_odd_texts_have_finite_vectors_and_empty_ones_none() -> None:
+    vectors = BuiltinEmbedder().embed([ToEmbed("\ud800 half a character"), ToEmbed("\0" * 50), ToEmbed("")])
+    assert np.isfinite(vectors[:2]).all()
+    assert np.isnan(vectors[2]).all()
+
+
+def test_other_weights_than_those_it_was_made_with_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(builtin.FILES, "sp.model", "0" * 64)
+    embedder = BuiltinEmbedder()
+    with pytest.raises(LlmRefused, match=r"sp\.model isn't the one"):
+        embedder.embed([ToEmbed("a")])
+    assert embedder.quick_characters() == 0
+
+
+def test_a_text_is_quick_once_the_model_is_loaded_and_measured() -> None:
+    embedder = BuiltinEmbedder()
+    assert embedder.quick_characters() == 0
+    wait_for(embedder.quick_characters, 60, "the model")
+    assert embedder.quick_characters() > 10

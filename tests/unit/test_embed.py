@@ -120,6 +120,27 @@ def test_an_annotator_never_waits_for_the_endpoint(embedding: House, server: Llm
     assert answers.suggestions[0].answers["sentiment"]
 
 
+def test_a_new_text_is_embedded_for_an_annotator_where_that_takes_milliseconds(
+    house: House, server: LlmServer, tmp_path: Path
+) -> None:
+    class Quick(EndpointEmbedder):
+        def quick_characters(self) -> int:
+            return 20
+
+    embedder = Quick(server.base_url, "key", "meanings", takes_images=False, timeout_s=20, retries=0)
+    store = SqlVectors(Sql(f"sqlite:///{tmp_path}/db.sqlite3"))
+    house.deps = replace(house.deps, embeddings=EmbeddingPorts(embedder, store, str))
+    (tmp_path / "rules" / "film.py").unlink()
+    labeled, _ = add(house)
+    house.annotate(labeled)
+    house.learn()
+    before = len(requests(server))
+    for word, label in (("radiant", "Positive"), ("dismal", "Negative")):
+        found = answer(house.deps, house.key, CONFIG, [{"text": word}, {"text": f"{word} and much longer"}], 20)
+        assert found.suggestions[0].answers["sentiment"] == (label,)
+    assert [body["input"] for body in requests(server)[before:]] == [["radiant"], ["dismal"]]
+
+
 def test_new_tasks_are_embedded_before_they_are_suggested(embedding: House) -> None:
     labeled, _ = add(embedding)
     embedding.annotate(labeled)

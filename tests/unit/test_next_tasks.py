@@ -180,7 +180,7 @@ def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(
     house.learn()
     model = house.deps.versions.model(house.key, 1)
     ((key, part),) = model.decisions.items()
-    choice = default_choice(8, 40, Recipe(trust=trust), "")
+    choice = default_choice(np.full(40, -1, dtype=np.int64), 0, Recipe(trust=trust), "")
     model = replace(model, decisions={key: replace(part, choice=choice)})
     data = [house.fake.tasks[task_id].task.data for task_id in house.task_ids]
     votes = VoteMatrix(part.decision, part.sources, np.ones((len(data), len(part.sources)), dtype=np.int16))

@@ -11,9 +11,11 @@ from backend.domain.classifier.candidates import (
     Candidate,
     LinearScores,
     Scores,
+    View,
     class_weights,
     fit_scores,
 )
+from backend.domain.codec import omitted
 
 TRUSTED_TYPES: tuple[str, ...] = (
     "backend.domain.classifier.Classifier",
@@ -44,6 +46,7 @@ ENOUGH = 3
 class Recipe:
     """How a classifier is made.
 
+    view: the columns that it learns from.
     trust: multiplies the weight of weak labels; 0 leaves them out.
     smoothing: share of a human label that is spread over all classes (label smoothing, Szegedy et al. 2016).
     """
@@ -51,6 +54,12 @@ class Recipe:
     candidate: Candidate = Candidate.LOGISTIC
     trust: float = 1.0
     smoothing: float = 0.0
+    view: View = omitted(View.ALL)
+
+    @property
+    def name(self) -> str:
+        """Of candidate and view, for a person."""
+        return ", ".join(filter(None, (self.candidate, self.view)))
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,13 @@ class Classifier:
         proba /= proba.sum(axis=-1, keepdims=True)
         return proba
 
+    def among(self, columns: slice, width: int) -> "Classifier":
+        """The same for features of which only these columns were learned from."""
+        if not isinstance(self.model, LinearScores):
+            # Trees see all columns, and without a model nothing is looked at.
+            return self
+        return replace(self, model=self.model.among(columns, width))
+
     def calibrated_by(self, factor: float, shift: float) -> "Classifier":
         """The same with sharpness times a factor, and another shift."""
         return replace(self, sharpness=self.sharpness * factor, shift=shift)
@@ -123,11 +139,11 @@ def train_classifier(
     features: csr_matrix,
     gold: NDArray[np.int64],
     weak: NDArray[np.float64],
-    n_classes: int,
     *,
     seed: int,
     recipe: Recipe | None = None,
     weights: NDArray[np.float64] | None = None,
+    n_vectors: int = 0,
 ) -> Classifier | None:
     """A classifier from human labels, and from weak labels while human labels are few.
 
@@ -139,15 +155,15 @@ def train_classifier(
         features: (n, d).
         gold: int64 (n,), class index or -1 = unknown.
         weak: float64 (n, k), the label model's posterior; NaN rows where there is none. Not used where gold is known.
-        n_classes: k.
         seed: draws the weak labels that are used when there are more than `MAX_WEAK`.
         recipe: how; the default when None.
         weights: float64 (n,), how much each human label counts; 1 when None.
+        n_vectors: columns at the end that are of embeddings.
 
     Returns:
         None when there are not two classes to tell apart, or not `ENOUGH` labels of any.
     """
-    recipe = recipe or Recipe()
+    recipe, n_classes = recipe or Recipe(), weak.shape[1]
     examples = _examples(gold, weak, n_classes, recipe, weights, seed)
     if (examples.evidence > 0).sum() < 2:
         return None
@@ -167,7 +183,7 @@ def train_classifier(
         # Nothing to tell tasks apart by: the shares of the classes are all that is known.
         constant = LinearScores(np.zeros((features.shape[1], enough.size), dtype=np.float32), np.log(totals))
         return Classifier(n_classes, enough, constant, np.zeros(enough.size), shares)
-    model = fit_scores(recipe.candidate, learned, classes, row_weights, seed=seed)
+    model = fit_scores(recipe.candidate, learned, classes, row_weights, seed=seed, n_vectors=n_vectors)
     offsets = np.log(class_weights(classes, row_weights))
     return Classifier(n_classes, enough, model, offsets, shares, DEFAULT_SHARPNESS[recipe.candidate])
 

@@ -4,13 +4,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.classifier import MAX_WEAK, Classifier, Recipe, train_classifier
-from backend.domain.classifier.candidates import Candidate, suitable
+from backend.domain.classifier.candidates import Candidate, View, suitable
+from backend.domain.codec import omitted
 
 N_FOLDS = 5
 STABLE_FROM = 50
@@ -47,7 +49,7 @@ class RecipeChoice:
 
     of_folds: for each fold the recipe that its labels had no say in.
     calibrations: factor on the sharpness, and shift, as seen in the comparison; of the recipe, then of each fold's.
-    losses: mean log-loss of what was compared.
+    losses: mean log-loss of what was compared. n_vectors: columns of embeddings that there were.
     """
 
     recipe: Recipe
@@ -57,15 +59,20 @@ class RecipeChoice:
     n_tasks: int
     losses: Mapping[str, float]
     reason: str
+    n_vectors: int = omitted(0)
 
-    def is_due(self, n_labels: int, n_tasks: int) -> bool:
-        """Whether to choose again: sizes have doubled, or folds were not yet stable."""
+    def is_due(self, n_labels: int, n_tasks: int, n_vectors: int) -> bool:
+        """Whether to choose again: sizes have doubled, folds were not yet stable, or embeddings came or went."""
+        if bool(n_vectors) != bool(self.n_vectors):
+            return True
         return self.n_labels < STABLE_FROM or n_labels >= 2 * self.n_labels or n_tasks >= 2 * max(self.n_tasks, 1)
 
 
-def default_choice(n_labels: int, n_tasks: int, recipe: Recipe, reason: str) -> RecipeChoice:
-    """No comparison."""
-    return RecipeChoice(recipe, (recipe,) * N_FOLDS, ((1.0, 0.0),) * (1 + N_FOLDS), n_labels, n_tasks, {}, reason)
+def default_choice(gold: NDArray[np.int64], n_vectors: int, recipe: Recipe, reason: str) -> RecipeChoice:
+    """No comparison. gold: int64 (n,), class index or -1 = unknown."""
+    sizes = int((gold >= 0).sum()), gold.size
+    untouched = ((1.0, 0.0),) * (1 + N_FOLDS)
+    return RecipeChoice(recipe, (recipe,) * N_FOLDS, untouched, *sizes, {}, reason, n_vectors)
 
 
 def identities(contents: Sequence[bytes]) -> list[bytes]:
@@ -93,12 +100,13 @@ def folds(tasks: Sequence[bytes], gold: NDArray[np.int64]) -> list[NDArray[np.in
     return [labeled[numbers == number] for number in range(N_FOLDS)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Material:
     """What all decisions of one training are learned from.
 
-    features: (n, d). is_table: no feature comes from a text. weights: float64 (n,), how much each label counts; None =
-    1. smoothing: see `Recipe`. seed: makes the result reproducible.
+    features: (n, d), of which the last `n_vectors` columns are of embeddings. is_table: no feature comes from a text.
+    weights: float64 (n,), how much each label counts; None = 1. smoothing: see `Recipe`. seed: makes the result
+    reproducible.
     """
 
     features: csr_matrix
@@ -106,6 +114,30 @@ class Material:
     weights: NDArray[np.float64] | None = None
     smoothing: float = 0.0
     seed: int = 0
+    n_vectors: int = 0
+
+    def columns(self, view: View) -> slice:
+        """Those of a view."""
+        return view.columns(self.features.shape[1], self.n_vectors)
+
+    def seen(self, view: View) -> csr_matrix:
+        """The features of a view (n, d'); made once."""
+        if view not in self._views:
+            self._views[view] = self.features if view is View.ALL else self.features[:, self.columns(view)]
+        return self._views[view]
+
+    def n_seen(self, view: View) -> int:
+        """Columns of embeddings in a view, at its end."""
+        return 0 if view is View.WITHOUT_VECTORS else self.n_vectors
+
+    def part(self, rows: NDArray[np.int64]) -> "Material":
+        """Of some of the tasks."""
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, features=self.features[rows], weights=weights)
+
+    @cached_property
+    def _views(self) -> dict[View, csr_matrix]:
+        return {}
 
 
 def choose_recipe(
@@ -128,31 +160,28 @@ def choose_recipe(
         budget_s: seconds the comparison may take. They are estimated from sizes and not measured, so that the same data
             gives the same model; fewer tasks are compared on when they would not do.
     """
-    features, smoothing = material.features, material.smoothing
-    default = Recipe(smoothing=smoothing)
+    default = Recipe(smoothing=material.smoothing)
     labeled = np.flatnonzero(gold >= 0)
     n, n_tasks = labeled.size, gold.size
     if n < CHOOSE_FROM or np.unique(gold[labeled]).size < 2:
-        of_few = replace(default, candidate=_best_of_few(features, weak))
-        return default_choice(n, n_tasks, of_few, f"{n} human labels are too few to compare classifiers on.")
-    rows, each_weak = _sample(features, gold, weak, budget_s, material.seed)
+        of_few, reason = _best_of_few(material, weak), f"{n} human labels are too few to compare classifiers on."
+        return default_choice(gold, material.n_vectors, of_few, reason)
+    rows, each_weak = _sample(material.features, gold, weak, budget_s, material.seed)
     if (gold[rows] >= 0).sum() < CHOOSE_FROM:
-        return default_choice(n, n_tasks, default, f"Comparing classifiers would take more than {budget_s:g} s.")
+        reason = f"Comparing classifiers would take more than {budget_s:g} s."
+        return default_choice(gold, material.n_vectors, default, reason)
     of_part = [item[rows] for item in weak]
-    shared = material.weights, material.seed
-    trial = _Trial(features[rows], gold[rows], of_part, parts, rows, each_weak, n_classes, *shared)
+    trial = _Trial(material.part(rows), gold[rows], of_part, parts, rows, each_weak, n_classes)
     n_compared = int((gold[rows] >= 0).sum())
-    candidates = _taking_part(trial.features, n, n_compared, is_table=material.is_table)
-    trials = [trial.losses(Recipe(item, 1.0, smoothing)) for item in candidates]
+    compared = _taking_part(trial.material, n, n_compared)
+    trials = [trial.losses(item) for item in compared]
     best, trusts = _best([losses for losses, _ in trials], BETTER), [0] * (1 + N_FOLDS)
-    found = {str(item): losses for item, (losses, _) in zip(candidates, trials, strict=True)}
+    found = {item.name: losses for item, (losses, _) in zip(compared, trials, strict=True)}
     if each_weak:
-        of_trusts = [trial.losses(Recipe(TRUST_BY, item, smoothing))[0] for item in TRUSTS]
+        of_trusts = [trial.losses(replace(default, candidate=TRUST_BY, trust=item))[0] for item in TRUSTS]
         found |= {f"weak labels x {value:g}": losses for value, losses in zip(TRUSTS, of_trusts, strict=True)}
         trusts = _best(of_trusts, BETTER_TRUST)
-    recipe, *of_folds = (
-        Recipe(candidates[one], TRUSTS[other], smoothing) for one, other in zip(best, trusts, strict=True)
-    )
+    recipe, *of_folds = (replace(compared[one], trust=TRUSTS[other]) for one, other in zip(best, trusts, strict=True))
     return RecipeChoice(
         recipe=recipe,
         of_folds=tuple(of_folds),
@@ -161,16 +190,31 @@ def choose_recipe(
         n_tasks=n_tasks,
         losses={name: float(losses[0] / n_compared) for name, losses in found.items()},
         reason=f"Least log-loss on {n_compared} of {n} human labels.",
+        n_vectors=material.n_vectors,
     )
 
 
-def _taking_part(features: csr_matrix, n_labels: int, n_compared: int, *, is_table: bool) -> list[Candidate]:
-    """Candidates that can be compared on so many of the labels, see `ENOUGH_COMPARED`."""
+def _taking_part(material: Material, n_labels: int, n_compared: int) -> list[Recipe]:
+    """What can be compared on so many of the labels, see `ENOUGH_COMPARED`; the default first.
+
+    Embeddings beside the other features, without these, and left out: a model that doesn't know a language makes its
+    texts look alike in ways that mean nothing.
+    """
     is_enough = n_compared >= min(n_labels / 2, ENOUGH_COMPARED)
-    return [item for item in suitable(features, is_table=is_table) if is_enough or item is not Candidate.BAYES]
+    every = suitable(material.features, is_table=material.is_table, n_vectors=material.n_vectors)
+    found = [(item, View.ALL) for item in every]
+    if material.n_vectors:
+        without = suitable(material.seen(View.WITHOUT_VECTORS), is_table=False)
+        found += [(item, View.WITHOUT_VECTORS) for item in without if item is not Candidate.SVM]
+        found.append((Candidate.LOGISTIC, View.VECTORS_ALONE))
+    return [
+        Recipe(candidate, 1.0, material.smoothing, view)
+        for candidate, view in found
+        if is_enough or candidate is not Candidate.BAYES
+    ]
 
 
-def _best_of_few(features: csr_matrix, weak: Sequence[NDArray[np.float64]]) -> Candidate:
+def _best_of_few(material: Material, weak: Sequence[NDArray[np.float64]]) -> Recipe:
     """What learns best from few human labels: naive Bayes where there are weak labels, which it bears best.
 
     Of weak labels that are wrong in the same way it takes the shares of words and no more, where a linear model learns
@@ -178,7 +222,10 @@ def _best_of_few(features: csr_matrix, weak: Sequence[NDArray[np.float64]]) -> C
     more accurate in the mean than with logistic regression, in 12 of 15 cases, and at worst 1.3 points less.)
     """
     is_weak = any(np.isfinite(item).all(axis=1).any() for item in weak)
-    return Candidate.BAYES if is_weak and Candidate.BAYES in suitable(features, is_table=False) else Candidate.LOGISTIC
+    bears_weak = is_weak and Candidate.BAYES in suitable(
+        material.features, is_table=False, n_vectors=material.n_vectors
+    )
+    return Recipe(Candidate.BAYES if bears_weak else Candidate.LOGISTIC, smoothing=material.smoothing)
 
 
 def calibration_losses(classifier: Classifier, scores: NDArray[np.float64], gold: NDArray[np.int64]) -> Grid:
@@ -199,20 +246,18 @@ def best_calibration(losses: Grid) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A part of a project's tasks on which recipes are compared; `rows` says which part.
+    """A part of a project's tasks, on which recipes are compared; `rows` says which part.
 
     each_weak: how many weak labels of the whole project one in this part stands for.
     """
 
-    features: csr_matrix
+    material: Material
     gold: NDArray[np.int64]
     weak: Sequence[NDArray[np.float64]]
     parts: Sequence[NDArray[np.int64]]
     rows: NDArray[np.int64]
     each_weak: float
     n_classes: int
-    weights: NDArray[np.float64] | None
-    seed: int
 
     def losses(self, recipe: Recipe) -> tuple[NDArray[np.float64], list[tuple[float, float]]]:
         """Summed log-loss, and the calibration that gives it: of all labels, then for each fold of all but its own.
@@ -231,25 +276,24 @@ class _Trial:
 
     def _grids(self, recipe: Recipe, weak_of: int, hidden: tuple[NDArray[np.int64], ...]) -> list[Grid]:
         """`calibration_losses` on each of some folds, by a model that has seen none of their labels."""
+        features = self.material.seen(recipe.view)
         gold, weak = self.gold.copy(), self.weak[weak_of].copy()
         for fold in hidden:
             # Their weak labels come from a label model that may have seen their human ones, so they are left out too.
             gold[fold], weak[fold] = -1, np.nan
         classifier = train_classifier(
-            self.features,
+            features,
             gold,
             weak,
-            self.n_classes,
-            seed=self.seed,
+            seed=self.material.seed,
             recipe=replace(recipe, trust=recipe.trust * self.each_weak),
-            weights=None if self.weights is None else self.weights[self.rows],
+            weights=self.material.weights,
+            n_vectors=self.material.n_seen(recipe.view),
         )
         if classifier is None:
             shape = (len(FACTORS), len(SHIFTS))
             return [np.full(shape, min(fold.size, CALIBRATED_ON) * np.log(self.n_classes)) for fold in hidden]
-        return [
-            calibration_losses(classifier, classifier.scores(self.features[fold]), self.gold[fold]) for fold in hidden
-        ]
+        return [calibration_losses(classifier, classifier.scores(features[fold]), self.gold[fold]) for fold in hidden]
 
 
 def _place(losses: Grid) -> tuple[int, int]:

@@ -91,7 +91,7 @@ def classified(
     total = np.where((gold >= 0)[:, None], 0.0, nothing)
     for repeat in range(repeats):
         for fold, rest in _hidden(gold, apart, seed + repeat):
-            model = train_classifier(features, rest, nothing, n_classes, seed=seed, recipe=Recipe(candidate))
+            model = train_classifier(features, rest, nothing, seed=seed, recipe=Recipe(candidate))
             total[fold] += np.nan if model is None else model.predict_proba(features[fold])
     return total / repeats
 

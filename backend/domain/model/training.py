@@ -140,7 +140,8 @@ def train(
     tasks, is_table = identities(hashes), not features.extractor.text_width and space is None
     for question in questions:
         name, units = question.name, frame.units[question.name]
-        material = Material(frame.features[name], is_table, frame.weights.get(name), settings.smoothing, seed)
+        weights, n_vectors = frame.weights.get(name), space.width if space is not None else 0
+        material = Material(frame.features[name], is_table, weights, settings.smoothing, seed, n_vectors)
         of_units = tasks if units.of_task is None else [tasks[task] for task in units.of_task.tolist()]
         shared = _Shared(material, of_units, settings.choice_s / len(questions))
         learned |= _train_question(question, frame, shared, known.previous)
@@ -207,7 +208,7 @@ def _about_classifier(model: DecisionModel) -> ClassifierFigures:
     recipe = choice.recipe
     return replace(
         figures,
-        recipe=RecipeUsed(recipe.candidate.value, recipe.trust, recipe.smoothing),
+        recipe=RecipeUsed(recipe.candidate.value, recipe.trust, recipe.smoothing, recipe.view.value),
         calibrations=choice.calibrations,
         n_labels=choice.n_labels,
         n_tasks=choice.n_tasks,
@@ -243,9 +244,10 @@ def _train_decision(
     parts = folds(shared.identities, gold)
     voted_without = [_voted_without(matrix.votes, gold, part, k, voted, seed) for part in parts]
     recipes = known
-    if recipes is None or (is_due and recipes.is_due((gold >= 0).sum(), gold.size)):
+    sizes = int((gold >= 0).sum()), gold.size, shared.material.n_vectors
+    if recipes is None or (is_due and recipes.is_due(*sizes)):
         recipes = choose_recipe(shared.material, gold, voted_without, parts, k, budget_s=shared.budget_s)
-    classifier, learned = _classify(shared.material, gold, voted, voted_without, parts, recipes, k)
+    classifier, learned = _classify(shared.material, gold, voted, voted_without, parts, recipes)
     for part, without in zip(parts, voted_without, strict=True):
         voted[part] = without[part]
     parts = [part for part in parts if part.size]
@@ -287,28 +289,33 @@ def _classify(
     voted_without: Sequence[NDArray[np.float64]],
     parts: Sequence[NDArray[np.int64]],
     recipes: RecipeChoice,
-    n_classes: int,
 ) -> tuple[Classifier | None, NDArray[np.float64]]:
     """The classifier, and what one says of each row (n, k) that its label had no say in; NaN without any."""
 
     def fit(known: NDArray[np.int64], weak: NDArray[np.float64], recipe: Recipe) -> Classifier | None:
         return train_classifier(
-            material.features, known, weak, n_classes, seed=material.seed, recipe=recipe, weights=material.weights
+            material.seen(recipe.view),
+            known,
+            weak,
+            seed=material.seed,
+            recipe=recipe,
+            weights=material.weights,
+            n_vectors=material.n_seen(recipe.view),
         )
 
     found = []
     for part, weak, recipe in zip(parts, voted_without, recipes.of_folds, strict=True):
         of_fold = fit(_without(gold, part), weak, recipe) if part.size else None
-        scores = None if of_fold is None else of_fold.scores(material.features[part])
+        scores = None if of_fold is None else of_fold.scores(material.seen(recipe.view)[part])
         losses = None if of_fold is None or scores is None else calibration_losses(of_fold, scores, gold[part])
         found.append((recipe, part, of_fold, scores, losses))
 
     def calibration(place: int, recipe: Recipe) -> tuple[float, float]:
-        """On folds other than `place` with the same candidate, or as it was when candidates were compared."""
+        """On folds other than `place` with the same candidate and view, or as it was when these were compared."""
         usable = [
             losses
             for other, (known, *_, losses) in enumerate(found)
-            if other != place and losses is not None and known.candidate == recipe.candidate
+            if other != place and losses is not None and known.name == recipe.name
         ]
         return best_calibration(np.sum(usable, axis=0)) if len(usable) > 1 else recipes.calibrations[place + 1]
 
@@ -316,12 +323,14 @@ def _classify(
     learned = np.full(voted.shape, np.nan)
     if classifier is not None:
         classifier = classifier.calibrated_by(*calibration(-1, recipes.recipe))
-        learned = classifier.predict_proba(material.features)
+        learned = classifier.predict_proba(material.seen(recipes.recipe.view))
     learned[gold >= 0] = np.nan
     for place, (recipe, part, of_fold, scores, _) in enumerate(found):
         if of_fold is not None and scores is not None:
             learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
     learned[is_unread(material.features)] = np.nan
+    if classifier is not None:
+        classifier = classifier.among(material.columns(recipes.recipe.view), material.features.shape[1])
     return classifier, learned
 
 

@@ -52,6 +52,7 @@ class RecipeUsed:
     candidate: str = ""
     trust: float = 1.0
     smoothing: float = 0.0
+    view: str = omitted("")
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ def _examine_llm(app: App) -> Finding:
 def _examine_embeddings(app: App) -> Finding:
     parts, name = app.deps.embeddings, "Embeddings"
     if parts is None:
-        return Finding(name, True, "none are set up (EMBEDDING_MODEL): the classifier reads words and characters")
+        return Finding(name, True, "none are used (EMBEDDING_MODEL=none): the classifier reads words and characters")
     try:
         width = parts.embedder.embed([ToEmbed("a word")]).shape[1]
     except BackendError as error:

@@ -22,6 +22,7 @@ from backend.adapters.sql.database import SqlDatabase
 from backend.bootstrap import build
 from backend.domain.outside import storable
 from backend.settings import Settings
+from backend.settings.llm import BUILTIN
 
 if TYPE_CHECKING:
     from redis.client import Pipeline
@@ -119,7 +120,8 @@ def _not_ended_by_redis() -> Iterator[None]:
 
 def preload(settings: Settings) -> None:
     """Load what jobs need, besides what building the application loads."""
-    has_models = settings.llm_model or settings.embedding_model
+    asks_embeddings = settings.embeds and settings.embedding_model != BUILTIN
+    has_models = settings.llm_model or asks_embeddings
     for name in (*PRELOADED, *(PRELOADED_FOR_MODELS if has_models else ())):
         importlib.import_module(name)
 
