@@ -68,8 +68,9 @@ def _written(value: object) -> Json:
 class Unreadable(ValueError):
     """JSON that is no such record; the message names the place and what stands there."""
 
-    def __init__(self, value: object, wanted: str) -> None:
-        super().__init__(f"is {one_line(repr(value), 60)}, not a {wanted}")
+    def __init__(self, problem: str) -> None:
+        """`problem`: "is missing", say."""
+        super().__init__(problem)
         self._place: list[str] = []
 
     def below(self, name: str) -> Self:
@@ -126,7 +127,7 @@ def _read_record(kind: type) -> Reader:
 
     def read(value: object) -> object:
         if not isinstance(value, Mapping):
-            raise Unreadable(value, "JSON object")
+            raise _wrong(value, "JSON object")
         given, name = dict[str, object](), ""
         try:
             for name, of in known:
@@ -136,7 +137,7 @@ def _read_record(kind: type) -> Reader:
             raise error.below(name) from None
         for name in needed:
             if name not in given:
-                raise Unreadable(None, "value").below(name)
+                raise Unreadable("is missing").below(name)
         for name, of_rest in rest:
             given[name] = of_rest({key: item for key, item in value.items() if key not in names})
         return kind(**given)
@@ -152,7 +153,7 @@ def _read_unless_none(of: Reader) -> Reader:
 def _read_list(of: Reader) -> Reader:
     def read(value: object) -> object:
         if not isinstance(value, list | tuple):
-            raise Unreadable(value, "list")
+            raise _wrong(value, "list")
         found: list[object] = []
         try:
             for item in value:
@@ -167,8 +168,14 @@ def _read_list(of: Reader) -> Reader:
 def _read_row(each: Sequence[Reader]) -> Reader:
     def read(value: object) -> object:
         if not isinstance(value, list | tuple) or len(value) != len(each):
-            raise Unreadable(value, f"list of {len(each)}")
-        return tuple(of(item) for of, item in zip(each, value, strict=True))
+            raise _wrong(value, f"list of {len(each)}")
+        found: list[object] = []
+        try:
+            for of, item in zip(each, value, strict=True):
+                found.append(of(item))
+        except Unreadable as error:
+            raise error.below(str(len(found))) from None
+        return tuple(found)
 
     return read
 
@@ -176,7 +183,7 @@ def _read_row(each: Sequence[Reader]) -> Reader:
 def _read_mapping(of: Reader) -> Reader:
     def read(value: object) -> object:
         if not isinstance(value, Mapping):
-            raise Unreadable(value, "JSON object")
+            raise _wrong(value, "JSON object")
         found, name = dict[str, object](), ""
         try:
             for name, item in value.items():
@@ -191,14 +198,14 @@ def _read_mapping(of: Reader) -> Reader:
 def _read_float(value: object) -> object:
     number = finite(value)
     if number is None:
-        raise Unreadable(value, "number")
+        raise _wrong(value, "number")
     return number
 
 
 def _read_int(value: object) -> object:
     number = bounded_whole(value, -LARGEST, LARGEST)
     if number is None:
-        raise Unreadable(value, "whole number")
+        raise _wrong(value, "whole number")
     return number
 
 
@@ -207,7 +214,7 @@ def _read_enum(kind: type[Enum]) -> Reader:
 
     def read(value: object) -> object:
         if not isinstance(value, str) or value not in members:
-            raise Unreadable(value, f"word of {', '.join(map(str, members))}")
+            raise _wrong(value, f"word of {', '.join(map(str, members))}")
         return members[value]
 
     return read
@@ -216,10 +223,14 @@ def _read_enum(kind: type[Enum]) -> Reader:
 def _read_as_is(kind: type) -> Reader:
     def read(value: object) -> object:
         if not isinstance(value, kind):
-            raise Unreadable(value, kind.__name__)
+            raise _wrong(value, kind.__name__)
         return value
 
     return read
+
+
+def _wrong(value: object, wanted: str) -> Unreadable:
+    return Unreadable(f"is {one_line(repr(value), 60)}, not a {wanted}")
 
 
 def finite(value: object) -> float | None:

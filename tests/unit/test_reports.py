@@ -68,7 +68,7 @@ def test_what_is_missing_is_the_default_and_what_is_unknown_is_left_out() -> Non
     ("found", "said"),
     [
         ([], "it is [], not a JSON object"),
-        ({}, "name is None, not a value"),
+        ({}, "name is missing"),
         ({"name": 1}, "name is 1, not a str"),
         ({"name": "a", "n": "3"}, "n is '3', not a whole number"),
         ({"name": "a", "n": 1.5}, "n is 1.5, not a whole number"),
@@ -76,6 +76,7 @@ def test_what_is_missing_is_the_default_and_what_is_unknown_is_left_out() -> Non
         ({"name": "a", "n": 10**30}, "n is 1000000000000000000000000000000, not a whole number"),
         ({"name": "a", "share": "half"}, "share is 'half', not a number"),
         ({"name": "a", "ends": [0.0]}, "ends is [0.0], not a list of 2"),
+        ({"name": "a", "ends": [0.0, "1"]}, "ends.1 is '1', not a number"),
         ({"name": "a", "colour": "green"}, "colour is 'green', not a word of red"),
         ({"name": "a", "parts": [{"name": "b"}, {"name": "c", "n": None}]}, "parts.1.n is None, not a whole number"),
         ({"name": "a", "parts": "b"}, "parts is 'b', not a list"),

@@ -44,7 +44,7 @@ class Share:
     accuracy_interval: Interval | None = None
 
 
-def written(metrics: Sequence[Metric]) -> JsonObject:
+def to_keys(metrics: Sequence[Metric]) -> JsonObject:
     """Metrics as keys of their question's figures."""
     found: dict[str, Json] = {}
     for item in metrics:
@@ -54,7 +54,7 @@ def written(metrics: Sequence[Metric]) -> JsonObject:
     return found
 
 
-def read(found: JsonObject) -> tuple[Metric, ...]:
+def from_keys(found: JsonObject) -> tuple[Metric, ...]:
     """The metrics among keys of a question's figures."""
     return tuple(
         Metric(name, finite(value), _ends(found.get(name + ENDS)))

@@ -81,8 +81,8 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Rests:
-    """What of a version's metrics is said here; empty without a version."""
+class StatusMetrics:
+    """What of a version's metrics a status rests on; empty without a version."""
 
     audit: AuditReport = field(default_factory=AuditReport)
     progress: Mapping[str, ProgressFigures] = field(default_factory=dict)
@@ -107,7 +107,7 @@ class Status:
     accuracies: tuple[Accuracy, ...]
     progress: tuple[Progress, ...]
     advice: Advice
-    metrics: Rests
+    metrics: StatusMetrics
     nothing: str = ""
     left_empty: Mapping[str, str] = field(default_factory=dict)
     unmatched: tuple[Unmatched, ...] = ()

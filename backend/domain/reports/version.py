@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from backend.domain.codec import omitted, spread
-from backend.domain.reports.figures import Answered, Measured, Metric, Share, read, written
+from backend.domain.reports.figures import Answered, Measured, Metric, Share, from_keys, to_keys
 from backend.domain.statistics import Interval
 
 
@@ -31,7 +31,7 @@ class QuestionFigures(Measured):
     macro_f1_interval: Interval | None = None
     log_loss: float | None = None
     calibration_error: float | None = None
-    own: tuple[Metric, ...] = spread((), read, written)
+    own: tuple[Metric, ...] = spread((), from_keys, to_keys)
     majority_vote: Answered = Answered()
     sources: Mapping[str, SourceFigures] = field(default_factory=dict)
 

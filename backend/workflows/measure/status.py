@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from backend.domain.audit.draw import ENOUGH
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
-from backend.domain.reports.status import ON_AUDIT, OUT_OF_FOLD, Accuracy, Advice, Progress, Rests, Status, Verdict
+from backend.domain.reports.status import (
+    ON_AUDIT,
+    OUT_OF_FOLD,
+    Accuracy,
+    Advice,
+    Progress,
+    Status,
+    StatusMetrics,
+    Verdict,
+)
 from backend.domain.reports.version import AuditFigures, ProgressFigures, VersionMetrics
 from backend.domain.stopping import advise, progress_of
 from backend.errors import BadRequest, ModelMissing
@@ -53,7 +62,7 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
         accuracies=tuple(_accuracy(name, metrics) for name in metrics.questions),
         progress=progress,
         advice=_advice(progress, n_tasks, n_labels, n_open, budget, hides_state=hides_state),
-        metrics=Rests(metrics.audit, metrics.progress),
+        metrics=StatusMetrics(metrics.audit, metrics.progress),
         nothing=why_nothing(config) if record.label_config else "",
         left_empty=config.unsupported,
         unmatched=unmatched_in(corpus),
