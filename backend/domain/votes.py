@@ -30,7 +30,7 @@ MAX_FAILURES = 64
 
 @dataclass(frozen=True, slots=True)
 class VoteMatrix:
-    """The votes on one decision: int16 (n_tasks, n_sources), -1 = abstain, columns in the order of `sources`.
+    """The votes on one decision: int16 (n_units, n_sources), -1 = abstain, columns in the order of `sources`.
 
     `excluded`, of the same shape: the class that a source rules out without saying which other it is, -1 = none; None
     when no source rules any out. Only where there are more than two classes: of two, ruling one out is a vote for the
@@ -48,7 +48,7 @@ class VoteMatrix:
         return fingerprint(self.votes, self.excluded) + "\n".join(self.sources).encode()
 
     def rows(self, rows: NDArray[np.int64]) -> "VoteMatrix":
-        """The votes on some of the tasks."""
+        """The votes on some of the units."""
         excluded = None if self.excluded is None else self.excluded[rows]
         return VoteMatrix(self.decision, self.sources, self.votes[rows], excluded)
 

@@ -32,7 +32,7 @@ class _Committee:
 
 
 def vote_entropy(votes: Votes, members: Sequence[NDArray[np.float64]], n_classes: int) -> NDArray[np.float64]:
-    """Entropy of the votes on each task (n,), 0..1 by log k; 0 where fewer than two vote (Dagan & Engelson 1995).
+    """Entropy of the votes on each unit (n,), 0..1 by log k; 0 where fewer than two vote (Dagan & Engelson 1995).
 
     modAL's measure knows no abstention; without any, this is the same.
 
@@ -66,8 +66,8 @@ def disagreement(members: Sequence[NDArray[np.float64]], strategy: str) -> NDArr
     """
     from modAL.disagreement import KL_max_disagreement, consensus_entropy  # noqa: PLC0415 - see backend/__init__.py
 
-    n_tasks, n_classes = members[0].shape
-    result = np.zeros(n_tasks)
+    n, n_classes = members[0].shape
+    result = np.zeros(n)
     known = np.column_stack([is_known(member) for member in members])
     # modAL's committees are complete: one for each set of members that knows something.
     for present in np.unique(known, axis=0):

@@ -14,11 +14,11 @@ from backend.domain.tasks import Answer
 ABSTAIN = -1
 
 Posteriors = Mapping[str, NDArray[np.float64]]
-"""By `Decision.key`: float64 (n_tasks, n_classes), a NaN row where nothing is known."""
+"""By `Decision.key`: float64 (n_units, n_classes), a NaN row where nothing is known."""
 Gold = Mapping[str, NDArray[np.int64]]
-"""By `Decision.key`: int64 (n_tasks,), the class that people chose, -1 = unknown."""
+"""By `Decision.key`: int64 (n_units,), the class that people chose, -1 = unknown."""
 Votes = NDArray[np.int16]
-"""int16 (n_tasks, n_sources): a class index, or -1 = abstain."""
+"""int16 (n_units, n_sources): a class index, or -1 = abstain."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def median_class(posterior: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 class AnswerForm(Protocol):
-    """What is asked of a form. Labels are places in the question's labels, rows are tasks."""
+    """What is asked of a form. Labels are places in the question's labels, rows are units."""
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -91,7 +91,7 @@ class AnswerForm(Protocol):
     def gold(self, given: Sequence[Sequence[Sequence[int]]]) -> dict[str, NDArray[np.int64]]:
         """What people chose, by `Decision.key`, see `Gold`; the majority of several annotators, unknown on a tie.
 
-        given: for each task the answers of each of its annotators, none of them empty.
+        given: for each unit the answers of each of its annotators, none of them empty.
         """
 
     def is_gold(self, places: Sequence[int], gold: Gold, row: int) -> bool:
@@ -104,13 +104,13 @@ class AnswerForm(Protocol):
         """Probability (n,) that the answer is right as a whole; NaN where nothing is known."""
 
     def counts(self, gold: Gold) -> NDArray[np.int64]:
-        """Tasks that have each label: int64 (n_labels,)."""
+        """Units that have each label: int64 (n_labels,)."""
 
     def guessed(self, gold: Gold) -> float:
         """Accuracy (0..1) of always giving the most frequent answer; 0 for sets, of which hardly two are the same."""
 
     def cast(
-        self, n_tasks: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
+        self, n_units: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
     ) -> tuple[list[Votes], Votes | None]:
         """Votes by decision, and the classes that are ruled out (None when none are), see `VoteMatrix`.
 
@@ -173,10 +173,10 @@ class OneLabel:
         return float(counts.max() / counts.sum())
 
     def cast(
-        self, n_tasks: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
+        self, n_units: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
     ) -> tuple[list[Votes], Votes | None]:
         """See `AnswerForm`: of two classes, ruling one out is a vote for the other."""
-        votes = np.full((n_tasks, len(columns)), ABSTAIN, dtype=np.int16)
+        votes = np.full((n_units, len(columns)), ABSTAIN, dtype=np.int16)
         excluded = votes.copy()
         for column, (rows, labels, against) in enumerate(columns):
             if len(self._labels) == 2:
@@ -251,10 +251,10 @@ class LabelSet:
         return 0.0
 
     def cast(
-        self, n_tasks: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
+        self, n_units: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
     ) -> tuple[list[Votes], Votes | None]:
         """See `AnswerForm`: a source that names some labels says nothing about the others."""
-        shape = (n_tasks, len(columns))
+        shape = (n_units, len(columns))
         # Labels that nothing votes on share one matrix: there may be thousands.
         matrices = [np.full(shape, ABSTAIN, dtype=np.int16)] * len(self._labels)
         voted_on: set[int] = set()
