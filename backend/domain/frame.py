@@ -96,6 +96,18 @@ class Frame:
         known = np.all([self.gold[decision.key] >= 0 for decision in decisions(question)], axis=0)
         return self.units[question.name].all(known)
 
+    def judged(self, question: Question, tasks: NDArray[np.int64], posteriors: Posteriors) -> "Frame":
+        """One question in some tasks that people answered completely: gold, and posteriors to compare with it, of all
+        units of this frame."""
+        units = self.units[question.name]
+        rows, keys = units.of_tasks(tasks), [decision.key for decision in decisions(question)]
+        return Frame(
+            (question,),
+            {question.name: units.part(tasks)},
+            gold={key: self.gold[key][rows] for key in keys},
+            posteriors={key: posteriors[key][rows] for key in keys},
+        )
+
     def tasks(self, rows: NDArray[np.int64]) -> "Frame":
         """The same of some tasks, in their order; without features."""
         places = {question.name: self.units[question.name].of_tasks(rows) for question in self.questions}

@@ -1,6 +1,7 @@
 """How good suggestions are, measured on human labels that they could not see."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,8 +12,7 @@ from backend.domain.frame import Frame
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
-from backend.domain.questions.forms import ABSTAIN, Gold, Posteriors
-from backend.domain.questions.units import Units
+from backend.domain.questions.forms import ABSTAIN, Gold
 from backend.domain.reports.figures import Answered
 from backend.domain.reports.version import QuestionFigures, SourceFigures
 from backend.domain.statistics import Interval, wilson
@@ -43,9 +43,7 @@ def evaluate(
     keys, k = [decision.key for decision in decisions(question)], _n_classes(question)
     gold, votes = frame.gold, frame.votes
     tasks = np.flatnonzero(frame.labeled(question))
-    units, rows = frame.units[question.name].part(tasks), frame.units[question.name].of_tasks(tasks)
-    truth = {key: gold[key][rows] for key in keys}
-    ours = {key: frame.held_out[key][rows] for key in truth}
+    ours, rows = frame.judged(question, tasks, frame.held_out), frame.units[question.name].of_tasks(tasks)
     alike: Alike[NDArray[np.float64]] = Alike()
 
     def by_majority(key: str) -> NDArray[np.float64]:
@@ -55,9 +53,9 @@ def evaluate(
     majority = {
         key: alike.get((votes[key].fingerprint, fingerprint(gold[key])), partial(by_majority, key)) for key in keys
     }
-    right = accuracy_of(question, units, ours, truth)
-    macro_f1, macro_f1_interval = _macro_f1(question, ours, truth, seed)
-    log_loss, calibration_error = _calibration(question, units, ours, truth)
+    right = accuracy_of(question, ours)
+    macro_f1, macro_f1_interval = _macro_f1(question, ours, seed)
+    log_loss, calibration_error = _calibration(question, ours)
     return QuestionFigures(
         answered=right.answered,
         accuracy=right.accuracy,
@@ -67,38 +65,34 @@ def evaluate(
         macro_f1_interval=macro_f1_interval,
         log_loss=log_loss,
         calibration_error=calibration_error,
-        own=question.figures(ours, truth),
-        majority_vote=accuracy_of(question, units, majority, truth),
+        own=question.figures(ours.posteriors, ours.gold),
+        majority_vote=accuracy_of(question, replace(ours, posteriors=majority)),
         sources=_sources(question, votes, accuracies),
     )
 
 
-def accuracy_of(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> Answered:
+def accuracy_of(question: Question, judged: Frame) -> Answered:
     """Share of the tasks `answered`, and of these the share that is right, with Wilson's interval; None without any.
 
     Args:
         question: the question.
-        units: of the tasks.
-        posteriors: (n_units, k) by `Decision.key`, made without the rows' own labels.
-        truth: int64 (n_units,), class index, by `Decision.key`; all known.
+        judged: posteriors that were made without the rows' own labels, and gold, all of it known; see `Frame.judged`.
     """
-    right = is_right(question, units, posteriors, truth)
-    answered = is_answered(question, units, posteriors)
+    right = is_right(question, judged)
+    answered = is_answered(question, judged)
     n = int(answered.sum())
     n_right = int(right[answered].sum())
     return Answered(n / answered.size if answered.size else None, n_right / n if n else None, wilson(n_right, n))
 
 
-def _macro_f1(
-    question: Question, posteriors: Posteriors, truth: Gold, seed: int
-) -> tuple[float | None, Interval | None]:
+def _macro_f1(question: Question, judged: Frame, seed: int) -> tuple[float | None, Interval | None]:
     """With its interval."""
-    answered = _says_anything(question, posteriors)
+    answered = _says_anything(question, judged)
     n = int(answered.sum())
     if n == 0:
         return None, None
-    given = question.form.chosen(_certain(question, truth))[answered]
-    chosen = question.form.chosen(posteriors)[answered]
+    given = question.form.chosen(_certain(question, judged.gold))[answered]
+    chosen = question.form.chosen(judged.posteriors)[answered]
     random = np.random.default_rng(seed)
     resampled = [
         _weighted_macro_f1(given, chosen, random.multinomial(n, np.full(n, 1 / n)).astype(np.float64))
@@ -120,19 +114,17 @@ def _weighted_macro_f1(given: NDArray[np.bool_], chosen: NDArray[np.bool_], weig
     return float((2 * hits[present] / (n_given + n_chosen)[present]).mean())
 
 
-def _calibration(
-    question: Question, units: Units, posteriors: Posteriors, truth: Gold
-) -> tuple[float | None, float | None]:
+def _calibration(question: Question, judged: Frame) -> tuple[float | None, float | None]:
     """Log-loss, and calibration error."""
-    answered = is_answered(question, units, posteriors)
+    answered, units, posteriors = is_answered(question, judged), judged.units[question.name], judged.posteriors
     if not answered.any():
         return None, None
     loss = np.zeros(units.n)
-    for key, known in truth.items():
+    for key, known in judged.gold.items():
         of_truth = posteriors[key][np.arange(known.size), known]
         loss -= np.log(np.maximum(np.nan_to_num(of_truth, nan=1.0), SMALLEST))
     confidence = question.certainty(units, question.form.confidences(posteriors))[answered]
-    right = is_right(question, units, posteriors, truth)[answered]
+    right = is_right(question, judged)[answered]
     bins = np.minimum((confidence * N_BINS).astype(np.int64), N_BINS - 1)
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
     gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
@@ -161,20 +153,21 @@ def _n_classes(question: Question) -> int:
     return len(decisions(question)[0].classes)
 
 
-def is_answered(question: Question, units: Units, posteriors: Posteriors) -> NDArray[np.bool_]:
+def is_answered(question: Question, judged: Frame) -> NDArray[np.bool_]:
     """Of which tasks the posteriors say anything: bool (n_tasks,)."""
-    return units.any(_says_anything(question, posteriors))
+    return judged.units[question.name].any(_says_anything(question, judged))
 
 
-def is_right(question: Question, units: Units, posteriors: Posteriors, truth: Gold) -> NDArray[np.bool_]:
+def is_right(question: Question, judged: Frame) -> NDArray[np.bool_]:
     """In which tasks the answer is right as a whole: bool (n_tasks,). Arguments as for `accuracy_of`."""
-    given = question.form.chosen(_certain(question, truth))
-    return units.all(np.asarray((question.form.chosen(posteriors) == given).all(axis=1)))
+    given = question.form.chosen(_certain(question, judged.gold))
+    chosen = question.form.chosen(judged.posteriors)
+    return judged.units[question.name].all(np.asarray((chosen == given).all(axis=1)))
 
 
-def _says_anything(question: Question, posteriors: Posteriors) -> NDArray[np.bool_]:
+def _says_anything(question: Question, judged: Frame) -> NDArray[np.bool_]:
     """Which rows of the posteriors say anything: bool (n_units,)."""
-    known = np.stack([is_known(posteriors[decision.key]) for decision in decisions(question)])
+    known = np.stack([is_known(judged.posteriors[decision.key]) for decision in decisions(question)])
     return np.asarray(known.any(axis=0))
 
 

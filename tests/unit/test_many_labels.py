@@ -20,7 +20,6 @@ from backend.domain.model.storage import from_parts, to_parts
 from backend.domain.model.training import Trained, train
 from backend.domain.posterior import fit_pool
 from backend.domain.questions import Decision, Question, Taxonomy, decisions
-from backend.domain.questions.units import Units
 from backend.domain.votes import votes_on
 from tests.unit.planted import frame_with, said_by
 
@@ -116,7 +115,7 @@ def test_what_is_right_is_asked_without_making_the_decisions_anew(monkeypatch: p
     keys = [decision.key for decision in decisions(question)]
     truth: dict[str, NDArray[np.int64]] = {key: np.zeros(4, dtype=np.int64) for key in keys}
     sure = np.tile([1.0, 0.0], (4, 1))
-    assert is_right(question, Units(len(sure)), dict.fromkeys(keys, sure), truth).all()
+    assert is_right(question, frame_with([question], posteriors=dict.fromkeys(keys, sure), gold=truth)).all()
     assert len(made) == 300
 
 

@@ -26,19 +26,17 @@ def measure(question: Question, frame: Frame, audit: NDArray[np.bool_]) -> Audit
     """
     keys = [decision.key for decision in decisions(question)]
     tasks = np.flatnonzero(audit & frame.labeled(question))
-    units, rows = frame.units[question.name].part(tasks), frame.units[question.name].of_tasks(tasks)
-    truth = {key: frame.gold[key][rows] for key in keys}
+    ours, rows = frame.judged(question, tasks, frame.held_out), frame.units[question.name].of_tasks(tasks)
     sources: dict[str, Share] = {}
     for column, source in enumerate(frame.votes[keys[0]].sources):
         cast = np.concatenate([frame.votes[key].votes[rows, column] for key in keys])
         judged = cast != ABSTAIN
-        sources[source] = _share(cast[judged] == np.concatenate(list(truth.values()))[judged])
+        sources[source] = _share(cast[judged] == np.concatenate([ours.gold[key] for key in keys])[judged])
     of_members: dict[str, Share] = {}
     for name, posteriors in frame.members.items():
-        mine = {key: posteriors[key][rows] for key in keys}
-        of_members[name] = _share(is_right(question, units, mine, truth)[is_answered(question, units, mine)])
-    ours = {key: frame.held_out[key][rows] for key in keys}
-    right = accuracy_of(question, units, ours, truth)
+        mine = frame.judged(question, tasks, posteriors)
+        of_members[name] = _share(is_right(question, mine)[is_answered(question, mine)])
+    right = accuracy_of(question, ours)
     return AuditFigures(
         right.answered, right.accuracy, right.accuracy_interval, len(tasks), sources=sources, members=of_members
     )

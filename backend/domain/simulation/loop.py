@@ -189,12 +189,9 @@ def accuracy(frame: Frame) -> float:
     """
     shares = []
     for question in frame.questions:
-        units, tasks = frame.units[question.name], np.flatnonzero(frame.labeled(question))
+        tasks = np.flatnonzero(frame.labeled(question))
         if tasks.size:
-            keys, rows = [decision.key for decision in decisions(question)], units.of_tasks(tasks)
-            known = {key: frame.posteriors[key][rows] for key in keys}
-            truth = {key: frame.gold[key][rows] for key in keys}
-            shares.append(float(is_right(question, units.part(tasks), known, truth).mean()))
+            shares.append(float(is_right(question, frame.judged(question, tasks, frame.posteriors)).mean()))
     return float(np.mean(shares))
 
 

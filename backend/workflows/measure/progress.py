@@ -88,9 +88,9 @@ def _curve(
     n_wanted, units = int(wanted.sum()), frame.units[question.name]
     points = [point for point in points if (point.known(frame, question) & wanted).sum() >= 0.8 * n_wanted]
     tasks = np.flatnonzero(wanted & np.all([point.known(frame, question) for point in points], axis=0))
-    rows, some = units.of_tasks(tasks), units.part(tasks)
-    truth = {decision.key: frame.gold[decision.key][rows] for decision in decisions(question)}
-    right = np.array([is_right(question, some, point.held_out(question, rows), truth) for point in points])
+    now, rows = frame.judged(question, tasks, frame.held_out), units.of_tasks(tasks)
+    said = [replace(now, posteriors=point.held_out(question, rows)) for point in points]
+    right = np.array([is_right(question, of_point) for of_point in said])
     sizes = np.array([point.n_labels for point in points], dtype=np.int64)
     then = np.flatnonzero(sizes <= RECENT * sizes[-1])
     recent = paired_gain(right[then[-1]], right[-1]) if then.size and len(tasks) >= ENOUGH else None
