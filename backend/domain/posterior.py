@@ -58,8 +58,8 @@ def fit_pool(
         classifier_proba: the same of the classifier; all NaN when there is none.
         gold: int64 (n,), class index or -1 = unknown.
     """
-    taught = gold >= 0
-    p, q, known = label_model_proba[taught], classifier_proba[taught], gold[taught]
+    labeled = gold >= 0
+    p, q, known = label_model_proba[labeled], classifier_proba[labeled], gold[labeled]
     voted, learned = is_known(p), is_known(q)
     both, only_voted, only_learned = voted & learned, voted & ~learned, learned & ~voted
     default = Pool()

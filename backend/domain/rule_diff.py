@@ -68,7 +68,7 @@ def compare_suggestions(before: Frame, after: Frame, *, seed: int = 0) -> list[Q
     found = []
     for question in after.questions:
         asked, units, gold = decisions(question), after.units[question.name], after.gold
-        taught = after.labeled(question)
+        labeled = after.labeled(question)
         truth = {decision.key: np.eye(len(decision.classes))[gold[decision.key]] for decision in asked}
         given = question.join(question.answers(truth), units)
         alike: Alike[NDArray[np.float64]] = Alike()
@@ -92,13 +92,13 @@ def compare_suggestions(before: Frame, after: Frame, *, seed: int = 0) -> list[Q
         found.append(
             QuestionDiff(
                 question=question.name,
-                n_tasks=len(taught),
+                n_tasks=len(labeled),
                 suggestions_changed=sum(one != other for one, other in zip(old, new, strict=True)),
-                n_labels=int(taught.sum()),
-                right_before=int((taught & was_right).sum()),
-                right_after=int((taught & is_right).sum()),
-                better=int((taught & is_right & ~was_right).sum()),
-                worse=int((taught & was_right & ~is_right).sum()),
+                n_labels=int(labeled.sum()),
+                right_before=int((labeled & was_right).sum()),
+                right_after=int((labeled & is_right).sum()),
+                better=int((labeled & is_right & ~was_right).sum()),
+                worse=int((labeled & was_right & ~is_right).sum()),
             )
         )
     return found
@@ -109,8 +109,8 @@ def _posterior(matrix: VoteMatrix, gold: NDArray[np.int64], seed: int) -> NDArra
     k = len(matrix.decision.classes)
     model = PropensityVote().fit(matrix.votes, k, gold)
     posterior = model.predict_proba(matrix.votes)
-    taught = np.random.default_rng(seed).permutation(np.flatnonzero(gold >= 0))
-    folds = np.array_split(taught, min(N_FOLDS, taught.size)) if taught.size else []
+    labeled = np.random.default_rng(seed).permutation(np.flatnonzero(gold >= 0))
+    folds = np.array_split(labeled, min(N_FOLDS, labeled.size)) if labeled.size else []
     for fold in folds:
         hidden = gold.copy()
         hidden[fold] = -1

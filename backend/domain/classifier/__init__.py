@@ -202,24 +202,24 @@ def _examples(
     weights: NDArray[np.float64] | None,
     seed: int,
 ) -> _Examples:
-    taught = np.flatnonzero(gold >= 0)
-    counted = np.ones(taught.size) if weights is None else weights[taught]
-    rows, classes, parts = [taught], [gold[taught]], [counted]
+    labeled = np.flatnonzero(gold >= 0)
+    counted = np.ones(labeled.size) if weights is None else weights[labeled]
+    rows, classes, parts = [labeled], [gold[labeled]], [counted]
     if recipe.smoothing > 0:
-        present = np.unique(gold[taught])
+        present = np.unique(gold[labeled])
         spread = recipe.smoothing / max(present.size, 1)
         parts = [counted * (1 - recipe.smoothing)]
         for index in present:
-            rows.append(taught)
-            classes.append(np.full(taught.size, index))
+            rows.append(labeled)
+            classes.append(np.full(labeled.size, index))
             parts.append(counted * spread)
-    evidence = np.bincount(gold[taught], counted > 0, n_classes).astype(np.float64)
+    evidence = np.bincount(gold[labeled], counted > 0, n_classes).astype(np.float64)
     if recipe.trust > 0:
         weak_rows, weak_classes, weak_weights = _weak_examples(gold, weak, seed)
         evidence += np.bincount(weak_classes, weak_weights, n_classes)
         rows.append(weak_rows)
         classes.append(weak_classes)
-        parts.append(weak_weights * WEAK_WEIGHT * recipe.trust * HALF_AT / (HALF_AT + taught.size))
+        parts.append(weak_weights * WEAK_WEIGHT * recipe.trust * HALF_AT / (HALF_AT + labeled.size))
     return _Examples(np.concatenate(rows), np.concatenate(classes), np.concatenate(parts), evidence)
 
 

@@ -114,8 +114,8 @@ def _weights(opinions: Sequence[Member], gold: NDArray[np.int64], teaching: NDAr
         return np.array([opinion.weight for opinion in opinions])
     known = np.any([is_known(opinion.proba) for opinion in opinions], axis=0)
     teaching = teaching[known[teaching]]
-    taught = [replace(opinion, proba=opinion.proba[teaching]) for opinion in opinions]
-    return fit_weights(taught, gold[teaching])
+    on_labeled = [replace(opinion, proba=opinion.proba[teaching]) for opinion in opinions]
+    return fit_weights(on_labeled, gold[teaching])
 
 
 def error_rates(wrong: NDArray[np.float64], annotators: NDArray[np.int64]) -> dict[int, float]:

@@ -32,9 +32,9 @@ def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neigh
     posterior, gold = frame.held_out[key], frame.gold[key]
     k, found = posterior.shape[1], [Member(POSTERIOR, posterior, 1.0)]
     apart, unread = Apart(evidence.groups, evidence.unread), evidence.unread
-    taught = gold if unread is None else np.where(unread, -1, gold)
+    trusted = gold if unread is None else np.where(unread, -1, gold)
     features = evidence.joined
-    if features is not None and np.unique(taught[taught >= 0]).size > 1:
+    if features is not None and np.unique(trusted[trusted >= 0]).size > 1:
         labeled = gold >= 0
         if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
             found.append(_opinion(LOGISTIC, classified(features, gold, k, apart)))
@@ -43,7 +43,7 @@ def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neigh
             bayes = Candidate.BAYES
             found.append(_opinion(BAYES, classified(evidence.features, gold, k, apart, candidate=bayes)))
     if neighbours is not None:
-        shares = neighbours.shares(taught, k)
+        shares = neighbours.shares(trusted, k)
         found.append(_opinion(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
     matrix = frame.votes.get(key)
     if matrix is not None and (matrix.votes != ABSTAIN).any():

@@ -69,9 +69,9 @@ class Review:
         """What is learned from: labels given so far, without suspects that are excluded."""
         found = {}
         for question in self._pool.questions:
-            taught = is_labeled & ~self._suspect[question.name] if self._weight == 0 else is_labeled
+            counted = is_labeled & ~self._suspect[question.name] if self._weight == 0 else is_labeled
             for decision in decisions(question):
-                found[decision.key] = np.where(taught, self.given[decision.key], -1)
+                found[decision.key] = np.where(counted, self.given[decision.key], -1)
         return found
 
     def weights(self) -> dict[str, NDArray[np.float64]] | None:

@@ -239,7 +239,7 @@ class Asking:
     @cached_property
     def _teaching(self) -> NDArray[np.int64]:
         """Rows that may become examples: some that people labeled, without audit tasks."""
-        # Without audit tasks, the slice that would be them is kept back all the same: see `taught`.
+        # Where a project has no audit tasks, the slice is kept back all the same, see `what_labels_brought`.
         share = self.view.deps.policy(self.view.key).audit_share or AUDIT_SHARE
         rows = [
             row
@@ -257,7 +257,7 @@ class Asking:
         return TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True).fit([*texts, "nothing"])
 
     @cached_property
-    def _taught(self) -> csr_matrix:
+    def _teaching_features(self) -> csr_matrix:
         return self._words.transform([self._text(row) for row in self._teaching])
 
     def _text(self, row: int) -> str:
@@ -271,7 +271,7 @@ class Asking:
         labels = list(dict.fromkeys(self._human.values()))
         classes = np.array([labels.index(self._human[int(row)]) for row in self._teaching], dtype=np.int64)
         asked = self._words.transform([self._text(row) for row in rows])
-        places = choose_examples(asked, self._taught, classes, n, near=NEAR)
+        places = choose_examples(asked, self._teaching_features, classes, n, near=NEAR)
         return [int(self._teaching[place]) for place in places]
 
 
