@@ -9,7 +9,7 @@ from backend.errors import LabelStudioError
 from backend.ports import Job, ProjectInfo, version_name
 from backend.settings import Settings
 from backend.workflows.asked import config_of
-from backend.workflows.config_notes import why_nothing, why_unread
+from backend.workflows.config_notes import why_content_is_ignored, why_nothing
 from backend.workflows.mirror import known_project
 
 TITLE = "Prelabel"
@@ -45,10 +45,10 @@ def outlook(app: App, info: ProjectInfo) -> str:
     """What a person may expect after a project was connected, and what its label config leaves no hope for."""
     key = app.key(info.uid)
     config = config_of(app.deps, key, info.label_config)
-    nothing, unread = why_nothing(config), why_unread(app.deps, key, config)
+    nothing, ignored = why_nothing(config), why_content_is_ignored(app.deps, key, config)
     if nothing:
         return f"But {nothing}"
-    return what_comes_next(app, key) + (f" But {unread}" if unread else "")
+    return what_comes_next(app, key) + (f" But {ignored}" if ignored else "")
 
 
 def what_comes_next(app: App, key: str) -> str:

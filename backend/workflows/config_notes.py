@@ -35,7 +35,7 @@ def left_empty(config: LabelConfig) -> str:
     return listed([f"{listed(names)}: {one_line(reason)}" for reason, names in by_reason.items()], "; ")
 
 
-def why_unread(deps: Deps, key: str, config: LabelConfig) -> str:
+def why_content_is_ignored(deps: Deps, key: str, config: LabelConfig) -> str:
     """Why suggestions come from nothing that annotators look at; "" when they come from some of it."""
     shown, policy = config.shown, deps.policy(key).llm
     if shown.texts or not (shown.images or shown.other):

@@ -15,9 +15,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ContentReport:
-    """unread: number of tasks of which nothing can be read. sentence: about these, and the fields that are left out."""
+    """What a version's metrics say of the content of tasks.
 
-    unread: int
+    n_without_content: tasks of which nothing can be read. sentence: names them, and the fields that are left out.
+    """
+
+    n_without_content: int
     sentence: str
 
 
@@ -35,5 +38,5 @@ def about_content(metrics: VersionMetrics) -> ContentReport | None:
 def warn_of_content(key: str, metrics: VersionMetrics) -> None:
     """Say in the log which fields weren't learned from, and of how many tasks nothing can be read."""
     said = about_content(metrics)
-    if said is not None and metrics.content is not None and (said.unread or metrics.content.left_out):
+    if said is not None and metrics.content is not None and (said.n_without_content or metrics.content.left_out):
         log.warning("%s: %s", key, said.sentence)

@@ -59,8 +59,8 @@ def test_doctor_asks_the_embedding_model() -> None:
 
 
 def test_doctor_says_of_how_many_tasks_nothing_can_be_read_and_what_is_left_out() -> None:
-    def found(unread: int, **left_out: str) -> list[Finding]:
-        metrics = VersionMetrics(n_tasks=40, content=ContentFigures(unread, left_out))
+    def found(n_without_content: int, **left_out: str) -> list[Finding]:
+        metrics = VersionMetrics(n_tasks=40, content=ContentFigures(n_without_content, left_out))
         versions = SimpleNamespace(current=lambda _: 3, metrics=lambda *_: metrics)
         app = cast("App", SimpleNamespace(key=str, versions=versions))
         return list(_examine_content(app, cast("ProjectInfo", SimpleNamespace(uid="1.2"))))

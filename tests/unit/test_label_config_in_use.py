@@ -18,7 +18,7 @@ from backend.entrypoints.cli.status import status_line
 from backend.entrypoints.cli.versions import print_versions
 from backend.ports import Job
 from backend.ports.llm import LlmPorts
-from backend.workflows.config_notes import left_empty, why_nothing, why_unread
+from backend.workflows.config_notes import left_empty, why_content_is_ignored, why_nothing
 from backend.workflows.llm.view import LlmProject
 from backend.workflows.measure.status import status_of
 from tests.unit.house import CONFIG, House
@@ -147,7 +147,7 @@ def test_why_nothing_can_be_suggested_is_said_with_what_helps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("objects", "unread"),
+    ("objects", "ignored"),
     [
         ('<Text name="t" value="$text"/><Image name="i" value="$photo"/>', ""),
         ('<Image name="i" value="$photo"/>', "photo (Image)"),
@@ -156,11 +156,11 @@ def test_why_nothing_can_be_suggested_is_said_with_what_helps() -> None:
         ("", ""),
     ],
 )
-def test_content_that_nothing_reads_is_named(house: House, objects: str, unread: str) -> None:
+def test_content_that_nothing_reads_is_named(house: House, objects: str, ignored: str) -> None:
     config = parse_label_config(f'<View>{objects}<Choices name="q" toName="i"><Choice value="a"/></Choices></View>')
-    said = why_unread(house.deps, house.key, config)
-    assert unread in said
-    assert bool(said) is bool(unread)
+    said = why_content_is_ignored(house.deps, house.key, config)
+    assert ignored in said
+    assert bool(said) is bool(ignored)
     assert ("EMBEDDING_MODEL" in said) is ("Image" in said)
 
 

@@ -84,10 +84,10 @@ def test_suggestions_accepted_unread_do_not_vouch_for_the_votes_they_came_from()
     random = np.random.default_rng(5)
     truth = random.integers(0, 3, 400)
     votes = planted_votes(truth, [0.4], [1.0], 3, 1)
-    unread = np.arange(400) < 300
+    rubber_stamped = np.arange(400) < 300
     # Whoever accepts a rule's vote unread agrees with it always.
-    given = np.where(unread, votes[:, 0], truth).astype(np.int64)
-    found = found_in(truth, given, SearchInputs(unread=unread), 2, matrix(SENTIMENT, votes))
+    given = np.where(rubber_stamped, votes[:, 0], truth).astype(np.int64)
+    found = found_in(truth, given, SearchInputs(rubber_stamped=rubber_stamped), 2, matrix(SENTIMENT, votes))
     trusting = found_in(truth, given, None, 2, matrix(SENTIMENT, votes))
     assert found.weights["sentiment"]["votes"] < trusting.weights["sentiment"]["votes"]
     assert precision(found, given != truth) > precision(trusting, given != truth)

@@ -89,7 +89,7 @@ def form(lead_time_s: float | None, origin: Origin | None = Origin.ACCEPTED) -> 
 
 
 @pytest.mark.parametrize(
-    ("entries", "unread"),
+    ("entries", "rubber_stamped"),
     [
         ([form(0.4)], True),
         ([form(2.0)], True),
@@ -102,10 +102,10 @@ def form(lead_time_s: float | None, origin: Origin | None = Origin.ACCEPTED) -> 
         ([], False),
     ],
 )
-def test_a_label_is_unread_if_all_accepted_the_suggestion_faster_than_one_reads(
-    entries: list[Annotation], unread: bool
+def test_a_label_is_rubber_stamped_if_all_accepted_the_suggestion_faster_than_one_reads(
+    entries: list[Annotation], rubber_stamped: bool
 ) -> None:
-    assert is_rubber_stamped(entries, "sentiment", [TEXT]) is unread
+    assert is_rubber_stamped(entries, "sentiment", [TEXT]) is rubber_stamped
 
 
 def test_a_short_text_takes_a_moment_too() -> None:

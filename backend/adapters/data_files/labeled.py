@@ -143,7 +143,7 @@ def _of_rows(found: Rows, path: Path, label: str, config: LabelConfig | None) ->
     data: list[dict[str, object]] = []
     answers: list[list[Mapping[str, Answer]]] = []
     ids: list[str] = []
-    unread: dict[str, list[object]] = {}
+    unreadable: dict[str, list[object]] = {}
     for number, row in enumerate(found.rows):
         if columns.is_export:
             fields = task_data(row, no_data, is_table=found.is_table)
@@ -162,14 +162,14 @@ def _of_rows(found: Rows, path: Path, label: str, config: LabelConfig | None) ->
             if read:
                 given[question] = read
             elif read is None:
-                unread.setdefault(column, []).append(row[column])
+                unreadable.setdefault(column, []).append(row[column])
         if given:
             answers[places[task]].append(given)
     notes = [*found.notes, *_about_rows(found, data, answers, columns)]
     notes += [
         f"{len(cells)} cells of {one_line(column)!r} are no choice, rating or taxonomy of a whole task, for example "
         f"{one_line(str(cells[0]))}: left out."
-        for column, cells in unread.items()
+        for column, cells in unreadable.items()
     ]
     if not any(answers):
         shown = " and ".join(repr(one_line(column)) for column in columns.answers)

@@ -169,7 +169,7 @@ def _try_file(trial: Trial, known: Mapping[str, str]) -> _Heard:
 def _listen(hearing: int, child: int, heard: _Heard, trial: Trial) -> str:
     """Take in what a process says until it is through, or until something is wrong; returns what, "" for nothing."""
     limits = trial.limits
-    unread, since = b"", time.monotonic()
+    rest, since = b"", time.monotonic()
     while not (heard.done or heard.again):
         ready, _, _ = select.select([hearing], [], [], LOOK_EACH_S)
         if not ready and len(descendants()) > limits.processes:
@@ -179,14 +179,14 @@ def _listen(hearing: int, child: int, heard: _Heard, trial: Trial) -> str:
         said = os.read(hearing, 1 << 16) if ready else b""
         if not said and (ready or has_ended(child)):
             return "the process that tried it out died of it"
-        *lines, unread = (unread + said).split(b"\n")
+        *lines, rest = (rest + said).split(b"\n")
         try:
             for line in lines:
                 heard.take(json.loads(line))
                 since = time.monotonic()
         except (ValueError, TypeError, AttributeError):
             return "it wrote into a pipe that isn't its own"
-        if len(unread) > MAX_SAID_BYTES:
+        if len(rest) > MAX_SAID_BYTES:
             return f"more than {MAX_SAID_BYTES:,} bytes had to be said of it"
     if heard.done and len(descendants()) > limits.processes:
         # They left their parents, so that nobody knows which rule began them. One that was caught at it was named.

@@ -188,10 +188,17 @@ def _columns(rows: Sequence[Mapping[str, object]]) -> Iterator[tuple[str, list[o
         yield name, values, kind_of(values)
 
 
-def is_unread(features: csr_matrix) -> NDArray[np.bool_]:
-    """Of which tasks nothing could be read (n,): they have no feature (n, d) at all."""
-    unread: NDArray[np.bool_] = features.getnnz(axis=1) == 0
-    return unread
+def has_no_features(features: csr_matrix) -> NDArray[np.bool_]:
+    """Which tasks have no feature at all, because nothing of them can be read.
+
+    Args:
+        features: float64 (n, d), sparse.
+
+    Returns:
+        Bool (n,).
+    """
+    empty: NDArray[np.bool_] = features.getnnz(axis=1) == 0
+    return empty
 
 
 def _scale(numbers: Sequence[float | None]) -> list[float]:

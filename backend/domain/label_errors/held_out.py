@@ -51,10 +51,10 @@ def folds(
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What must not be learned from. groups: see `folds`. unread: bool (n,), labels that teach nothing."""
+    """What must not be learned from. groups: see `folds`. rubber_stamped: bool (n,), labels that teach nothing."""
 
     groups: NDArray[np.int64] | None = None
-    unread: NDArray[np.bool_] | None = None
+    rubber_stamped: NDArray[np.bool_] | None = None
 
 
 ALL_ALONE = Apart()
@@ -120,6 +120,6 @@ def _hidden(gold: NDArray[np.int64], apart: Apart, seed: int) -> Iterator[tuple[
     for fold in folds(gold, apart.groups, seed=seed):
         rest = gold.copy()
         rest[fold] = -1
-        if apart.unread is not None:
-            rest[apart.unread] = -1
+        if apart.rubber_stamped is not None:
+            rest[apart.rubber_stamped] = -1
         yield fold, rest

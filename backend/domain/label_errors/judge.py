@@ -75,23 +75,23 @@ def judge(
     thin = (counts > 0) & (counts < MIN_OF_CLASS)
     labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
     opinions = members_on(decision.key, frame, evidence, neighbours)
-    unread = np.zeros(gold.size, dtype=np.bool_) if evidence.unread is None else evidence.unread
-    weights = _weights(opinions, gold, labeled[~unread[labeled]])
+    rubber_stamped = np.zeros(gold.size, dtype=np.bool_) if evidence.rubber_stamped is None else evidence.rubber_stamped
+    weights = _weights(opinions, gold, labeled[~rubber_stamped[labeled]])
     proba = pooled(opinions, weights)
     judged = labeled[is_known(proba)[labeled]]
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
         known = f"something is known of {judged.size} labeled tasks only, of {MIN_LABELS} that are needed"
         return NotYet(decision.key, f"labels can't be judged yet: {known}")
     given, evident = gold[judged], proba[judged]
-    errors = share_of_errors(evident[np.arange(given.size), given][~unread[judged]], proba.shape[1])
-    some = evident if decision.ordered else by_class(given, evident, errors, ~unread[judged])
+    errors = share_of_errors(evident[np.arange(given.size), given][~rubber_stamped[judged]], proba.shape[1])
+    some = evident if decision.ordered else by_class(given, evident, errors, ~rubber_stamped[judged])
     proba[judged] = some
     quality, issues, wrong = np.full(gold.size, np.nan), np.zeros(gold.size, dtype=np.bool_), np.full(gold.size, np.nan)
     issues[judged], quality[judged] = _judged(given, some, ordered=decision.ordered)
     of_given = some[np.arange(given.size), given]
     right = posterior_of_right(of_given, errors, some.shape[1])
     # A suggestion that was accepted unread says no more than the evidence that it was made of.
-    wrong[judged] = 1 - np.where(unread[judged], of_given, right)
+    wrong[judged] = 1 - np.where(rubber_stamped[judged], of_given, right)
     if evidence.annotators is not None:
         quality[judged] = _by_annotator(quality[judged], wrong[judged], evidence.annotators[judged])
     names = tuple(decision.classes[index] for index in np.flatnonzero(thin))

@@ -31,8 +31,8 @@ def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neigh
     """
     posterior, gold = frame.held_out[key], frame.gold[key]
     k, found = posterior.shape[1], [Member(POSTERIOR, posterior, 1.0)]
-    apart, unread = Apart(evidence.groups, evidence.unread), evidence.unread
-    trusted = gold if unread is None else np.where(unread, -1, gold)
+    apart, rubber_stamped = Apart(evidence.groups, evidence.rubber_stamped), evidence.rubber_stamped
+    trusted = gold if rubber_stamped is None else np.where(rubber_stamped, -1, gold)
     features = evidence.joined
     if features is not None and np.unique(trusted[trusted >= 0]).size > 1:
         labeled = gold >= 0

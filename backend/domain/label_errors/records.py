@@ -22,8 +22,8 @@ class SearchInputs:
     features: (n, d), of fields.
     groups: int64 (n,), equal for those of tasks of the same content (see `groups_of`): they share a fold.
     annotators: int64 (n,), who gave the label, -1 = unknown or several people.
-    unread: bool (n,), the label is a suggestion that was accepted unread. It is no evidence of anything: it teaches
-        neither how good a source is nor what a task like it should be.
+    rubber_stamped: bool (n,), the label is a suggestion that was accepted unread. It says neither how good a source
+        is nor what a task like it should be.
     labels, consensus: by `Decision.key`, who said what, and what they agree on; both or none of a decision.
     embedded: (n, m), embeddings as features; there may be negative numbers in them.
     """
@@ -31,7 +31,7 @@ class SearchInputs:
     features: csr_matrix | None = None
     groups: NDArray[np.int64] | None = None
     annotators: NDArray[np.int64] | None = None
-    unread: NDArray[np.bool_] | None = None
+    rubber_stamped: NDArray[np.bool_] | None = None
     labels: Mapping[str, Labels] = field(default_factory=dict)
     consensus: Mapping[str, Consensus] = field(default_factory=dict)
     embedded: csr_matrix | None = None

@@ -81,8 +81,8 @@ def _neighbours(asked: list[Decision], gold: Gold, evidence: SearchInputs) -> Ne
     if features is None:
         return None
     labeled = np.any([gold[decision.key] >= 0 for decision in asked], axis=0)
-    if evidence.unread is not None:
-        labeled &= ~evidence.unread
+    if evidence.rubber_stamped is not None:
+        labeled &= ~evidence.rubber_stamped
     return nearest(vectors(features), np.flatnonzero(labeled))
 
 

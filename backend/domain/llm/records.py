@@ -55,7 +55,7 @@ class Problem(StrEnum):
     """The endpoint takes this request for invalid (too long, say): asking again would not help."""
 
 
-UNREAD = frozenset({Problem.UNREADABLE, Problem.CUT_OFF, Problem.NO_JSON, Problem.AMBIGUOUS, Problem.TOO_LARGE})
+UNREADABLE = frozenset({Problem.UNREADABLE, Problem.CUT_OFF, Problem.NO_JSON, Problem.AMBIGUOUS, Problem.TOO_LARGE})
 """The model answered, and was paid, and nobody can say what it meant."""
 
 

@@ -13,7 +13,7 @@ from backend.domain.classifier import Classifier
 from backend.domain.classifier.choice import (
     RecipeChoice,
 )
-from backend.domain.features import FeatureExtractor, is_unread
+from backend.domain.features import FeatureExtractor, has_no_features
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.frame import Frame
 from backend.domain.label_model.base import LabelModel
@@ -59,7 +59,7 @@ class DecisionModel:
         voted = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
         learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
         # How often a class is right is no suggestion for a task of which nothing can be read.
-        learned[is_unread(features)] = np.nan
+        learned[has_no_features(features)] = np.nan
         pooled = self.pool.combine(voted, learned)
         if votes is None or votes.excluded is None:
             return pooled

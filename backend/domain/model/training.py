@@ -19,7 +19,7 @@ from backend.domain.classifier.choice import (
     folds,
     identities,
 )
-from backend.domain.features import FeatureExtractor, is_unread
+from backend.domain.features import FeatureExtractor, has_no_features
 from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
 from backend.domain.label_model.choose import Choice, choose
@@ -162,7 +162,7 @@ def train(
         questions={item.name: evaluate(item, frame, accuracies, seed=seed) for item in questions},
         label_models={key: item.choice.recorded() for key, item in by_key.items()},
         classifiers={key: about.get(model.learned, partial(_about_classifier, model)) for key, model in models.items()},
-        content=ContentFigures(int(is_unread(inputs).sum()), features.extractor.left_out_),
+        content=ContentFigures(int(has_no_features(inputs).sum()), features.extractor.left_out_),
         embeddings=_about_vectors(vectors, space),
     )
     model = ProjectModel(questions, features.extractor, models, space)
@@ -328,7 +328,7 @@ def _classify(
     for place, (recipe, part, of_fold, scores, _) in enumerate(found):
         if of_fold is not None and scores is not None:
             learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
-    learned[is_unread(material.features)] = np.nan
+    learned[has_no_features(material.features)] = np.nan
     if classifier is not None:
         classifier = classifier.among(material.columns(recipes.recipe.view), material.features.shape[1])
     return classifier, learned

@@ -7,7 +7,7 @@ from backend.adapters.llm.calls import address_of
 from backend.bootstrap import App
 from backend.domain.codec import to_json
 from backend.domain.llm.options import Again, LlmPolicyName
-from backend.domain.llm.records import UNREAD
+from backend.domain.llm.records import UNREADABLE
 from backend.domain.policy import LlmPolicy
 from backend.domain.reports.llm import LabelFigures, SourceReport
 from backend.domain.statistics import Interval
@@ -95,7 +95,7 @@ def report_tables(records: Sequence[SourceRecord], spending: Spending, policy: L
         _print_source(record, report, policy)
     if not asked:
         say("No LLM has answered yet.")
-    if any(problem in UNREAD for record, report in asked if record.current for problem in report.problems):
+    if any(problem in UNREADABLE for record, report in asked if record.current for problem in report.problems):
         say(f"Answers that can't be read: {HOW_AGAIN}.")
     for note in notes:
         say(note)

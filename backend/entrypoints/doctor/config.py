@@ -9,7 +9,7 @@ from backend.domain.unmatched import told
 from backend.entrypoints.doctor.finding import Finding
 from backend.ports import ProjectInfo
 from backend.workflows.asked import config_of
-from backend.workflows.config_notes import left_empty, unmatched_in, why_nothing, why_unread
+from backend.workflows.config_notes import left_empty, unmatched_in, why_content_is_ignored, why_nothing
 
 
 def examine_config(app: App, info: ProjectInfo) -> Iterator[Finding]:
@@ -36,9 +36,9 @@ def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
     """What can't be learned from: content that nothing reads, answers that are no label, tasks without data."""
     key = app.key(info.uid)
     config = config_of(app.deps, app.key(info.uid), info.label_config)
-    unread = why_unread(app.deps, key, config)
-    if config.questions and unread:
-        yield Finding("Content", False, unread)
+    ignored = why_content_is_ignored(app.deps, key, config)
+    if config.questions and ignored:
+        yield Finding("Content", False, ignored)
     corpus = Corpus(key, config, app.database.tasks(key))
     said = told(unmatched_in(corpus))
     if said:

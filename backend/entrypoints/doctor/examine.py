@@ -374,7 +374,9 @@ def _examine_content(app: App, info: ProjectInfo) -> Iterator[Finding]:
     number = app.versions.current(key := app.key(info.uid))
     said = about_content(app.versions.metrics(key, number) if number else VersionMetrics())
     if said:
-        yield Finding("Content", not said.unread, said.sentence, NOTHING_TO_READ if said.unread else "")
+        yield Finding(
+            "Content", not said.n_without_content, said.sentence, NOTHING_TO_READ if said.n_without_content else ""
+        )
 
 
 def apply_repairs(findings: list[Finding]) -> list[tuple[Finding, str]]:

@@ -92,7 +92,7 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
         if found is None:
             # The label config changed; the training that follows will know this question.
             continue
-        unread = [
+        rubber_stamped = [
             is_rubber_stamped(entries, question.name, text) for entries, text in zip(mine.labeled, texts, strict=True)
         ]
         crowd = crowd_of(question, units, mine.labeled, texts, found.held_out)
@@ -101,7 +101,7 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
             embedded=None if embedded is None else units.spread_rows(embedded[searched]),
             groups=units.spread(groups),
             annotators=units.spread(annotators),
-            unread=units.spread(np.array(unread, dtype=np.bool_)),
+            rubber_stamped=units.spread(np.array(rubber_stamped, dtype=np.bool_)),
             labels=crowd.labels,
             consensus=crowd.consensus,
         )

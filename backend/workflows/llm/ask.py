@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from backend.domain.llm.options import Again, LlmPolicyName
-from backend.domain.llm.records import UNREAD, LlmReply, LlmRequest, LlmSource, Problem
+from backend.domain.llm.records import UNREADABLE, LlmReply, LlmRequest, LlmSource, Problem
 from backend.domain.questions import Question
 from backend.errors import LlmUnavailable
 from backend.ports import ANSWERED, Deps, Job, JobOptions, Progress
@@ -82,7 +82,7 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
 
 
 _PROBLEMS = {
-    Again.UNREADABLE: UNREAD,
+    Again.UNREADABLE: UNREADABLE,
     Again.REFUSED: {Problem.REFUSAL, Problem.CONTENT_FILTER, Problem.REJECTED},
     Again.OFF_LIST: {Problem.OFF_LIST},
 }

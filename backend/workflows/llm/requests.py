@@ -14,7 +14,7 @@ from backend.domain.audit.draw import AUDIT_SHARE, is_audit
 from backend.domain.llm.answers import read_reply, reply_schema
 from backend.domain.llm.examples import choose_examples
 from backend.domain.llm.price import reservation
-from backend.domain.llm.records import UNREAD, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
+from backend.domain.llm.records import UNREADABLE, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
 from backend.domain.questions import Question
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports.llm import MOST_CHARGED, Claim
@@ -37,7 +37,7 @@ NEAR = 0.75
 a review has 0.9 with itself after three typing errors, a Chinese sentence 0.8 after one word was changed."""
 TURNED_DOWN = {Problem.CONTENT_FILTER, Problem.REJECTED}
 HOW_AGAIN = "after a fix, `prelabel llm ask PROJECT --again unreadable` asks about what can't be read once more"
-UNREAD_ALIKE = 3
+UNREADABLE_ALIKE = 3
 """Replies that can't be read, at the start of asking, after which the fault is in how the model is asked."""
 
 
@@ -73,7 +73,7 @@ class AskReport:
         parts = [f"{self.answered} tasks answered, {self.labeled} with a label"]
         if self.problems:
             parts.append(", ".join(f"{count} {problem}" for problem, count in self.problems.most_common()))
-        if UNREAD & self.problems.keys():
+        if UNREADABLE & self.problems.keys():
             parts.append(HOW_AGAIN)
         parts += [f"{count} not sent: {reason}" for reason, count in self.skipped.items()]
         parts += [f"{self.elsewhere} claimed by other workers"] if self.elsewhere else []
@@ -95,7 +95,7 @@ class Asking:
     """Of requests without an answer yet, by their contents."""
     left: deque[list[int]] = field(init=False)
     """Rows of the requests that are still to be sent."""
-    _unread: int = 0
+    _n_unreadable: int = 0
     """Replies without a readable answer, before the first one with any."""
     _was_read: bool = False
 
@@ -154,10 +154,10 @@ class Asking:
             self.left.extend([rows[content]] for content in request.contents.values())
             return
         answers = settle_reply(self.view, self.prompt.question, request, reply, self.price, claim, self.tally)
-        unread = bool(answers) and all(answer.problem in UNREAD for answer in answers)
-        self._unread += unread
-        self._was_read |= bool(answers) and not unread
-        if self._unread >= UNREAD_ALIKE and not self._was_read:
+        unreadable = bool(answers) and all(answer.problem in UNREADABLE for answer in answers)
+        self._n_unreadable += unreadable
+        self._was_read |= bool(answers) and not unreadable
+        if self._n_unreadable >= UNREADABLE_ALIKE and not self._was_read:
             raise LlmRefused(
                 f"{self.prompt.source.model} doesn't answer in the form that it is asked for, or is cut off before it "
                 f"does ({', '.join(sorted({answer.problem for answer in answers}))}). Set LLM_THINKING_TOKENS for a "
