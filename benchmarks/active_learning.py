@@ -41,7 +41,7 @@ from backend.domain.classifier import Classifier, train_classifier
 from backend.domain.frame import CLASSIFIER, LABEL_MODEL, frame_of
 from backend.domain.label_model.choose import choose
 from backend.domain.next_tasks import doubted
-from backend.domain.posterior import Pool
+from backend.domain.posterior import Exponents
 from backend.domain.priorities.classes import is_cold
 from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
@@ -165,7 +165,7 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = Fal
             key: voted_by_rules(item, key, known)[0] if rules else np.full(one.shape, np.nan)
             for key, known, one in zip(keys, gold, state.proba, strict=True)
         }
-        posteriors = {key: Pool().combine(voted[key], classifier[key]) for key in keys}
+        posteriors = {key: Exponents().combine(voted[key], classifier[key]) for key in keys}
         if not teach and not is_cold([item.question], dict(zip(keys, gold, strict=True))):
             posteriors = {key: doubted(classifier[key], posteriors[key]) for key in keys}
         units = frame_of([item.question], [{}] * item.n_pool, votes=item.votes, gold=dict(zip(keys, gold, strict=True)))
@@ -226,7 +226,7 @@ def said(item: TextSet, models: Models, *, test: bool) -> Proba:
     for place, (decision, model) in enumerate(zip(item.decisions, models.classifiers, strict=True)):
         proba = unknown(features.shape[0], len(decision.classes)) if model is None else model.predict_proba(features)
         if test and models.voted:
-            proba = Pool().combine(models.voted[place], proba)
+            proba = Exponents().combine(models.voted[place], proba)
         found.append(np.where(np.isfinite(proba), proba, 1 / len(decision.classes)))
     return found
 

@@ -1,4 +1,4 @@
-"""The posterior of a task: what the label model and the classifier say, pooled."""
+"""The posterior of a task: the label model and the classifier, combined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SMALLEST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class Exponents:
     """Exponents of a log-linear pool (Genest & Zidek 1986, section 3): p ∝ p_label_model^a · p_classifier^b.
 
     By default the classifier counts in full, and the label model, which it has learned from, by half: counting both in
@@ -36,21 +36,21 @@ class Pool:
     def combine(
         self, label_model_proba: NDArray[np.float64], classifier_proba: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Pool two posteriors (n, k), NaN rows where one knows nothing; NaN rows where neither does."""
+        """Exponents two posteriors (n, k), NaN rows where one knows nothing; NaN rows where neither does."""
         voted, learned = is_known(label_model_proba), is_known(classifier_proba)
         a = np.where(learned, self.label_model, self.label_model_alone)
         b = np.where(voted, self.classifier, self.classifier_alone)
         scores = a[:, None] * _logs(label_model_proba) + b[:, None] * _logs(classifier_proba)
         scores = scores - scores.max(axis=1, keepdims=True, initial=-np.inf)
-        pooled: NDArray[np.float64] = np.exp(scores)
-        pooled /= pooled.sum(axis=1, keepdims=True)
-        pooled[~(voted | learned)] = np.nan
-        return pooled
+        combined: NDArray[np.float64] = np.exp(scores)
+        combined /= combined.sum(axis=1, keepdims=True)
+        combined[~(voted | learned)] = np.nan
+        return combined
 
 
-def fit_pool(
+def fit_exponents(
     label_model_proba: NDArray[np.float64], classifier_proba: NDArray[np.float64], gold: NDArray[np.int64]
-) -> Pool:
+) -> Exponents:
     """Choose the exponents that minimise log-loss on labeled tasks, pulled towards the defaults.
 
     Args:
@@ -62,7 +62,7 @@ def fit_pool(
     p, q, known = label_model_proba[labeled], classifier_proba[labeled], gold[labeled]
     voted, learned = is_known(p), is_known(q)
     both, only_voted, only_learned = voted & learned, voted & ~learned, learned & ~voted
-    default = Pool()
+    default = Exponents()
     votes, learning, answers = _logs(p[both]), _logs(q[both]), known[both]
     a, b = min(
         ((a, b) for a in EXPONENTS for b in EXPONENTS),
@@ -71,7 +71,9 @@ def fit_pool(
             + PULL * ((exponents[0] - default.label_model) ** 2 + (exponents[1] - default.classifier) ** 2)
         ),
     )
-    return Pool(a, b, _sharpness(p[only_voted], known[only_voted]), _sharpness(q[only_learned], known[only_learned]))
+    return Exponents(
+        a, b, _sharpness(p[only_voted], known[only_voted]), _sharpness(q[only_learned], known[only_learned])
+    )
 
 
 def rule_out(

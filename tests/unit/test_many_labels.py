@@ -18,7 +18,7 @@ from backend.domain.model.gold import gold_of
 from backend.domain.model.project import DecisionModel
 from backend.domain.model.storage import from_parts, to_parts
 from backend.domain.model.training import Trained, train
-from backend.domain.posterior import fit_pool
+from backend.domain.posterior import fit_exponents
 from backend.domain.questions import Decision, Question, Taxonomy, decisions
 from backend.domain.votes import votes_on
 from tests.unit.planted import frame_with, said_by
@@ -56,7 +56,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr(PropensityVote, "fit", counting("label model", PropensityVote.fit))
     monkeypatch.setattr(training, "train_classifier", counting("classifier", train_classifier))
-    monkeypatch.setattr(training, "fit_pool", counting("pool", fit_pool))
+    monkeypatch.setattr(training, "fit_exponents", counting("exponents", fit_exponents))
     monkeypatch.setattr(DecisionModel, "posterior", counting("posterior", DecisionModel.posterior))
     return counted
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from backend.domain.posterior import EXPONENTS, Pool, fit_pool, fit_ratios, rule_out, rule_out_held_out
+from backend.domain.posterior import EXPONENTS, Exponents, fit_exponents, fit_ratios, rule_out, rule_out_held_out
 
 NAN = np.full((1, 2), np.nan)
 
@@ -26,42 +26,44 @@ def log_loss(proba: NDArray[np.float64], gold: NDArray[np.int64]) -> float:
 
 
 def test_agreement_adds_up_and_contradiction_cancels() -> None:
-    pooled = Pool(1.0, 1.0).combine(rows(0.8, 0.8), rows(0.8, 0.2))
-    np.testing.assert_allclose(pooled[:, 1], [0.64 / (0.64 + 0.04), 0.5])
+    combined = Exponents(1.0, 1.0).combine(rows(0.8, 0.8), rows(0.8, 0.2))
+    np.testing.assert_allclose(combined[:, 1], [0.64 / (0.64 + 0.04), 0.5])
 
 
 def test_whoever_knows_nothing_is_left_out() -> None:
-    pool = Pool(1.0, 1.0)
-    np.testing.assert_allclose(pool.combine(NAN, rows(0.7)), rows(0.7))
-    np.testing.assert_allclose(pool.combine(rows(0.7), NAN), rows(0.7))
-    assert np.isnan(pool.combine(NAN, NAN)).all()
+    exponents = Exponents(1.0, 1.0)
+    np.testing.assert_allclose(exponents.combine(NAN, rows(0.7)), rows(0.7))
+    np.testing.assert_allclose(exponents.combine(rows(0.7), NAN), rows(0.7))
+    assert np.isnan(exponents.combine(NAN, NAN)).all()
 
 
 def test_no_tasks() -> None:
     empty = np.empty((0, 2))
-    assert Pool().combine(empty, empty).shape == (0, 2)
-    assert fit_pool(empty, empty, np.empty(0, dtype=np.int64)) == Pool()
+    assert Exponents().combine(empty, empty).shape == (0, 2)
+    assert fit_exponents(empty, empty, np.empty(0, dtype=np.int64)) == Exponents()
 
 
 def test_a_certain_error_can_be_outvoted() -> None:
-    assert Pool(1.0, 4.0).combine(np.array([[1.0, 0.0]]), rows(0.999999))[0, 1] > 0.5
+    assert Exponents(1.0, 4.0).combine(np.array([[1.0, 0.0]]), rows(0.999999))[0, 1] > 0.5
 
 
 def test_without_labels_the_defaults_hold() -> None:
     proba = rows(*np.linspace(0.1, 0.9, 50))
-    assert fit_pool(proba, proba, np.full(50, -1)) == Pool()
+    assert fit_exponents(proba, proba, np.full(50, -1)) == Exponents()
 
 
 def test_a_few_labels_move_little_and_many_decide() -> None:
     p, gold = calibrated(600, seed=0)
     noise = rows(*np.random.default_rng(1).uniform(0.02, 0.98, 600))
     few = np.where(np.arange(600) < 5, gold, -1)
-    pool = fit_pool(rows(*p), noise, few)
-    assert abs(pool.label_model - Pool().label_model) + abs(pool.classifier - Pool().classifier) <= 0.5
-    many = fit_pool(rows(*p), noise, gold)
+    exponents = fit_exponents(rows(*p), noise, few)
+    assert (
+        abs(exponents.label_model - Exponents().label_model) + abs(exponents.classifier - Exponents().classifier) <= 0.5
+    )
+    many = fit_exponents(rows(*p), noise, gold)
     assert many.label_model == 1.0
     assert many.classifier == 0.0
-    other_way = fit_pool(noise, rows(*p), gold)
+    other_way = fit_exponents(noise, rows(*p), gold)
     assert other_way.label_model == 0.0
     assert other_way.classifier == 1.0
 
@@ -73,8 +75,8 @@ def test_calibrates_overconfident_and_timid_posteriors(distortion: float) -> Non
     distorted = rows(*(odds / (1 + odds)))
     nothing = np.full((1000, 2), np.nan)
     for label_model, classifier in [(distorted, nothing), (nothing, distorted)]:
-        pool = fit_pool(label_model, classifier, gold)
-        assert log_loss(pool.combine(label_model, classifier), gold) == pytest.approx(
+        exponents = fit_exponents(label_model, classifier, gold)
+        assert log_loss(exponents.combine(label_model, classifier), gold) == pytest.approx(
             log_loss(rows(*p), gold), abs=0.02
         )
 
@@ -85,9 +87,9 @@ def test_each_situation_is_calibrated_by_its_own_labels() -> None:
     classifier = rows(*np.where(np.arange(800) < 400, p, odds / (1 + odds)))
     label_model = rows(*np.full(800, 0.5))
     label_model[400:] = np.nan
-    pool = fit_pool(label_model, classifier, gold)
-    assert pool.classifier == pytest.approx(1.0, abs=0.25)
-    assert pool.classifier_alone == 0.25
+    exponents = fit_exponents(label_model, classifier, gold)
+    assert exponents.classifier == pytest.approx(1.0, abs=0.25)
+    assert exponents.classifier_alone == 0.25
 
 
 @given(
@@ -96,9 +98,9 @@ def test_each_situation_is_calibrated_by_its_own_labels() -> None:
     st.sampled_from(EXPONENTS),
 )
 def test_always_a_distribution(pairs: list[tuple[float, float]], a: float, b: float) -> None:
-    pooled = Pool(a, b).combine(rows(*(p for p, _ in pairs)), rows(*(q for _, q in pairs)))
-    np.testing.assert_allclose(pooled.sum(axis=1), 1)
-    assert (pooled >= 0).all()
+    combined = Exponents(a, b).combine(rows(*(p for p, _ in pairs)), rows(*(q for _, q in pairs)))
+    np.testing.assert_allclose(combined.sum(axis=1), 1)
+    assert (combined >= 0).all()
 
 
 def test_ruling_a_class_out_multiplies_its_odds() -> None:

@@ -18,7 +18,7 @@ from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.frame import Frame
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.propensity import PropensityVote
-from backend.domain.posterior import PRIOR_RATIO, Pool, rule_out
+from backend.domain.posterior import PRIOR_RATIO, Exponents, rule_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.votes import VoteMatrix
@@ -35,7 +35,7 @@ class DecisionModel:
     sources: tuple[str, ...]
     label_model: LabelModel
     classifier: Classifier | None
-    pool: Pool
+    exponents: Exponents
     ratios: NDArray[np.float64]
     choice: RecipeChoice | None = None
     short: tuple[int, ...] = ()
@@ -48,7 +48,7 @@ class DecisionModel:
             id(self.classifier),
             id(self.ratios),
             id(self.choice),
-            self.pool,
+            self.exponents,
             self.short,
             self.sources,
         )
@@ -60,11 +60,11 @@ class DecisionModel:
         learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
         # How often a class is right is no suggestion for a task of which nothing can be read.
         learned[has_no_features(features)] = np.nan
-        pooled = self.pool.combine(voted, learned)
+        combined = self.exponents.combine(voted, learned)
         if votes is None or votes.excluded is None:
-            return pooled
+            return combined
         against = replace(votes, votes=votes.excluded)
-        return rule_out(pooled, _columns(against, self.sources, n_tasks), self.ratios)
+        return rule_out(combined, _columns(against, self.sources, n_tasks), self.ratios)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def rules_only(frame: Frame) -> ProjectModel:
 def _from_votes(decision: Decision, matrix: VoteMatrix) -> DecisionModel:
     nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
     label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
-    return DecisionModel(decision, matrix.sources, label_model, None, Pool(), prior_ratios(matrix.sources))
+    return DecisionModel(decision, matrix.sources, label_model, None, Exponents(), prior_ratios(matrix.sources))
 
 
 def prior_ratios(sources: Sequence[str]) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from backend.domain.features import FeatureExtractor
 from backend.domain.features.vectors import VectorSpace
 from backend.domain.label_model.choose import from_dict as label_model_from_dict
 from backend.domain.model.project import DecisionModel, ProjectModel, prior_ratios
-from backend.domain.posterior import Pool
+from backend.domain.posterior import Exponents
 from backend.domain.questions import Decision, decisions, from_dict, to_dict
 from backend.errors import ModelMissing
 
@@ -42,7 +42,7 @@ class _StoredDecision:
 
     sources: tuple[str, ...]
     label_model: Mapping[str, object]
-    pool: Pool
+    pool: Exponents
     ratios: tuple[float, ...] | None = None
     choice: RecipeChoice | None = None
     short: tuple[int, ...] = ()
@@ -77,7 +77,7 @@ def _described(model: DecisionModel) -> dict[str, Json]:
     stored = _StoredDecision(
         sources=model.sources,
         label_model=model.label_model.to_dict(),
-        pool=model.pool,
+        pool=model.exponents,
         ratios=tuple(model.ratios.tolist()),
         choice=model.choice,
         short=model.short,
@@ -119,7 +119,7 @@ def _decision_model(decision: Decision, found: Mapping[str, object], classifier:
         sources=stored.sources,
         label_model=label_model_from_dict(stored.label_model),
         classifier=classifier,
-        pool=stored.pool,
+        exponents=stored.pool,
         ratios=prior_ratios(stored.sources) if stored.ratios is None else np.array(stored.ratios),
         choice=stored.choice,
         short=stored.short,

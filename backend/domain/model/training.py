@@ -26,7 +26,7 @@ from backend.domain.label_model.choose import Choice, choose
 from backend.domain.metrics import evaluate
 from backend.domain.model.project import DecisionModel, ProjectModel, described, joined, prior_ratios
 from backend.domain.policy import CHOICE_S
-from backend.domain.posterior import fit_pool, fit_ratios, rule_out_held_out
+from backend.domain.posterior import fit_exponents, fit_ratios, rule_out_held_out
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Votes
 from backend.domain.reports.version import (
@@ -251,16 +251,16 @@ def _train_decision(
     for part, without in zip(parts, voted_without, strict=True):
         voted[part] = without[part]
     parts = [part for part in parts if part.size]
-    pool = fit_pool(voted, learned, gold)
-    held_out = pool.combine(voted, learned)
+    exponents = fit_exponents(voted, learned, gold)
+    held_out = exponents.combine(voted, learned)
     for fold in parts:
-        held_out[fold] = fit_pool(voted, learned, _without(gold, fold)).combine(voted[fold], learned[fold])
+        held_out[fold] = fit_exponents(voted, learned, _without(gold, fold)).combine(voted[fold], learned[fold])
     ratios = prior_ratios(matrix.sources)
     if matrix.excluded is not None:
         ratios = fit_ratios(held_out, matrix.excluded, gold)
         held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
     short = tuple(short_classes(gold, k))
-    model = DecisionModel(decision, matrix.sources, label_model, classifier, pool, ratios, recipes, short)
+    model = DecisionModel(decision, matrix.sources, label_model, classifier, exponents, ratios, recipes, short)
     return _Learned(model, held_out, choice, voted, learned)
 
 
