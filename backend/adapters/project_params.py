@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import PydanticSerializationError
+from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from backend.domain.policy import PARAMETERS, Parameter
 from backend.errors import BadRequest
@@ -59,15 +59,20 @@ def checked(extra_params: object) -> str:
     try:
         params = _Params.model_validate(_as_object(extra_params))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}{UNITS.get(str(item['loc'][0]), '')}: {item['msg']}"
-            for item in error.errors()
-        )
+        problems = "; ".join(map(_told, error.errors()))
         raise BadRequest(f"extra parameters can't be used: {problems}. Known: {', '.join(_FIELDS)}.") from error
     try:
         return params.model_dump_json(exclude_none=True)
     except PydanticSerializationError as error:
         raise BadRequest("extra parameters have half a character (a lone surrogate) in a text.") from error
+
+
+def _told(problem: ErrorDetails) -> str:
+    """One problem, with the parameter that it is about, if it is about one."""
+    place = problem["loc"]
+    if not place:
+        return problem["msg"]
+    return f"{'.'.join(map(str, place))}{UNITS.get(str(place[0]), '')}: {problem['msg']}"
 
 
 def _as_object(extra_params: object) -> Mapping[str, Any]:
