@@ -5,8 +5,9 @@ uv run python -m benchmarks.active_learning [--data DIR] [--json FILE] [--seeds 
 
 On every folder `al_*` and `ws_*` of DIR with text, people label ten tasks at a time, chosen by each method from a pool
 of at most 5,000. After each batch the same classifier (`train_classifier`, its default recipe, human labels only)
-learns from the same features, so methods differ in nothing but their choice. Ours begins with no labels, by its own
-cold start. "Without rules" it sees no more than the peers do, otherwise also what rules vote. "Rules teach too" is
+learns from the same features, built-in embeddings among them, so methods differ in nothing but their choice; only
+"random, words alone" does without embeddings. Ours begins with no labels, by its own cold start.
+"Without rules" it sees no more than the peers do, otherwise also what rules vote. "Rules teach too" is
 another comparison: the classifier learns from the rules' votes and answers together with them, as in the product.
 Peers begin with a random batch, drawn anew until two classes are in it. With each seed another tenth of the pool is
 left out, so that methods that draw nothing have a band, too.
@@ -47,12 +48,12 @@ from backend.domain.priorities.queue import PoolState, choose_next
 from backend.domain.priorities.strategy import Strategy
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report
-from benchmarks.learning_curves import METRICS, NO_RULES, RANDOM, SHARE, WHOLE, crossing, figures, summaries
+from benchmarks.learning_curves import METRICS, NO_RULES, RANDOM, SHARE, WHOLE, WORDS, crossing, figures, summaries
 from benchmarks.learning_sets import TextSet, folders, load
 
 MAX_LABELS = 3_000
 UNCERTAINTY, MARGIN, RANKED = "modAL uncertainty", "modAL margin", "modAL ranked batch"
-METHODS = (RANDOM, UNCERTAINTY, MARGIN, RANKED, *SMALL_TEXT, NO_RULES, OURS, WHOLE)
+METHODS = (RANDOM, WORDS, UNCERTAINTY, MARGIN, RANKED, *SMALL_TEXT, NO_RULES, OURS, WHOLE)
 
 Proba = list[NDArray[np.float64]]
 
@@ -215,7 +216,7 @@ def learn(item: TextSet, labeled: NDArray[np.int64], seed: int, *, rules: bool =
             weak, of_test = voted_by_rules(item, decision.key, known)
             voted.append(of_test)
             weak[np.isin(np.arange(item.n_pool), offered(item, seed), invert=True)] = np.nan
-        found.append(train_classifier(item.features, known, weak, seed=seed))
+        found.append(train_classifier(item.features, known, weak, seed=seed, n_vectors=item.n_vectors))
     return Models(found, voted)
 
 
@@ -280,13 +281,13 @@ def curve(
 
 def needs_classifier(method: str) -> bool:
     """Whether a method looks at what the classifier says; others are trained at checkpoints only."""
-    return method not in (RANDOM, *(name for name, needs in SMALL_TEXT.items() if not needs))
+    return method not in (RANDOM, WORDS, *(name for name, needs in SMALL_TEXT.items() if not needs))
 
 
 def methods(names: Sequence[str], item: TextSet, peer: SmallText | None) -> dict[str, Choose]:
     """What can be measured on a set."""
     multiple = item.question.multiple
-    found: dict[str, Choose] = {RANDOM: choose_random, OURS: ours()}
+    found: dict[str, Choose] = {RANDOM: choose_random, WORDS: choose_random, OURS: ours()}
     if next(iter(item.votes.values())).votes.shape[1]:
         found |= {NO_RULES: ours(rules=False), WHOLE: ours(teach=True)}
     if multiple:
@@ -330,12 +331,13 @@ def main() -> None:
     with ExitStack() as stack:
         peer = stack.enter_context(SmallText()) if any(name in SMALL_TEXT for name in arguments.methods) else None
         for path in found:
-            rows += measure(load(path), arguments, peer)
+            words = load(path) if WORDS in arguments.methods else None
+            rows += measure(load(path, embedded=True), words, arguments, peer)
     report([*rows, *summaries(rows)], arguments.json)
 
 
-def measure(item: TextSet, arguments: argparse.Namespace, peer: SmallText | None) -> list[Row]:
-    """All rows of one set."""
+def measure(item: TextSet, words: TextSet | None, arguments: argparse.Namespace, peer: SmallText | None) -> list[Row]:
+    """All rows of one set. words: the same without embeddings, for the method that does without."""
     full = item.scores(said(item, learn(item, np.arange(item.n_pool), 0), test=True))
     rows = [Row(item.name, "all labels", metric, full[metric], 0.0) for metric in METRICS]
     known: dict[tuple[str, int], dict[str, Any]] = {}
@@ -350,7 +352,8 @@ def measure(item: TextSet, arguments: argparse.Namespace, peer: SmallText | None
             run = known.get((method, seed))
             if run is None:
                 started = time.perf_counter()
-                points = curve(item, method, choose_rows, seed, arguments.max_labels, arguments.batch, full)
+                shown = words if method == WORDS and words is not None else item
+                points = curve(shown, method, choose_rows, seed, arguments.max_labels, arguments.batch, full)
                 run = {"set": item.name, "method": method, "seed": seed, "max_labels": arguments.max_labels}
                 run["batch"] = arguments.batch
                 run |= {"seconds": time.perf_counter() - started, "points": points}

@@ -13,6 +13,8 @@ WINDOW = 5
 """Checkpoints that a curve is smoothed over, and for which it has to stay above the target."""
 METRICS = ("accuracy", "macro_f1")
 RANDOM = "random"
+WORDS = "random, words alone"
+"""The classifier sees no embeddings."""
 NO_RULES, WHOLE = f"{OURS} without rules", f"{OURS}, rules teach too"
 
 
@@ -62,11 +64,14 @@ def summaries(rows: Sequence[Row]) -> Iterator[Row]:
             if by_set:
                 name = f"geometric mean ({len(by_set)})"
                 yield Row(name, method, f"{metric}: labels / random's", mean_of(by_set), 0.0)
-        peers = {method: by_set for method, by_set in table.items() if method != RANDOM and OURS not in method}
+        peers = {
+            method: by_set for method, by_set in table.items() if method not in (RANDOM, WORDS) and OURS not in method
+        }
         names = {name for by_set in peers.values() for name in by_set}
         best = {name: min(by_set[name] for by_set in peers.values() if name in by_set) for name in names}
         for method in (NO_RULES, OURS, WHOLE):
-            for peer, theirs in [*peers.items(), ("best peer of each set", best)]:
+            without = {WORDS: table[WORDS]} if WORDS in table else {}
+            for peer, theirs in [*without.items(), *peers.items(), ("best peer of each set", best)]:
                 mine = {name: value / theirs[name] for name, value in table.get(method, {}).items() if name in theirs}
                 if mine:
                     yield Row(f"geometric mean ({len(mine)})", method, f"{metric}: / {peer}", mean_of(mine), 0.0)

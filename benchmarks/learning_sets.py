@@ -1,8 +1,10 @@
 """Text sets with gold labels for `benchmarks.active_learning`: a pool to choose from, a test set, and rules' votes."""
 
 import gzip
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,15 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.metrics import f1_score
 
+from backend.adapters.embedding.builtin import BuiltinEmbedder
 from backend.domain.features import FeatureExtractor
+from backend.domain.features.vectors import Vectors, VectorSpace
+from backend.domain.model.project import joined
 from backend.domain.priorities.geometry import coordinates, places
 from backend.domain.questions import Choices, Decision, Question, decisions
 from backend.domain.votes import VoteMatrix
+from backend.ports.embeddings import ToEmbed
+from backend.workflows.embed import MAX_CHARACTERS
 
 KINDS = ("al_*", "ws_*")
 POOL, TEST = 5_000, 3_000
@@ -26,6 +33,7 @@ POOL, TEST = 5_000, 3_000
 class TextSet:
     """A labeled project to replay.
 
+    features, test_features: (n, d), of which the last `n_vectors` columns are of embeddings.
     truth, test_truth: int64 (n, number of decisions), class index. votes, test_votes: of labeling functions, by
     `Decision.key`; no columns where there are none. space, where: see `coordinates` and `places`.
     """
@@ -40,6 +48,7 @@ class TextSet:
     test_features: csr_matrix
     test_truth: NDArray[np.int64]
     test_votes: Mapping[str, VoteMatrix]
+    n_vectors: int = 0
 
     @property
     def decisions(self) -> list[Decision]:
@@ -76,8 +85,11 @@ def folders(data: Path, names: Iterable[str]) -> list[Path]:
     return [path for path in with_text if not chosen or path.name in chosen]
 
 
-def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
-    """Read a set. Validation rows go to the test rows, which are few on some sets; a set without splits is cut."""
+def load(folder: Path, pool: int = POOL, test: int = TEST, *, embedded: bool = False) -> TextSet:
+    """Read a set. Validation rows go to the test rows, which are few on some sets; a set without splits is cut.
+
+    embedded: features are those of the product, which embeds texts; else words and characters only.
+    """
     path = next(path for name in ("data", "texts") if (path := folder / f"{name}.jsonl.gz").exists())
     with gzip.open(path, "rt") as lines:
         rows = [json.loads(line) for line in lines]
@@ -95,7 +107,13 @@ def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
     train, rest = drawn
     data = [{"text": row["text"]} for row in rows]
     extractor = FeatureExtractor().fit([data[row] for row in train])
-    features = extractor.transform([data[row] for row in train])
+    features, test_features = (extractor.transform([data[row] for row in part]) for part in drawn)
+    n_vectors = 0
+    if embedded:
+        vectors, test_vectors = (Vectors("builtin", embed([rows[row]["text"] for row in part])) for part in drawn)
+        found = VectorSpace.fit(vectors, seed=0)
+        features, test_features = joined(features, found, vectors), joined(test_features, found, test_vectors)
+        n_vectors = 0 if found is None else found.width
     space = coordinates(features, seed=0)
     matrices = [
         {
@@ -112,10 +130,25 @@ def load(folder: Path, pool: int = POOL, test: int = TEST) -> TextSet:
         votes=matrices[0],
         space=space,
         where=places(space),
-        test_features=extractor.transform([data[row] for row in rest]),
+        test_features=test_features,
         test_truth=truth[rest],
         test_votes=matrices[1],
+        n_vectors=n_vectors,
     )
+
+
+def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors (n, d) of the built-in encoder, kept in the user's cache: the next run begins at once."""
+    contents = [ToEmbed(text[:MAX_CHARACTERS]) for text in texts]
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "prelabel-benchmarks"
+    name = hashlib.sha256("\0".join([BuiltinEmbedder.name, *(item.text for item in contents)]).encode()).hexdigest()
+    path = kept / f"{name}.npy"
+    if not path.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        made = BuiltinEmbedder().embed(contents)
+        np.save(path.with_suffix(".new.npy"), made)
+        path.with_suffix(".new.npy").rename(path)
+    return np.asarray(np.load(path), dtype=np.float32)
 
 
 def _question(rows: list[dict[str, Any]]) -> Question:
