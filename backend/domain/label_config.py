@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from backend.domain.questions import Question
+from backend.domain.questions import Question, Spans
 from backend.domain.tasks import Answer
 
 
@@ -20,6 +20,7 @@ class ShownFields:
 class LabelConfig:
     """A parsed label config.
 
+    questions: those that are made of decisions. spans: those whose answers are marked parts of a text.
     unsupported: the controls we leave empty, each with its reason; those of `unlisted` too. meanings: question name ->
     label -> what annotators read of it besides its name (hint; what a label with an alias is shown as). unlisted:
     questions whose labels follow from what people answer; `fitted` and `as_in` put them behind `questions` once these
@@ -31,6 +32,12 @@ class LabelConfig:
     shown: ShownFields = field(default_factory=ShownFields)
     meanings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     unlisted: tuple[Question, ...] = ()
+    spans: tuple[Spans, ...] = ()
+
+    @property
+    def answered(self) -> tuple[Question, ...]:
+        """All questions that are answered, however they are learned."""
+        return self.questions + self.spans
 
     def fitted(self, answers: Sequence[Sequence[Mapping[str, Answer]]]) -> "LabelConfig":
         """The config with the labels that follow from what people answered: for each task the answers given to it."""

@@ -20,6 +20,7 @@ class Suggestion:
         left out.
     score: calibrated confidence in all that is known, 0..1; the lowest of `per_question`; 0.0 when nothing is known.
     per_question: question -> confidence; for a set of labels, that the whole set is right.
+    scores: question -> confidence in each region of its answer, in their order, where answers are regions.
     votes: question -> source -> what it voted (several labels joined by ", "; "not X" if it only rules X out), for the
         record.
     """
@@ -28,6 +29,7 @@ class Suggestion:
     score: float = 0.0
     per_question: dict[str, float] = field(default_factory=dict)
     votes: dict[str, dict[str, str]] = field(default_factory=dict)
+    scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def suggest(frame: Frame) -> list[Suggestion]:

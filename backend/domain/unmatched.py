@@ -14,24 +14,26 @@ REPEATED = re.compile(r"\\{\\{.*?\\}\\}")
 
 
 def unmatched_answers(
-    questions: Sequence[Question], left_empty: Collection[str], answers: Iterable[Mapping[str, Answer]]
+    questions: Sequence[Question],
+    left_empty: Collection[str],
+    answers: Iterable[tuple[Mapping[str, object], Mapping[str, Answer]]],
 ) -> tuple[Unmatched, ...]:
     """What can't be learned from, by control, the most answers first.
 
-    An answer of several labels where one is asked for is none, nor is one with a label that the question doesn't have.
+    See `Question.lost`.
 
     Args:
         questions: of today's label config.
         left_empty: controls that we don't answer: what people said there is not for us.
-        answers: of each annotation.
+        answers: of each annotation: the data of its task, and what it says.
     """
     asked = {question.name: question for question in questions}
     repeated = [re.compile(REPEATED.sub(r"\\d+", re.escape(name))) for name in left_empty if "{{" in name]
     found: dict[str, tuple[int, str]] = {}
-    for answer in answers:
+    for data, answer in answers:
         for name, given in answer.items():
             if name in asked:
-                lost = _lost(asked[name], given)
+                lost = asked[name].lost(given, data)
             else:
                 ours = name not in left_empty and not any(pattern.fullmatch(name) for pattern in repeated)
                 lost = given if ours else ()
@@ -56,9 +58,3 @@ def _name(item: Unmatched) -> str:
     if not item.question:
         return "of no control"
     return item.question if item.known else f"{item.question}, which the label config doesn't have"
-
-
-def _lost(question: Question, given: Answer) -> Answer:
-    read = question.read(given)
-    unknown = tuple(label for label in given if not question.has(label))
-    return unknown or (() if question.accepts(read) else given)

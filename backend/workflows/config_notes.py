@@ -1,7 +1,6 @@
 """What people should know of a project's label config and of what it makes of their answers."""
 
 import logging
-from itertools import chain
 
 from backend.domain.corpus import Corpus
 from backend.domain.label_config import LabelConfig
@@ -54,7 +53,9 @@ def why_content_is_ignored(deps: Deps, key: str, config: LabelConfig) -> str:
 
 def unmatched_in(corpus: Corpus) -> tuple[Unmatched, ...]:
     """Human answers that are no label, see `unmatched_answers`."""
-    return unmatched_answers(corpus.questions, corpus.config.unsupported, chain.from_iterable(corpus.answers))
+    each = zip(corpus.data, corpus.answers, strict=True)
+    said = ((data, answer) for data, answers in each for answer in answers)
+    return unmatched_answers(corpus.questions, corpus.config.unsupported, said)
 
 
 def warn_of_unmatched(corpus: Corpus) -> None:

@@ -25,7 +25,7 @@ def test_a_rating_without_a_usable_top_is_left_empty(top: str) -> None:
 
 def test_names_what_it_leaves_empty_with_a_reason() -> None:
     assert set(parse_label_config(CONFIG).unsupported) == {"dynamic", "each", "entities", "why"}
-    assert "Labels" in parse_label_config(CONFIG).unsupported["entities"]
+    assert "<HyperText>" in parse_label_config(CONFIG).unsupported["entities"]
 
 
 @pytest.mark.parametrize(

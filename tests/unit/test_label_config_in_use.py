@@ -1,6 +1,7 @@
 """What becomes of a label config in the loop: hidden questions, configs without a question, answers that fit none."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import cast
@@ -195,10 +196,11 @@ def test_what_people_say_in_controls_that_are_left_empty_is_none_of_ours() -> No
         '<Choices name="rel_{{idx}}" toName="t"><Choice value="a"/></Choices></Repeater>'
         '<Rating name="r" toName="t"/></View>'
     )
-    said = [{"c": ("a",), "rel_0": ("a",), "rel_12": ("a",), "r": ("4",)}]
+    said: list[tuple[Mapping[str, object], Mapping[str, tuple[str, ...]]]]
+    said = [({}, {"c": ("a",), "rel_0": ("a",), "rel_12": ("a",), "r": ("4",)})]
     assert unmatched_answers(config.questions, config.unsupported, said) == ()
     assert told(()) == ""
-    (one,) = unmatched_answers(config.questions, config.unsupported, [{"r": ("4.5",)}])
+    (one,) = unmatched_answers(config.questions, config.unsupported, [({}, {"r": ("4.5",)})])
     assert told([one]) == "1 answer matches no label and teaches nothing (r: 1, for example '4.5')"
 
 

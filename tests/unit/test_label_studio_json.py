@@ -71,7 +71,8 @@ def test_reads_annotations_of_any_shape_without_losing_labels() -> None:
         {"type": "relation", "from_id": "a"},
         {"from_name": "stars", "value": {"rating": 2}},
     ]
-    assert parse_answers(result) == {"topic": ("ap", "Sport"), "stars": ("2",)}
+    read = {"topic": ("ap", "Sport"), "entities": ('[0, 2, "PER", ""]',), "stars": ("2",)}
+    assert parse_answers(result) == read
 
 
 def test_an_answer_that_came_from_a_suggestion_is_told_from_one_that_didnt() -> None:
@@ -139,7 +140,7 @@ def test_how_long_a_form_was_open_is_read_if_it_is_said(sent: object, read: floa
     [
         ([{"type": "relation", "from_id": "a"}], {}),
         ([{"from_name": ["a"], "value": {"choices": ["x"]}, "origin": "prediction"}], {}),
-        ([{"from_name": "a", "value": {"start": 1, "labels": ["PER"]}}], {}),
+        ([{"from_name": "a", "value": {"start": 1, "rectanglelabels": ["PER"]}}], {}),
         ([{"from_name": "a", "value": {"rating": None}}], {}),
         (None, {}),
         (["x", 1, None], {"": ("'x'", "1", "None")}),

@@ -12,7 +12,7 @@ from backend.adapters.label_studio.controls.tags import FIELD, ControlTag, is_ta
 from backend.adapters.label_studio.visible_when import Hidden, conditions
 from backend.adapters.label_studio.xml_text import read_xml
 from backend.domain.label_config import LabelConfig, ShownFields
-from backend.domain.questions import Question
+from backend.domain.questions import Question, learned_by
 from backend.errors import BadRequest
 
 MEDIA = {"audio", "audioplus", "video", "timeseries", "pdf", "chat", "reactcode"}
@@ -50,12 +50,14 @@ def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
         n_labels += len(question.labels)
         if n_labels > max_labels:
             raise BadRequest(f"The label config has more than {max_labels:,} labels. List fewer, or raise MAX_LABELS.")
-    every = _with_conditions(asked, unsupported)
+    decided, spans = learned_by(question for question, _ in asked.values())
+    every = _with_conditions({item.name: asked[item.name] for item in decided}, unsupported)
     told = {item.name: meanings(asked[item.name][1].element) for item in every}
     unlisted = tuple(item for item in every if item.is_unlisted)
     unsupported |= dict.fromkeys((item.name for item in unlisted), UNLISTED)
+    unsupported |= dict.fromkeys((item.name for item in spans), "spans can't be suggested yet")
     questions = tuple(item for item in every if not item.is_unlisted)
-    return LabelConfig(questions, unsupported, _shown(root), told, unlisted)
+    return LabelConfig(questions, unsupported, _shown(root), told, unlisted, spans)
 
 
 def _controls(root: Element, unsupported: dict[str, str]) -> list[ControlTag]:

@@ -3,7 +3,9 @@
 Whoever uses its API may store nearly any JSON in a task or an annotation: what can't be read is never an error here.
 """
 
+import hashlib
 import html
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -91,9 +93,8 @@ def _regions(result: object) -> list[Mapping[str, Any]]:
 
 def _labels(value: Mapping[str, Any]) -> tuple[str, ...]:
     for control in CONTROLS.values():
-        given = value.get(control.key)
-        if given is not None:
-            return control.labels(given)
+        if value.get(control.key) is not None:
+            return control.labels(value)
     return ()
 
 
@@ -104,15 +105,21 @@ def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list
         answer = suggestion.answers.get(question.name)
         if not answer:
             continue
-        items.append(
-            {
-                "from_name": question.name,
-                "to_name": question.to_name,
-                "type": question.kind,
-                "value": CONTROLS[question.kind].value(question, answer),
-            }
-        )
+        common = {"from_name": question.name, "to_name": question.to_name, "type": question.kind}
+        control, regions = CONTROLS[question.kind], question.regions(answer)
+        if not regions:
+            items.append(common | {"value": control.value(question, answer)})
+        scores = suggestion.scores.get(question.name, ())
+        for place, region in enumerate(regions):
+            item = common | {"id": _region_id(question.name, region), "value": control.value(question, region)}
+            items.append(item | ({"score": round(scores[place], 6)} if scores else {}))
     return items
+
+
+def _region_id(question: str, region: Answer) -> str:
+    """Another one for each region of a task: of two with one id, Label Studio keeps the second one twice."""
+    text = json.dumps([question, *region])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def format_prediction(prediction: Prediction, version: str, questions: Sequence[Question]) -> dict[str, Any]:

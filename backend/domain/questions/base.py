@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,15 @@ from backend.domain.tasks import Answer
 if TYPE_CHECKING:
     # Types only: commands that ask no model start without it.
     from scipy.sparse import csr_matrix
+
+
+class Learner(StrEnum):
+    """How the answers to a question are learned."""
+
+    DECISIONS = "decisions"
+    """An answer is made of choices among classes: label models and classifiers."""
+    SPANS = "spans"
+    """An answer is marked parts of a text: a vote on spans, and a tagger that sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,8 @@ class Question:
     """Name of the type: Label Studio's own for such an answer."""
     ordered: ClassVar[bool] = False
     """Whether its labels are a scale: then an answer is the worse the farther it is from the truth."""
+    learner: ClassVar[Learner] = Learner.DECISIONS
+    """How its answers are learned."""
 
     name: str
     to_name: str
@@ -77,6 +89,18 @@ class Question:
     def accepts(self, labels: Sequence[object]) -> bool:
         """Whether an answer may have so many labels."""
         return len(labels) <= self.form.most_labels
+
+    def regions(self, answer: Answer) -> list[Answer]:  # noqa: ARG002 - of types whose answers are regions
+        """The parts of an answer that Label Studio keeps as a region each; none where the answer is of the task."""
+        return []
+
+    def lost(self, answer: Answer, data: Mapping[str, object]) -> Answer:  # noqa: ARG002 - of some types
+        """What of an answer that people gave to a task can't be learned from; () = nothing.
+
+        An answer of several labels where one is asked for is lost, and so is a label that the question doesn't have.
+        """
+        unknown = tuple(label for label in answer if not self.has(label))
+        return unknown or (() if self.accepts(self.read(answer)) else answer)
 
     def label_of(self, item: object) -> str | None:
         """The label that an item of a model's reply stands for, if it is one; None for what can't be one."""

@@ -1,6 +1,7 @@
 """What is asked of a control: how Label Studio writes such a question, and its answers."""
 
 import reprlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from backend.adapters.label_studio.controls.tags import ControlTag
@@ -27,11 +28,12 @@ class Control(Protocol):
     def question(self, tag: ControlTag) -> Question:
         """The question that a supported control asks."""
 
-    def labels(self, given: object) -> tuple[str, ...]:
-        """The labels in what stands at `key`, whatever the label config says today; see `unreadable`."""
+    def labels(self, value: Mapping[str, Any]) -> tuple[str, ...]:
+        """The labels in the value of a result, which has something at `key`, whatever the label config says today; see
+        `unreadable`."""
 
     def value(self, question: Question, answer: Answer) -> dict[str, Any]:
-        """The value of a result that gives an answer."""
+        """The value of a result that gives an answer, or one of its regions."""
 
 
 def listed_labels(given: object) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """`<Choices>`, flat or nested."""
 
+from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -36,9 +37,9 @@ class ChoicesControl:
         labels, multiple = tuple(joined(path) for path in paths), _is_multiple(tag.element)
         return Choices(tag.name, tag.to_name, labels, multiple, paths if says(tag.element, "allownested") else ())
 
-    def labels(self, given: object) -> tuple[str, ...]:
+    def labels(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Control`."""
-        return listed_labels(given)
+        return listed_labels(value[self.key])
 
     def value(self, question: Question, answer: Answer) -> dict[str, Any]:
         """See `Control`."""

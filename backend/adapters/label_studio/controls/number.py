@@ -1,6 +1,7 @@
 """`<Number>`."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -32,8 +33,9 @@ class NumberControl:
         """See `Control`."""
         return Number(tag.name, tag.to_name, tuple(map(written, _numbers(tag.element))))
 
-    def labels(self, given: object) -> tuple[str, ...]:
+    def labels(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Control`."""
+        given = value[self.key]
         number = bounded_number(given, -MAX_ABSOLUTE, MAX_ABSOLUTE)
         return (unreadable(given) if number is None else written(number),)
 

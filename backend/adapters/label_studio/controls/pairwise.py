@@ -1,6 +1,6 @@
 """`<Pairwise>`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.adapters.label_studio.controls.base import unreadable
@@ -27,8 +27,9 @@ class PairwiseControl:
         fields = tuple(_fields(tag))
         return Pairwise(tag.name, tag.to_name, SIDES, fields=fields if len(set(fields)) == len(SIDES) else ())
 
-    def labels(self, given: object) -> tuple[str, ...]:
+    def labels(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Control`."""
+        given = value[self.key]
         return (storable(given, len("right") + 1) if given in SIDES else unreadable(given),)
 
     def value(self, question: Question, answer: Answer) -> dict[str, Any]:  # noqa: ARG002 - a side needs no question

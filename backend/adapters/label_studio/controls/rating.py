@@ -1,5 +1,6 @@
 """`<Rating>`."""
 
+from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -34,8 +35,9 @@ class RatingControl:
         stars = range(1, _max_rating(tag.element) + 1)
         return Rating(tag.name, tag.to_name, tuple(str(value) for value in stars))
 
-    def labels(self, given: object) -> tuple[str, ...]:
+    def labels(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Control`."""
+        given = value[self.key]
         number = bounded_number(given, 0, MAX_STARS)
         return (unreadable(given) if number is None else f"{number:g}" if number % 1 else str(int(number)),)
 

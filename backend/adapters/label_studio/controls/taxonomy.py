@@ -1,5 +1,6 @@
 """`<Taxonomy>`."""
 
+from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -28,9 +29,9 @@ class TaxonomyControl:
         labels = tuple(joined(path) for path in paths)
         return Taxonomy(tag.name, tag.to_name, labels, _is_multiple(tag.element), paths)
 
-    def labels(self, given: object) -> tuple[str, ...]:
+    def labels(self, value: Mapping[str, Any]) -> tuple[str, ...]:
         """See `Control`."""
-        return listed_labels(given)
+        return listed_labels(value[self.key])
 
     def value(self, question: Question, answer: Answer) -> dict[str, Any]:
         """See `Control`."""
