@@ -12,7 +12,7 @@ def can_learn(deps: Deps, label_config: str) -> bool:
         BadRequest: the label config can't be parsed.
     """
     config = deps.parse_label_config(label_config)
-    return bool(config.questions or config.unlisted)
+    return bool(config.answered or config.unlisted)
 
 
 def config_of(deps: Deps, key: str, label_config: str, version: int | None = None) -> LabelConfig:

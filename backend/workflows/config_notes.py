@@ -12,12 +12,12 @@ from backend.workflows.llm.view import llm_disabled_reason
 
 log = logging.getLogger(__name__)
 
-WHAT_HELPS = "Add Choices, a Rating or a Taxonomy that lists its labels."
+WHAT_HELPS = "Add Choices, a Rating or a Taxonomy that lists its labels, or Labels on a Text."
 
 
 def why_nothing(config: LabelConfig) -> str:
     """Why nothing in a project can be suggested; "" when something can."""
-    if config.questions:
+    if config.answered:
         return ""
     if config.unlisted:
         return f"nothing can be suggested yet ({left_empty(config)})."
@@ -55,7 +55,7 @@ def unmatched_in(corpus: Corpus) -> tuple[Unmatched, ...]:
     """Human answers that are no label, see `unmatched_answers`."""
     each = zip(corpus.data, corpus.answers, strict=True)
     said = ((data, answer) for data, answers in each for answer in answers)
-    return unmatched_answers(corpus.questions, corpus.config.unsupported, said)
+    return unmatched_answers(corpus.config.answered, corpus.config.unsupported, said)
 
 
 def warn_of_unmatched(corpus: Corpus) -> None:

@@ -19,7 +19,7 @@ def held_at(deps: Deps, record: ProjectRecord) -> Held | None:
 
 def _asks_otherwise(deps: Deps, record: ProjectRecord, number: int) -> bool:
     try:
-        asked = config_of(deps, record.key, record.label_config, number).questions
+        asked = config_of(deps, record.key, record.label_config, number).answered
         return deps.versions.questions(record.key, number) != asked
     except (ModelMissing, BadRequest):
         # Others say so.

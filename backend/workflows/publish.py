@@ -37,7 +37,7 @@ def publish(deps: Deps, record: ProjectRecord, info: ProjectInfo, number: int, p
         present = deps.label_studio.predicted_tasks(record.project_id, name)
     missing = deps.database.task_ids(record.key, open_only=True) - present
     wanted = [item for item in deps.versions.predictions(record.key, number) if item.task_id in missing]
-    questions = config_of(deps, record.key, info.label_config, number).questions
+    questions = config_of(deps, record.key, info.label_config, number).answered
     push = Push(deps, record, info, number, questions, stored=present)
     deps.database.mark_suggested(record.key, present, number)
     predictions = push.fitting(wanted)

@@ -14,7 +14,7 @@ from backend.domain.audit.draw import is_audit, turn
 from backend.domain.frame import frame_of
 from backend.domain.label_config import LabelConfig
 from backend.domain.priorities.audit_turns import scores_of_new
-from backend.domain.suggestions import suggest
+from backend.domain.suggestions import Suggestion, suggest
 from backend.errors import ModelMissing
 from backend.ports import (
     Deps,
@@ -32,6 +32,7 @@ from backend.workflows.check.verdicts import settle
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import llm_disabled_reason
+from backend.workflows.marking import marked_too
 from backend.workflows.mirror import open_project
 from backend.workflows.push import Push
 from backend.workflows.suggest import answered, history_of
@@ -69,14 +70,14 @@ def suggest_new_tasks(deps: Deps, record: ProjectRecord, info: ProjectInfo, prog
     number = deps.versions.current(record.key)
     live = [item for item in deps.database.versions(record.key) if item.status is VersionStatus.LIVE]
     config = config_of(deps, record.key, info.label_config, number)
-    if not config.questions or number not in {item.number for item in live}:
+    if not config.answered or number not in {item.number for item in live}:
         return
     missing = deps.database.not_suggested(record.key, number)
     if not missing:
         return
     # What a killed worker sent, or what was answered with an error although it was stored, is not sent twice.
     present = deps.label_studio.predicted_tasks(record.project_id, version_name(number), missing)
-    push = Push(deps, record, info, number, config.questions, stored=present)
+    push = Push(deps, record, info, number, config.answered, stored=present)
     unsent = missing - present
     predictions = push.fitting(_suggestions_for(deps, record, unsent, number, config, progress)) if unsent else []
     step = "suggesting for new tasks"
@@ -106,7 +107,9 @@ def _suggestions_for(
     contents = Contents(deps, record.key, config, data)
     frame, _ = cast_votes(deps, frame_of(config.questions, data), contents, rules, history_of(known, places))
     vectors = vectors_of(deps, record.key, contents, progress)
-    suggestions = suggest(answered(deps.versions.model(record.key, number), data, frame, vectors))
+    model = deps.versions.model(record.key, number)
+    suggestions = suggest(answered(model, data, frame, vectors)) if config.questions else [Suggestion() for _ in data]
+    suggestions, _ = marked_too(suggestions, model, config, data, rules)
     # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.
     key, share = record.key, policy.audit_share
     audit = [row for row, item in enumerate(items) if is_audit(key, item.task.id, share)]
@@ -161,8 +164,8 @@ def _has_other_basis(deps: Deps, record: ProjectRecord, version: VersionRecord) 
     if basis_of(deps, record.key) != version.rules:
         return True
     try:
-        trained_on = deps.versions.model(record.key, version.number).questions
+        trained_on = deps.versions.model(record.key, version.number).answered
     except ModelMissing:
         # Its folder is gone: only a new training brings a model back.
         return True
-    return trained_on != config_of(deps, record.key, record.label_config, version.number).questions
+    return trained_on != config_of(deps, record.key, record.label_config, version.number).answered

@@ -19,6 +19,7 @@ from backend.ports import Deps, version_name
 from backend.workflows.asked import config_of
 from backend.workflows.embed import vectors_of
 from backend.workflows.llm.contents import Contents
+from backend.workflows.marking import marked_too
 from backend.workflows.votes import cast_votes
 
 CHUNK = 50
@@ -93,14 +94,14 @@ def answer(
     """
     number = deps.versions.current(key)
     config = config_of(deps, key, label_config, number)
-    if not config.questions:
+    if not config.answered:
         return Answers(version_name(number), (), [Suggestion() for _ in tasks], RuleFaults())
     filling = _Filling(deps, key, config, tasks, number)
     filling.run(deadline_s)
     done = list(filling.suggestions)
     known = _withheld(deps, key, [item or Suggestion() for item in done], open_ids)
     late = sum(item is None for item in done)
-    return Answers(version_name(number), config.questions, known, filling.faults(), late, filling.problem)
+    return Answers(version_name(number), config.answered, known, filling.faults(), late, filling.problem)
 
 
 class _Filling:
@@ -158,9 +159,15 @@ class _Filling:
         contents = Contents(deps, key, self._config, chunk)
         units = frame_of(self._config.questions, chunk)
         frame, faults = cast_votes(deps, units, contents, rules, _history_for(annotated, chunk))
-        self._faults.append(faults)
         vectors = vectors_of(deps, key, contents) if model is not None and model.space else None
-        self.suggestions[start : start + len(chunk)] = suggest(answered(model, chunk, frame, vectors))
+        if self._config.questions:
+            decided = suggest(answered(model, chunk, frame, vectors))
+        else:
+            decided = [Suggestion() for _ in chunk]
+        found, faults_of_spans = marked_too(decided, model, self._config, chunk, rules)
+        faults.merge(faults_of_spans)
+        self._faults.append(faults)
+        self.suggestions[start : start + len(chunk)] = found
 
 
 def _model(deps: Deps, key: str, number: int) -> tuple[ProjectModel | None, str]:

@@ -25,6 +25,7 @@ from backend.workflows.embed import vectors_of
 from backend.workflows.label_weights import weighed
 from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import llm_disabled_reason
+from backend.workflows.marking import learned_spans, with_marking
 from backend.workflows.measure.audit import remember_suggestions, what_the_audit_tells
 from backend.workflows.measure.gains import what_labels_brought
 from backend.workflows.measure.progress import progress_so_far
@@ -90,7 +91,7 @@ def _corpus(deps: Deps, record: ProjectRecord, info: ProjectInfo) -> Corpus:
 
 def _asks_anything(deps: Deps, record: ProjectRecord, info: ProjectInfo) -> bool:
     config = deps.parse_label_config(info.label_config)
-    return bool(config.questions or (config.unlisted and _corpus(deps, record, info).questions))
+    return bool(config.answered or (config.unlisted and _corpus(deps, record, info).questions))
 
 
 def _follow(deps: Deps, key: str) -> None:
@@ -125,6 +126,9 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     trained = train(frame, corpus.data, known, settings, seed=version.number)
     # From here on gold is all that people said: what was left out of training is labeled all the same.
     trained = replace(trained, frame=replace(trained.frame, gold=corpus.gold))
+    marking, faults_of_spans = learned_spans(corpus, rules.of(policy.rules), seed=version.number)
+    faults.merge(faults_of_spans)
+    trained = with_marking(trained, marking)
     warn_of_content(key, trained.metrics)
     remember_suggestions(deps, corpus)
     taught, history = what_labels_brought(deps, corpus, trained.frame)
@@ -134,7 +138,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     built = VersionContents(
         trained=trained,
         task_ids=corpus.ids,
-        predictions=ranked_predictions(corpus, policy, trained, number=version.number, history=history),
+        predictions=ranked_predictions(corpus, policy, trained, marking, number=version.number, history=history),
         metrics=replace(
             trained.metrics,
             rule_faults={name: RuleFault(count, faults.reasons[name]) for name, count in faults.counts.items()},

@@ -34,7 +34,7 @@ def rules_signature(deps: Deps, key: str) -> str:
 def sample_of(deps: Deps, project: ProjectRecord) -> RuleSample:
     """What rules are tried out on of one project."""
     try:
-        questions = config_of(deps, project.key, project.label_config or "<View/>").questions
+        questions = config_of(deps, project.key, project.label_config or "<View/>").answered
     except BadRequest:
         # This project's own jobs say so; the others need their rules all the same.
         questions = ()

@@ -55,7 +55,6 @@ def parse_label_config(xml: str, max_labels: int = MAX_LABELS) -> LabelConfig:
     told = {item.name: meanings(asked[item.name][1].element) for item in every}
     unlisted = tuple(item for item in every if item.is_unlisted)
     unsupported |= dict.fromkeys((item.name for item in unlisted), UNLISTED)
-    unsupported |= dict.fromkeys((item.name for item in spans), "spans can't be suggested yet")
     questions = tuple(item for item in every if not item.is_unlisted)
     return LabelConfig(questions, unsupported, _shown(root), told, unlisted, spans)
 

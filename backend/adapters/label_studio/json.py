@@ -105,7 +105,7 @@ def format_result(suggestion: Suggestion, questions: Sequence[Question]) -> list
         answer = suggestion.answers.get(question.name)
         if not answer:
             continue
-        common = {"from_name": question.name, "to_name": question.to_name, "type": question.kind}
+        common: dict[str, Any] = {"from_name": question.name, "to_name": question.to_name, "type": question.kind}
         control, regions = CONTROLS[question.kind], question.regions(answer)
         if not regions:
             items.append(common | {"value": control.value(question, answer)})

@@ -21,6 +21,8 @@ from backend.adapters.rules.process_family import (
     limit_files,
     limit_memory,
 )
+from backend.domain.marking.votes import apply_marking_rules
+from backend.domain.questions import learned_by
 from backend.domain.rules import Rule
 from backend.domain.rules.contained import off_main_thread
 from backend.domain.votes import apply_rules
@@ -132,7 +134,9 @@ class Trial:
     def _judge(self, rule: Rule, sample: RuleSample) -> str:
         """Why a rule can't be used, from a project's tasks; "" when it can."""
         started = perf_counter()
-        _, faults = apply_rules([rule], sample.tasks, sample.questions)
+        decided, spans = learned_by(sample.questions)
+        _, faults = apply_rules([rule], sample.tasks, decided)
+        faults.merge(apply_marking_rules([rule], sample.tasks, spans)[1])
         task_s = (perf_counter() - started) / max(len(sample.tasks), FEW)
         reason = faults.reasons.get(rule.name, "")
         if rule.name in faults.off_list:

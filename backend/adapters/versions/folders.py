@@ -5,6 +5,7 @@
     model.skops          feature extractor and classifiers
     label_models.json    label models, pools, sources in column order
     labels.json          label space: the questions
+    spans.json, spans-*  only where spans are asked for: what was learned of them, taggers with their SHA-256
     sources.json         sources of each decision, in column order
     metrics.json         out-of-fold figures
     votes.parquet        task_id, then one column for each decision and source; null = abstain

@@ -150,4 +150,6 @@ def _posteriors_table(task_ids: NDArray[np.int64], frame: Frame, posteriors: Pos
 
 def _suggestion(fields: Mapping[str, Any]) -> Suggestion:
     answers = {name: tuple(labels) for name, labels in fields["answers"].items()}
-    return Suggestion(**{**fields, "answers": answers})
+    # Versions of before spans were marked have none.
+    scores = {name: tuple(sure) for name, sure in fields.get("scores", {}).items()}
+    return Suggestion(**{**fields, "answers": answers, "scores": scores})

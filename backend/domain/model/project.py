@@ -1,7 +1,7 @@
 """A project's model: what was learned about each decision, and the posteriors it gives."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from backend.domain.features.vectors import Vectors, VectorSpace
 from backend.domain.frame import Frame
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.propensity import PropensityVote
+from backend.domain.marking.model import MarkingModel
 from backend.domain.posterior import PRIOR_RATIO, Exponents, rule_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
@@ -69,12 +70,19 @@ class DecisionModel:
 
 @dataclass(frozen=True)
 class ProjectModel:
-    """What was learned about a project; `decisions` by `Decision.key`. space: of embeddings, where there are any."""
+    """What was learned about a project; `decisions` by `Decision.key`. space: of embeddings, where there are any.
+    marking: what was learned about its questions of spans, by name."""
 
     questions: tuple[Question, ...]
     extractor: FeatureExtractor
     decisions: dict[str, DecisionModel]
     space: VectorSpace | None = None
+    marking: Mapping[str, MarkingModel] = field(default_factory=dict)
+
+    @property
+    def answered(self) -> tuple[Question, ...]:
+        """All questions that it was trained on, however they are learned."""
+        return (*self.questions, *(item.question for item in self.marking.values()))
 
     def posteriors(
         self, data: Sequence[Mapping[str, object]], frame: Frame, vectors: Vectors | None = None

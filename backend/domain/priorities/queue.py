@@ -52,13 +52,17 @@ REASONS: Mapping[str, str] = {
 }
 
 
+UNSURE_SPANS = "least sure of its spans, for its length"
+
+
 @dataclass(frozen=True)
 class PoolState:
     """What is known of the tasks when the next ones are chosen, labeled tasks included.
 
     frame: their units, with posteriors and members of the committee (NaN rows where nothing is known), votes and gold.
     is_open: bool (n_tasks,), what may be asked. features: (n_tasks, d). opinions: where open tasks may have labels
-    already. hidden: question -> bool (n_tasks,), where other answers hide it; there its posteriors are NaN, and nobody
+    already. doubts: float64 (n_tasks,), how unsure each task's spans are, where no question is made of decisions.
+    hidden: question -> bool (n_tasks,), where other answers hide it; there its posteriors are NaN, and nobody
     votes.
     """
 
@@ -67,6 +71,7 @@ class PoolState:
     features: csr_matrix
     opinions: Relabels | None = field(default=None, kw_only=True)
     hidden: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
+    doubts: NDArray[np.float64] | None = field(default=None, kw_only=True)
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -146,7 +151,7 @@ def choose_next(
     """Order the open tasks by what a label of them would teach.
 
     Args:
-        evidence: what is known, about one question at least.
+        evidence: what is known, about one question at least, or `doubts`.
         confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known. Of
             tasks that have labels already see `Relabels.as_sure`.
         strategy: one of `Strategy`.
@@ -210,6 +215,8 @@ class _Arm:
 
 
 def _arms(evidence: PoolState, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
+    if evidence.doubts is not None:
+        return _arms_by_doubts(evidence, evidence.doubts, strategy, n * SPARE, seed)
     if strategy is not Strategy.AUTO:
         return [_propose(evidence, strategy, 1.0, n * SPARE, seed)]
     if is_cold(evidence.questions, evidence.frame.gold):
@@ -224,6 +231,18 @@ def _arms(evidence: PoolState, strategy: Strategy, n: int, seed: int, history: S
     if not rare.rows.size:
         return arms
     return [rare, *(replace(arm, share=arm.share * (1 - rare.share)) for arm in arms)]
+
+
+def _arms_by_doubts(
+    evidence: PoolState, doubts: NDArray[np.float64], strategy: Strategy, n: int, seed: int
+) -> list[_Arm]:
+    """For spans: the tasks whose most probable marks are the least probable, and a random arm; or a random one only."""
+    random = _propose(evidence, Strategy.RANDOM, RANDOM_SHARE, n, seed)
+    if strategy is Strategy.RANDOM:
+        return [replace(random, share=1.0)]
+    rows = evidence.open_rows[descending(doubts[evidence.open_rows], seed)][:n]
+    sure = _Arm(Strategy.LEAST_CONFIDENCE, 1 - RANDOM_SHARE, rows, [UNSURE_SPANS] * len(rows))
+    return [sure, random]
 
 
 def _arms_with_begun(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from backend.domain.codec import omitted
 from backend.domain.reports.version import Agreement, AuditReport, Gain, ProgressFigures
 from backend.domain.statistics import Interval
 
@@ -16,7 +17,7 @@ class Accuracy:
 
     measured_on: `ON_AUDIT`, which holds for all tasks, or, as long as too few of these are labeled, `OUT_OF_FOLD`: most
     of the labeled tasks were chosen because they are hard, so it is rather too low. n: how many. n_audit: labeled audit
-    tasks.
+    tasks. figure: what it is: accuracy, or what stands in its place, see `QuestionFigures.headline`.
     """
 
     question: str
@@ -25,6 +26,7 @@ class Accuracy:
     measured_on: str
     n: int
     n_audit: int
+    figure: str = omitted("accuracy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ from backend.domain.codec import omitted, spread
 from backend.domain.reports.figures import Answered, Measured, Metric, Share, from_keys, to_keys
 from backend.domain.statistics import Interval
 
+ENTITY_F1 = "entity_f1"
+"""F1 of exact spans, the figure of questions about them."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFigures:
@@ -34,6 +37,14 @@ class QuestionFigures(Measured):
     own: tuple[Metric, ...] = spread((), from_keys, to_keys)
     majority_vote: Answered = Answered()
     sources: Mapping[str, SourceFigures] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> Metric:
+        """How good the answers are, in one figure: entity F1 of spans, and accuracy of all else."""
+        for item in self.own:
+            if item.name == ENTITY_F1:
+                return Metric("entity F1", item.value, item.interval)
+        return Metric("accuracy", self.accuracy, self.accuracy_interval)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,12 @@ def _labels(status: Status) -> str:
 
 def _accuracy(accuracy: Accuracy) -> str:
     if accuracy.accuracy is None or accuracy.interval is None:
-        return "accuracy unknown without labels"
+        return f"{accuracy.figure} unknown without labels"
     low, high = accuracy.interval
+    if accuracy.figure != "accuracy":
+        # Audit tasks don't measure it yet.
+        said = f"{accuracy.figure} {accuracy.accuracy:.2f} ({low:.2f}-{high:.2f})"
+        return f"{said} on {accuracy.n} {accuracy.measured_on}"
     said = f"accuracy {share(accuracy.accuracy)} ({low:.2f}-{high:.2f}) on {accuracy.n} {accuracy.measured_on}"
     if accuracy.measured_on == ON_AUDIT:
         return said

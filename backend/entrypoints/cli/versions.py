@@ -79,9 +79,12 @@ def _figures(app: App, key: str, number: int) -> list[tuple[str, str, str]]:
         each = worst[:MOST_LISTED]
     for name, figures in each:
         text, f1 = "-", figures.macro_f1
-        if figures.accuracy is not None and figures.accuracy_interval is not None:
-            low, high = figures.accuracy_interval
-            text = f"{figures.accuracy:.3f} ({low:.3f}-{high:.3f})"
+        headline = figures.headline
+        if headline.value is not None and headline.interval is not None:
+            low, high = headline.interval
+            text = f"{headline.value:.3f} ({low:.3f}-{high:.3f})"
+            if headline.name != "accuracy":
+                text = f"{headline.name} {text}"
         rows.append((name, text, "-" if f1 is None else f"{f1:.3f}"))
     if more > 0:
         rows.append((f"and {more} more (--json)", "these or better", "-"))

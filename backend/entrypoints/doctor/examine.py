@@ -314,7 +314,7 @@ def _examine_version(app: App, info: ProjectInfo) -> Finding:
     name, key = "Version", app.key(info.uid)
     number = app.versions.current(key)
     ours = version_name(number)
-    if not config_of(app.deps, key, info.label_config).questions:
+    if not config_of(app.deps, key, info.label_config).answered:
         return Finding(name, True, "nothing can be suggested, so nothing is trained (see Controls)")
     if not number:
         if failing_of(app.queue, key).hides_state:

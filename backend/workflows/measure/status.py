@@ -93,6 +93,12 @@ def _accuracy(question: str, metrics: VersionMetrics) -> Accuracy:
     on_audit = metrics.audit.questions.get(question, AuditFigures())
     enough = on_audit.n_labels >= ENOUGH and on_audit.accuracy is not None
     figures = on_audit if enough else metrics.questions[question]
+    measured = metrics.questions[question]
+    headline = measured.headline
+    if headline.name != "accuracy":
+        return Accuracy(
+            question, headline.value, headline.interval, OUT_OF_FOLD, measured.n_labels, 0, figure=headline.name
+        )
     return Accuracy(
         question,
         figures.accuracy,
