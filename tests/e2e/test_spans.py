@@ -1,0 +1,66 @@
+"""Labels on Text in Label Studio's form: what we mark is highlighted, and saved unchanged to the character."""
+
+import pytest
+from playwright.sync_api import Page
+
+from backend.adapters.label_studio.client import LabelStudioApi
+from backend.adapters.label_studio.config import parse_label_config
+from backend.adapters.label_studio.json import parse_answers
+from backend.domain.suggestions import Suggestion
+from backend.ports import Prediction
+from tests.conftest import Demo, wait_for
+
+CONFIG = """<View><Labels name="ner" toName="text"><Label value="Person" alias="PER"/><Label value="ORG"/></Labels>
+<Text name="text" value="$doc.body"/></View>"""
+TEXT = "\U0001f600 e\u0301ric\r\n\tand\n  Bob \U0001f468\u200d\U0001f469\u200d\U0001f467 meet ACME &amp; <b>Co</b>."
+MARKED = {
+    "e\u0301ric": "PER",
+    "ric\r\n\tand\n  Bob": "ORG",
+    "Bob": "PER",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467": "PER",
+    "ACME &amp; <b>Co</b>": "ORG",
+}
+
+
+@pytest.mark.timeout(300)
+def test_spans_are_highlighted_and_saved_as_they_were_pushed(demo: Demo, page: Page) -> None:
+    data: dict[str, object] = {"doc": {"body": TEXT}}
+    project, (pushed_alone, pushed_together) = demo.new_project(CONFIG, [data, data])
+    (question,) = parse_label_config(CONFIG).spans
+    places = [(TEXT.index(name), TEXT.index(name) + len(name), label) for name, label in MARKED.items()]
+    answer, scores = question.answer_of(dict.fromkeys(places, 0.75), TEXT)
+    suggestion = Suggestion({"ner": answer}, 0.5, scores={"ner": scores})
+    predictions = [Prediction(task_id, suggestion, 0.5) for task_id in (pushed_alone, pushed_together)]
+    label_studio = LabelStudioApi(demo.url, demo.state["api_key"])
+    assert label_studio.acceptable(CONFIG, predictions, [question]) == predictions
+    label_studio.push_one("v1", predictions[0], [question])
+    assert label_studio.push_all(project, "v1", predictions[1:], [question]) == 1
+    label_studio.update_project(project, {"model_version": "v1"})
+    for task_id in (pushed_alone, pushed_together):
+        saved = submitted(page, demo, project, task_id)
+        read = parse_answers(saved)
+        assert set(read["ner"]) == set(answer)
+        assert question.lost(read["ner"], data) == ()
+        assert {tuple(mark[:3]) for mark in question.marks(read["ner"], data)} == set(places)
+        assert {(item["origin"], item["score"]) for item in saved} == {("prediction", 0.75)}
+
+
+def submitted(page: Page, demo: Demo, project: int, task_id: int) -> list[dict[str, object]]:
+    """Open a task, look at what is highlighted, and save it unchanged; returns the `result` of the annotation."""
+    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
+    button = page.get_by_test_id("bottombar-submit-button")
+    button.wait_for()
+    shown = page.locator(".htx-highlight")
+    shown.first.wait_for()
+    assert {"Bob", "ACME &amp; <b>Co</b>"} <= set(shown.all_text_contents())
+    button.click()
+    saved: list[dict[str, object]] = []
+
+    def is_saved() -> bool:
+        with demo.api as api:
+            found = api.get(f"/api/tasks/{task_id}/annotations/").raise_for_status().json()
+        saved[:] = found[0]["result"] if found else []
+        return bool(found)
+
+    wait_for(is_saved, 60, "the annotation")
+    return list(saved)
