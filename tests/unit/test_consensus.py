@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from backend.domain.label_errors.consensus import CROWDLAB, consensus_of
-from backend.domain.label_errors.crowd import Labels, aggregate
+from backend.domain.label_errors.crowd import Labels, aggregate, lost
 
 
 def planted(
@@ -49,6 +49,56 @@ def test_annotators_who_are_wrong_in_ways_of_their_own_get_confusion_matrices() 
     found = aggregate(Labels(tasks, annotators, classes, 200, m, 2))
     assert found.method == "confusion matrices"
     assert (found.proba.argmax(axis=1) == truth).mean() > 0.95
+
+
+def yes_or_no(n: int, says: NDArray[np.float64], seed: int) -> tuple[Labels, NDArray[np.int64]]:
+    """Tasks with five labels each; `says`: P(yes | truth) of each annotator, (m, 2)."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, 2, n)
+    tasks = np.repeat(np.arange(n), 5)
+    annotators = np.concatenate([random.choice(len(says), 5, replace=False) for _ in range(n)])
+    classes = (random.random(tasks.size) < says[annotators, truth[tasks]]).astype(np.int64)
+    return Labels(tasks, annotators, classes, n, len(says), 2), truth
+
+
+def test_people_who_say_yes_to_everything_do_not_make_everything_a_yes() -> None:
+    says = np.array([[0.98, 0.98]] * 8 + [[0.3, 0.7]] * 16)
+    rights, majorities = [], []
+    for seed in range(3):
+        labels, truth = yes_or_no(300, says, seed)
+        found = aggregate(labels)
+        assert found.method == "confusion matrices"
+        assert 0.25 < (found.proba.argmax(axis=1) == 0).mean() < 0.75
+        rights.append((found.proba.argmax(axis=1) == truth).mean())
+        majorities.append((labels.shares().argmax(axis=1) == truth).mean())
+    assert np.mean(rights) > np.mean(majorities) + 0.02
+
+
+def test_mistakes_that_all_make_alike_are_no_reason_for_a_matrix_of_each() -> None:
+    labels, truth = yes_or_no(400, np.array([[0.08, 0.68]] * 20), seed=0)
+    found = aggregate(labels)
+    assert found.method == "one accuracy each"
+    assert (found.proba.argmax(axis=1) == truth).mean() > 0.88
+
+
+def test_a_class_is_lost_if_people_who_tell_classes_apart_name_it_and_no_task_gets_it() -> None:
+    # Annotators 0 and 1 name both classes, 2 says 1 to everything and 3 says 2 to everything.
+    annotators = np.repeat(np.arange(4), 10)
+    classes = np.array([*[0, 1] * 10, *[1] * 10, *[2] * 10])
+    labels = Labels(np.tile(np.arange(10), 4), annotators, classes, 10, 4, 3)
+    assert lost(labels, np.tile([0.0, 1.0, 0.0], (10, 1))).tolist() == [True, False, False]
+    assert lost(labels, np.eye(3)[[0, 1] * 5]).tolist() == [False, False, False]
+    # Nobody tells classes apart: nobody says what is lost.
+    assert not lost(Labels(np.array([0, 1]), np.array([0, 1]), np.array([0, 1]), 2, 2, 2), np.eye(2)[[0, 0]]).any()
+
+
+def test_a_class_that_many_people_name_is_not_lost_to_either_model() -> None:
+    says = np.array([[0.98, 0.98]] * 12 + [[0.4, 0.6]] * 12)
+    labels, _ = yes_or_no(300, says, seed=2)
+    found = aggregate(labels)
+    assert found.method == "majority vote"
+    assert "would lose a class" in found.reason
+    assert (found.proba.argmax(axis=1) == 0).mean() > 0.05
 
 
 def test_with_a_classifier_crowdlab_decides_and_is_better_than_the_classifier() -> None:

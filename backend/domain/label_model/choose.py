@@ -42,7 +42,7 @@ class Choice:
 def choose(votes: Votes, n_classes: int, gold: NDArray[np.int64], *, seed: int = 0) -> Choice:
     """The simplest method that does as well on human labels as the default, cross-validated: with a mean log-loss no
     larger, and no fewer rows right. (By log-loss alone majority vote wins among overconfident language models, and
-    loses two points of macro-F1; a loss can be mended by `fit_pool`, a wrong answer can't.)
+    loses two points of macro-F1; a loss can be mended by `fit_exponents`, a wrong answer can't.)
 
     One with more parameters than the default has to be better by more than a standard error of the mean difference
     (the one-standard-error rule: Breiman et al. 1984, section 3.4.3).
