@@ -21,7 +21,8 @@ class Work:
     """What a worker gets: it tries until all is taken or the money is spent.
 
     now: what its clock says, always. stop_after: so many requests are settled; the next one is sent, and then the
-    worker hangs, as one does whose endpoint never answers.
+    worker hangs, as one does whose endpoint never answers. together: so many workers begin at the same moment; 0: each
+    when it likes.
     """
 
     url: str
@@ -34,6 +35,7 @@ class Work:
     per_request: int = 5
     now: float = 1000.0
     stop_after: int | None = None
+    together: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def sent_of(path: Path) -> list[Sent]:
 
 def work(job: Work, seed: int) -> None:
     """Ask about all that is free, in an own order, and settle each request at an own price."""
+    _await_others(job, seed)
     records = SqlLlmRecords(job.url, lambda: job.now)
     rng = random.Random(seed)
     source = LlmSource("q", MODEL, job.prompt)
@@ -86,6 +89,15 @@ def work(job: Work, seed: int) -> None:
             ]
             records.settle(claim, answers, price)
             settled += 1
+
+
+def _await_others(job: Work, seed: int) -> None:
+    if job.together:
+        ready = job.sent_file.with_name("ready")
+        ready.mkdir(exist_ok=True)
+        (ready / str(seed)).touch()
+        while len(list(ready.iterdir())) < job.together:
+            time.sleep(0.005)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def until(done: Callable[[], bool], what: str, seconds: float = 120) -> None:
 
 def test_eight_workers_never_exceed_a_budget_and_never_ask_twice(database_url: str, key: str, tmp_path: Path) -> None:
     contents = tuple(f"content-{number}" for number in range(1000))
-    job = Work(database_url, key, f"prompt {key}", contents, BUDGET, RESERVED, tmp_path / "sent")
+    job = Work(database_url, key, f"prompt {key}", contents, BUDGET, RESERVED, tmp_path / "sent", together=8)
     # The database is new (SQLite) when all of them open it at once.
     with workers([(job, seed) for seed in range(8)]) as processes:
         until(lambda: bool(sent_of(job.sent_file)), "a request was sent")
