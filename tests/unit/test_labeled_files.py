@@ -124,6 +124,12 @@ def test_spans_are_no_label_of_a_task(tmp_path: Path) -> None:
     path = write(tmp_path / "spans.csv", spans)
     assert "1 cells of 'label' are no choice, rating or taxonomy" in refused(path)
     assert read_labeled(path, "mood", None).data == [{"text": "Bob"}]
+    span = {"from_name": "label", "type": "labels", "value": {"start": 0, "end": 3, "text": "Bob", "labels": ["PER"]}}
+    mood = {"from_name": "mood", "type": "choices", "value": {"choices": ["good"]}}
+    exported = json.dumps([{"id": 1, "data": {"text": "Bob"}, "annotations": [{"id": 2, "result": [span, mood]}]}])
+    found = read_labeled(write(tmp_path / "spans.json", exported), "mood", None)
+    assert found.answers == [[{"mood": ("good",)}]]
+    assert "1 answers mark parts of a text: left out." in found.notes
 
 
 def test_labels_keep_their_spelling_and_missing_ones_are_none(tmp_path: Path) -> None:

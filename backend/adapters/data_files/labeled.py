@@ -17,6 +17,7 @@ from backend.adapters.label_studio.exports import (
     has_answer_shape,
     is_annotated,
     is_label_studio_table,
+    is_of_regions,
     task_data,
 )
 from backend.adapters.label_studio.json import parse_task
@@ -229,14 +230,19 @@ def _about_rows(
 def _of_json_export(found: Rows, path: Path) -> LabeledData:
     """Tasks of Label Studio's JSON export, of any age, or in the format of its import, which needs no ids."""
     data, answers, ids = [], [], []
-    n_skipped = n_empty = 0
+    n_skipped = n_empty = n_marked = 0
     for place, row in enumerate(found.rows, start=1):
         try:
             item = parse_task(_todays_form(row, place))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = one_line(f"{type(error).__name__}: {error}")
             raise BadRequest(f"{path}: task {place} can't be read ({reason}). Export the project as JSON.") from error
-        given = [entry.answers for entry in item.labels]
+        given = [
+            {name: answer for name, answer in entry.answers.items() if not is_of_regions(answer)}
+            for entry in item.labels
+        ]
+        n_marked += sum(len(entry.answers) for entry in item.labels) - sum(map(len, given))
+        given = [said for said in given if said]
         n_skipped += sum(entry.skipped for entry in item.annotations)
         n_empty += sum(not entry.skipped and not entry.teaches for entry in item.annotations)
         data.append(dict(item.task.data))
@@ -244,6 +250,8 @@ def _of_json_export(found: Rows, path: Path) -> LabeledData:
         ids.append("" if row.get(ID) is None else str(row[ID]))
     unlabeled = sum(not given for given in answers)
     notes = [*found.notes]
+    if n_marked:
+        notes.append(f"{n_marked} answers mark parts of a text: left out.")
     if unlabeled or n_skipped or n_empty:
         notes.append(
             f"{unlabeled} of {len(data)} tasks have no label: left out. {n_skipped} annotations were skipped, "

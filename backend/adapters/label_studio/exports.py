@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from backend.adapters.label_studio.json import parse_answers
+from backend.domain.questions.spans import mark_in
 from backend.domain.tasks import Answer
 
 ID = "id"
@@ -111,8 +112,13 @@ def _is_answer(part: Mapping[str, object], is_export: bool) -> bool:
 
 def _labels(values: Iterable[Mapping[str, Any]]) -> Answer:
     """The labels of the `value`s of an annotation's results; () for regions, which are no answer to a whole task."""
-    answers = parse_answers([{"from_name": ID, "value": value} for value in values])
-    return answers.get(ID, ())
+    given = parse_answers([{"from_name": ID, "value": value} for value in values]).get(ID, ())
+    return () if is_of_regions(given) else given
+
+
+def is_of_regions(answer: Answer) -> bool:
+    """Whether an answer marks parts of a text."""
+    return any(mark_in(label) is not None for label in answer)
 
 
 def _opened(value: object) -> object:
