@@ -33,12 +33,13 @@ LONGEST = 60
 class Read:
     """What the tagger thinks of one text.
 
-    chances: probability of each run that it takes for possible. outside: float64 (n_tokens,), probability that a token
-    is in no run. best: the log-probability of the most probable tagging, divided by the number of tokens.
+    chances: probability of each run that it takes for possible. tags: float64 (n_tokens, 1 + 2 · n_labels), probability
+    of each token's tag: in no run, then for each label that a run begins here, or goes on. best: the log-probability of
+    the most probable tagging, divided by the number of tokens.
     """
 
     chances: dict[Run, float]
-    outside: NDArray[np.float64]
+    tags: NDArray[np.float64]
     best: float
 
 
@@ -70,11 +71,11 @@ class Crf:
             raise ModelMissing("the file of the span tagger isn't the one that was stored; train again")
         return cls(data, tuple(labels))
 
-    def tag(self, features: Features) -> Read:
-        """Probabilities for one text, from its features."""
+    def tag(self, features: Features, asked: Iterable[Run] = ()) -> Read:
+        """Probabilities for one text, from its features; also of the runs asked for, however small they are."""
         n = len(features)
         if not n or not self.data:
-            return Read({}, np.ones(n), 0.0)
+            return Read({}, np.eye(1, 1 + 2 * len(self.labels)).repeat(n, axis=0), 0.0)
         # It holds one text at a time.
         with self._one:
             tagger = self._tagger
@@ -82,8 +83,8 @@ class Crf:
             path = tagger.tag()
             probability = tagger.probability(path)
             chance = {name: np.array([tagger.marginal(name, at) for at in range(n)]) for name in tagger.labels()}
-        zeros = np.zeros(n)
-        outside = chance.get(OUT, zeros)
+        names = [OUT, *(f"{kind}{number}" for number in range(len(self.labels)) for kind in "BI")]
+        marginals = np.column_stack([chance.get(name, np.zeros(n)) for name in names])
         # Of a long text it can be too small for a float.
         best = (
             math.log(probability)
@@ -92,9 +93,10 @@ class Crf:
         )
         chances: dict[Run, float] = {}
         for number, label in enumerate(self.labels):
-            begins, goes_on = chance.get(f"B{number}", zeros), chance.get(f"I{number}", zeros)
+            begins, goes_on = marginals[:, 1 + 2 * number], marginals[:, 2 + 2 * number]
+            chances |= {run: _chance(begins, goes_on, run) for run in asked if run.label == label}
             chances |= _runs(begins, goes_on, label)
-        return Read(chances, outside, best / n)
+        return Read(chances, marginals, best / n)
 
     @property
     def _tagger(self) -> Any:
@@ -147,22 +149,8 @@ def tags(n_tokens: int, runs: Iterable[Run], numbers: dict[str, int]) -> list[st
     return found
 
 
-def untagged(tags: Sequence[str], labels: Sequence[str]) -> list[Run]:
-    """The runs of BIO tags; one that goes on with what didn't begin begins there."""
-    found: list[Run] = []
-    for at, tag in enumerate(tags):
-        if tag == OUT:
-            continue
-        label = labels[int(tag[1:])]
-        if tag[0] == "I" and found and found[-1].stop == at and found[-1].label == label:
-            found[-1] = found[-1]._replace(stop=at + 1)
-        else:
-            found.append(Run(at, at + 1, label))
-    return found
-
-
 def _runs(begins: NDArray[np.float64], goes_on: NDArray[np.float64], label: str) -> dict[Run, float]:
-    """Probability of each run, from those of its tags.
+    """Each run with at least `LEAST_CHANCE`, and its probability, from those of its tags.
 
     CRFsuite gives probabilities of single tags only. That a run which began goes on at a token is taken as the smaller
     of what has been reached so far and that token's share: exact for one that can't begin twice.
@@ -178,3 +166,11 @@ def _runs(begins: NDArray[np.float64], goes_on: NDArray[np.float64], label: str)
                 break
             reached, stop = further, stop + 1
     return found
+
+
+def _chance(begins: NDArray[np.float64], goes_on: NDArray[np.float64], run: Run) -> float:
+    """The probability of one run, in the same way."""
+    reached = min(float(begins[run.first]), *goes_on[run.first + 1 : run.stop].tolist(), 1.0)
+    further = float(goes_on[run.stop]) if run.stop < len(begins) else 0.0
+    # What goes on may have begun elsewhere: then the run is rare, not impossible.
+    return float(max(reached - further, reached * (1 - further)))

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.domain.spans.best import best_share
 from backend.domain.spans.calibration import Calibration, fit_calibration, log_loss
 from backend.domain.spans.crf import Crf, train_crf
 from backend.domain.spans.features import Features, features
 from backend.domain.spans.model import Raw, SpanModel, all_right, calibrated, flat, mixed
+from backend.domain.spans.scores import span_scores
 from backend.domain.spans.text import Run
 from backend.domain.spans.vote import Runs, Voted, first_trust, learn_trust, vote
 
@@ -33,23 +35,26 @@ VOTED_TOKENS = 400
 parts of ner_laptopreview and ner_bc5cdr with 10 to 100 labeled texts.)"""
 LEAST_FOUND = 0.4
 """Share of people's runs of each label that the vote must find to teach a tagger: it teaches what it misses, too."""
-OF_VOTE = (0.0, 0.5, 1.0)
+FIRST_FOUND, FOUND_WEIGHT = 7.0, 10.0
+"""What the vote is believed to find before anybody labeled, and of how many."""
+OF_VOTE = (0.0, 0.25, 0.5, 1.0)
 """Weights of the vote that are compared."""
+DEFAULT_OF_VOTE = 0.5
 FLOOR = 0.005
 """Probability of a run that nobody thought of."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model, and what each labeled text is thought to hold by one that hasn't seen its labels.
+    """The model, and what came of fitting it.
 
-    held_out: for each text of the input; None for those without labels, and where there are too few to hold any out.
-    left_out: people's runs that no tagger can learn since they lie inside of others of the same group.
+    left_out: how many of people's runs no tagger can learn, since they overlap longer ones of their group. held_out:
+    for each text what models say that haven't seen it; None for those that it wasn't asked of.
     """
 
     model: SpanModel
-    held_out: list[Raw | None]
     left_out: int
+    held_out: tuple[Raw | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,25 +83,29 @@ def fit(texts: Sequence[Voted], gold: Sequence[Runs | None], labels: Sequence[st
         labels: all that there are.
         seed: draws texts and folds.
     """
-    n_sources = max((len(text.votes) for text in texts), default=0)
-    groups = groups_of([runs for runs in gold if runs], labels)
-    kept: dict[int, Runs] = {}
-    left_out = 0
-    for row, runs in enumerate(gold):
-        if runs is not None:
-            parts = [flat(tuple(run for run in runs if run.label in group)) for group in groups]
-            kept[row] = tuple(sorted(run for part, _ in parts for run in part))
-            left_out += sum(missing for _, missing in parts)
-    data = _Data(texts, kept, groups, {}, n_sources)
-    if not kept:
-        model = SpanModel(tuple(labels), groups, first_trust(n_sources))
-        return Fitted(model, [None] * len(texts), 0)
+    data, left_out = _read(texts, gold, labels)
+    if not data.gold:
+        return Fitted(SpanModel(tuple(labels), data.groups, first_trust(data.n_sources)), 0, (None,) * len(texts))
     random = np.random.default_rng(seed)
-    labeled = [int(row) for row in random.permutation(list(kept))]
-    held_out = _held_out(data, labels, labeled, random)
+    labeled = [int(row) for row in random.permutation(list(data.gold))]
+    held_out = _held_out(data, labels, _affordable(data, labeled), random)
     model = _train(data, labels, labeled, random)
     model = _decide(model, data, held_out)
-    return Fitted(model, [held_out.get(row) for row in range(len(texts))], left_out)
+    return Fitted(model, left_out, tuple(held_out.get(row) for row in range(len(texts))))
+
+
+def hold_out(
+    texts: Sequence[Voted], gold: Sequence[Runs | None], labels: Sequence[str], *, seed: int = 0
+) -> list[Raw | None]:
+    """What models that haven't seen a text's labels say of it, for all labeled texts: what `find_suspects` looks at.
+
+    The arguments are those of `fit`; None for texts without labels, and for all where there are too few of them.
+    """
+    data, _ = _read(texts, gold, labels)
+    random = np.random.default_rng(seed)
+    labeled = [int(row) for row in random.permutation(list(data.gold))]
+    held_out = _held_out(data, labels, labeled, random, asked=True)
+    return [held_out.get(row) for row in range(len(texts))]
 
 
 def groups_of(gold: Sequence[Runs], labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -118,20 +127,34 @@ def folds(texts: Sequence[Voted], rows: Sequence[int]) -> list[list[int]]:
     return found if len(found) >= 2 and len(rows) >= FEWEST else []
 
 
+def _read(texts: Sequence[Voted], gold: Sequence[Runs | None], labels: Sequence[str]) -> tuple[_Data, int]:
+    """The data, and how many runs are left out of it."""
+    groups = groups_of([runs for runs in gold if runs], labels)
+    kept: dict[int, Runs] = {}
+    left_out = 0
+    for row, runs in enumerate(gold):
+        if runs is not None:
+            parts = [flat(tuple(run for run in runs if run.label in group)) for group in groups]
+            kept[row] = tuple(sorted(run for part, _ in parts for run in part))
+            left_out += sum(missing for _, missing in parts)
+    return _Data(texts, kept, groups, {}, max((len(text.votes) for text in texts), default=0)), left_out
+
+
+def _affordable(data: _Data, labeled: Sequence[int]) -> list[int]:
+    """As many of the rows as have `COMPARED_TOKENS` together, one at least."""
+    n_tokens = itertools.accumulate(len(data.texts[row].words) for row in labeled)
+    return [row for row, total in zip(labeled, n_tokens, strict=True) if row == labeled[0] or total <= COMPARED_TOKENS]
+
+
 def _held_out(
-    data: _Data, labels: Sequence[str], labeled: Sequence[int], random: np.random.Generator
+    data: _Data, labels: Sequence[str], compared: Sequence[int], random: np.random.Generator, *, asked: bool = False
 ) -> dict[int, Raw]:
-    """What models that haven't seen a text's labels say of it, for as many texts as there is time for."""
-    compared: list[int] = []
-    for row in labeled:
-        if compared and data.n_tokens([*compared, row]) > COMPARED_TOKENS:
-            break
-        compared.append(row)
+    """What models that haven't seen a text's labels say of it; `asked`: also how probable the runs are that it has."""
     found: dict[int, Raw] = {}
     for part in folds(data.texts, compared):
         held = set(part)
         model = _train(data, labels, [row for row in compared if row not in held], random)
-        found |= zip(part, model.raw([data.texts[row] for row in part]), strict=True)
+        found |= {row: model.raw(data.texts[row], data.gold[row] if asked else ()) for row in part}
     return found
 
 
@@ -146,18 +169,18 @@ def _train(data: _Data, labels: Sequence[str], rows: Sequence[int], random: np.r
         seen = [data.features(row) for row in (*rows, *voted)]
         members.append([_tagger(seen, marked, group) for group in data.groups])
     taggers = tuple(zip(*members, strict=True))
-    return SpanModel(tuple(labels), data.groups, trust, taggers, of_vote=0.5)
+    return SpanModel(tuple(labels), data.groups, trust, taggers, of_vote=DEFAULT_OF_VOTE)
 
 
 def vote_teaches(texts: Sequence[Voted], gold: Sequence[Runs]) -> bool:
-    """Whether the vote finds enough of what people marked, of every label."""
+    """Whether the vote finds enough of what people marked, of every label; so it is taken before they marked much."""
     true: Counter[str] = Counter()
     found: Counter[str] = Counter()
     for text, runs in zip(texts, gold, strict=True):
         marked = set(vote(text))
         true.update(run.label for run in runs)
         found.update(run.label for run in runs if run in marked)
-    return all(found[label] >= LEAST_FOUND * n for label, n in true.items())
+    return all(found[label] + FIRST_FOUND >= LEAST_FOUND * (n + FOUND_WEIGHT) for label, n in true.items())
 
 
 def _tagger(seen: Sequence[Features], marked: Sequence[Runs], group: tuple[str, ...]) -> Crf:
@@ -188,12 +211,31 @@ def _decide(model: SpanModel, data: _Data, held_out: dict[int, Raw]) -> SpanMode
         pairs = [(p, run in data.gold[row]) for row, text in zip(rows, chances, strict=True) for run, p in text.items()]
         calibration = fit_calibration([p for p, _ in pairs], [right for _, right in pairs])
         settled = [calibrated(text, calibration) for text in chances]
-        least = best_share(settled)
-        option = replace(model, of_vote=of_vote, runs=calibration, least=least)
-        loss = sum(_loss(held_out[row], text, data.gold[row]) for row, text in zip(rows, settled, strict=True))
-        options.append((loss, option))
-    _, chosen = min(options, key=lambda item: item[0])
+        option = replace(model, of_vote=of_vote, runs=calibration, least=best_share(settled))
+        losses = [_loss(held_out[row], text, data.gold[row]) for row, text in zip(rows, settled, strict=True)]
+        options.append((np.array(losses), option))
+    chosen = _chosen(options, data, held_out)
     return replace(chosen, documents=_documents(chosen, data, held_out))
+
+
+def _chosen(
+    options: Sequence[tuple[NDArray[np.float64], SpanModel]], data: _Data, held_out: dict[int, Raw]
+) -> SpanModel:
+    """The mean of vote and tagger, unless one of them alone is better by more than a standard error.
+
+    Nothing whose F1 on the held-out texts is below the vote's is shown.
+    """
+    scores = [_f1(option, data, held_out) for _, option in options]
+    usable = [item for item, score in zip(options, scores, strict=True) if score >= scores[-1]]
+    middle, default = next((item for item in usable if item[1].of_vote == DEFAULT_OF_VOTE), usable[-1])
+    best, chosen = min(usable, key=lambda item: item[0].sum())
+    saved = middle - best
+    return chosen if saved.sum() > saved.std() * np.sqrt(len(saved)) else default
+
+
+def _f1(option: SpanModel, data: _Data, held_out: dict[int, Raw]) -> float:
+    shown = [tuple(option.settle(raw).runs) for raw in held_out.values()]
+    return span_scores(shown, [data.gold[row] for row in held_out]).f1
 
 
 def _loss(raw: Raw, chances: dict[Run, float], right: Runs) -> float:

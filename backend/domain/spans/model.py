@@ -63,13 +63,10 @@ class SpanModel:
 
     def suggest(self, texts: Sequence[Voted]) -> list[Suggested]:
         """What we would mark in each text."""
-        return [self.settle(raw) for raw in self.raw(texts)]
+        return [self.settle(self.raw(text)) for text in texts]
 
-    def raw(self, texts: Sequence[Voted]) -> list[Raw]:
-        """What vote and taggers say of each text, before they are mixed."""
-        return [self._raw(text) for text in texts]
-
-    def _raw(self, text: Voted) -> Raw:
+    def raw(self, text: Voted, asked: Runs = ()) -> Raw:
+        """What vote and taggers say of a text, before they are mixed; also of the runs asked for."""
         chances = vote_chances(text, self.trust)
         if not self.taggers:
             return Raw(chances)
@@ -78,7 +75,7 @@ class SpanModel:
         best: list[float] = []
         for taggers in self.taggers:
             for tagger in taggers:
-                read = tagger.tag(seen)
+                read = tagger.tag(seen, asked)
                 best.append(read.best)
                 for run, p in read.chances.items():
                     tagged[run] = tagged.get(run, 0.0) + p / len(taggers)
