@@ -11,6 +11,7 @@ from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for
+from tests.e2e.form import open_task, saved_result
 
 NESTED = """<Choice value="Neg"><Choice value="Awful"/><Choice value="Bad" alias="bd"/></Choice>
 <Choice value="Pos"><Choice value="Good"/></Choice><Choice value="Meh"/>"""
@@ -66,25 +67,13 @@ def choose(choice: Locator) -> None:
 
 def submit(page: Page, demo: Demo, project: int, task_id: int, *clicked: str) -> list[dict[str, Any]]:
     """Open a task, choose something, and save; returns the `result` of the annotation."""
-    # Until all has come, the form is drawn anew, and forgets what was entered.
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
-    button = page.get_by_test_id("bottombar-submit-button")
-    button.wait_for()
+    button = open_task(page, demo, project, task_id)
     page.wait_for_selector("input[name='Meh']")
     for name in clicked:
         # A form that is still being drawn forgets the click.
         choose(page.locator(f"input[name='{name}']").first)
     button.click()
-    saved: list[dict[str, Any]] = []
-
-    def is_saved() -> bool:
-        with demo.api as api:
-            saved[:] = api.get(f"/api/tasks/{task_id}/annotations/").raise_for_status().json()
-        return bool(saved)
-
-    wait_for(is_saved, 60, "the annotation")
-    found: list[dict[str, Any]] = saved[0]["result"]
-    return found
+    return saved_result(demo, task_id)
 
 
 @pytest.mark.timeout(300)

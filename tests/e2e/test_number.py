@@ -9,6 +9,7 @@ from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for
+from tests.e2e.form import open_task, saved_result
 
 CONFIG = """<View><Text name="t" value="$text"/><Number name="n" toName="t" min="0" max="4" step="0.5"/></View>"""
 
@@ -34,10 +35,7 @@ def test_a_number_is_shown_and_saved_as_it_was_pushed(demo: Demo, page: Page) ->
 
 def submit(page: Page, demo: Demo, project: int, task_id: int, typed: str = "") -> list[dict[str, object]]:
     """Open a task, type a number, and save; returns the `result` of the annotation."""
-    # Until all has come, the form is drawn anew, and forgets what was entered.
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
-    button = page.get_by_test_id("bottombar-submit-button")
-    button.wait_for()
+    button = open_task(page, demo, project, task_id)
     field = page.locator("input[type=number]").last
     field.wait_for()
     if typed:
@@ -47,13 +45,4 @@ def submit(page: Page, demo: Demo, project: int, task_id: int, typed: str = "") 
     else:
         wait_for(field.input_value, 30, "the suggested number")
     button.click()
-    saved: list[dict[str, object]] = []
-
-    def is_saved() -> bool:
-        with demo.api as api:
-            found = api.get(f"/api/tasks/{task_id}/annotations/").raise_for_status().json()
-        saved[:] = found[0]["result"] if found else []
-        return bool(found)
-
-    wait_for(is_saved, 60, "the annotation")
-    return list(saved)
+    return saved_result(demo, task_id)

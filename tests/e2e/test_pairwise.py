@@ -8,7 +8,8 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
-from tests.conftest import Demo, wait_for
+from tests.conftest import Demo
+from tests.e2e.form import open_task, saved_result
 
 CONFIG = """<View><Pairwise name="pw" toName="one,two"/>
 <Text name="one" value="$first"/><Text name="two" value="$second"/></View>"""
@@ -37,21 +38,9 @@ def test_a_side_is_selected_and_saved_as_it_was_pushed(demo: Demo, page: Page) -
 
 def submit(page: Page, demo: Demo, project: int, task_id: int, text: str, clicked: str = "") -> list[dict[str, object]]:
     """Open a task, select an object by its text, and save; returns the `result` of the annotation."""
-    # Until all has come, the form is drawn anew, and forgets what was entered.
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
-    button = page.get_by_test_id("bottombar-submit-button")
-    button.wait_for()
+    button = open_task(page, demo, project, task_id)
     page.get_by_text(text, exact=True).last.wait_for()
     if clicked:
         page.get_by_text(clicked, exact=True).last.click()
     button.click()
-    saved: list[dict[str, object]] = []
-
-    def is_saved() -> bool:
-        with demo.api as api:
-            found = api.get(f"/api/tasks/{task_id}/annotations/").raise_for_status().json()
-        saved[:] = found[0]["result"] if found else []
-        return bool(found)
-
-    wait_for(is_saved, 60, "the annotation")
-    return list(saved)
+    return saved_result(demo, task_id)

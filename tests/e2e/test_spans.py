@@ -8,7 +8,8 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.json import parse_answers
 from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
-from tests.conftest import Demo, wait_for
+from tests.conftest import Demo
+from tests.e2e.form import open_task, saved_result
 
 CONFIG = """<View><Labels name="ner" toName="text"><Label value="Person" alias="PER"/><Label value="ORG"/></Labels>
 <Text name="text" value="$doc.body"/></View>"""
@@ -47,20 +48,9 @@ def test_spans_are_highlighted_and_saved_as_they_were_pushed(demo: Demo, page: P
 
 def submitted(page: Page, demo: Demo, project: int, task_id: int) -> list[dict[str, object]]:
     """Open a task, look at what is highlighted, and save it unchanged; returns the `result` of the annotation."""
-    page.goto(f"{demo.url}/projects/{project}/data?task={task_id}", wait_until="networkidle")
-    button = page.get_by_test_id("bottombar-submit-button")
-    button.wait_for()
+    button = open_task(page, demo, project, task_id)
     shown = page.locator(".htx-highlight")
     shown.first.wait_for()
     assert {"Bob", "ACME &amp; <b>Co</b>"} <= set(shown.all_text_contents())
     button.click()
-    saved: list[dict[str, object]] = []
-
-    def is_saved() -> bool:
-        with demo.api as api:
-            found = api.get(f"/api/tasks/{task_id}/annotations/").raise_for_status().json()
-        saved[:] = found[0]["result"] if found else []
-        return bool(found)
-
-    wait_for(is_saved, 60, "the annotation")
-    return list(saved)
+    return saved_result(demo, task_id)
