@@ -44,7 +44,8 @@ from backend.domain.label_model.choose import choose
 from backend.domain.next_tasks import doubted
 from backend.domain.posterior import Exponents
 from backend.domain.priorities.classes import is_cold
-from backend.domain.priorities.queue import PoolState, choose_next
+from backend.domain.priorities.pool_state import PoolState
+from backend.domain.priorities.queue import choose_next
 from backend.domain.priorities.strategy import Strategy
 from benchmarks.active_learning_peers import SMALL_TEXT, SmallText
 from benchmarks.common import OURS, Row, report

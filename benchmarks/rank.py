@@ -17,7 +17,8 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from backend.domain.frame import CLASSIFIER, LABEL_MODEL, frame_of
-from backend.domain.priorities.queue import PoolState, choose_next
+from backend.domain.priorities.pool_state import PoolState
+from backend.domain.priorities.queue import choose_next
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Choices, decisions
 from backend.domain.votes import VoteMatrix

@@ -10,7 +10,7 @@ from backend.domain.frame import CLASSIFIER, LABEL_MODEL, Frame
 from backend.domain.model.project import DecisionModel
 from backend.domain.model.training import Trained
 from backend.domain.posterior import is_known
-from backend.domain.priorities.queue import PoolState
+from backend.domain.priorities.pool_state import PoolState
 from backend.domain.priorities.relabels import Relabels
 from backend.domain.questions import decisions
 from backend.domain.questions.forms import ABSTAIN, Posteriors

@@ -19,7 +19,8 @@ from backend.domain.frame import CLASSIFIER, LABEL_MODEL
 from backend.domain.priorities.committee import disagreement, vote_entropy
 from backend.domain.priorities.density import density, expected_error, sampled_density
 from backend.domain.priorities.geometry import coordinates, places
-from backend.domain.priorities.queue import PoolState, TaskQueue, choose_next
+from backend.domain.priorities.pool_state import PoolState
+from backend.domain.priorities.queue import TaskQueue, choose_next
 from backend.domain.priorities.strategy import RARE_CLASS, Strategy
 from backend.domain.priorities.variance import PRIOR, information, variance_reduction
 from backend.domain.questions import decisions

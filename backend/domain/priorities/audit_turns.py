@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.priorities.queue import PoolState, TaskQueue, ascending, choose_next
+from backend.domain.priorities.pool_state import PoolState
+from backend.domain.priorities.queue import TaskQueue, ascending, choose_next
 from backend.domain.reports.version import Round
 
 AUDIT = "audit"

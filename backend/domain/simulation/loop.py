@@ -16,7 +16,8 @@ from backend.domain.model.project import ProjectModel, described
 from backend.domain.model.training import Features, Known, Trained, TrainingSettings, train
 from backend.domain.next_tasks import pool_state_of
 from backend.domain.priorities.geometry import coordinates
-from backend.domain.priorities.queue import PoolState, choose_next
+from backend.domain.priorities.pool_state import PoolState
+from backend.domain.priorities.queue import choose_next
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import decisions
 from backend.domain.simulation.llms import Desk, contradiction
