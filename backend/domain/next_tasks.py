@@ -20,7 +20,7 @@ def pool_state_of(
     trained: Trained,
     frame: Frame,
     is_open: NDArray[np.bool_],
-    opinions: Relabels | None = None,
+    relabels: Relabels | None = None,
     *,
     hidden: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> PoolState:
@@ -30,7 +30,7 @@ def pool_state_of(
         trained: the new version.
         frame: what its model says of the units, their features, votes and gold.
         is_open: bool (n_tasks,), what may be asked.
-        opinions: of the tasks, where some that may be asked have labels.
+        relabels: of the tasks, where some that may be asked have labels.
         hidden: see `hidden_rows`.
     """
     parts, posteriors, classified, voted = trained.model.decisions, {}, {}, {}
@@ -45,7 +45,7 @@ def pool_state_of(
             alone = _learns_from_people_alone(part)
             posteriors[key] = doubted(classified[key], posterior) if alone else posterior
     doubts = replace(frame, posteriors=posteriors, members={LABEL_MODEL: voted, CLASSIFIER: classified})
-    evidence = PoolState(doubts, is_open, trained.features, opinions=opinions)
+    evidence = PoolState(doubts, is_open, trained.features, relabels=relabels)
     return _without_hidden(evidence, hidden) if hidden else evidence
 
 

@@ -56,12 +56,12 @@ def ranked_predictions(
     askable = corpus.is_open.copy()
     askable[audit] = False
     hidden = hidden_rows(questions, task_answers(frame)) if questions else {}
-    opinions = relabels_on(corpus, trained, hidden) if questions else None
-    evidence = pool_state_of(trained, frame, askable, opinions, hidden=hidden)
+    relabels = relabels_on(corpus, trained, hidden) if questions else None
+    evidence = pool_state_of(trained, frame, askable, relabels, hidden=hidden)
     if not questions:
         evidence = replace(evidence, doubts=doubts_of(marking, len(ids)))
-    if opinions is not None:
-        confidence = opinions.as_sure(confidence, evidence.open_rows)
+    if relabels is not None:
+        confidence = relabels.as_sure(confidence, evidence.open_rows)
     queue = choose_with_audit(
         evidence,
         confidence,

@@ -17,7 +17,7 @@ from backend.workflows.check.evidence import crowd_of, texts_of
 def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]) -> Relabels | None:
     """ActiveLab's scores of all tasks; None where no open task has a label, so that nothing is to be compared.
 
-    Of several questions, and of several labels of one, that which most wants another opinion decides. `hidden`: where
+    Of several questions, and of several labels of one, that which most wants another label decides. `hidden`: where
     questions are left out, see `hidden_rows`.
     """
     begun = corpus.is_open & np.array([bool(entries) for entries in corpus.labeled], dtype=np.bool_)
@@ -31,7 +31,7 @@ def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[n
         crowd = crowd_of(question, units, corpus.labeled, texts, posteriors)
         shown = ~hidden[question.name] if question.name in hidden else True
         for consensus in crowd.consensus.values():
-            lowest = np.fmin(lowest, np.where(shown, units.least(consensus.another_opinion), np.nan))
+            lowest = np.fmin(lowest, np.where(shown, units.least(consensus.relabel_scores), np.nan))
     return Relabels(begun, np.where(np.isfinite(lowest), lowest, np.nan))
 
 

@@ -1,4 +1,4 @@
-"""Several annotators: what they agree on, how good each is, and where another opinion helps."""
+"""Several annotators: what they agree on, how good each is, and where another label helps."""
 
 import numpy as np
 import pytest
@@ -114,13 +114,13 @@ def test_with_a_classifier_crowdlab_decides_and_is_better_than_the_classifier() 
 
 
 @pytest.mark.parametrize("has_classifier", [True, False])
-def test_a_task_whose_annotators_disagree_deserves_another_opinion_before_one_where_they_agree(
+def test_a_task_whose_annotators_disagree_deserves_another_label_before_one_where_they_agree(
     has_classifier: bool,
 ) -> None:
     labels, truth = planted(60, [0.85] * 4, 3, k=2)
     counts = labels.counts
     proba = classifier(truth, 2, 0.9) if has_classifier else None
-    scores = consensus_of(labels, proba).another_opinion
+    scores = consensus_of(labels, proba).relabel_scores
     agree = counts.max(axis=1) == 3
     assert np.isfinite(scores).all()
     assert scores[~agree].mean() < scores[agree].mean()
@@ -134,7 +134,7 @@ def test_tasks_and_annotators_without_labels_are_left_open() -> None:
         assert np.isnan(found.quality[2])
         assert np.isnan(found.annotator_quality[2])
         assert np.isfinite(found.annotator_quality[:2]).all()
-        assert np.isfinite(found.another_opinion).all()
+        assert np.isfinite(found.relabel_scores).all()
 
 
 @pytest.mark.parametrize("tasks", [[], [0], [0, 1], [0, 0]])

@@ -7,8 +7,8 @@ from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.class_noise import by_class
+from backend.domain.label_errors.combine import share_of_errors
 from backend.domain.label_errors.held_out import N_FOLDS, Apart, classified, folds, groups_of
-from backend.domain.label_errors.pool import share_of_errors
 from backend.domain.label_errors.records import Findings, SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Rating, decisions

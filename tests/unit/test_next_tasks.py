@@ -163,14 +163,14 @@ def test_turns_are_shared_as_active_lab_says_and_a_begun_task_is_no_surer_than_u
     begun = np.array([True, True, False, False, False, True])
     scores = np.array([0.1, 0.9, 0.5, 0.3, np.nan, 0.4])
     confidence = np.array([0.99, 0.99, 0.8, 0.4, 0.0, 0.2])
-    opinions, rows = Relabels(begun, scores), np.arange(6)
-    assert opinions.in_order(rows, 0).tolist() == [4, 0, 3, 5, 2, 1]
-    assert opinions.share(rows, 4, 0) == 0.5
-    sure = opinions.as_sure(confidence, rows)
+    relabels, rows = Relabels(begun, scores), np.arange(6)
+    assert relabels.in_order(rows, 0).tolist() == [4, 0, 3, 5, 2, 1]
+    assert relabels.share(rows, 4, 0) == 0.5
+    sure = relabels.as_sure(confidence, rows)
     assert sure[~begun].tolist() == confidence[~begun].tolist()
     assert sure[0] == pytest.approx(0.4 / 3)
     assert (sure[1], sure[5]) == (0.8, 0.2)
-    only_begun = opinions.as_sure(confidence, rows[begun])
+    only_begun = relabels.as_sure(confidence, rows[begun])
     assert only_begun[begun].tolist() == [0.1, 0.9, 0.2]
 
 

@@ -1,4 +1,4 @@
-"""Several annotators: what they agree on, how good each of them is, and which tasks deserve another opinion."""
+"""Several annotators: what they agree on, how good each of them is, and which tasks deserve another label."""
 
 import warnings
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Consensus:
     quality: float64 (n_tasks,), probability that it is right; NaN where there is no label.
     proba: float64 (n_tasks, n_classes), the same of every class; even where nothing is known.
     annotator_quality: float64 (n_annotators,), 0..1, how far the labels of each can be relied on; NaN without labels.
-    another_opinion: float64 (n_tasks,), ActiveLab's score (Goh & Mueller 2023): the lower, the more another label of
+    relabel_scores: float64 (n_tasks,), ActiveLab's score (Goh & Mueller 2023): the lower, the more another label of
         this task would teach, labeled or not. NaN where a task has no label and the classifier says nothing of it.
     method: what made the consensus; reason: why it.
     """
@@ -34,7 +34,7 @@ class Consensus:
     quality: NDArray[np.float64]
     proba: NDArray[np.float64]
     annotator_quality: NDArray[np.float64]
-    another_opinion: NDArray[np.float64]
+    relabel_scores: NDArray[np.float64]
     method: str
     reason: str
 
@@ -64,7 +64,7 @@ def consensus_of(labels: Labels, classified: NDArray[np.float64] | None = None) 
         quality=np.where(labeled > 0, plain.proba.max(axis=1), np.nan),
         proba=plain.proba,
         annotator_quality=np.where(number > 0, plain.accuracies, np.nan),
-        another_opinion=_another_opinion(labels, plain),
+        relabel_scores=_relabel_scores(labels, plain),
         method=plain.method,
         reason=f"{plain.reason}; {why}",
     )
@@ -116,7 +116,7 @@ def _crowdlab(
         found = get_label_quality_multiannotator(
             table, classified[rows], return_detailed_quality=False, return_weights=True, verbose=False
         )
-        another_opinion = _active_lab(labels, labeled, classified)
+        relabel_scores = _active_lab(labels, labeled, classified)
     classes = np.full(labels.n_tasks, -1, dtype=np.int64)
     quality = np.full(labels.n_tasks, np.nan)
     classes[rows] = found["label_quality"]["consensus_label"].to_numpy(dtype=np.int64)
@@ -134,7 +134,7 @@ def _crowdlab(
         quality=quality,
         proba=everything,
         annotator_quality=of_annotators,
-        another_opinion=another_opinion,
+        relabel_scores=relabel_scores,
         method=CROWDLAB,
         reason="there is a classifier, and tasks with labels of several annotators",
     )
@@ -158,7 +158,7 @@ def _weighted(
     return scaled
 
 
-def _another_opinion(labels: Labels, plain: Aggregate) -> NDArray[np.float64]:
+def _relabel_scores(labels: Labels, plain: Aggregate) -> NDArray[np.float64]:
     """ActiveLab's score where there is no classifier to take part, so from labels alone.
 
     (w̄ / k + Σ_j w_j [label_j is the consensus]) / (w̄ + Σ_j w_j), where w_j is how much better than chance annotator j

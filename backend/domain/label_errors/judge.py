@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from backend.domain.frame import Frame
 from backend.domain.label_errors.class_noise import by_class
+from backend.domain.label_errors.combine import Member, combined, fit_weights, posterior_of_right, share_of_errors
 from backend.domain.label_errors.members import members_on
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
-from backend.domain.label_errors.pool import Member, fit_weights, pooled, posterior_of_right, share_of_errors
 from backend.domain.label_errors.records import Noise, SearchInputs
 from backend.domain.posterior import is_known
 from backend.domain.questions import Decision
@@ -34,7 +34,7 @@ PRIOR_OF_ANNOTATOR = 5.0
 class JudgedLabels:
     """Labels of one decision.
 
-    proba: float64 (n, k), what all opinions together say, and for judged labels how labels of that class go wrong; NaN
+    proba: float64 (n, k), what all members together say, and for judged labels how labels of that class go wrong; NaN
         rows where nothing is known.
     quality: float64 (n,), see `Suspect`; NaN where a label was not judged.
     issues: bool (n,), which are suspect.
@@ -74,10 +74,10 @@ def judge(
         return NotYet(decision.key, reason)
     thin = (counts > 0) & (counts < MIN_OF_CLASS)
     labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
-    opinions = members_on(decision.key, frame, evidence, neighbours)
+    members = members_on(decision.key, frame, evidence, neighbours)
     rubber_stamped = np.zeros(gold.size, dtype=np.bool_) if evidence.rubber_stamped is None else evidence.rubber_stamped
-    weights = _weights(opinions, gold, labeled[~rubber_stamped[labeled]])
-    proba = pooled(opinions, weights)
+    weights = _weights(members, gold, labeled[~rubber_stamped[labeled]])
+    proba = combined(members, weights)
     judged = labeled[is_known(proba)[labeled]]
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
         known = f"something is known of {judged.size} labeled tasks only, of {MIN_LABELS} that are needed"
@@ -102,19 +102,19 @@ def judge(
         issues=issues,
         wrong=wrong,
         noise=noise_of(given, evident, decision.classes),
-        weights={opinion.name: float(weight) for opinion, weight in zip(opinions, weights, strict=True)},
+        weights={member.name: float(weight) for member, weight in zip(members, weights, strict=True)},
         not_yet=NotYet(decision.key, few, names) if names else None,
         n_unknown=labeled.size - judged.size,
     )
 
 
-def _weights(opinions: Sequence[Member], gold: NDArray[np.int64], teaching: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How much each opinion counts (n_opinions,): by the rows `teaching`, where there are several."""
-    if len(opinions) < 2:
-        return np.array([opinion.weight for opinion in opinions])
-    known = np.any([is_known(opinion.proba) for opinion in opinions], axis=0)
+def _weights(members: Sequence[Member], gold: NDArray[np.int64], teaching: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How much each member counts (n_members,): by the rows `teaching`, where there are several."""
+    if len(members) < 2:
+        return np.array([member.weight for member in members])
+    known = np.any([is_known(member.proba) for member in members], axis=0)
     teaching = teaching[known[teaching]]
-    on_labeled = [replace(opinion, proba=opinion.proba[teaching]) for opinion in opinions]
+    on_labeled = [replace(member, proba=member.proba[teaching]) for member in members]
     return fit_weights(on_labeled, gold[teaching])
 
 

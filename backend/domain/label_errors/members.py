@@ -5,16 +5,16 @@ from numpy.typing import NDArray
 
 from backend.domain.classifier.candidates import Candidate, suitable
 from backend.domain.frame import Frame
+from backend.domain.label_errors.combine import Member
 from backend.domain.label_errors.held_out import SMALL, Apart, classified, voted
 from backend.domain.label_errors.neighbours import Neighbours
-from backend.domain.label_errors.pool import Member
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.posterior import is_known
 from backend.domain.questions.forms import ABSTAIN
 
 POSTERIOR, LOGISTIC, BAYES, NEIGHBOURS, VOTES = "posterior", "logistic regression", "naive Bayes", "neighbours", "votes"
 WEIGHTS = {POSTERIOR: 0.7, LOGISTIC: 0.5, BAYES: 0.1, NEIGHBOURS: 0.3, VOTES: 0.5}
-"""Exponents before there is evidence. They add up to more than 1: each opinion alone is timid about labels that many of
+"""Exponents before there is evidence. They add up to more than 1: each member alone is timid about labels that many of
 them agree on. Naive Bayes takes every word for news and is far too sure."""
 UNSURE = 0.02
 """Share of an even distribution mixed into the neighbours' votes: ten neighbours can't rule a class out."""
@@ -37,21 +37,21 @@ def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neigh
     if features is not None and np.unique(trusted[trusted >= 0]).size > 1:
         labeled = gold >= 0
         if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
-            found.append(_opinion(LOGISTIC, classified(features, gold, k, apart)))
+            found.append(_member(LOGISTIC, classified(features, gold, k, apart)))
         # It counts: embeddings are negative here and there, and no counts.
         if evidence.features is not None and Candidate.BAYES in suitable(evidence.features, is_table=False):
             bayes = Candidate.BAYES
-            found.append(_opinion(BAYES, classified(evidence.features, gold, k, apart, candidate=bayes)))
+            found.append(_member(BAYES, classified(evidence.features, gold, k, apart, candidate=bayes)))
     if neighbours is not None:
         shares = neighbours.shares(trusted, k)
-        found.append(_opinion(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
+        found.append(_member(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
     matrix = frame.votes.get(key)
     if matrix is not None and (matrix.votes != ABSTAIN).any():
-        found.append(_opinion(VOTES, voted(matrix.votes, gold, k, apart)))
+        found.append(_member(VOTES, voted(matrix.votes, gold, k, apart)))
     if len(found) > 1:
-        found[0] = _opinion(POSTERIOR, posterior)
+        found[0] = _member(POSTERIOR, posterior)
     return found
 
 
-def _opinion(name: str, proba: NDArray[np.float64]) -> Member:
+def _member(name: str, proba: NDArray[np.float64]) -> Member:
     return Member(name, proba, WEIGHTS[name])

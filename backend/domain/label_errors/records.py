@@ -96,7 +96,7 @@ class Findings:
     quality: float64 (n_units,), of every label that was judged, as in `Suspect`; NaN for the others.
     not_yet: what could not be judged, and why.
     noise: by `Decision.key`.
-    weights: by `Decision.key`, the exponent of each opinion in the pool.
+    weights: by `Decision.key`, the exponent of each member (see `members_on`).
     error_rates: by annotator, the share of his or her labels that is expected to be wrong, shrunk to that of all.
     n_unknown: labels of whose tasks nothing is known; they were left out.
     """

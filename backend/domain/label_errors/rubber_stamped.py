@@ -14,8 +14,8 @@ SHORTEST_S = 1.0
 def is_rubber_stamped(annotations: Sequence[Annotation], question: str, texts: Sequence[str]) -> bool:
     """Whether all who answered a question left the suggestion as it was, in less time than reading takes.
 
-    Most suggestions are right, and most people who leave them have read the task: such a label is an opinion. If all of
-    them were taken for none, what remains would be the labels that were corrected, and every suggestion would seem
+    Most suggestions are right, and most people who leave them have read the task: such a label teaches. If none of
+    them did, what remains would be the labels that were corrected, and every suggestion would seem
     wrong. A form without any lead time was never open: the answer was copied through the API.
 
     Args:

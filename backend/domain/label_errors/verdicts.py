@@ -23,7 +23,7 @@ PROBES = 5
 search has become better."""
 MARGIN = 0.2
 """How far the quality of a confirmed label must fall below what it was, before it is suspect again. High, because a
-person who looked knows more than all opinions; a label that was below this already is left alone for good."""
+person who looked knows more than all members; a label that was below this already is left alone for good."""
 
 
 @dataclass(frozen=True, slots=True)

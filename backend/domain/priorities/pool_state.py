@@ -21,7 +21,7 @@ class PoolState:
     """What is known of the tasks when the next ones are chosen, labeled tasks included.
 
     frame: their units, with posteriors and members of the committee (NaN rows where nothing is known), votes and gold.
-    is_open: bool (n_tasks,), what may be asked. features: (n_tasks, d). opinions: where open tasks may have labels
+    is_open: bool (n_tasks,), what may be asked. features: (n_tasks, d). relabels: where open tasks may have labels
     already. doubts: float64 (n_tasks,), how unsure each task's spans are, where no question is made of decisions.
     hidden: question -> bool (n_tasks,), where other answers hide it; there its posteriors are NaN, and nobody
     votes.
@@ -30,7 +30,7 @@ class PoolState:
     frame: Frame
     is_open: NDArray[np.bool_]
     features: csr_matrix
-    opinions: Relabels | None = field(default=None, kw_only=True)
+    relabels: Relabels | None = field(default=None, kw_only=True)
     hidden: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
     doubts: NDArray[np.float64] | None = field(default=None, kw_only=True)
 

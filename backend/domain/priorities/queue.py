@@ -91,10 +91,10 @@ def choose_next(
     """
     if not evidence.open_rows.size:
         return TaskQueue(evidence.open_rows, (), (), np.zeros(0))
-    if evidence.opinions is None:
+    if evidence.relabels is None:
         arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
     else:
-        arms = _arms_with_begun(evidence, evidence.opinions, Strategy(strategy), n, seed, tuple(history))
+        arms = _arms_with_begun(evidence, evidence.relabels, Strategy(strategy), n, seed, tuple(history))
     served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
     rest = np.setdiff1d(evidence.open_rows, served)
     rest = rest[descending(1 - confidence[rest], seed)]
@@ -176,14 +176,14 @@ def _arms_by_doubts(
 
 
 def _arms_with_begun(
-    evidence: PoolState, opinions: Relabels, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
+    evidence: PoolState, relabels: Relabels, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
 ) -> list[_Arm]:
     """Strategies choose among tasks without labels; those with some have as many turns as ActiveLab gives them."""
     rows = evidence.open_rows
-    share = opinions.share(rows, n, seed)
-    fresh = replace(evidence, is_open=evidence.is_open & ~opinions.begun)
+    share = relabels.share(rows, n, seed)
+    fresh = replace(evidence, is_open=evidence.is_open & ~relabels.begun)
     arms = _arms(fresh, strategy, n, seed, history) if fresh.open_rows.size else []
-    wanted = opinions.in_order(rows[opinions.begun[rows]], seed)[: n * SPARE]
+    wanted = relabels.in_order(rows[relabels.begun[rows]], seed)[: n * SPARE]
     again = _Arm(ANOTHER_OPINION, share, wanted, [REASONS[ANOTHER_OPINION]] * len(wanted))
     return [again, *(replace(arm, share=arm.share * (1 - share)) for arm in arms)]
 

@@ -1,4 +1,4 @@
-"""Opinions of what a task's label should be, pooled with weights that allow for wrong labels."""
+"""Posteriors of several members, combined into one with weights that allow for wrong labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 MOST = 4.0
-"""No opinion counts more than this many times."""
+"""No member counts more than this many times."""
 PULL = 4.0
 """Log-loss, summed over labels, that a weight 1 away from its default has to save: a few labels change little."""
 PRIOR_ERRORS, PRIOR_LABELS = 1.0, 20.0
 """What the share of wrong labels is believed to be before any evidence: so many among so many."""
 MAX_ERRORS = 0.4
-"""No larger share is believed: opinions learned from labels that are mostly wrong can't show it."""
+"""No larger share is believed: members that learned from labels that are mostly wrong can't show it."""
 ROUNDS = 8
 MAX_ROWS = 20_000
 """Labels that weights are fitted on, evenly spaced where there are more: for a handful of numbers that is plenty."""
@@ -35,32 +35,33 @@ class Member:
     weight: float
 
 
-def pooled(opinions: Sequence[Member], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The log-linear pool p(y) ∝ Π_i p_i(y)^w_i (n, k) (Genest & Zidek 1986); NaN rows where all say nothing."""
-    scores = np.tensordot(weights, _logs(opinions), 1)
-    silent = np.all([~np.isfinite(opinion.proba).all(axis=1) for opinion in opinions], axis=0)
+def combined(members: Sequence[Member], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One posterior of all members, p(y) ∝ Π_i p_i(y)^w_i, float64 (n, k) (Genest & Zidek 1986, log-linear); NaN rows
+    where no member knows anything."""
+    scores = np.tensordot(weights, _logs(members), 1)
+    silent = np.all([~np.isfinite(member.proba).all(axis=1) for member in members], axis=0)
     return np.where(silent[:, None], np.nan, _softmax(scores))
 
 
-def fit_weights(opinions: Sequence[Member], given: NDArray[np.int64]) -> NDArray[np.float64]:
+def fit_weights(members: Sequence[Member], given: NDArray[np.int64]) -> NDArray[np.float64]:
     """The exponents that make the given labels most probable, some of which are wrong.
 
     The likelihood of a label is Σ_y p(y) P(given | y), where P(given | y) is 1 - ε for y itself and even over the other
     classes. ε is found by EM, weights within each round by L-BFGS. Without ε a few labels that are plainly wrong would
-    flatten everybody's opinion, for the log-loss of a wrong label has no bound.
+    flatten what all members say, for the log-loss of a wrong label has no bound.
 
     A weight is one number for all tasks, so a label has next to no say in how it is judged itself.
 
     Args:
-        opinions: made without the row's own label, at least one.
+        members: made without the row's own label, at least one.
         given: int64 (n,), class index.
 
     Returns:
-        Float64 (number of opinions,), 0 to `MOST`.
+        Float64 (number of members,), 0 to `MOST`.
     """
     step = max(1, -(-given.size // MAX_ROWS))
-    given, logs = given[::step], _logs(opinions)[:, ::step]
-    default = np.array([opinion.weight for opinion in opinions])
+    given, logs = given[::step], _logs(members)[:, ::step]
+    default = np.array([member.weight for member in members])
     if not given.size or logs.shape[2] < 2:
         return default
     weights, errors = default, PRIOR_ERRORS / PRIOR_LABELS
@@ -120,9 +121,9 @@ def _fit(
     return np.asarray(found.x, dtype=np.float64)
 
 
-def _logs(opinions: Sequence[Member]) -> NDArray[np.float64]:
-    """Logarithms (number of opinions, n, k); 0, which says nothing, in NaN rows."""
-    return np.stack([np.log(np.clip(np.nan_to_num(opinion.proba, nan=1.0), SMALLEST, 1.0)) for opinion in opinions])
+def _logs(members: Sequence[Member]) -> NDArray[np.float64]:
+    """Logarithms (number of members, n, k); 0, which says nothing, in NaN rows."""
+    return np.stack([np.log(np.clip(np.nan_to_num(member.proba, nan=1.0), SMALLEST, 1.0)) for member in members])
 
 
 def _softmax(scores: NDArray[Any]) -> NDArray[np.float64]:
