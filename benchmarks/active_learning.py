@@ -41,8 +41,7 @@ from numpy.typing import NDArray
 from backend.domain.classifier import Classifier, train_classifier
 from backend.domain.frame import CLASSIFIER, LABEL_MODEL, frame_of
 from backend.domain.label_model.choose import choose
-from backend.domain.next_tasks import doubted
-from backend.domain.posterior import Exponents
+from backend.domain.posterior import Exponents, first_known
 from backend.domain.priorities.classes import is_cold
 from backend.domain.priorities.pool_state import PoolState
 from backend.domain.priorities.queue import choose_next
@@ -169,7 +168,7 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = Fal
         }
         posteriors = {key: Exponents().combine(voted[key], classifier[key]) for key in keys}
         if not teach and not is_cold([item.question], dict(zip(keys, gold, strict=True))):
-            posteriors = {key: doubted(classifier[key], posteriors[key]) for key in keys}
+            posteriors = {key: first_known(classifier[key], posteriors[key]) for key in keys}
         units = frame_of([item.question], [{}] * item.n_pool, votes=item.votes, gold=dict(zip(keys, gold, strict=True)))
         frame = replace(units, posteriors=posteriors, members={LABEL_MODEL: voted, CLASSIFIER: classifier})
         is_open = np.isin(np.arange(item.n_pool), state.open_rows)

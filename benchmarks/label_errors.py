@@ -33,7 +33,7 @@ from sklearn.metrics import average_precision_score
 
 from backend.domain.features import FeatureExtractor
 from backend.domain.frame import frame_of
-from backend.domain.label_errors.held_out import Apart, classified, groups_of
+from backend.domain.label_errors.held_out import Apart, groups_of, held_out_classifier
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Choices, Decision, decisions
@@ -157,7 +157,7 @@ def injected(item: Set, features: csr_matrix, noise: str, seed: int) -> Run:
     columns = given.T if multiple else [given]
     gold = {decision.key: column for decision, column in zip(asked, columns, strict=True)}
     posteriors = {
-        decision.key: classified(
+        decision.key: held_out_classifier(
             features, gold[decision.key], len(decision.classes), Apart(groups), repeats=1, seed=1_000
         )
         for decision in asked

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.posterior import first_known
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import Gold, Posteriors
 from backend.domain.questions.units import Units
@@ -90,6 +91,11 @@ class Frame:
     def only(self, questions: Iterable[Question]) -> "Frame":
         """The same of some of the questions."""
         return replace(self, questions=tuple(questions))
+
+    def held_out_without_votes(self, key: str) -> NDArray[np.float64]:
+        """The classifier's held-out posterior of a `Decision.key`, float64 (n_units, k); the model's where it knows
+        nothing. A search for wrong labels takes it beside the votes, which would count twice in the model's."""
+        return first_known(self.members[CLASSIFIER][key], self.held_out[key])
 
     def labeled(self, question: Question) -> NDArray[np.bool_]:
         """In which tasks people answered a question completely: bool (n_tasks,)."""

@@ -36,7 +36,7 @@ class Exponents:
     def combine(
         self, label_model_proba: NDArray[np.float64], classifier_proba: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Exponents two posteriors (n, k), NaN rows where one knows nothing; NaN rows where neither does."""
+        """Combine two posteriors, float64 (n, k), NaN rows where one knows nothing; NaN rows where neither does."""
         voted, learned = is_known(label_model_proba), is_known(classifier_proba)
         a = np.where(learned, self.label_model, self.label_model_alone)
         b = np.where(voted, self.classifier, self.classifier_alone)
@@ -152,6 +152,11 @@ def _loss(scores: NDArray[np.float64], gold: NDArray[np.int64]) -> float:
 def is_known(proba: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows of a posterior (n, k) say anything: bool (n,)."""
     return np.asarray(np.isfinite(proba).all(axis=1))
+
+
+def first_known(proba: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One posterior, float64 (n, k), with the rows of another one where it knows nothing (NaN)."""
+    return np.where(is_known(proba)[:, None], proba, otherwise)
 
 
 def _logs(proba: NDArray[np.float64]) -> NDArray[np.float64]:

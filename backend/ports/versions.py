@@ -130,7 +130,7 @@ class Versions(Protocol):
     def units(self, key: str, number: int) -> dict[str, Units]:
         """Units of the tasks by question, of those of which a task may have several; each task is one of all others."""
 
-    def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
+    def held_out_classifier(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said, rows and keys as in `held_out`; NaN rows where it said nothing. {} for a
         version of before this was kept."""
 

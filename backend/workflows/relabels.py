@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.corpus import Corpus
-from backend.domain.frame import CLASSIFIER, Frame
 from backend.domain.model.training import Trained
-from backend.domain.posterior import is_known
 from backend.domain.priorities.relabels import Relabels
 from backend.domain.questions import decisions
-from backend.workflows.check.evidence import crowd_of, texts_of
+from backend.workflows.check.inputs import crowd_of, texts_of
 
 
 def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]) -> Relabels | None:
@@ -27,15 +25,11 @@ def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[n
     lowest = np.full(len(corpus.items), np.inf)
     for question in trained.model.questions:
         units = trained.frame.units[question.name]
-        posteriors = {decision.key: _without_label(trained.frame, decision.key) for decision in decisions(question)}
+        posteriors = {
+            decision.key: trained.frame.held_out_without_votes(decision.key) for decision in decisions(question)
+        }
         crowd = crowd_of(question, units, corpus.labeled, texts, posteriors)
         shown = ~hidden[question.name] if question.name in hidden else True
         for consensus in crowd.consensus.values():
             lowest = np.fmin(lowest, np.where(shown, units.least(consensus.relabel_scores), np.nan))
     return Relabels(begun, np.where(np.isfinite(lowest), lowest, np.nan))
-
-
-def _without_label(frame: Frame, key: str) -> NDArray[np.float64]:
-    """The classifier's held-out posterior (n_units, k); the pooled one where it says nothing."""
-    alone = frame.members[CLASSIFIER][key]
-    return np.where(is_known(alone)[:, None], alone, frame.held_out[key])

@@ -17,7 +17,7 @@ from backend.entrypoints.cli.annotators import checked_json
 from backend.entrypoints.cli.check import export, print_checked
 from backend.errors import ConfigurationError, LabelStudioError
 from backend.ports import SuspectRecord, SuspectStatus, VerdictRecord
-from backend.workflows.check.evidence import search_labels
+from backend.workflows.check.inputs import search_labels
 from backend.workflows.check.search import check
 from backend.workflows.check.suspects import Checked, checked
 from backend.workflows.label_weights import weights_of

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 from backend.domain.features import FeatureExtractor
 from backend.domain.label_errors.class_noise import by_class
 from backend.domain.label_errors.combine import share_of_errors
-from backend.domain.label_errors.held_out import N_FOLDS, Apart, classified, folds, groups_of
+from backend.domain.label_errors.held_out import N_FOLDS, Apart, folds, groups_of, held_out_classifier
 from backend.domain.label_errors.records import Findings, SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.questions import Rating, decisions
@@ -232,7 +232,7 @@ def test_a_classifier_has_not_seen_the_labels_that_it_judges() -> None:
     # Each text is unlike all others, so that only a label that was seen could be told.
     data: list[dict[str, object]] = [{"text": f"{chr(97 + i % 26) * 5} unique{i}"} for i in range(60)]
     features = FeatureExtractor().fit(data).transform(data)
-    proba = classified(features, truth, 3, Apart(groups_of([content_hash(item) for item in data])))
+    proba = held_out_classifier(features, truth, 3, Apart(groups_of([content_hash(item) for item in data])))
     assert (proba.argmax(axis=1) == truth).mean() < 0.7
     assert np.isfinite(proba).all()
 

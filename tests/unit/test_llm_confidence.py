@@ -13,7 +13,7 @@ from backend.domain.llm.confidence import (
     calibrate,
     calibration_error,
     confidences_of,
-    out_of_fold,
+    held_out_confidence,
     reliability,
 )
 from backend.domain.llm.records import Calibration, ConfidenceKind, LlmAnswer, Problem, Token
@@ -69,7 +69,7 @@ def test_too_few_labels_leave_the_confidence_as_it_is() -> None:
     calibration = calibrate(padded, np.append(right, [True] * 10))
     assert calibration == Calibration()
     np.testing.assert_array_equal(apply(calibration, padded), padded)
-    np.testing.assert_array_equal(out_of_fold(padded, np.append(right, [True] * 10)), padded)
+    np.testing.assert_array_equal(held_out_confidence(padded, np.append(right, [True] * 10)), padded)
     assert calibrate(*planted(MIN_LABELS, 0, lambda x: x)).method != "none"
 
 
@@ -118,11 +118,11 @@ def test_all_right_is_never_certain() -> None:
 
 def test_the_row_own_label_has_no_say_out_of_fold() -> None:
     confidence, right = planted(60, 3, lambda x: x)
-    held_out = out_of_fold(confidence, right)
+    held_out = held_out_confidence(confidence, right)
     for row in (0, 17, 59):
         turned = right.copy()
         turned[row] = ~turned[row]
-        assert out_of_fold(confidence, turned)[row] == held_out[row]
+        assert held_out_confidence(confidence, turned)[row] == held_out[row]
 
 
 def test_reliability_by_hand() -> None:
@@ -151,4 +151,4 @@ def test_calibration_keeps_the_order_and_stays_a_probability(rows: list[tuple[fl
     assert ((given_back >= 0) & (given_back <= 1)).all()
     assert (np.diff(given_back) >= 0).all()
     assert np.isnan(apply(calibration, np.array([np.nan]))[0])
-    assert np.isfinite(out_of_fold(confidence, right)).sum() == len(rows)
+    assert np.isfinite(held_out_confidence(confidence, right)).sum() == len(rows)

@@ -126,7 +126,7 @@ class VersionFolders:
         path = self._folder(key, number) / "units.parquet"
         return read_units(path) if path.exists() else {}
 
-    def classified(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
+    def held_out_classifier(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
         """What the classifier alone said; {} for versions of before this was kept."""
         from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 

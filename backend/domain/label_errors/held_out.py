@@ -1,4 +1,4 @@
-"""Probabilities of labeled tasks in which their own label had no say."""
+"""Held-out posteriors: those of labeled tasks in which their own label had no say."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ ALL_ALONE = Apart()
 """Each task is its own group, and each label teaches."""
 
 
-def classified(
+def held_out_classifier(
     features: csr_matrix,
     gold: NDArray[np.int64],
     n_classes: int,
@@ -71,7 +71,7 @@ def classified(
     repeats: int | None = None,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """What a classifier says (n, k) of each labeled task that has not learned from it, nor from tasks of its group.
+    """Posterior of each labeled task, float64 (n, k), by a classifier that learned neither from it nor from its group.
 
     Args:
         features: (n, d).
@@ -96,7 +96,7 @@ def classified(
     return total / repeats
 
 
-def voted(
+def held_out_label_model(
     votes: Votes,
     gold: NDArray[np.int64],
     n_classes: int,
@@ -104,7 +104,7 @@ def voted(
     *,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """What a label model says (n, k) of each labeled task, chosen and fitted without its label or those of its group.
+    """Posterior of each labeled task, float64 (n, k), by a label model chosen and fitted without labels of its group.
 
     NaN where the task is not labeled or nobody votes.
     """

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from backend.domain.classifier.candidates import Candidate, suitable
 from backend.domain.frame import Frame
 from backend.domain.label_errors.combine import Member
-from backend.domain.label_errors.held_out import SMALL, Apart, classified, voted
+from backend.domain.label_errors.held_out import SMALL, Apart, held_out_classifier, held_out_label_model
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.posterior import is_known
@@ -37,17 +37,17 @@ def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neigh
     if features is not None and np.unique(trusted[trusted >= 0]).size > 1:
         labeled = gold >= 0
         if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
-            found.append(_member(LOGISTIC, classified(features, gold, k, apart)))
+            found.append(_member(LOGISTIC, held_out_classifier(features, gold, k, apart)))
         # It counts: embeddings are negative here and there, and no counts.
         if evidence.features is not None and Candidate.BAYES in suitable(evidence.features, is_table=False):
             bayes = Candidate.BAYES
-            found.append(_member(BAYES, classified(evidence.features, gold, k, apart, candidate=bayes)))
+            found.append(_member(BAYES, held_out_classifier(evidence.features, gold, k, apart, candidate=bayes)))
     if neighbours is not None:
         shares = neighbours.shares(trusted, k)
         found.append(_member(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))
     matrix = frame.votes.get(key)
     if matrix is not None and (matrix.votes != ABSTAIN).any():
-        found.append(_member(VOTES, voted(matrix.votes, gold, k, apart)))
+        found.append(_member(VOTES, held_out_label_model(matrix.votes, gold, k, apart)))
     if len(found) > 1:
         found[0] = _member(POSTERIOR, posterior)
     return found

@@ -91,7 +91,7 @@ def apply(calibration: Calibration, confidence: Confidences) -> Confidences:
     return confidence.copy()
 
 
-def out_of_fold(confidence: Confidences, right: NDArray[np.bool_]) -> Confidences:
+def held_out_confidence(confidence: Confidences, right: NDArray[np.bool_]) -> Confidences:
     """Calibrated confidence (n,) in which no row's own label had a say: for a fair look at what calibration does.
 
     Arguments as in `calibrate`. With fewer than `MIN_LABELS` rows the confidence as it is.

@@ -10,7 +10,7 @@ from backend.domain.llm.confidence import (
     calibrate,
     calibration_error,
     confidences_of,
-    out_of_fold,
+    held_out_confidence,
     reliability,
 )
 from backend.domain.llm.records import Calibration, LlmAnswer
@@ -60,7 +60,7 @@ def report_source(
         ),
         reliability=bins,
         calibration_error=calibration_error(bins),
-        calibrated_error=calibration_error(reliability(out_of_fold(confidence, right), right)),
+        calibrated_error=calibration_error(reliability(held_out_confidence(confidence, right), right)),
         calibration=calibration.method,
         split=choose_split(apply(calibration, confidence), right),
     )

@@ -57,11 +57,15 @@ class DecisionModel:
     def posterior(self, votes: VoteMatrix | None, features: csr_matrix) -> NDArray[np.float64]:
         """Posterior (n, k); NaN rows where nobody votes and there is no classifier, or nothing for it to read."""
         n_tasks = features.shape[0]
-        voted = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
-        learned = np.full(voted.shape, np.nan) if self.classifier is None else self.classifier.predict_proba(features)
+        by_label_model = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
+        by_classifier = (
+            np.full(by_label_model.shape, np.nan)
+            if self.classifier is None
+            else self.classifier.predict_proba(features)
+        )
         # How often a class is right is no suggestion for a task of which nothing can be read.
-        learned[has_no_features(features)] = np.nan
-        combined = self.exponents.combine(voted, learned)
+        by_classifier[has_no_features(features)] = np.nan
+        combined = self.exponents.combine(by_label_model, by_classifier)
         if votes is None or votes.excluded is None:
             return combined
         against = replace(votes, votes=votes.excluded)

@@ -82,18 +82,19 @@ class _Shared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Learned:
-    """What is learned about one decision; see `_train_decision`. Posteriors (n, k) in which no row's label had a say.
+class _TrainedDecision:
+    """What is learned about one decision; see `_train_decision`. Posteriors, float64 (n, k), are held out: no row's
+    label had a say in it.
 
-    held_out: of the model. voted, classified: what label model and classifier say for themselves. choice: of the label
-    model, and why.
+    held_out: of the whole model. held_out_label_model, held_out_classifier: of these two for themselves. choice: of the
+    label model, and why.
     """
 
     model: DecisionModel
     held_out: NDArray[np.float64]
     choice: Choice
-    voted: NDArray[np.float64]
-    classified: NDArray[np.float64]
+    held_out_label_model: NDArray[np.float64]
+    held_out_classifier: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def train(
     *,
     seed: int = 0,
 ) -> Trained:
-    """Learn label models, classifiers and pools from task data, votes and human labels, and measure them.
+    """Learn label models, classifiers and exponents from task data, votes and human labels, and measure them.
 
     Args:
         frame: the questions of the project, with votes and gold for every decision, and weights.
@@ -135,7 +136,7 @@ def train(
     space = VectorSpace.fit(vectors, seed=seed)
     inputs = joined(features.matrix, space, vectors)
     frame = described(frame, data, inputs)
-    learned: dict[str, _Learned] = {}
+    learned: dict[str, _TrainedDecision] = {}
     hashes = [content_hash(item) for item in data] if known.hashes is None else known.hashes
     tasks, is_table = identities(hashes), not features.extractor.text_width and space is None
     for question in questions:
@@ -151,8 +152,8 @@ def train(
         frame,
         held_out={key: item.held_out for key, item in by_key.items()},
         members={
-            LABEL_MODEL: {key: item.voted for key, item in by_key.items()},
-            CLASSIFIER: {key: item.classified for key, item in by_key.items()},
+            LABEL_MODEL: {key: item.held_out_label_model for key, item in by_key.items()},
+            CLASSIFIER: {key: item.held_out_classifier for key, item in by_key.items()},
         },
     )
     accuracies = {key: model.label_model.accuracies for key, model in models.items()}
@@ -171,14 +172,14 @@ def train(
 
 def _train_question(
     question: Question, frame: Frame, shared: _Shared, previous: ProjectModel | None
-) -> dict[str, _Learned]:
+) -> dict[str, _TrainedDecision]:
     """What is learned about each decision of a question, by `Decision.key`."""
     asked, gold = decisions(question), frame.gold
     # Of a set of labels, the one that says most about what suits the question goes first, and chooses for the others.
     asked.sort(key=lambda item: -int((gold[item.key] > 0).sum()))
     choice: RecipeChoice | None = None
-    learned: dict[str, _Learned] = {}
-    alike: Alike[_Learned] = Alike()
+    learned: dict[str, _TrainedDecision] = {}
+    alike: Alike[_TrainedDecision] = Alike()
     for decision in asked:
         key, matrix = decision.key, frame.votes[decision.key]
         last = None if previous is None or key not in previous.decisions else previous.decisions[key]
@@ -224,13 +225,13 @@ def _train_decision(
     known: RecipeChoice | None,
     *,
     is_due: bool,
-) -> _Learned:
+) -> _TrainedDecision:
     """The model of one decision, its posterior (n, k) in which no row's own label had a say, and why this label model;
     and what label model and classifier say for themselves, (n, k), no row's own label having a say.
 
     Labeled rows are split in folds. Each fold's posterior comes from a label model and a classifier that were chosen
     and fitted as if its rows were open tasks, so it is what open tasks get: the classifier has learned from their weak
-    labels, made without their human ones. They are calibrated and pooled with numbers chosen on the other folds. What
+    labels, made without their human ones. They are calibrated and combined with numbers chosen on the other folds. What
     remains of a row's own label is that the models of other folds, on which those numbers and the kind of classifier
     were chosen, have seen it: through a few numbers from a coarse grid.
 
@@ -240,41 +241,43 @@ def _train_decision(
     k = len(decision.classes)
     choice = choose(matrix.votes, k, gold, seed=seed)
     label_model = choice.method().fit(matrix.votes, k, gold)
-    voted = label_model.predict_proba(matrix.votes)
+    by_label_model = label_model.predict_proba(matrix.votes)
     parts = folds(shared.identities, gold)
-    voted_without = [_voted_without(matrix.votes, gold, part, k, voted, seed) for part in parts]
+    without_fold = [_without_labels_of(matrix.votes, gold, part, k, by_label_model, seed) for part in parts]
     recipes = known
     sizes = int((gold >= 0).sum()), gold.size, shared.material.n_vectors
     if recipes is None or (is_due and recipes.is_due(*sizes)):
-        recipes = choose_recipe(shared.material, gold, voted_without, parts, k, budget_s=shared.budget_s)
-    classifier, learned = _classify(shared.material, gold, voted, voted_without, parts, recipes)
-    for part, without in zip(parts, voted_without, strict=True):
-        voted[part] = without[part]
+        recipes = choose_recipe(shared.material, gold, without_fold, parts, k, budget_s=shared.budget_s)
+    classifier, by_classifier = _classify(shared.material, gold, by_label_model, without_fold, parts, recipes)
+    for part, without in zip(parts, without_fold, strict=True):
+        by_label_model[part] = without[part]
     parts = [part for part in parts if part.size]
-    exponents = fit_exponents(voted, learned, gold)
-    held_out = exponents.combine(voted, learned)
+    exponents = fit_exponents(by_label_model, by_classifier, gold)
+    held_out = exponents.combine(by_label_model, by_classifier)
     for fold in parts:
-        held_out[fold] = fit_exponents(voted, learned, _without(gold, fold)).combine(voted[fold], learned[fold])
+        held_out[fold] = fit_exponents(by_label_model, by_classifier, _without(gold, fold)).combine(
+            by_label_model[fold], by_classifier[fold]
+        )
     ratios = prior_ratios(matrix.sources)
     if matrix.excluded is not None:
         ratios = fit_ratios(held_out, matrix.excluded, gold)
         held_out = rule_out_held_out(held_out, matrix.excluded, gold, parts)
     short = tuple(short_classes(gold, k))
     model = DecisionModel(decision, matrix.sources, label_model, classifier, exponents, ratios, recipes, short)
-    return _Learned(model, held_out, choice, voted, learned)
+    return _TrainedDecision(model, held_out, choice, by_label_model, by_classifier)
 
 
-def _voted_without(
+def _without_labels_of(
     votes: Votes,
     gold: NDArray[np.int64],
     fold: NDArray[np.int64],
     n_classes: int,
-    voted: NDArray[np.float64],
+    by_label_model: NDArray[np.float64],
     seed: int,
 ) -> NDArray[np.float64]:
     """What a label model says of all rows (n, k) that was chosen and fitted without the labels of a fold."""
     if not fold.size or not votes.shape[1]:
-        return voted
+        return by_label_model
     rest = _without(gold, fold)
     without: NDArray[np.float64] = (
         choose(votes, n_classes, rest, seed=seed).method().fit(votes, n_classes, rest).predict_proba(votes)
@@ -285,8 +288,8 @@ def _voted_without(
 def _classify(
     material: Material,
     gold: NDArray[np.int64],
-    voted: NDArray[np.float64],
-    voted_without: Sequence[NDArray[np.float64]],
+    by_label_model: NDArray[np.float64],
+    without_fold: Sequence[NDArray[np.float64]],
     parts: Sequence[NDArray[np.int64]],
     recipes: RecipeChoice,
 ) -> tuple[Classifier | None, NDArray[np.float64]]:
@@ -304,7 +307,7 @@ def _classify(
         )
 
     found = []
-    for part, weak, recipe in zip(parts, voted_without, recipes.of_folds, strict=True):
+    for part, weak, recipe in zip(parts, without_fold, recipes.of_folds, strict=True):
         of_fold = fit(_without(gold, part), weak, recipe) if part.size else None
         scores = None if of_fold is None else of_fold.scores(material.seen(recipe.view)[part])
         losses = None if of_fold is None or scores is None else calibration_losses(of_fold, scores, gold[part])
@@ -319,19 +322,19 @@ def _classify(
         ]
         return best_calibration(np.sum(usable, axis=0)) if len(usable) > 1 else recipes.calibrations[place + 1]
 
-    classifier = fit(gold, voted, recipes.recipe)
-    learned = np.full(voted.shape, np.nan)
+    classifier = fit(gold, by_label_model, recipes.recipe)
+    by_classifier = np.full(by_label_model.shape, np.nan)
     if classifier is not None:
         classifier = classifier.calibrated_by(*calibration(-1, recipes.recipe))
-        learned = classifier.predict_proba(material.seen(recipes.recipe.view))
-    learned[gold >= 0] = np.nan
+        by_classifier = classifier.predict_proba(material.seen(recipes.recipe.view))
+    by_classifier[gold >= 0] = np.nan
     for place, (recipe, part, of_fold, scores, _) in enumerate(found):
         if of_fold is not None and scores is not None:
-            learned[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
-    learned[has_no_features(material.features)] = np.nan
+            by_classifier[part] = of_fold.calibrated_by(*calibration(place, recipe)).calibrated(scores)
+    by_classifier[has_no_features(material.features)] = np.nan
     if classifier is not None:
         classifier = classifier.among(material.columns(recipes.recipe.view), material.features.shape[1])
-    return classifier, learned
+    return classifier, by_classifier
 
 
 def _without(gold: NDArray[np.int64], fold: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,13 +6,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.frame import CLASSIFIER, Frame
 from backend.domain.label_errors.action import WEIGHTS, Action
 from backend.domain.label_errors.held_out import groups_of
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.label_errors.search import search
 from backend.domain.model.training import Trained
-from backend.domain.posterior import is_known
 from backend.domain.questions import Question, decisions
 from backend.domain.simulation.records import NOTHING, Gold, LabeledTasks, Plan
 from backend.domain.tasks import content_hash
@@ -99,7 +97,7 @@ class Review:
         for question in self._pool.questions:
             asked = decisions(question)
             gold = {item.key: np.where(is_labeled, self.given[item.key], -1) for item in asked}
-            alone = {item.key: _alone(frame, item.key) for item in asked}
+            alone = {item.key: frame.held_out_without_votes(item.key) for item in asked}
             judged = search(question, replace(frame, held_out=alone, gold=gold), evidence)
             found = [item for item in judged.suspects if not self._settled[item.row]]
             self._suspect[question.name][:] = False
@@ -123,9 +121,3 @@ class Review:
         for suspect in self._suspect.values():
             suspect[list(rows)] = False
         self.n_again += len(rows)
-
-
-def _alone(frame: Frame, key: str) -> NDArray[np.float64]:
-    """What the classifier says for itself (n, k), for votes are evidence of their own; all of them if it is silent."""
-    alone = frame.members[CLASSIFIER][key]
-    return np.where(is_known(alone)[:, None], alone, frame.held_out[key])

@@ -18,7 +18,7 @@ from backend.domain.reports.check import (
     LabelingFigures,
     QuestionCheck,
 )
-from backend.workflows.check.evidence import Crowd
+from backend.workflows.check.inputs import Crowd
 
 CONSENSUS, EVIDENCE = "consensus", "evidence"
 """What a quality was measured on: labels of the same tasks by others, or what the search for wrong labels says."""

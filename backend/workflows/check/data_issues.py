@@ -21,7 +21,7 @@ from backend.domain.questions.forms import Gold
 from backend.domain.reports.check import DataIssues, IssueKind, ListedIssue, RareLabel
 from backend.domain.tasks import MirroredTask, user_fields
 from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
-from backend.workflows.check.evidence import SearchResult
+from backend.workflows.check.inputs import SearchResult
 from backend.workflows.check.tags import ISSUE_KEY, write
 
 DATA_TAB = Tab(

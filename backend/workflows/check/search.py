@@ -18,7 +18,7 @@ from backend.ports import Deps, Progress, SuspectRecord, SuspectStatus, VerdictR
 from backend.workflows.asked import config_of
 from backend.workflows.check.annotators import about_crowd
 from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags
-from backend.workflows.check.evidence import SearchResult, search_labels
+from backend.workflows.check.inputs import SearchResult, search_labels
 from backend.workflows.check.tags import CHECK_KEY, KEEP, by_name, ensure_check_tab, foreign_tags, write_suspects
 from backend.workflows.check.verdicts import UNDECIDED, settle
 from backend.workflows.mirror import open_project

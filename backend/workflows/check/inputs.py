@@ -1,4 +1,4 @@
-"""SearchInputs: all that is known of a project's labels, for the search for wrong ones."""
+"""Inputs of the search for wrong labels: all that is known of a project's labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from backend.domain.label_errors.multi_annotator import labels_of
 from backend.domain.label_errors.records import Findings, SearchInputs
 from backend.domain.label_errors.rubber_stamped import is_rubber_stamped
 from backend.domain.label_errors.search import search
-from backend.domain.posterior import is_known
+from backend.domain.posterior import first_known
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.questions.units import Units, same_units
@@ -62,15 +62,15 @@ class SearchResult:
 def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
     """Judge today's labels by what version `number` made of the tasks without them, row by row.
 
-    Of the posteriors, those of the classifier alone are taken where it has any: the votes are evidence of their own,
-    and in the pooled posterior they would count twice. A version that didn't keep them, and a decision with too few
-    labels for a classifier, bring the pooled ones.
+    The classifier's own posteriors are taken where there are any: the votes are a member of their own, and would count
+    twice in the model's posterior. That one is taken for a version that didn't keep the classifier's, and for a
+    decision with too few labels for a classifier.
 
     Raises:
         ModelMissing: the version can't be read.
     """
     key, config = corpus.key, corpus.config
-    task_ids, pooled = deps.versions.held_out(key, number)
+    task_ids, held_out = deps.versions.held_out(key, number)
     places = {task_id: place for place, task_id in enumerate(corpus.ids.tolist())}
     rows = np.array([row for row, task_id in enumerate(task_ids.tolist()) if task_id in places], dtype=np.int64)
     ids = tuple(int(task_id) for task_id in task_ids[rows])
@@ -81,7 +81,7 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
         deps.versions.features(key, corpus.data, corpus.compared, corpus.hashes).matrix,
         _embedded(deps, number, corpus),
     )
-    said = _Said(deps, key, number, task_ids, pooled)
+    said = _Said(deps, key, number, task_ids, held_out)
     texts = [texts_of(config, item) for item in mine.items]
     groups = groups_of([corpus.hashes[place] for place in searched])
     annotators = np.array([_annotator(entries) for entries in mine.labeled], dtype=np.int64)
@@ -114,18 +114,24 @@ class _Said:
     """What a version said of its tasks, int64 (n_tasks,) their ids, with its held-out posteriors by `Decision.key`."""
 
     def __init__(
-        self, deps: Deps, key: str, number: int, task_ids: NDArray[np.int64], pooled: Mapping[str, NDArray[np.float64]]
+        self,
+        deps: Deps,
+        key: str,
+        number: int,
+        task_ids: NDArray[np.int64],
+        held_out: Mapping[str, NDArray[np.float64]],
     ) -> None:
-        self._task_ids, self._pooled = task_ids, pooled
+        self._task_ids, self._held_out = task_ids, held_out
         self._units = deps.versions.units(key, number)
-        self._of_classifier, self._votes = deps.versions.classified(key, number), deps.versions.votes(key, number)
+        self._held_out_classifier = deps.versions.held_out_classifier(key, number)
+        self._votes = deps.versions.votes(key, number)
 
     def of(self, question: Question, units: Units, corpus: Corpus) -> Frame | None:
         """A question's frame in some of the tasks, with the votes that the version was made of; None for a question
         that the version doesn't know as it is now."""
         name = question.name
         rows = same_units(units, corpus.ids, self._units.get(name, Units(len(self._task_ids))), self._task_ids)
-        found = posteriors_without_labels(question, self._pooled, self._of_classifier, rows)
+        found = posteriors_without_labels(question, self._held_out, self._held_out_classifier, rows)
         if found is None:
             return None
         asked = decisions(question)
@@ -188,21 +194,21 @@ def crowd_of(
 
 def posteriors_without_labels(
     question: Question,
-    pooled: Mapping[str, NDArray[np.float64]],
-    of_classifier: Mapping[str, NDArray[np.float64]],
+    held_out: Mapping[str, NDArray[np.float64]],
+    held_out_classifier: Mapping[str, NDArray[np.float64]],
     rows: NDArray[np.int64],
 ) -> dict[str, NDArray[np.float64]] | None:
-    """(n, k) by decision key, in some of the version's rows (int64 (n,), -1 = nothing known): the classifier's
-    posteriors where it has any, else the pooled ones; None for a question that the version doesn't know as it is now.
-    """
+    """Held-out posteriors of the classifier where it has any, else of the whole model: float64 (n, k) by decision key,
+    in some of the version's rows (int64 (n,), -1 = nothing known). None for a question that the version doesn't know
+    as it is now."""
     found = {}
     for decision in decisions(question):
-        if decision.key not in pooled or pooled[decision.key].shape[1] != len(decision.classes):
+        if decision.key not in held_out or held_out[decision.key].shape[1] != len(decision.classes):
             return None
-        posterior = _taken(pooled[decision.key], rows, np.nan)
-        if decision.key in of_classifier:
-            alone = _taken(of_classifier[decision.key], rows, np.nan)
-            posterior = np.where(is_known(alone)[:, None], alone, posterior)
+        posterior = _taken(held_out[decision.key], rows, np.nan)
+        if decision.key in held_out_classifier:
+            alone = _taken(held_out_classifier[decision.key], rows, np.nan)
+            posterior = first_known(alone, posterior)
         found[decision.key] = posterior
     return found
 
