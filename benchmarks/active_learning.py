@@ -172,12 +172,12 @@ def ours(strategy: str = Strategy.AUTO, *, rules: bool = True, teach: bool = Fal
         units = frame_of([item.question], [{}] * item.n_pool, votes=item.votes, gold=dict(zip(keys, gold, strict=True)))
         frame = replace(units, posteriors=posteriors, members={LABEL_MODEL: voted, CLASSIFIER: classifier})
         is_open = np.isin(np.arange(item.n_pool), state.open_rows)
-        evidence = PoolState(frame, is_open, item.features)
+        pool_state = PoolState(frame, is_open, item.features)
         # They don't change, and finding them takes longer than all the rest.
-        vars(evidence).update(space=item.space, where=item.where)
+        vars(pool_state).update(space=item.space, where=item.where)
         confidence = np.nan_to_num(item.question.form.confidences(posteriors))
         seed = int(state.random.integers(2**31))
-        return choose_next(evidence, confidence, strategy=strategy, n=state.batch, seed=seed).order[: state.batch]
+        return choose_next(pool_state, confidence, strategy=strategy, n=state.batch, seed=seed).order[: state.batch]
 
     return choose_rows
 

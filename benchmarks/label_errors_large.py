@@ -52,7 +52,7 @@ def main() -> None:
         wrong = random.random(fires.size) > 0.75
         votes[fires, column] = (truth[fires] + wrong * random.integers(1, K, fires.size)) % K
     matrix = VoteMatrix(decision, tuple(f"source {column}" for column in range(N_SOURCES)), votes)
-    evidence = SearchInputs(
+    inputs = SearchInputs(
         features=features if "features" in setting else None,
         annotators=random.integers(0, 20, N) if "annotators" in setting else None,
     )
@@ -60,7 +60,7 @@ def main() -> None:
     frame = frame_of([question], [{}] * N, votes=known, gold={decision.key: given})
     frame = replace(frame, held_out={decision.key: posterior})
     started = time.perf_counter()
-    search(question, frame, evidence)
+    search(question, frame, inputs)
     seconds = time.perf_counter() - started
     print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 

@@ -76,10 +76,10 @@ def our_seconds(n: int, served: int, strategy: Strategy, n_labeled: int) -> floa
     matrix, said = VoteMatrix(decision, tuple("vwxyz"), votes), {decision.key: posterior}
     frame = frame_of([QUESTION], [{}] * n, votes={decision.key: matrix}, gold={decision.key: gold})
     frame = replace(frame, posteriors=said, members={LABEL_MODEL: said, CLASSIFIER: said})
-    evidence = PoolState(frame, gold < 0, features)
+    state = PoolState(frame, gold < 0, features)
     confidence = np.nan_to_num(posterior.max(axis=1))
     started = time.perf_counter()
-    choose_next(evidence, confidence, strategy=strategy, n=served, seed=0)
+    choose_next(state, confidence, strategy=strategy, n=served, seed=0)
     return time.perf_counter() - started
 
 

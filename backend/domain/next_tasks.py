@@ -1,4 +1,4 @@
-"""Next tasks: what a trained model says of the tasks, as evidence for choosing among them."""
+"""Next tasks: what a trained model says of the tasks, for choosing among them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -48,13 +48,13 @@ def pool_state_of(
             # together, a fifth more labels are needed to reach 95 % of full accuracy.)
             posteriors[key] = first_known(by_classifier[key], posterior) if alone else posterior
     doubts = replace(frame, posteriors=posteriors, members={LABEL_MODEL: by_label_model, CLASSIFIER: by_classifier})
-    evidence = PoolState(doubts, is_open, trained.features, relabels=relabels)
-    return _without_hidden(evidence, hidden) if hidden else evidence
+    state = PoolState(doubts, is_open, trained.features, relabels=relabels)
+    return _without_hidden(state, hidden) if hidden else state
 
 
-def _without_hidden(evidence: PoolState, hidden: Mapping[str, NDArray[np.bool_]]) -> PoolState:
+def _without_hidden(state: PoolState, hidden: Mapping[str, NDArray[np.bool_]]) -> PoolState:
     """The same, in which nothing is known of a question where it is hidden."""
-    frame = evidence.frame
+    frame = state.frame
     rows = {
         decision.key: frame.units[question.name].spread(hidden[question.name])
         for question in frame.questions
@@ -74,7 +74,7 @@ def _without_hidden(evidence: PoolState, hidden: Mapping[str, NDArray[np.bool_]]
     }
     members = {name: unknown(of_member) for name, of_member in frame.members.items()}
     seen = replace(frame, posteriors=unknown(frame.posteriors), members=members, votes=votes)
-    return replace(evidence, frame=seen, hidden=hidden)
+    return replace(state, frame=seen, hidden=hidden)
 
 
 def _learns_from_people_alone(part: DecisionModel) -> bool:

@@ -57,13 +57,13 @@ def ranked_predictions(
     askable[audit] = False
     hidden = hidden_rows(questions, task_answers(frame)) if questions else {}
     relabels = relabels_on(corpus, trained, hidden) if questions else None
-    evidence = pool_state_of(trained, frame, askable, relabels, hidden=hidden)
+    state = pool_state_of(trained, frame, askable, relabels, hidden=hidden)
     if not questions:
-        evidence = replace(evidence, doubts=doubts_of(marking, len(ids)))
+        state = replace(state, doubts=doubts_of(marking, len(ids)))
     if relabels is not None:
-        confidence = relabels.as_sure(confidence, evidence.open_rows)
+        confidence = relabels.as_sure(confidence, state.open_rows)
     queue = choose_with_audit(
-        evidence,
+        state,
         confidence,
         AuditTasks(np.array(audit, dtype=np.int64), policy.audit_share),
         strategy=policy.query_strategy,

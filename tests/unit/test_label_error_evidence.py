@@ -23,13 +23,13 @@ STARS = Rating("stars", "text", ("1", "2", "3", "4", "5"))
 def found_in(
     truth: NDArray[np.int64],
     given: NDArray[np.int64],
-    evidence: SearchInputs | None,
+    inputs: SearchInputs | None,
     seed: int,
     votes: dict[str, VoteMatrix] | None = None,
 ) -> Findings:
     posterior = {"sentiment": posterior_of(truth, 3, seed, strength=1.0)}
     frame = frame_with([SENTIMENT], held_out=posterior, gold={"sentiment": given}, votes=votes)
-    return search(SENTIMENT, frame, evidence)
+    return search(SENTIMENT, frame, inputs)
 
 
 def precision(findings: Findings, wrong: NDArray[np.bool_]) -> float:

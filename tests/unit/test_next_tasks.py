@@ -187,10 +187,10 @@ def test_rules_that_teach_the_classifier_nothing_dont_say_what_is_worth_a_label(
     gold, features = np.full(len(data), -1, dtype=np.int64), model.extractor.transform(data)
     frame = described(frame_with(model.questions, votes={key: votes}, gold={key: gold}), data, features)
     together = model.posteriors_of(frame)
-    evidence = pool_state_of(
+    state = pool_state_of(
         Trained(model, frame, VersionMetrics(), features), replace(frame, posteriors=together), gold < 0
     )
-    alone = evidence.frame.members[CLASSIFIER]
+    alone = state.frame.members[CLASSIFIER]
     assert not np.allclose(alone[key], together[key])
     wanted = together if trust else alone
-    np.testing.assert_array_equal(evidence.frame.posteriors[key], wanted[key])
+    np.testing.assert_array_equal(state.frame.posteriors[key], wanted[key])

@@ -132,7 +132,7 @@ def test_who_labels_alone_is_judged_by_the_evidence(house: House) -> None:
     assert table[0]["questions"]["sentiment"]["measured_on"] == "evidence"
 
 
-def evidence(question: Question, tasks: list[list[Annotation]]) -> SearchInputs:
+def inputs_of(question: Question, tasks: list[list[Annotation]]) -> SearchInputs:
     labels, _ = labels_of(question, Units(len(tasks)), tasks)
     return SearchInputs(labels=labels, consensus={key: consensus_of(item) for key, item in labels.items()})
 
@@ -147,7 +147,7 @@ def test_two_who_agree_outweigh_evidence_against_them_and_one_alone_does_not() -
         search(
             CHOICE,
             frame_with([CHOICE], held_out={"mood": proba}, gold={"mood": gold}),
-            evidence(CHOICE, tasks),
+            inputs_of(CHOICE, tasks),
         ).suspects
         == []
     )
@@ -163,7 +163,7 @@ def test_neighbouring_ratings_are_no_disagreement_worth_a_look() -> None:
     found = search(
         STARS,
         frame_with([STARS], held_out={"stars": proba}, gold={"stars": gold}),
-        evidence(STARS, tasks),
+        inputs_of(STARS, tasks),
     ).suspects
     assert [(item.row, item.given) for item in found] == [(5, ("5",))]
 
@@ -203,7 +203,7 @@ def test_who_is_often_wrong_on_shared_tasks_is_doubted_sooner_where_nobody_else_
         for item in search(
             CHOICE,
             frame_with([CHOICE], held_out={"mood": proba}, gold={"mood": gold}),
-            evidence(CHOICE, tasks),
+            inputs_of(CHOICE, tasks),
         ).suspects
     }
     assert 59 in found

@@ -113,7 +113,7 @@ def test_variance_reduction_of_nothing_and_of_all() -> None:
 
 def test_variance_reduction_meets_each_kind_of_task_before_a_second_of_one() -> None:
     topic = np.repeat([0, 1, 2], [80, 25, 15])
-    known = evidence(texts_about(topic, seed=3), np.full((120, 3), np.nan))
+    known = pool_of(texts_about(topic, seed=3), np.full((120, 3), np.nan))
     queue = choose_next(known, np.zeros(120), strategy=Strategy.VARIANCE, n=12, seed=0)
     assert set(topic[queue.order[:12]]) == {0, 1, 2}
     assert set(queue.reasons) == {"unsure, and its label makes many others surer"}
@@ -148,7 +148,7 @@ def test_expected_error_is_modals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ours.argmin() == by_modal.argmin()
 
 
-def evidence(
+def pool_of(
     data: Sequence[Mapping[str, object]],
     posterior: NDArray[np.float64],
     gold: NDArray[np.int64] | None = None,
@@ -201,7 +201,7 @@ def labeled(n: int, truth: NDArray[np.int64] = TRUTH) -> NDArray[np.int64]:
 @pytest.mark.parametrize("strategy", list(Strategy))
 @pytest.mark.parametrize("posterior", [NOTHING, sure()], ids=["nothing known", "trained"])
 def test_every_strategy_orders_every_open_task_and_says_why(strategy: str, posterior: NDArray[np.float64]) -> None:
-    known = evidence(DATA, posterior, labeled(30) if np.isfinite(posterior).all() else None)
+    known = pool_of(DATA, posterior, labeled(30) if np.isfinite(posterior).all() else None)
     queue = chosen(known, strategy)
     assert sorted(queue.order.tolist()) == known.open_rows.tolist()
     assert len(queue.chosen_by) == len(queue.reasons) == 10
@@ -214,7 +214,7 @@ def test_every_strategy_orders_every_open_task_and_says_why(strategy: str, poste
 @pytest.mark.parametrize("strategy", list(Strategy))
 @pytest.mark.parametrize("n", [0, 1, 7])
 def test_every_strategy_copes_with_few_tasks(strategy: str, n: int) -> None:
-    queue = chosen(evidence(DATA[:n], sure()[:n]), strategy)
+    queue = chosen(pool_of(DATA[:n], sure()[:n]), strategy)
     assert sorted(queue.order.tolist()) == list(range(n))
     assert len(queue.reasons) == n
 
@@ -222,7 +222,7 @@ def test_every_strategy_copes_with_few_tasks(strategy: str, n: int) -> None:
 @pytest.mark.parametrize("strategy", list(Strategy))
 def test_label_studio_s_ascending_scores_are_our_order(strategy: str) -> None:
     for posterior in (NOTHING, sure(), np.full((120, CLASSES), 1 / 3)):
-        known = evidence(DATA, posterior, labeled(30) if np.isfinite(posterior).all() else None)
+        known = pool_of(DATA, posterior, labeled(30) if np.isfinite(posterior).all() else None)
         queue = chosen(known, strategy, n=50)
         scores = np.round(queue.scores, 6)
         assert (np.diff(scores[:51]) > 0).all(), "the served tasks are in order, and before all others"
@@ -240,14 +240,14 @@ def test_near_duplicates_are_not_served_together(strategy: str) -> None:
     texts = [" ".join(random.choice(words, 15)) for _ in range(80)]
     # Each text comes four times: as it is, and with a word at its end.
     data = [{"text": text + end} for text in texts for end in ("", "", " indeed", " though")]
-    queue = chosen(evidence(data, sure(np.arange(320) % 3), labeled(30, np.arange(320) % 3)), strategy, n=50)
+    queue = chosen(pool_of(data, sure(np.arange(320) % 3), labeled(30, np.arange(320) % 3)), strategy, n=50)
     originals = queue.order[:50] // 4
     assert len(set(originals.tolist())) == 50
 
 
 def test_where_all_tasks_are_alike_people_still_get_them() -> None:
     data = [{"text": "the very same text again"} for _ in range(40)]
-    queue = chosen(evidence(data, np.full((40, 3), 1 / 3)), "margin", n=20)
+    queue = chosen(pool_of(data, np.full((40, 3), 1 / 3)), "margin", n=20)
     assert len(queue.reasons) == 20
     assert len(set(queue.order.tolist())) == 40
 
@@ -256,7 +256,7 @@ def test_what_a_committee_is_asked_for_is_what_it_disagrees_about() -> None:
     votes = np.tile(np.array([[0, 0, -1]], dtype=np.int16), (120, 1))
     votes[40:45, 1] = 1
     posterior = np.tile([0.9, 0.05, 0.05], (120, 1))
-    queue = chosen(evidence(DATA, posterior, votes=votes), "vote_entropy", n=5)
+    queue = chosen(pool_of(DATA, posterior, votes=votes), "vote_entropy", n=5)
     assert set(queue.order[:5].tolist()) == set(range(40, 45))
     assert set(queue.reasons) == {"the sources disagree"}
 
@@ -268,7 +268,7 @@ def test_cold_start_meets_every_topic_before_any_label() -> None:
     topic = np.where(np.arange(300) < 270, 0, 1 + np.arange(300) % 3)
     data = [{"text": f"{topics[kind]} {random.integers(60)} {random.integers(60)}"} for kind in topic]
     seeds = range(5)
-    met = [set(topic[chosen(evidence(data, np.full((300, 3), np.nan)), n=12, seed=seed).order[:12]]) for seed in seeds]
+    met = [set(topic[chosen(pool_of(data, np.full((300, 3), np.nan)), n=12, seed=seed).order[:12]]) for seed in seeds]
     by_chance = [set(topic[np.random.default_rng(seed).permutation(300)[:12]]) for seed in seeds]
 
     assert sum(map(len, met)) > sum(map(len, by_chance))
@@ -278,7 +278,7 @@ def test_cold_start_balances_classes_by_what_rules_expect() -> None:
     rare = np.arange(300) >= 285
     data = texts_about(rare.astype(np.int64), seed=2)
     posterior = np.where(rare[:, None], [0.1, 0.8, 0.1], [0.8, 0.1, 0.1])
-    found = [np.count_nonzero(rare[chosen(evidence(data, posterior), n=20, seed=seed).order[:20]]) for seed in range(3)]
+    found = [np.count_nonzero(rare[chosen(pool_of(data, posterior), n=20, seed=seed).order[:20]]) for seed in range(3)]
     assert sum(found) >= 9, "by chance it would be three"
 
 
@@ -286,11 +286,11 @@ def test_auto_stays_with_representative_tasks_until_each_class_has_five_labels()
     few = np.where((TRUTH == 2) & (np.arange(120) > 12), -1, TRUTH)
     few = np.where(np.arange(120) < 24, few, -1)
     assert np.count_nonzero(few == 2) == 4
-    strategies = set(chosen(evidence(DATA, sure(), few), n=30).chosen_by)
+    strategies = set(chosen(pool_of(DATA, sure(), few), n=30).chosen_by)
     assert "representative" in strategies
     assert "margin" not in strategies
     enough = np.where(np.arange(120) < 30, TRUTH, -1)
-    then = chosen(evidence(DATA, sure(), enough), n=30).chosen_by
+    then = chosen(pool_of(DATA, sure(), enough), n=30).chosen_by
     assert then.count("variance") > 15
     assert "margin" in then
     assert "representative" not in then
@@ -298,14 +298,14 @@ def test_auto_stays_with_representative_tasks_until_each_class_has_five_labels()
 
 def test_auto_does_not_wait_for_ever_for_a_class_nobody_has_met() -> None:
     truth = np.arange(120) % 2
-    known = evidence(DATA, sure(truth), labeled(31, truth))
+    known = pool_of(DATA, sure(truth), labeled(31, truth))
     assert "margin" in chosen(known, n=30).chosen_by
 
 
 def test_a_class_with_few_labels_is_asked_for_by_name() -> None:
     truth = np.where(np.arange(120) % 20 == 19, 2, np.arange(120) % 2)
     posterior = sure(truth)
-    known = evidence(texts_about(truth, seed=0), posterior, labeled(40, truth))
+    known = pool_of(texts_about(truth, seed=0), posterior, labeled(40, truth))
     queue = chosen(known, n=20)
     asked = [row for row, why in zip(queue.order, queue.reasons, strict=False) if why == "expected rare class: Neutral"]
     assert len(asked) >= 3
@@ -318,13 +318,13 @@ def test_an_easy_class_that_doubts_seldom_choose_is_not_rare() -> None:
     truth = np.arange(120) % 3
     gold = np.where((np.arange(120) < 60) & ((truth < 2) | (np.arange(120) < 18)), truth, -1)
     assert np.bincount(gold[gold >= 0]).tolist() == [20, 20, 6]
-    assert RARE_CLASS not in chosen(evidence(texts_about(truth, seed=0), sure(truth), gold), n=20).chosen_by
+    assert RARE_CLASS not in chosen(pool_of(texts_about(truth, seed=0), sure(truth), gold), n=20).chosen_by
 
 
 def test_some_tasks_are_always_random() -> None:
     for gold in (labeled(0), labeled(60)):
         posterior = sure() if (gold >= 0).any() else NOTHING
-        assert chosen(evidence(DATA, posterior, gold), n=40).chosen_by.count("random") >= 2
+        assert chosen(pool_of(DATA, posterior, gold), n=40).chosen_by.count("random") >= 2
 
 
 def test_questions_with_sets_of_labels_take_part() -> None:

@@ -53,14 +53,14 @@ class JudgedLabels:
 
 
 def judge(
-    decision: Decision, frame: Frame, evidence: SearchInputs, neighbours: Neighbours | None
+    decision: Decision, frame: Frame, inputs: SearchInputs, neighbours: Neighbours | None
 ) -> JudgedLabels | NotYet:
     """Judge the labels of one decision, or say why not yet.
 
     Args:
         decision: which. Where its classes are a scale, a label is the worse the farther it is from the truth.
         frame: held-out posteriors and gold, and votes where there are any.
-        evidence: what else is known.
+        inputs: what else is known.
         neighbours: of the same rows; None without features.
 
     Raises:
@@ -74,8 +74,8 @@ def judge(
         return NotYet(decision.key, reason)
     thin = (counts > 0) & (counts < MIN_OF_CLASS)
     labeled = np.flatnonzero((gold >= 0) & ~thin[gold])
-    members = members_on(decision.key, frame, evidence, neighbours)
-    rubber_stamped = np.zeros(gold.size, dtype=np.bool_) if evidence.rubber_stamped is None else evidence.rubber_stamped
+    members = members_on(decision.key, frame, inputs, neighbours)
+    rubber_stamped = np.zeros(gold.size, dtype=np.bool_) if inputs.rubber_stamped is None else inputs.rubber_stamped
     weights = _weights(members, gold, labeled[~rubber_stamped[labeled]])
     proba = combined(members, weights)
     judged = labeled[is_known(proba)[labeled]]
@@ -92,8 +92,8 @@ def judge(
     right = posterior_of_right(of_given, errors, some.shape[1])
     # A suggestion that was accepted unread says no more than the evidence that it was made of.
     wrong[judged] = 1 - np.where(rubber_stamped[judged], of_given, right)
-    if evidence.annotators is not None:
-        quality[judged] = _by_annotator(quality[judged], wrong[judged], evidence.annotators[judged])
+    if inputs.annotators is not None:
+        quality[judged] = _by_annotator(quality[judged], wrong[judged], inputs.annotators[judged])
     names = tuple(decision.classes[index] for index in np.flatnonzero(thin))
     few = f"labels of {', '.join(names)} can't be judged yet: there are fewer than {MIN_OF_CLASS}"
     return JudgedLabels(

@@ -20,28 +20,28 @@ UNSURE = 0.02
 """Share of an even distribution mixed into the neighbours' votes: ten neighbours can't rule a class out."""
 
 
-def members_on(key: str, frame: Frame, evidence: SearchInputs, neighbours: Neighbours | None) -> list[Member]:
+def members_on(key: str, frame: Frame, inputs: SearchInputs, neighbours: Neighbours | None) -> list[Member]:
     """All there is, each made without the row's own label. The posterior stands alone when there is no other evidence.
 
     Args:
         key: `Decision.key`.
         frame: held-out posteriors and gold, and votes where there are any.
-        evidence: see `SearchInputs`.
+        inputs: see `SearchInputs`.
         neighbours: of the same rows.
     """
     posterior, gold = frame.held_out[key], frame.gold[key]
     k, found = posterior.shape[1], [Member(POSTERIOR, posterior, 1.0)]
-    apart, rubber_stamped = Apart(evidence.groups, evidence.rubber_stamped), evidence.rubber_stamped
+    apart, rubber_stamped = Apart(inputs.groups, inputs.rubber_stamped), inputs.rubber_stamped
     trusted = gold if rubber_stamped is None else np.where(rubber_stamped, -1, gold)
-    features = evidence.joined
+    features = inputs.joined
     if features is not None and np.unique(trusted[trusted >= 0]).size > 1:
         labeled = gold >= 0
         if labeled.sum() * k <= SMALL or not is_known(posterior)[labeled].all():
             found.append(_member(LOGISTIC, held_out_classifier(features, gold, k, apart)))
         # It counts: embeddings are negative here and there, and no counts.
-        if evidence.features is not None and Candidate.BAYES in suitable(evidence.features, is_table=False):
+        if inputs.features is not None and Candidate.BAYES in suitable(inputs.features, is_table=False):
             bayes = Candidate.BAYES
-            found.append(_member(BAYES, held_out_classifier(evidence.features, gold, k, apart, candidate=bayes)))
+            found.append(_member(BAYES, held_out_classifier(inputs.features, gold, k, apart, candidate=bayes)))
     if neighbours is not None:
         shares = neighbours.shares(trusted, k)
         found.append(_member(NEIGHBOURS, (1 - UNSURE) * shares + UNSURE / k))

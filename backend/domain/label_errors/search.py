@@ -22,15 +22,15 @@ FINE = 0.5
 """Quality from which a neighbour's label is taken for right."""
 
 
-def find_label_errors(question: Question, frame: Frame, evidence: SearchInputs | None = None) -> list[Suspect]:
+def find_label_errors(question: Question, frame: Frame, inputs: SearchInputs | None = None) -> list[Suspect]:
     """Suspects of one question, the worst first; see `search`."""
-    return search(question, frame, evidence).suspects
+    return search(question, frame, inputs).suspects
 
 
-def search(question: Question, frame: Frame, evidence: SearchInputs | None = None) -> Findings:
+def search(question: Question, frame: Frame, inputs: SearchInputs | None = None) -> Findings:
     """Judge the human labels of one question.
 
-    All evidence is pooled (see `fit_weights`) into the probability of each class. Confident learning (Northcutt et al.
+    `fit_weights` combines all members into the probability of each class. Confident learning (Northcutt et al.
     2021, through cleanlab) estimates how many labels are wrong and takes those of lowest probability; clear
     contradictions (`HARDLY`, `RATHER`) are added. A set of labels is suspect if the yes or no of any of its labels is,
     and as good as the worst of them: each label is one of cleanlab's one-vs-rest problems, judged on the tasks where it
@@ -40,18 +40,18 @@ def search(question: Question, frame: Frame, evidence: SearchInputs | None = Non
     Args:
         question: the question.
         frame: held-out posteriors and gold, and votes where there are any.
-        evidence: features, annotators, ... of the same units.
+        inputs: features, annotators, ... of the same units.
 
     Raises:
         ValueError: posteriors or gold that don't fit the question, or are partly NaN.
     """
-    evidence = evidence or SearchInputs()
+    inputs = inputs or SearchInputs()
     asked, gold = decisions(question), frame.gold
-    neighbours = _neighbours(asked, gold, evidence)
+    neighbours = _neighbours(asked, gold, inputs)
     judged, not_yet = {}, []
     for decision in asked:
         key = decision.key
-        found = judge(decision, frame, evidence, neighbours)
+        found = judge(decision, frame, inputs, neighbours)
         if isinstance(found, NotYet):
             not_yet.append(found)
             continue
@@ -59,14 +59,14 @@ def search(question: Question, frame: Frame, evidence: SearchInputs | None = Non
         not_yet += [found.not_yet] if found.not_yet is not None else []
     wrong = [item.wrong for item in judged.values()]
     of_question = {decision.key: gold[decision.key] for decision in asked}
-    judged, worst = reconsider(asked, judged, of_question, evidence.labels, evidence.consensus)
+    judged, worst = reconsider(asked, judged, of_question, inputs.labels, inputs.consensus)
     n = frame.units[question.name].n
     qualities = np.column_stack([np.full(n, np.nan), *(item.quality for item in judged.values())])
     # fmin takes the number where the other one is NaN.
     quality = np.fmin.reduce(qualities, axis=1)
-    who = evidence.annotators
+    who = inputs.annotators
     return Findings(
-        suspects=_suspects(question, replace(frame, gold=worst), evidence, judged, quality, neighbours),
+        suspects=_suspects(question, replace(frame, gold=worst), inputs, judged, quality, neighbours),
         quality=quality,
         not_yet=not_yet,
         noise={key: item.noise for key, item in judged.items()},
@@ -76,20 +76,20 @@ def search(question: Question, frame: Frame, evidence: SearchInputs | None = Non
     )
 
 
-def _neighbours(asked: list[Decision], gold: Gold, evidence: SearchInputs) -> Neighbours | None:
-    features = evidence.joined
+def _neighbours(asked: list[Decision], gold: Gold, inputs: SearchInputs) -> Neighbours | None:
+    features = inputs.joined
     if features is None:
         return None
     labeled = np.any([gold[decision.key] >= 0 for decision in asked], axis=0)
-    if evidence.rubber_stamped is not None:
-        labeled &= ~evidence.rubber_stamped
+    if inputs.rubber_stamped is not None:
+        labeled &= ~inputs.rubber_stamped
     return nearest(vectors(features), np.flatnonzero(labeled))
 
 
 def _suspects(
     question: Question,
     frame: Frame,
-    evidence: SearchInputs,
+    inputs: SearchInputs,
     judged: Mapping[str, JudgedLabels],
     quality: NDArray[np.float64],
     neighbours: Neighbours | None,
@@ -104,7 +104,7 @@ def _suspects(
     suspect = np.any([np.zeros(quality.size, dtype=np.bool_), *(item.issues for item in judged.values())], axis=0)
     rows = sorted(np.flatnonzero(suspect).tolist(), key=lambda row: (quality[row], row))
     rows = [row for row in rows if expected[row] != given[row]]
-    others = _others(question, rows, given, evidence)
+    others = _others(question, rows, given, inputs)
     return [
         Suspect(
             row=units.task(row),
@@ -141,13 +141,11 @@ def _beside(
     return np.clip(adjusted, 0, 1)
 
 
-def _others(
-    question: Question, rows: list[int], given: list[Answer], evidence: SearchInputs
-) -> list[dict[Answer, int]]:
+def _others(question: Question, rows: list[int], given: list[Answer], inputs: SearchInputs) -> list[dict[Answer, int]]:
     """How many annotators gave each other answer, by row."""
-    if not evidence.labels:
+    if not inputs.labels:
         return [{} for _ in rows]
-    answers = other_answers(question, evidence.labels, rows)
+    answers = other_answers(question, inputs.labels, rows)
     return [
         {answer: count for answer, count in of_row.items() if answer != given[row]}
         for row, of_row in zip(rows, answers, strict=True)

@@ -25,7 +25,7 @@ class AuditTasks:
 
 
 def choose_with_audit(
-    evidence: PoolState,
+    state: PoolState,
     confidence: NDArray[np.float64],
     audit: AuditTasks,
     *,
@@ -40,7 +40,7 @@ def choose_with_audit(
     audit task's score is that of the task behind it, so it says nothing of its suggestion.
 
     Args:
-        evidence: as for `choose_next`, with the audit tasks labeled in it, but not open.
+        state: as for `choose_next`, with the audit tasks labeled in it, but not open.
         confidence: as there.
         audit: the audit tasks.
         strategy: as there.
@@ -49,15 +49,15 @@ def choose_with_audit(
         history: as there.
     """
     if not audit.rows.size:
-        return choose_next(evidence, confidence, strategy=strategy, n=n, seed=seed, history=history)
-    is_audit = _places(len(evidence.open_rows), len(audit.rows), audit.share, seed)
+        return choose_next(state, confidence, strategy=strategy, n=n, seed=seed, history=history)
+    is_audit = _places(len(state.open_rows), len(audit.rows), audit.share, seed)
     others = np.flatnonzero(~is_audit)
     n_served = min(n, len(is_audit))
     if others.size:
         # A strategy serves one task at least: the queue behind it is ordered by confidence.
         n_served = max(n_served, int(others[0]) + 1)
     wanted = int((~is_audit[:n_served]).sum())
-    queue = choose_next(evidence, confidence, strategy=strategy, n=wanted, seed=seed, history=history)
+    queue = choose_next(state, confidence, strategy=strategy, n=wanted, seed=seed, history=history)
     order = np.empty(len(is_audit), dtype=np.int64)
     order[is_audit], order[~is_audit] = audit.rows, queue.order
     chosen = iter(zip(queue.chosen_by, queue.reasons, strict=True))

@@ -70,7 +70,7 @@ class TaskQueue:
 
 
 def choose_next(
-    evidence: PoolState,
+    state: PoolState,
     confidence: NDArray[np.float64],
     *,
     strategy: str,
@@ -81,7 +81,7 @@ def choose_next(
     """Order the open tasks by what a label of them would teach.
 
     Args:
-        evidence: what is known, about one question at least, or `doubts`.
+        state: what is known, about one question at least, or `doubts`.
         confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known. Of
             tasks that have labels already see `Relabels.as_sure`.
         strategy: one of `Strategy`.
@@ -89,14 +89,14 @@ def choose_next(
         seed: of all draws; another one for each version.
         history: what strategies brought so far, for `auto`.
     """
-    if not evidence.open_rows.size:
-        return TaskQueue(evidence.open_rows, (), (), np.zeros(0))
-    if evidence.relabels is None:
-        arms = _arms(evidence, Strategy(strategy), n, seed, tuple(history))
+    if not state.open_rows.size:
+        return TaskQueue(state.open_rows, (), (), np.zeros(0))
+    if state.relabels is None:
+        arms = _arms(state, Strategy(strategy), n, seed, tuple(history))
     else:
-        arms = _arms_with_begun(evidence, evidence.relabels, Strategy(strategy), n, seed, tuple(history))
-    served, chosen_by, reasons = _take_turns(arms, evidence, confidence, n)
-    rest = np.setdiff1d(evidence.open_rows, served)
+        arms = _arms_with_begun(state, state.relabels, Strategy(strategy), n, seed, tuple(history))
+    served, chosen_by, reasons = _take_turns(arms, state, confidence, n)
+    rest = np.setdiff1d(state.open_rows, served)
     rest = rest[descending(1 - confidence[rest], seed)]
     return TaskQueue(
         order=np.concatenate([served, rest]),
@@ -144,85 +144,83 @@ class _Arm:
     first: bool = False
 
 
-def _arms(evidence: PoolState, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
-    if evidence.doubts is not None:
-        return _arms_by_doubts(evidence, evidence.doubts, strategy, n * SPARE, seed)
+def _arms(state: PoolState, strategy: Strategy, n: int, seed: int, history: Sequence[Round]) -> list[_Arm]:
+    if state.doubts is not None:
+        return _arms_by_doubts(state, state.doubts, strategy, n * SPARE, seed)
     if strategy is not Strategy.AUTO:
-        return [_propose(evidence, strategy, 1.0, n * SPARE, seed)]
-    if is_cold(evidence.questions, evidence.frame.gold):
+        return [_propose(state, strategy, 1.0, n * SPARE, seed)]
+    if is_cold(state.questions, state.frame.gold):
         given = {name: share * (1 - RANDOM_SHARE) for name, share in COLD_SHARES.items()}
         given[Strategy.RANDOM] = RANDOM_SHARE
     else:
         given = shares(history, PRIOR_SHARES, seed=seed)
     arms = [
-        _propose(evidence, name, share, int(np.ceil(n * share)) * SPARE, seed) for name, share in given.items() if share
+        _propose(state, name, share, int(np.ceil(n * share)) * SPARE, seed) for name, share in given.items() if share
     ]
-    rare = _rare(evidence, int(np.ceil(n * LACKING_SHARE)) * SPARE, seed)
+    rare = _rare(state, int(np.ceil(n * LACKING_SHARE)) * SPARE, seed)
     if not rare.rows.size:
         return arms
     return [rare, *(replace(arm, share=arm.share * (1 - rare.share)) for arm in arms)]
 
 
-def _arms_by_doubts(
-    evidence: PoolState, doubts: NDArray[np.float64], strategy: Strategy, n: int, seed: int
-) -> list[_Arm]:
+def _arms_by_doubts(state: PoolState, doubts: NDArray[np.float64], strategy: Strategy, n: int, seed: int) -> list[_Arm]:
     """For spans: the tasks whose most probable marks are the least probable, and a random arm; or a random one only."""
-    random = _propose(evidence, Strategy.RANDOM, RANDOM_SHARE, n, seed)
+    random = _propose(state, Strategy.RANDOM, RANDOM_SHARE, n, seed)
     if strategy is Strategy.RANDOM:
         return [replace(random, share=1.0)]
-    rows = evidence.open_rows[descending(doubts[evidence.open_rows], seed)][:n]
+    rows = state.open_rows[descending(doubts[state.open_rows], seed)][:n]
     sure = _Arm(Strategy.LEAST_CONFIDENCE, 1 - RANDOM_SHARE, rows, [UNSURE_SPANS] * len(rows))
     return [sure, random]
 
 
 def _arms_with_begun(
-    evidence: PoolState, relabels: Relabels, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
+    state: PoolState, relabels: Relabels, strategy: Strategy, n: int, seed: int, history: Sequence[Round]
 ) -> list[_Arm]:
     """Strategies choose among tasks without labels; those with some have as many turns as ActiveLab gives them."""
-    rows = evidence.open_rows
+    rows = state.open_rows
     share = relabels.share(rows, n, seed)
-    fresh = replace(evidence, is_open=evidence.is_open & ~relabels.begun)
+    fresh = replace(state, is_open=state.is_open & ~relabels.begun)
     arms = _arms(fresh, strategy, n, seed, history) if fresh.open_rows.size else []
     wanted = relabels.in_order(rows[relabels.begun[rows]], seed)[: n * SPARE]
     again = _Arm(ANOTHER_OPINION, share, wanted, [REASONS[ANOTHER_OPINION]] * len(wanted))
     return [again, *(replace(arm, share=arm.share * (1 - share)) for arm in arms)]
 
 
-def _propose(evidence: PoolState, strategy: str, share: float, n: int, seed: int) -> _Arm:
-    rows = evidence.open_rows
+def _propose(state: PoolState, strategy: str, share: float, n: int, seed: int) -> _Arm:
+    rows = state.open_rows
     if strategy == Strategy.RANDOM:
         drawn = np.random.default_rng(seed).permutation(rows)[:n]
         return _Arm(strategy, share, drawn, [REASONS[strategy]] * len(drawn))
     if strategy == Strategy.REPRESENTATIVE:
-        labels = labels_of(evidence.questions)
+        labels = labels_of(state.questions)
         chosen, wanted = representatives(
             rows,
-            evidence.labeled,
-            evidence.where,
-            evidence.expected(labels),
-            counts(labels, evidence.frame.gold),
+            state.labeled,
+            state.where,
+            state.expected(labels),
+            counts(labels, state.frame.gold),
             n=min(n, MAX_REPRESENTATIVES),
             seed=seed,
         )
-        return _Arm(strategy, share, chosen, _why_representative(evidence, labels, chosen, wanted))
+        return _Arm(strategy, share, chosen, _why_representative(state, labels, chosen, wanted))
     if strategy == Strategy.VARIANCE:
-        doubt = _measured(evidence, Strategy.MARGIN)
-        chosen = variance_reduction(evidence.space, evidence.told(), doubt, rows, evidence.labeled, n=n, seed=seed)
+        doubt = _measured(state, Strategy.MARGIN)
+        chosen = variance_reduction(state.space, state.told(), doubt, rows, state.labeled, n=n, seed=seed)
         return _Arm(strategy, share, chosen, [REASONS[strategy]] * len(chosen))
-    utility = _utility(evidence, strategy, seed)
+    utility = _utility(state, strategy, seed)
     # Equal ones (tasks with the same votes) by their margin.
-    doubt = _measured(evidence, Strategy.MARGIN)
+    doubt = _measured(state, Strategy.MARGIN)
     ordered = rows[descending(utility[rows] + 1e-6 * doubt[rows], seed)]
-    chosen = spread(ordered, utility, evidence.where, n=n, width=WIDTH)
+    chosen = spread(ordered, utility, state.where, n=n, width=WIDTH)
     return _Arm(strategy, share, chosen, [REASONS[strategy]] * len(chosen))
 
 
 def _why_representative(
-    evidence: PoolState, labels: Sequence[Label], rows: NDArray[np.int64], wanted: NDArray[np.int64]
+    state: PoolState, labels: Sequence[Label], rows: NDArray[np.int64], wanted: NDArray[np.int64]
 ) -> list[str]:
     reasons = []
     for row, place in zip(rows, wanted, strict=True):
-        if place >= 0 and _is_likely(evidence.frame, labels[place], int(row)):
+        if place >= 0 and _is_likely(state.frame, labels[place], int(row)):
             reasons.append(f"few labels yet, expected {labels[place].name}")
         else:
             reasons.append(REASONS[Strategy.REPRESENTATIVE])
@@ -235,28 +233,28 @@ def _is_likely(frame: Frame, label: Label, row: int) -> bool:
     return bool((frame.posteriors[label.key][units, label.column] > 0.5).any())
 
 
-def _measured(evidence: PoolState, measure: str) -> NDArray[np.float64]:
-    of_decisions = {key: uncertainty(value, measure) for key, value in evidence.frame.posteriors.items()}
-    return combined(evidence.frame, of_decisions)
+def _measured(state: PoolState, measure: str) -> NDArray[np.float64]:
+    of_decisions = {key: uncertainty(value, measure) for key, value in state.frame.posteriors.items()}
+    return combined(state.frame, of_decisions)
 
 
-def _utility(evidence: PoolState, strategy: str, seed: int) -> NDArray[np.float64]:
+def _utility(state: PoolState, strategy: str, seed: int) -> NDArray[np.float64]:
     """What a strategy sees in each task (n_tasks,), 0..1."""
     if strategy in MEASURES:
-        return _measured(evidence, strategy)
+        return _measured(state, strategy)
     if strategy == Strategy.DENSITY:
-        like = density(evidence.where[evidence.open_rows], seed=seed)
-        spanned = np.zeros(len(evidence.is_open))
-        spanned[evidence.open_rows] = (like - like.min(initial=1.0)) / max(1e-9, np.ptp(like)) if like.size else like
-        return _measured(evidence, Strategy.MARGIN) * (0.5 + 0.5 * spanned)
+        like = density(state.where[state.open_rows], seed=seed)
+        spanned = np.zeros(len(state.is_open))
+        spanned[state.open_rows] = (like - like.min(initial=1.0)) / max(1e-9, np.ptp(like)) if like.size else like
+        return _measured(state, Strategy.MARGIN) * (0.5 + 0.5 * spanned)
     if strategy == Strategy.EXPECTED_ERROR:
-        return _saved_errors(evidence, seed)
+        return _saved_errors(state, seed)
     divided = [
-        evidence.frame.units[question.name].most(_divided(evidence.frame, decision.key, strategy))
-        for question in evidence.questions
+        state.frame.units[question.name].most(_divided(state.frame, decision.key, strategy))
+        for question in state.questions
         for decision in decisions(question)
     ]
-    return np.asarray(np.max(divided, axis=0), dtype=np.float64) if divided else np.zeros(len(evidence.is_open))
+    return np.asarray(np.max(divided, axis=0), dtype=np.float64) if divided else np.zeros(len(state.is_open))
 
 
 def _divided(frame: Frame, key: str, strategy: str) -> NDArray[np.float64]:
@@ -268,18 +266,18 @@ def _divided(frame: Frame, key: str, strategy: str) -> NDArray[np.float64]:
     return vote_entropy(matrix.votes, members[1:], len(matrix.decision.classes))
 
 
-def _saved_errors(evidence: PoolState, seed: int) -> NDArray[np.float64]:
+def _saved_errors(state: PoolState, seed: int) -> NDArray[np.float64]:
     """By how much less error is expected, among candidates; 0 for all other tasks."""
     random = np.random.default_rng(seed)
-    rows = evidence.open_rows
-    doubt = _measured(evidence, Strategy.MARGIN)
+    rows = state.open_rows
+    doubt = _measured(state, Strategy.MARGIN)
     pool = rows if len(rows) <= MAX_POOL else random.choice(rows, MAX_POOL, replace=False)
-    asked = [(question, decision.key) for question in evidence.questions for decision in decisions(question)]
+    asked = [(question, decision.key) for question in state.questions for decision in decisions(question)]
     candidates = rows[descending(doubt[rows], seed)][: MAX_CANDIDATES // max(1, len(asked)) + 1]
-    saved = np.zeros(len(evidence.is_open))
+    saved = np.zeros(len(state.is_open))
     for question, key in asked:
-        units, gold = evidence.frame.units[question.name], evidence.frame.gold[key]
-        where, some = units.spread(evidence.where), units.of_tasks(candidates)
+        units, gold = state.frame.units[question.name], state.frame.gold[key]
+        where, some = units.spread(state.where), units.of_tasks(candidates)
         errors = expected_error(where, np.flatnonzero(gold >= 0), gold, some, units.of_tasks(pool))
         span = max(1e-12, float(np.ptp(errors))) if errors.size else 1.0
         # Of several units, the one whose label saves most.
@@ -288,21 +286,21 @@ def _saved_errors(evidence: PoolState, seed: int) -> NDArray[np.float64]:
     return saved
 
 
-def _rare(evidence: PoolState, n: int, seed: int) -> _Arm:
+def _rare(state: PoolState, n: int, seed: int) -> _Arm:
     """Tasks that may have one of the labels that lack examples, these in turn."""
-    labels = labels_of(evidence.questions)
-    rows = evidence.open_rows
-    chance = evidence.expected(labels)
-    given = counts(labels, evidence.frame.gold)
-    doubt = _measured(evidence, Strategy.MARGIN)
+    labels = labels_of(state.questions)
+    rows = state.open_rows
+    chance = state.expected(labels)
+    given = counts(labels, state.frame.gold)
+    doubt = _measured(state, Strategy.MARGIN)
     proposals: list[list[tuple[int, str]]] = []
-    rare = rare_labels(labels, evidence.frame.gold, chance[rows].mean(axis=0))
+    rare = rare_labels(labels, state.frame.gold, chance[rows].mean(axis=0))
     for place in rare:
         expected = rows[chance[rows, place] >= EXPECTED]
         # While there are hardly any, the likeliest; then those of them that still teach something.
         utility = chance[:, place] if given[place] < ENOUGH else chance[:, place] * doubt
         ordered = expected[descending(utility[expected], seed)]
-        chosen = spread(ordered, utility, evidence.where, n=SPARE * (n // len(rare) + 1), width=WIDTH)
+        chosen = spread(ordered, utility, state.where, n=SPARE * (n // len(rare) + 1), width=WIDTH)
         proposals.append([(int(row), f"expected rare class: {labels[place].name}") for row in chosen])
     turns = [proposal[turn] for turn in range(n) for proposal in proposals if turn < len(proposal)][:n]
     unique = list(dict(reversed(turns)).items())[::-1]
@@ -317,19 +315,19 @@ def _rare(evidence: PoolState, n: int, seed: int) -> _Arm:
 
 
 def _take_turns(
-    arms: Sequence[_Arm], evidence: PoolState, confidence: NDArray[np.float64], n: int
+    arms: Sequence[_Arm], state: PoolState, confidence: NDArray[np.float64], n: int
 ) -> tuple[NDArray[np.int64], list[str], list[str]]:
     """Rows, strategies and reasons of the served tasks: each turn is of the arm that is farthest behind its share.
 
     A task that is nearly the same as one before it is left out, as long as there are others.
     """
-    near = near_duplicates(evidence.features, np.unique(np.concatenate([arm.rows for arm in arms])))
+    near = near_duplicates(state.features, np.unique(np.concatenate([arm.rows for arm in arms])))
     alike: set[int] = set()
     given = {arm.name: -1.0 if arm.first else 0.0 for arm in arms}
     proposals = {arm.name: iter(zip(arm.rows.tolist(), arm.reasons, strict=True)) for arm in arms}
     taken: dict[int, tuple[str, str]] = {}
     left_out: dict[int, tuple[str, str]] = {}
-    n = min(n, len(evidence.open_rows))
+    n = min(n, len(state.open_rows))
     alive = [arm for arm in arms if arm.share > 0]
     while alive and len(taken) < n:
         arm = max(alive, key=lambda item: item.share * (len(taken) + 1) - given[item.name])
@@ -345,7 +343,7 @@ def _take_turns(
         else:
             alive.remove(arm)
     if len(taken) < n:
-        _fill(taken, left_out, evidence, confidence, n)
+        _fill(taken, left_out, state, confidence, n)
     rows = np.array(list(taken), dtype=np.int64)
     return rows, [name for name, _ in taken.values()], [reason for _, reason in taken.values()]
 
@@ -353,12 +351,12 @@ def _take_turns(
 def _fill(
     taken: dict[int, tuple[str, str]],
     left_out: Mapping[int, tuple[str, str]],
-    evidence: PoolState,
+    state: PoolState,
     confidence: NDArray[np.float64],
     n: int,
 ) -> None:
     """Take what is nearly the same as others after all, then the least sure tasks."""
-    rows = evidence.open_rows
+    rows = state.open_rows
     by_doubt = rows[np.argsort(confidence[rows], kind="stable")][: 2 * n]
     least = Strategy.LEAST_CONFIDENCE
     for row, why in [*left_out.items(), *((int(row), (str(least), REASONS[least])) for row in by_doubt)]:

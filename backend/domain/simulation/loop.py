@@ -156,8 +156,8 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
             return
         ours = replace(trained.frame, posteriors=trained.model.posteriors_of(trained.frame))
         strategy = Strategy.RANDOM if desk.is_validating else plan.strategy
-        evidence = pool_state_of(trained, ours, ~is_labeled)
-        chosen = _choose(stage, strategy, evidence, confidence(ours), n, random)
+        state = pool_state_of(trained, ours, ~is_labeled)
+        chosen = _choose(stage, strategy, state, confidence(ours), n, random)
         is_labeled[chosen] = True
         gold = {key: np.where(is_labeled, said, -1) for key, said in review.given.items()}
         if desk.validate(gold):
@@ -225,15 +225,13 @@ def _train(
 def _choose(
     stage: Stage,
     strategy: str,
-    evidence: PoolState,
+    state: PoolState,
     sure: NDArray[np.float64],
     n: int,
     random: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Rows of the tasks that are labeled next."""
-    located = _Located(
-        **{name: getattr(evidence, name) for name in PoolState.__dataclass_fields__}, located=stage.space
-    )
+    located = _Located(**{name: getattr(state, name) for name in PoolState.__dataclass_fields__}, located=stage.space)
     queue = choose_next(located, sure, strategy=strategy, n=n, seed=int(random.integers(2**31)))
     return queue.order[:n]
 

@@ -92,13 +92,13 @@ class Review:
     ) -> None:
         """Search the labels, and do as planned; `most`: labels that can still be paid for."""
         self._searched = int(is_labeled.sum())
-        frame, evidence = trained.frame, SearchInputs(features=trained.features, groups=self._groups)
+        frame, inputs = trained.frame, SearchInputs(features=trained.features, groups=self._groups)
         worst: dict[int, float] = {}
         for question in self._pool.questions:
             asked = decisions(question)
             gold = {item.key: np.where(is_labeled, self.given[item.key], -1) for item in asked}
             alone = {item.key: frame.held_out_without_votes(item.key) for item in asked}
-            judged = search(question, replace(frame, held_out=alone, gold=gold), evidence)
+            judged = search(question, replace(frame, held_out=alone, gold=gold), inputs)
             found = [item for item in judged.suspects if not self._settled[item.row]]
             self._suspect[question.name][:] = False
             self._suspect[question.name][[item.row for item in found]] = True

@@ -67,10 +67,10 @@ def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> DataIssues:
 def about_data(corpus: Corpus, searched: SearchResult) -> DataIssues:
     """The part of a report that is about data issues, as in `data_issues_of`."""
     # Of a project of images, fields hold addresses, whose likeness says nothing.
-    evidence = SearchInputs(
+    inputs = SearchInputs(
         features=searched.features if _shows_text(corpus.config) else None, embedded=searched.embedded
     )
-    return data_issues_of(corpus, evidence.joined)
+    return data_issues_of(corpus, inputs.joined)
 
 
 def write_issue_tags(deps: Deps, record: ProjectRecord, progress: Progress) -> None:
