@@ -53,22 +53,22 @@ def choose(votes: Votes, n_classes: int, gold: NDArray[np.int64], *, seed: int =
         gold: int64 (n,), the class people chose, -1 = unknown.
         seed: draws the folds.
     """
-    taught = np.flatnonzero((gold >= 0) & (votes != ABSTAIN).any(axis=1))
-    if taught.size < MIN_LABELS:
-        reason = f"{taught.size} human labels on tasks with votes; other methods are tried from {MIN_LABELS}"
+    labeled = np.flatnonzero((gold >= 0) & (votes != ABSTAIN).any(axis=1))
+    if labeled.size < MIN_LABELS:
+        reason = f"{labeled.size} human labels on tasks with votes; other methods are tried from {MIN_LABELS}"
         return Choice(DEFAULT, reason, {})
-    rows = _some_rows(taught, gold, seed)
+    rows = _some_rows(labeled, gold, seed)
     votes, gold = votes[rows], gold[rows]
-    taught = np.searchsorted(rows, taught)
-    proba = {method: _held_out(method, votes, n_classes, gold, taught, seed) for method in METHODS}
-    truth = gold[taught]
+    labeled = np.searchsorted(rows, labeled)
+    proba = {method: _held_out(method, votes, n_classes, gold, labeled, seed) for method in METHODS}
+    truth = gold[labeled]
     losses = {
         method: -np.log(np.clip(given[np.arange(truth.size), truth], SMALLEST, 1.0)) for method, given in proba.items()
     }
     n_right = {method: int((given.argmax(axis=1) == truth).sum()) for method, given in proba.items()}
     means = {method.method: float(loss.mean()) for method, loss in losses.items()}
     ours = losses[DEFAULT]
-    measured = f"log-loss on {taught.size} held-out human labels"
+    measured = f"log-loss on {labeled.size} held-out human labels"
     for method in METHODS[: METHODS.index(DEFAULT)]:
         if losses[method].mean() <= ours.mean() and n_right[method] >= n_right[DEFAULT]:
             return Choice(
@@ -94,12 +94,12 @@ def from_dict(parameters: Mapping[str, object]) -> LabelModel:
     return known[name].from_dict(parameters)
 
 
-def _some_rows(taught: NDArray[np.int64], gold: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The rows `taught` and at most `MAX_OPEN` unlabeled ones, ascending."""
+def _some_rows(labeled: NDArray[np.int64], gold: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The rows `labeled` and at most `MAX_OPEN` unlabeled ones, ascending."""
     open_rows = np.flatnonzero(gold < 0)
     if open_rows.size > MAX_OPEN:
         open_rows = np.random.default_rng(seed).choice(open_rows, MAX_OPEN, replace=False)
-    return np.sort(np.concatenate([taught, open_rows]))
+    return np.sort(np.concatenate([labeled, open_rows]))
 
 
 def _held_out(
@@ -107,17 +107,17 @@ def _held_out(
     votes: Votes,
     n_classes: int,
     gold: NDArray[np.int64],
-    taught: NDArray[np.int64],
+    labeled: NDArray[np.int64],
     seed: int,
 ) -> NDArray[np.float64]:
-    """Posterior of the rows `taught` (t, k), each by a model that didn't see its label."""
-    posterior = np.empty((taught.size, n_classes))
+    """Posterior of the rows `labeled` (t, k), each by a model that didn't see its label."""
+    posterior = np.empty((labeled.size, n_classes))
     start = None
-    for fold in np.array_split(np.random.default_rng(seed).permutation(taught.size), N_FOLDS):
+    for fold in np.array_split(np.random.default_rng(seed).permutation(labeled.size), N_FOLDS):
         hidden = gold.copy()
-        hidden[taught[fold]] = -1
+        hidden[labeled[fold]] = -1
         start = method().fit(votes, n_classes, hidden, start=start)
-        posterior[fold] = start.predict_proba(votes[taught[fold]])
+        posterior[fold] = start.predict_proba(votes[labeled[fold]])
     return posterior
 
 

@@ -40,30 +40,30 @@ class DawidSkene(LabelModel):
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
         """Learn confusion matrices and class balance."""
         m, k = votes.shape[1], n_classes
-        evidence = vote_counts_of(votes, k, gold)
+        patterns = vote_counts_of(votes, k, gold)
         own = own_class(m, k)
         prior = PRIOR_VOTES * (own * PRIOR_ACCURACY + (1 - own) * (1 - PRIOR_ACCURACY) / max(k - 1, 1))
-        seen = evidence.votes.multiply(evidence.counts[:, None]).tocsr().T.tocsr()
-        taught, chosen = evidence.gold_counts, evidence.chosen
-        n = evidence.counts.sum() + evidence.gold.size
-        n_kind = np.asarray(seen.sum(axis=1)).reshape(-1, 1) + taught.sum(axis=1, keepdims=True)
+        seen = patterns.votes.multiply(patterns.counts[:, None]).tocsr().T.tocsr()
+        labeled, chosen = patterns.gold_counts, patterns.chosen
+        n = patterns.counts.sum() + patterns.gold.size
+        n_kind = np.asarray(seen.sum(axis=1)).reshape(-1, 1) + labeled.sum(axis=1, keepdims=True)
 
         self.weights, self.intercept, self.class_balance = np.zeros((m * k, k)), np.zeros(k), np.full(k, 1 / k)
-        posterior = vote_shares(evidence.votes, k)
+        posterior = vote_shares(patterns.votes, k)
         if isinstance(start, DawidSkene) and start.weights.shape == (m * k, k):
             self.weights, self.intercept, self.class_balance = start.weights, start.intercept, start.class_balance
-            posterior = self._posterior(evidence.votes, evidence.n_votes)
+            posterior = self._posterior(patterns.votes, patterns.n_votes)
         for _ in range(MAX_ROUNDS):
             before = posterior
-            total = evidence.counts @ posterior + chosen
+            total = patterns.counts @ posterior + chosen
             self.class_balance = (total + BALANCE_IN_LABELS / k) / (n + BALANCE_IN_LABELS)
-            right = (np.asarray(seen @ posterior) + taught + prior) / (n_kind + PRIOR_VOTES)
+            right = (np.asarray(seen @ posterior) + labeled + prior) / (n_kind + PRIOR_VOTES)
             votes_given_class = right * n_kind / max(n, 1.0) / self.class_balance
             abstains = 1 - votes_given_class.reshape(m, k, k).sum(axis=1)
             abstains = np.log(np.clip(abstains, SURE, 1.0))
             self.intercept = abstains.sum(axis=0)
             self.weights = np.log(np.maximum(votes_given_class, SURE)) - np.repeat(abstains, k, axis=0)
-            posterior = self._posterior(evidence.votes, evidence.n_votes)
+            posterior = self._posterior(patterns.votes, patterns.n_votes)
             if change(before, posterior) < TOLERANCE:
                 break
         kinds = n_kind.reshape(m, k) + 1e-9

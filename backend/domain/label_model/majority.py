@@ -29,8 +29,8 @@ class MajorityVote(LabelModel):
     ) -> Self:
         """Count how often sources were right; the posterior doesn't depend on it."""
         m = votes.shape[1]
-        taught = gold >= 0
-        judged = vote_counts_of(votes[taught], n_classes, gold[taught]).gold_counts
+        labeled = gold >= 0
+        judged = vote_counts_of(votes[labeled], n_classes, gold[labeled]).gold_counts
         right = (judged * own_class(m, n_classes)).sum(axis=1).reshape(m, n_classes).sum(axis=1)
         self.accuracies = (right + 1) / (judged.sum(axis=1).reshape(m, n_classes).sum(axis=1) + 2)
         self.class_balance = np.full(n_classes, 1 / n_classes)

@@ -27,7 +27,7 @@ class VoteCounts:
         votes: sparse float64 (p, m · k), the distinct unlabeled rows as `indicator` gives them.
         counts: float64 (p,), how many rows each stands for.
         n_votes: int64 (p,), votes on each, at least 1.
-        taught: sparse float64 (t, m · k), the labeled rows.
+        labeled: sparse float64 (t, m · k), the labeled rows.
         gold: int64 (t,), what people chose there.
         n_classes: k.
     """
@@ -35,14 +35,14 @@ class VoteCounts:
     votes: csr_matrix
     counts: NDArray[np.float64]
     n_votes: NDArray[np.int64]
-    taught: csr_matrix
+    labeled: csr_matrix
     gold: NDArray[np.int64]
     n_classes: int
 
     @property
     def gold_counts(self) -> NDArray[np.float64]:
         """Float64 (m · k, k): how often people chose class y where source j votes c, at [j · k + c, y]."""
-        return np.asarray(self.taught.T @ np.eye(self.n_classes)[self.gold])
+        return np.asarray(self.labeled.T @ np.eye(self.n_classes)[self.gold])
 
     @property
     def chosen(self) -> NDArray[np.int64]:
@@ -53,7 +53,7 @@ class VoteCounts:
 def vote_counts_of(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> VoteCounts:
     """The rows with votes, split by whether people labeled them; deterministic."""
     voted = n_votes_of(votes) > 0
-    taught = np.flatnonzero(voted & (gold >= 0))
+    labeled = np.flatnonzero(voted & (gold >= 0))
     open_rows = np.flatnonzero(voted & (gold < 0))
     if open_rows.size > MAX_ROWS:
         open_rows = np.sort(np.random.default_rng(0).choice(open_rows, MAX_ROWS, replace=False))
@@ -63,8 +63,8 @@ def vote_counts_of(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> Vot
         votes=indicator(seen[first], n_classes),
         counts=counts.astype(np.float64),
         n_votes=n_votes_of(seen[first]),
-        taught=indicator(votes[taught], n_classes),
-        gold=gold[taught],
+        labeled=indicator(votes[labeled], n_classes),
+        gold=gold[labeled],
         n_classes=n_classes,
     )
 

@@ -76,29 +76,29 @@ class PropensityVote(LabelModel):
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
         """Learn what each kind of vote says, and the class balance."""
         m, k = votes.shape[1], n_classes
-        evidence = vote_counts_of(votes, k, gold)
-        taught = _TaughtVotes(evidence)
-        agreement = _Agreement(evidence, m)
+        patterns = vote_counts_of(votes, k, gold)
+        labeled = _LabeledVotes(patterns)
+        agreement = _Agreement(patterns, m)
         share = np.repeat(1 / copies_of(votes), k)[:, None]
 
         self.class_balance = np.full(k, 1 / k)
-        self.weights = share * np.log(taught.join(agreement.prior))
-        posterior = vote_shares(evidence.votes, k)
+        self.weights = share * np.log(labeled.join(agreement.prior))
+        posterior = vote_shares(patterns.votes, k)
         if isinstance(start, PropensityVote) and start.weights.shape == (m * k, k):
             self.weights, self.class_balance = start.weights, start.class_balance
-            posterior = self._posterior(evidence.votes, evidence.n_votes)
+            posterior = self._posterior(patterns.votes, patterns.n_votes)
         for _ in range(MAX_ROUNDS):
             before = self.weights, self.class_balance
             said = agreement.evidence(posterior)
-            self.weights = share * np.log(taught.join(said))
-            posterior = self._posterior(evidence.votes, evidence.n_votes)
-            expected = self._posterior(evidence.taught, taught.n_votes).sum(axis=0)
-            self.class_balance = matching_balance(self.class_balance, evidence.chosen, expected)
+            self.weights = share * np.log(labeled.join(said))
+            posterior = self._posterior(patterns.votes, patterns.n_votes)
+            expected = self._posterior(patterns.labeled, labeled.n_votes).sum(axis=0)
+            self.class_balance = matching_balance(self.class_balance, patterns.chosen, expected)
             if change(before[0], self.weights) + change(before[1], self.class_balance) < TOLERANCE:
                 break
         said = np.exp(self.weights / share)
-        self.accuracies = _mean_by_source((said * own_class(m, k)).sum(axis=1), agreement.n_votes + taught.total, m)
-        self.judged = agreement.judged | (taught.total.reshape(m, k).sum(axis=1) > 0)
+        self.accuracies = _mean_by_source((said * own_class(m, k)).sum(axis=1), agreement.n_votes + labeled.total, m)
+        self.judged = agreement.judged | (labeled.total.reshape(m, k).sum(axis=1) > 0)
         return self
 
     def _posterior(self, votes: csr_matrix, n_votes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -111,28 +111,28 @@ class PropensityVote(LabelModel):
 class _Agreement:
     """What agreement between sources says of each kind of vote."""
 
-    def __init__(self, evidence: VoteCounts, m: int) -> None:
-        k = evidence.n_classes
+    def __init__(self, patterns: VoteCounts, m: int) -> None:
+        k = patterns.n_classes
         self.k = k
         self.own = own_class(m, k)
-        self.counts = evidence.counts
-        self.together = evidence.n_votes > 1
-        seen = evidence.votes[self.together]
-        self.seen = seen.multiply(evidence.counts[self.together][:, None]).tocsr().T.tocsr()
+        self.counts = patterns.counts
+        self.together = patterns.n_votes > 1
+        seen = patterns.votes[self.together]
+        self.seen = seen.multiply(patterns.counts[self.together][:, None]).tocsr().T.tocsr()
         self.n_together = np.asarray(self.seen.sum(axis=1)).reshape(-1, 1)
-        self.n_votes = np.asarray(evidence.votes.T @ evidence.counts)
+        self.n_votes = np.asarray(patterns.votes.T @ patterns.counts)
 
-        threes = evidence.n_votes > 2
-        meetings = np.asarray(evidence.votes[threes].T @ evidence.counts[threes]).reshape(m, k).sum(axis=1)
+        threes = patterns.n_votes > 2
+        meetings = np.asarray(patterns.votes[threes].T @ patterns.counts[threes]).reshape(m, k).sum(axis=1)
         # Sources that all know one answer ("yes" to one label) can't disagree.
-        several_answers = np.unique(evidence.votes.indices % k).size > 1
+        several_answers = np.unique(patterns.votes.indices % k).size > 1
         self.judged = (meetings >= ENOUGH) & several_answers
         self.is_judged = np.repeat(self.judged, k)[:, None]
 
         chance = 1 / max(k, 2)
         n_answers = (self.n_votes.reshape(m, k) > 0).sum(axis=1)
         self.least = chance + np.repeat(np.where(n_answers == 1, LEAST, 0.0), k) * (PRIOR_ACCURACY - chance)
-        share = self.n_votes / max(evidence.counts.sum(), 1.0)
+        share = self.n_votes / max(patterns.counts.sum(), 1.0)
         bound = np.maximum(MOST / (k * np.maximum(share, 1 / (k * k))), chance)
         self.prior = _accurate(np.full(m * k, PRIOR_ACCURACY), self.own)
         self.bounded_prior = _accurate(np.minimum(PRIOR_ACCURACY, bound), self.own)
@@ -154,26 +154,26 @@ class _Agreement:
         return raised
 
 
-class _TaughtVotes:
+class _LabeledVotes:
     """What human labels say of each kind of vote."""
 
-    def __init__(self, evidence: VoteCounts) -> None:
-        k = evidence.n_classes
-        counts = evidence.gold_counts
-        balance = (evidence.chosen + EVEN_LABELS / k) / (evidence.gold.size + EVEN_LABELS)
-        self.n_votes = np.diff(evidence.taught.indptr).astype(np.int64)
+    def __init__(self, patterns: VoteCounts) -> None:
+        k = patterns.n_classes
+        counts = patterns.gold_counts
+        balance = (patterns.chosen + EVEN_LABELS / k) / (patterns.gold.size + EVEN_LABELS)
+        self.n_votes = np.diff(patterns.labeled.indptr).astype(np.int64)
         self.total = counts.sum(axis=1)
         self.counts = counts / (k * balance)
 
     def join(self, said: NDArray[np.float64]) -> NDArray[np.float64]:
-        """VoteCounts from agreement (m · k, k), joined by these labels."""
+        """Evidence e(y) from agreement, float64 (m · k, k), joined by these labels."""
         total = self.counts.sum(axis=1, keepdims=True)
         joined: NDArray[np.float64] = (AGREEMENT_IN_LABELS * said + self.counts) / (AGREEMENT_IN_LABELS + total)
         return joined
 
 
 def _accurate(accuracies: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
-    """VoteCounts (m · k, k) of votes that are right with these probabilities (m · k,), wrong ones spread evenly."""
+    """Evidence, float64 (m · k, k), of votes that are right with probabilities (m · k,), wrong ones spread evenly."""
     k = own.shape[1]
     # With one class there is nothing to spread over; the evidence is normalised away.
     spread = (1 - accuracies) / max(k - 1, 1)

@@ -49,33 +49,33 @@ class WeightedVote(LabelModel):
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
         """Learn accuracies and class balance."""
         m = votes.shape[1]
-        evidence = vote_counts_of(votes, n_classes, gold)
+        patterns = vote_counts_of(votes, n_classes, gold)
         own = own_class(m, n_classes)
-        judged = evidence.gold_counts
+        judged = patterns.gold_counts
         right = _by_source(judged * own, m)
         n_judged = _by_source(judged, m)
 
-        agreeing = _agreeing(evidence)
-        seen = evidence.votes.multiply((evidence.counts * agreeing)[:, None]).tocsr()
+        agreeing = _agreeing(patterns)
+        seen = patterns.votes.multiply((patterns.counts * agreeing)[:, None]).tocsr()
         n_evidence = _by_source(np.asarray(seen.sum(axis=0)), m)
         chance = 1 / max(n_classes, 2)
         least = chance + LEAST * (PRIOR_ACCURACY - chance)
 
-        posterior = vote_shares(evidence.votes, n_classes)
+        posterior = vote_shares(patterns.votes, n_classes)
         self.accuracies = np.full(m, PRIOR_ACCURACY)
         self.class_balance = np.full(n_classes, 1 / n_classes)
         if isinstance(start, WeightedVote) and (start.accuracies.size, start.class_balance.size) == (m, n_classes):
             self.accuracies, self.class_balance = start.accuracies, start.class_balance
-            posterior = self._posterior(evidence.votes, evidence.n_votes)
+            posterior = self._posterior(patterns.votes, patterns.n_votes)
         for _ in range(MAX_ROUNDS):
             before = self.accuracies, self.class_balance
             agreed = _by_source(np.asarray(seen.T @ posterior) * own, m)
             agreement = (PRIOR_VOTES * PRIOR_ACCURACY + agreed) / (PRIOR_VOTES + n_evidence)
             agreement = np.maximum(agreement, least)
             self.accuracies = (AGREEMENT_IN_LABELS * agreement + right) / (AGREEMENT_IN_LABELS + n_judged)
-            posterior = self._posterior(evidence.votes, evidence.n_votes)
-            expected = self._posterior(evidence.taught, evidence.gold).sum(axis=0)
-            self.class_balance = matching_balance(self.class_balance, evidence.chosen, expected)
+            posterior = self._posterior(patterns.votes, patterns.n_votes)
+            expected = self._posterior(patterns.labeled, patterns.gold).sum(axis=0)
+            self.class_balance = matching_balance(self.class_balance, patterns.chosen, expected)
             if change(before[0], self.accuracies) + change(before[1], self.class_balance) < TOLERANCE:
                 break
         return self
@@ -87,10 +87,10 @@ class WeightedVote(LabelModel):
         return posterior_of(votes, own_class(weights.size, k) * np.repeat(weights, k)[:, None], self.class_balance)
 
 
-def _agreeing(evidence: VoteCounts) -> NDArray[np.bool_]:
+def _agreeing(patterns: VoteCounts) -> NDArray[np.bool_]:
     """Which rows say how often sources agree (p,): none if all votes are for one class."""
-    answers = np.unique(evidence.votes.indices % evidence.n_classes)
-    return np.asarray((evidence.n_votes > 1) & (answers.size > 1))
+    answers = np.unique(patterns.votes.indices % patterns.n_classes)
+    return np.asarray((patterns.n_votes > 1) & (answers.size > 1))
 
 
 def _by_source(values: NDArray[np.float64], m: int) -> NDArray[np.float64]:
