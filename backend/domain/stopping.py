@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.reports.status import Advice, Progress, Verdict
+from backend.domain.reports.status import Advice, QuestionProgress, Verdict
 from backend.domain.reports.version import Agreement, Gain, ProgressFigures
 from backend.domain.statistics import Z, cohen_kappa
 from backend.domain.words import counted
@@ -129,7 +129,7 @@ def stability(agreements: Sequence[Agreement]) -> float | None:
     return None
 
 
-def advise(questions: Sequence[Progress], *, n_labels: int, n_open: int, budget: int) -> Advice:
+def advise(questions: Sequence[QuestionProgress], *, n_labels: int, n_open: int, budget: int) -> Advice:
     """Whether to go on labeling.
 
     Three signs: what the last labels brought, what the next ones are expected to, and whether predictions are stable.
@@ -161,7 +161,7 @@ def advise(questions: Sequence[Progress], *, n_labels: int, n_open: int, budget:
     return Advice(Verdict.UNKNOWN, ("no question can be answered",))
 
 
-def _advise_on(progress: Progress) -> Advice:
+def _advise_on(progress: QuestionProgress) -> Advice:
     found = [_about_recent(progress.recent), _about_expected(progress.expected), _about_kappa(progress.agreements)]
     against = tuple(reason for stop, reason in found if stop is False)
     if against:
@@ -209,11 +209,11 @@ def points(gain: Gain) -> str:
     return f"{100 * gain.gain:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-def progress_of(question: str, history: Sequence[ProgressFigures]) -> Progress:
+def progress_of(question: str, history: Sequence[ProgressFigures]) -> QuestionProgress:
     """A question's progress, from its figures in successive versions, oldest first; the last one is the version in use.
     What earlier releases wrote has none."""
     last = history[-1] if history else ProgressFigures()
-    return Progress(
+    return QuestionProgress(
         question,
         n_measured=last.n,
         recent=last.recent_gain,

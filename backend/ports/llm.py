@@ -7,7 +7,6 @@ from typing import Protocol
 
 from backend.domain.codec import JsonObject
 from backend.domain.llm.records import (
-    AnswerForm,
     Calibration,
     LlmAnswer,
     LlmReply,
@@ -15,6 +14,7 @@ from backend.domain.llm.records import (
     LlmSource,
     ModelPrice,
     Problem,
+    ReplyFormat,
 )
 from backend.domain.reports.llm import SourceReport
 
@@ -76,7 +76,7 @@ class EndpointState:
     form: the strictest one it takes. logprobs: whether it gives them. dropped: request parameters it doesn't take.
     """
 
-    form: AnswerForm = AnswerForm.JSON_SCHEMA
+    form: ReplyFormat = ReplyFormat.JSON_SCHEMA
     logprobs: bool = True
     dropped: tuple[str, ...] = ()
 

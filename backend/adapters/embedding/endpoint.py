@@ -67,7 +67,7 @@ class EndpointEmbedder:
             message = answer.message.replace("The LLM endpoint", "The embedding endpoint")
             is_passing = answer.kind in {FaultKind.WAIT, FaultKind.DOUBTFUL}
             raise LlmUnavailable(message) if is_passing else LlmRefused(message)
-        vectors = _read(answer, len(inputs))
+        vectors = _vectors_in(answer, len(inputs))
         if vectors is None:
             raise LlmRefused(
                 f"The embedding endpoint at {address} answers with something else than one vector for each input. Is "
@@ -87,7 +87,7 @@ class EndpointEmbedder:
         return answer if isinstance(answer, EndpointFault) else answer.value
 
 
-def _read(text: str, n: int) -> NDArray[np.float32] | None:
+def _vectors_in(text: str, n: int) -> NDArray[np.float32] | None:
     """Vectors in the order of the inputs; one that holds something else than usable numbers is all NaN. None when they
     aren't n of one length, or none of them is usable."""
     body = read_json(text)

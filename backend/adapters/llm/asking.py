@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from backend.adapters.llm.calls import TRIES, Answered, Calls
+from backend.adapters.llm.calls import TRIES, Calls, JsonReply
 from backend.adapters.llm.faults import SCHEMA, Asked, EndpointFault, FaultKind
 from backend.adapters.llm.pace import Pace
 from backend.adapters.llm.wire import (
@@ -19,7 +19,7 @@ from backend.adapters.llm.wire import (
     schema_key,
     without,
 )
-from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem
+from backend.domain.llm.records import LlmReply, LlmRequest, Problem, ReplyFormat
 from backend.domain.outside import read_json
 from backend.ports.llm import EndpointMemory, EndpointState
 
@@ -41,7 +41,7 @@ class Knowledge:
     clock: Callable[[], float]
     saved: dict[str, EndpointState] = field(default_factory=dict)
     current: dict[str, EndpointState] = field(default_factory=dict)
-    forms: dict[str, AnswerForm] = field(default_factory=dict)
+    forms: dict[str, ReplyFormat] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
 
     def load(self, memory: EndpointMemory, address: str, model: str) -> bool:
@@ -55,7 +55,7 @@ class Knowledge:
     def state(self, request: LlmRequest) -> EndpointState:
         """How to ask a request."""
         state = self.current.get(request.source.model, EndpointState())
-        if state.form is AnswerForm.JSON_SCHEMA:
+        if state.form is ReplyFormat.JSON_SCHEMA:
             return replace(state, form=self.forms.get(schema_key(request), state.form))
         return state
 
@@ -66,13 +66,13 @@ class Knowledge:
             return True
         current = self.current.get(request.source.model, EndpointState())
         schema = schema_key(request)
-        if current.form is AnswerForm.JSON_SCHEMA and (
+        if current.form is ReplyFormat.JSON_SCHEMA and (
             parameter == SCHEMA or (parameter == "response_format" and schema in self.forms)
         ):
             # Only this schema is too much for it (too many labels, say): other projects' may do.
             known = self.forms.get(schema)
-            self.forms[schema] = AnswerForm.TEXT if known else AnswerForm.JSON_OBJECT
-            return known is not AnswerForm.TEXT
+            self.forms[schema] = ReplyFormat.TEXT if known else ReplyFormat.JSON_OBJECT
+            return known is not ReplyFormat.TEXT
         state = without(current, parameter)
         if state is None:
             return False
@@ -145,12 +145,12 @@ class AskingRun:
             body = chat_body(request, state, samples)
             result = await self._calls.call(
                 partial(self._endpoint.client.chat.completions.with_raw_response.create, **body),
-                partial(_read, samples),
+                partial(_reply_in, samples),
                 asked,
                 self._knowledge.pace(model),
                 tries,
             )
-            if isinstance(result, Answered):
+            if isinstance(result, JsonReply):
                 if len(result.value.samples) < samples:
                     self._knowledge.leave_out(request, state, "n")
                 await self.save(model)
@@ -179,7 +179,7 @@ class AskingRun:
                 self._knowledge.saved[model] = state
 
 
-def _read(samples: int, text: str) -> LlmReply | None:
+def _reply_in(samples: int, text: str) -> LlmReply | None:
     return parse_reply(read_json(text, too_deep=NO_CHOICES), samples)
 
 

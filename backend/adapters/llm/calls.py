@@ -55,7 +55,7 @@ REAL_TIME = Timing(time.monotonic, asyncio.sleep, random.random)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class JsonReply:
     """A body with status 200, as JSON; `latency_s` of the attempt that brought it. lost: see `LlmReply`."""
 
     value: Any
@@ -91,7 +91,7 @@ class Calls:
         pace: Pace,
         tries: int = TRIES,
         doubtful_tries: int = MOST_CHARGED,
-    ) -> Answered | EndpointFault:
+    ) -> JsonReply | EndpointFault:
         """Send until there is an answer, or a fault that a further try would not mend.
 
         `read` makes something of the answer's text; None = it isn't what was asked for.
@@ -113,7 +113,7 @@ class Calls:
             if isinstance(result, EndpointFault):
                 doubtful += result.kind is FaultKind.DOUBTFUL
             result = replace(result, lost=doubtful)
-            if isinstance(result, Answered) or result.kind not in {FaultKind.WAIT, FaultKind.DOUBTFUL}:
+            if isinstance(result, JsonReply) or result.kind not in {FaultKind.WAIT, FaultKind.DOUBTFUL}:
                 return result
             if result.wait_s is not None and result.wait_s > MAX_WAIT_S:
                 return replace(result, message=f"{result.message} It wants us to wait {result.wait_s:.0f} s.")
@@ -133,7 +133,7 @@ class Calls:
 
     async def _once(
         self, send: Callable[[], Awaitable[RawReply]], read: Callable[[str], Any], asked: Asked, pace: Pace
-    ) -> Answered | EndpointFault:
+    ) -> JsonReply | EndpointFault:
         # Exceptions of the SDK carry request and response. They end here, and no other is raised while one is handled:
         # else it would hold them as its context.
         import openai  # noqa: PLC0415 - as above
@@ -166,7 +166,7 @@ class Calls:
         if value is None:
             return not_an_answer(asked)
         self._answered += 1
-        return Answered(value, self._timing.clock() - began)
+        return JsonReply(value, self._timing.clock() - began)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not beyond the end of the run."""

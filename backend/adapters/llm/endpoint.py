@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from backend.adapters.llm.asking import AskingRun, Endpoint, Knowledge
-from backend.adapters.llm.bulk import Bulk
+from backend.adapters.llm.batch_api import Bulk
 from backend.adapters.llm.calls import REAL_TIME, TRIES, Calls, Timing, address_of
 from backend.adapters.llm.faults import EndpointFault, FaultKind
 from backend.domain.llm.records import LlmReply, LlmRequest

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from backend.adapters.llm.faults import SCHEMA
-from backend.domain.llm.records import AnswerForm, LlmReply, LlmRequest, Problem, Sample, Token
+from backend.domain.llm.records import LlmReply, LlmRequest, Problem, ReplyFormat, Sample, Token
 from backend.domain.llm.reply_text import ends_in_json
 from backend.domain.outside import bounded_number, bounded_whole
 from backend.ports.llm import EndpointState
@@ -22,7 +22,7 @@ MAX_LOGPROB = 0.01
 """A logarithm of a probability is 0 at most; rounding may give a little more."""
 NO_CHOICES: Mapping[str, Any] = {"choices": None}
 """A completion of which nothing can be read."""
-_WEAKER = {AnswerForm.JSON_SCHEMA: AnswerForm.JSON_OBJECT, AnswerForm.JSON_OBJECT: AnswerForm.TEXT}
+_WEAKER = {ReplyFormat.JSON_SCHEMA: ReplyFormat.JSON_OBJECT, ReplyFormat.JSON_OBJECT: ReplyFormat.TEXT}
 _PROBLEMS = {
     "content_filter": Problem.CONTENT_FILTER,
     "safety": Problem.CONTENT_FILTER,
@@ -50,10 +50,10 @@ def chat_body(request: LlmRequest, state: EndpointState, samples: int) -> dict[s
         body["logprobs"] = True
     if samples > 1:
         body["n"] = samples
-    if state.form is AnswerForm.JSON_SCHEMA:
+    if state.form is ReplyFormat.JSON_SCHEMA:
         schema = {"name": "answers", "strict": True, "schema": dict(request.schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    elif state.form is AnswerForm.JSON_OBJECT:
+    elif state.form is ReplyFormat.JSON_OBJECT:
         body["response_format"] = {"type": "json_object"}
     return body
 

@@ -272,7 +272,7 @@ class RedisQueue:
                 *StartedJobRegistry(queue=queue).get_job_ids(cleanup=False),
                 *queue.get_job_ids(),
             ]
-            views += [view_of_job(job) for job in self._read(ids)]
+            views += [view_of_job(job) for job in self._jobs_of(ids)]
         return sorted(views, key=newest_last)
 
     def depth(self) -> tuple[int, int]:
@@ -291,7 +291,7 @@ class RedisQueue:
             due = cast("list[tuple[bytes, float]]", self._redis.zrange(DUE, 0, 0, withscores=True))
             since = [at for _, at in due]
             ids = self.rq.get_job_ids(0, 1)
-            since += [job.enqueued_at.timestamp() for job in self._read(ids) if job.enqueued_at is not None]
+            since += [job.enqueued_at.timestamp() for job in self._jobs_of(ids) if job.enqueued_at is not None]
         return max(0.0, time.time() - min(since)) if since else 0.0
 
     def beat(self) -> None:
@@ -316,7 +316,7 @@ class RedisQueue:
         name = "valkey" if "valkey_version" in server else "redis"
         return f"{name.capitalize()} {server.get(f'{name}_version', '?')}"
 
-    def _read(self, ids: Sequence[str]) -> list[RqJob]:
+    def _jobs_of(self, ids: Sequence[str]) -> list[RqJob]:
         """Jobs by id. Those that are gone, or were damaged in Redis's file, are left out."""
         with suppress(*DAMAGED):
             together = RqJob.fetch_many(list(ids), connection=self._redis, serializer=JSONSerializer)
@@ -345,7 +345,7 @@ class RedisQueue:
         """
         registry = ScheduledJobRegistry(queue=self.rq)
         for job_id in registry.get_jobs_to_schedule():
-            job = next(iter(self._read([job_id])), None)
+            job = next(iter(self._jobs_of([job_id])), None)
             with self._redis.pipeline() as pipeline:
                 if job is not None:
                     self.rq.enqueue_job(job, pipeline=pipeline)

@@ -42,7 +42,7 @@ _exit = os._exit
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TrialLimits:
     """What a rule may take: seconds a task, seconds a sample, bytes of memory of a process beyond what it had before,
     processes at once, open files, bytes of a file.
     """
@@ -63,7 +63,7 @@ class Trial:
     name: str
     taken: frozenset[str]
     samples: tuple[RuleSample, ...]
-    limits: Limits
+    limits: TrialLimits
     watch: ModuleWatch
 
     def run(self, saying: int, skip: Set[str]) -> NoReturn:

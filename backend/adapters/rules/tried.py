@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from backend.adapters.rules.loader import FolderRules, files_of, no_such_folder, state_of
-from backend.adapters.rules.trial import Limits
+from backend.adapters.rules.trial import TrialLimits
 from backend.adapters.rules.tryout import try_out
 from backend.errors import ConfigurationError
 from backend.ports import LoadedRules, RuleSample
@@ -44,13 +44,13 @@ class TriedRules:
     """Loads the rules that passed their try-out."""
 
     def __init__(
-        self, folder: Path, store: Path, databases: Mapping[str, str] | None = None, limits: Limits | None = None
+        self, folder: Path, store: Path, databases: Mapping[str, str] | None = None, limits: TrialLimits | None = None
     ) -> None:
         """`folder`: what people edit. `store`: `MODEL_DIR/rules`."""
         self._folder = folder
         self._store = store
         self._databases = dict(databases or {})
-        self._limits = limits or Limits()
+        self._limits = limits or TrialLimits()
         self._seen = ""
         self._content: tuple[str, str] = ("", "")
         self._loaded: LoadedRules | None = None

@@ -22,7 +22,7 @@ from typing import Any
 from backend.adapters.rules.loader import FolderRules
 from backend.adapters.rules.module_watch import ModuleWatch
 from backend.adapters.rules.process_family import adopt_orphans, descendants, end_family, end_with_parent, has_ended
-from backend.adapters.rules.trial import TOO_MANY, Limits, Trial
+from backend.adapters.rules.trial import TOO_MANY, Trial, TrialLimits
 from backend.domain.outside import one_line, storable
 from backend.domain.questions import from_dict, to_dict
 from backend.errors import ConfigurationError
@@ -41,7 +41,7 @@ def try_out(
     folder: Path,
     databases: Mapping[str, str],
     samples: Sequence[RuleSample],
-    limits: Limits,
+    limits: TrialLimits,
     known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What must be set aside of a folder's rules: file, or "file: rule", or rule -> reason.
@@ -95,7 +95,7 @@ def main() -> None:
     end_with_parent(signal.SIGTERM)
     adopt_orphans()
     request = json.load(sys.stdin)
-    limits = Limits(**request["limits"])
+    limits = TrialLimits(**request["limits"])
     samples = tuple(map(_sample, request["samples"]))
     aside: dict[str, str] = request["aside"]
     taken: set[str] = set()

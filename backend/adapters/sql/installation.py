@@ -39,7 +39,7 @@ class Installation:
     @property
     def is_known(self) -> bool:
         """Whether MODEL_DIR was used before, with some database."""
-        return self._read() is not None
+        return self._own_id() is not None
 
     def note(self) -> None:
         """Let the processes that are forked from this one refuse a MODEL_DIR that was emptied."""
@@ -54,7 +54,7 @@ class Installation:
         Raises:
             WrongDatabase: they belong to different installations.
         """
-        ours, theirs = self._read(), self._id_in(connection)
+        ours, theirs = self._own_id(), self._id_in(connection)
         if ours is None and noted(self._path):
             raise self.wrong(GONE)
         if by_force or (ours is None and theirs is None):
@@ -71,7 +71,7 @@ class Installation:
 
     def keep(self, found: str) -> None:
         """Write the id into MODEL_DIR, unless one is there."""
-        if self._read() is not None:
+        if self._own_id() is not None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f".{FILE}-{os.getpid()}-{secrets.token_hex(4)}")
@@ -88,7 +88,7 @@ class Installation:
 
     def check(self, connection: Connection) -> None:
         """Raise WrongDatabase unless a database and MODEL_DIR still belong together."""
-        ours = self._read()
+        ours = self._own_id()
         if ours is None:
             raise self.wrong(GONE)
         if self._id_in(connection) != ours:
@@ -104,7 +104,7 @@ class Installation:
         log.error("wrong database", error=str(error))
         return error
 
-    def _read(self) -> str | None:
+    def _own_id(self) -> str | None:
         try:
             return self._path.read_text().strip() or None
         except FileNotFoundError:

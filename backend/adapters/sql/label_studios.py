@@ -104,8 +104,8 @@ class LabelStudioMark:
         """Say which Label Studio this is. What was said first stays, unless `settled` no longer counts it."""
         row = {"address": self.fresh, "mark": mark, "shown": origin_without_user(self._url), "since": self._now()}
         with self._sql.begin_alone(label_studios.name) as connection:
-            save(connection, label_studios, [row], replace=self._read_on(connection) is None)
-        self._settled = self._read()
+            save(connection, label_studios, [row], replace=self._settled_mark_on(connection) is None)
+        self._settled = self._settled_mark()
 
     def earlier(self) -> list[str]:
         """Other addresses that it was known by, the first one first, fit for a message."""
@@ -116,16 +116,16 @@ class LabelStudioMark:
 
     def _look(self) -> None:
         try:
-            self._settled = self._read()
+            self._settled = self._settled_mark()
         except ConfigurationError as error:
             # Suggestions don't need the database. What is asked for meanwhile, a worker puts right.
             log.warning("which Label Studio this is can't be looked up", error=str(error))
 
-    def _read(self) -> str | None:
+    def _settled_mark(self) -> str | None:
         with self._sql.begin() as connection:
-            return self._read_on(connection)
+            return self._settled_mark_on(connection)
 
-    def _read_on(self, connection: Connection) -> str | None:
+    def _settled_mark_on(self, connection: Connection) -> str | None:
         query = select(label_studios.c.mark).where(label_studios.c.address == self.fresh)
         found: str | None = connection.scalar(query)
         of_it = select(projects.c.key).where(projects.c.key.endswith(f"-{self.fresh}")).limit(1)

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from backend.adapters.sql.reports import read_report
 from backend.adapters.sql.tables import metadata
 from backend.domain.codec import to_json
-from backend.domain.llm.records import AnswerForm, Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem
+from backend.domain.llm.records import Calibration, ConfidenceKind, LlmAnswer, LlmSource, Problem, ReplyFormat
 from backend.domain.reports.llm import SourceReport
 from backend.ports.llm import BulkRecord, EndpointState, SourceRecord
 
@@ -209,4 +209,4 @@ def bulk_row(record: BulkRecord) -> dict[str, Any]:
 
 def state_record(row: Any) -> EndpointState:
     """What is known of a model, from a row's mapping."""
-    return EndpointState(AnswerForm(row["form"]), row["logprobs"], tuple(row["dropped"]))
+    return EndpointState(ReplyFormat(row["form"]), row["logprobs"], tuple(row["dropped"]))

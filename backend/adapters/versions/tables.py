@@ -70,13 +70,13 @@ def read_predictions(folder: Path) -> list[Prediction]:
             row.get("reason", ""),
             row.get("withheld", False),
         )
-        for row in _read(folder / "predictions.parquet").to_pylist()
+        for row in _read_table(folder / "predictions.parquet").to_pylist()
     ]
 
 
 def read_posteriors(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
     """Task ids, and for each decision float64 (n_units, n_classes); NaN = nothing known."""
-    table = _read(path)
+    table = _read_table(path)
     columns: dict[str, list[NDArray[np.float64]]] = {}
     for name in table.column_names[1:]:
         decision = name.rsplit(COLUMN_SEPARATOR, 1)[0]
@@ -87,7 +87,7 @@ def read_posteriors(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np
 
 def read_votes(folder: Path) -> dict[str, tuple[tuple[str, ...], Votes]]:
     """Sources and votes by decision key; -1 = abstain."""
-    table = _read(folder / "votes.parquet")
+    table = _read_table(folder / "votes.parquet")
     columns: dict[str, dict[str, Votes]] = {}
     for name in table.column_names[1:]:
         # A source's name may have no tab either, so the last one is ours.
@@ -101,7 +101,7 @@ def read_votes(folder: Path) -> dict[str, tuple[tuple[str, ...], Votes]]:
 
 def read_units(path: Path) -> dict[str, Units]:
     """Units by question, of those of which a task may have several."""
-    table, found = _read(path), {}
+    table, found = _read_table(path), {}
     for name in table.column_names[1:]:
         counts = pc.list_value_length(table[name]).to_numpy().astype(np.int64)
         regions = tuple(_values(table[name]).to_pylist())
@@ -119,7 +119,7 @@ def _cells(units: Units, values: pa.Array) -> pa.Array:
     return values if units.of_task is None else pa.ListArray.from_arrays(units.firsts.astype(np.int32), values)
 
 
-def _read(path: Path) -> pa.Table:
+def _read_table(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

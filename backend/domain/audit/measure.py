@@ -31,17 +31,17 @@ def measure(question: Question, frame: Frame, audit: NDArray[np.bool_]) -> Audit
     for column, source in enumerate(frame.votes[keys[0]].sources):
         cast = np.concatenate([frame.votes[key].votes[rows, column] for key in keys])
         judged = cast != ABSTAIN
-        sources[source] = _share(cast[judged] == np.concatenate([ours.gold[key] for key in keys])[judged])
+        sources[source] = _share_right(cast[judged] == np.concatenate([ours.gold[key] for key in keys])[judged])
     of_members: dict[str, Share] = {}
     for name, posteriors in frame.members.items():
         mine = frame.judged(question, tasks, posteriors)
-        of_members[name] = _share(is_right(question, mine)[is_answered(question, mine)])
+        of_members[name] = _share_right(is_right(question, mine)[is_answered(question, mine)])
     right = accuracy_of(question, ours)
     return AuditFigures(
         right.answered, right.accuracy, right.accuracy_interval, len(tasks), sources=sources, members=of_members
     )
 
 
-def _share(right: NDArray[np.bool_]) -> Share:
+def _share_right(right: NDArray[np.bool_]) -> Share:
     n, n_right = right.size, int(right.sum())
     return Share(n, n_right / n if n else None, wilson(n_right, n))

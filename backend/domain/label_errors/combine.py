@@ -35,7 +35,7 @@ class Member:
     weight: float
 
 
-def combined(members: Sequence[Member], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def combine_members(members: Sequence[Member], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """One posterior of all members, p(y) ∝ Π_i p_i(y)^w_i, float64 (n, k) (Genest & Zidek 1986, log-linear); NaN rows
     where no member knows anything."""
     scores = np.tensordot(weights, _logs(members), 1)

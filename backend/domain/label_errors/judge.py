@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from backend.domain.frame import Frame
 from backend.domain.label_errors.class_noise import by_class
-from backend.domain.label_errors.combine import Member, combined, fit_weights, posterior_of_right, share_of_errors
+from backend.domain.label_errors.combine import (
+    Member,
+    combine_members,
+    fit_weights,
+    posterior_of_right,
+    share_of_errors,
+)
 from backend.domain.label_errors.members import members_on
 from backend.domain.label_errors.neighbours import Neighbours
 from backend.domain.label_errors.noise import noise_of, present
@@ -77,7 +83,7 @@ def judge(
     members = members_on(decision.key, frame, inputs, neighbours)
     rubber_stamped = np.zeros(gold.size, dtype=np.bool_) if inputs.rubber_stamped is None else inputs.rubber_stamped
     weights = _weights(members, gold, labeled[~rubber_stamped[labeled]])
-    proba = combined(members, weights)
+    proba = combine_members(members, weights)
     judged = labeled[is_known(proba)[labeled]]
     if judged.size < MIN_LABELS or np.unique(gold[judged]).size < 2:
         known = f"something is known of {judged.size} labeled tasks only, of {MIN_LABELS} that are needed"

@@ -90,7 +90,7 @@ class LlmAnswer:
     answered_at: float = 0.0
 
 
-class AnswerForm(StrEnum):
+class ReplyFormat(StrEnum):
     """How an endpoint can be held to a form, strictest first."""
 
     JSON_SCHEMA = "json_schema"

@@ -30,7 +30,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class QuestionProgress:
     """What is known of one question's progress; None or empty: not yet.
 
     n_measured: tasks that accuracy is measured on. recent: gain of about the last third of the labels. expected: gain
@@ -107,7 +107,7 @@ class Status:
     label_budget: int
     version: int
     accuracies: tuple[Accuracy, ...]
-    progress: tuple[Progress, ...]
+    progress: tuple[QuestionProgress, ...]
     advice: Advice
     metrics: StatusMetrics
     nothing: str = ""

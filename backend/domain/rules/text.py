@@ -186,7 +186,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 
 
-def _share(text: str, test: Callable[[str], bool]) -> float:
+def _share_of_characters(text: str, test: Callable[[str], bool]) -> float:
     letters = [char for char in text if char.isalnum()]
     return sum(map(test, letters)) / len(letters) if letters else 0.0
 
@@ -200,7 +200,7 @@ MEASURES: Final[Mapping[str, Callable[[str], float]]] = {
     "exclamation_marks": lambda text: text.count("!") + text.count("\uff01"),
     "question_marks": lambda text: text.count("?") + text.count("\uff1f"),
     "punctuation": lambda text: sum(not char.isalnum() and not char.isspace() for char in text),
-    "uppercase_share": lambda text: _share(text, str.isupper),
-    "digit_share": lambda text: _share(text, str.isdigit),
+    "uppercase_share": lambda text: _share_of_characters(text, str.isupper),
+    "digit_share": lambda text: _share_of_characters(text, str.isdigit),
 }
 """Figures of a text by name. Shares are of its letters and digits, 0..1; words are what space separates."""

@@ -83,7 +83,7 @@ def fit(texts: Sequence[Voted], gold: Sequence[Runs | None], labels: Sequence[st
         labels: all that there are.
         seed: draws texts and folds.
     """
-    data, left_out = _read(texts, gold, labels)
+    data, left_out = _data_of(texts, gold, labels)
     if not data.gold:
         return Fitted(SpanModel(tuple(labels), data.groups, first_trust(data.n_sources)), 0, (None,) * len(texts))
     random = np.random.default_rng(seed)
@@ -101,7 +101,7 @@ def hold_out(
 
     The arguments are those of `fit`; None for texts without labels, and for all where there are too few of them.
     """
-    data, _ = _read(texts, gold, labels)
+    data, _ = _data_of(texts, gold, labels)
     random = np.random.default_rng(seed)
     labeled = [int(row) for row in random.permutation(list(data.gold))]
     held_out = _held_out(data, labels, labeled, random, asked=True)
@@ -127,7 +127,7 @@ def folds(texts: Sequence[Voted], rows: Sequence[int]) -> list[list[int]]:
     return found if len(found) >= 2 and len(rows) >= FEWEST else []
 
 
-def _read(texts: Sequence[Voted], gold: Sequence[Runs | None], labels: Sequence[str]) -> tuple[_Data, int]:
+def _data_of(texts: Sequence[Voted], gold: Sequence[Runs | None], labels: Sequence[str]) -> tuple[_Data, int]:
     """The data, and how many runs are left out of it."""
     groups = groups_of([runs for runs in gold if runs], labels)
     kept: dict[int, Runs] = {}

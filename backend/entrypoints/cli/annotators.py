@@ -22,7 +22,9 @@ def print_annotators(report: CheckReport, names: Mapping[int, str]) -> None:
     for item in overall(report.questions):
         for question, about in item.questions.items():
             cells = [_named(item.id, names), question, str(about.n_labels), str(about.n_shared)]
-            table.row(*cells, _share(about.quality), about.measured_on or "", _share(about.expected_wrong))
+            table.row(
+                *cells, _share_if_known(about.quality), about.measured_on or "", _share_if_known(about.expected_wrong)
+            )
     table.show()
     for question, check in report.questions.items():
         said = check.consensus
@@ -87,5 +89,5 @@ def _named(who: int | None, names: Mapping[int, str]) -> str:
     return "unknown" if who is None else names.get(who, str(who))
 
 
-def _share(value: float | None) -> str:
+def _share_if_known(value: float | None) -> str:
     return "" if value is None else share(value)

@@ -169,13 +169,13 @@ def _print_labels(labels: Mapping[str, LabelFigures]) -> None:
     for label, item in labels.items():
         table.row(
             label,
-            _share(item.precision, item.precision_interval, item.n_precision),
-            _share(item.recall, item.recall_interval, item.n_recall),
+            _share_and_interval(item.precision, item.precision_interval, item.n_precision),
+            _share_and_interval(item.recall, item.recall_interval, item.n_recall),
         )
     table.show()
 
 
-def _share(value: float | None, interval: Interval | None, n: int) -> str:
+def _share_and_interval(value: float | None, interval: Interval | None, n: int) -> str:
     if value is None or interval is None:
         return "-"
     low, high = interval

@@ -3,7 +3,7 @@
 from backend.domain.audit.draw import ENOUGH
 from backend.domain.codec import to_json
 from backend.domain.outside import MOST_LISTED, listed
-from backend.domain.reports.status import ON_AUDIT, Accuracy, Progress, Status
+from backend.domain.reports.status import ON_AUDIT, Accuracy, QuestionProgress, Status
 from backend.domain.stopping import HORIZON, points
 from backend.domain.unmatched import told
 from backend.domain.words import counted, share
@@ -82,5 +82,5 @@ def _accuracy(accuracy: Accuracy) -> str:
     return f"{said} ({accuracy.n_audit} audit tasks so far, {ENOUGH} needed)"
 
 
-def _expected(progress: Progress) -> str:
+def _expected(progress: QuestionProgress) -> str:
     return "unknown" if progress.expected is None else points(progress.expected)

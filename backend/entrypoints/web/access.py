@@ -143,7 +143,7 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BodyLimits:
     """How deep and how long the values of a body may be."""
 
     depth: int
@@ -180,7 +180,7 @@ class _LimitedRequest(Request):
 
     async def json(self) -> Any:
         """The body; HTTPException 422 when it is none, or too deep or long."""
-        limits: Limits = self.app.state.limits
+        limits: BodyLimits = self.app.state.limits
         try:
             body = json.loads(await self.body())
         except RecursionError:

@@ -24,7 +24,7 @@ from backend.adapters.project_settings import NO_PARAMS
 from backend.adapters.redaction import redact
 from backend.adapters.webhook_secret import WebhookSecret
 from backend.bootstrap import App, build, webhook_secret
-from backend.entrypoints.web.access import Guard, LimitedRoute, Limits, listen_address
+from backend.entrypoints.web.access import BodyLimits, Guard, LimitedRoute, listen_address
 from backend.entrypoints.web.connections import KEEP_ALIVE_S, bounded_protocol, connections_that_fit
 from backend.entrypoints.web.metrics import Metrics
 from backend.entrypoints.web.probes import add_probes
@@ -131,7 +131,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     api.state.app = app
     api.state.metrics = Metrics(app)
-    api.state.limits = Limits(settings.max_json_depth, settings.max_text_chars)
+    api.state.limits = BodyLimits(settings.max_json_depth, settings.max_text_chars)
     api.router.route_class = LimitedRoute
     api.add_middleware(Guard, settings=settings, secret=WebhookSecret(settings.model_dir).current)
     # Added last, so it is the outermost: what is refused counts too.

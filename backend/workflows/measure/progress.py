@@ -125,7 +125,7 @@ def _earlier(deps: Deps, corpus: Corpus) -> list[_Point]:
     fewest = corpus.n_labels / STEP
     for record in reversed(records):
         if len(points) < MAX_POINTS and MIN_LABELS <= record.n_labels <= fewest:
-            point = _read(deps, record, corpus)
+            point = _point_of(deps, record, corpus)
             if point is not None:
                 points.append(point)
                 fewest = record.n_labels / STEP
@@ -135,10 +135,10 @@ def _earlier(deps: Deps, corpus: Corpus) -> list[_Point]:
 def _before(deps: Deps, corpus: Corpus) -> _Point | None:
     """The newest version that has learned from any label."""
     records = [item for item in deps.database.versions(corpus.key) if item.status in TRAINED and item.n_labels]
-    return _read(deps, records[-1], corpus) if records else None
+    return _point_of(deps, records[-1], corpus) if records else None
 
 
-def _read(deps: Deps, record: VersionRecord, corpus: Corpus) -> _Point | None:
+def _point_of(deps: Deps, record: VersionRecord, corpus: Corpus) -> _Point | None:
     try:
         said = held_out_before(deps, record, corpus)
     except ModelMissing:

@@ -10,7 +10,7 @@ from backend.domain.reports.status import (
     OUT_OF_FOLD,
     Accuracy,
     Advice,
-    Progress,
+    QuestionProgress,
     Status,
     StatusMetrics,
     Verdict,
@@ -73,7 +73,7 @@ def status_of(deps: Deps, record: ProjectRecord, failing: tuple[str, ...] = (), 
 
 
 def _advice(
-    progress: Sequence[Progress], n_tasks: int, n_labels: int, n_open: int, budget: int, *, hides_state: bool
+    progress: Sequence[QuestionProgress], n_tasks: int, n_labels: int, n_open: int, budget: int, *, hides_state: bool
 ) -> Advice:
     if hides_state:
         return Advice(Verdict.UNKNOWN, ("what is known of the project may be old",))
