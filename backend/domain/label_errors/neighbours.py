@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD
+
+from backend.domain.lsa import leading_dimensions, some_of
 
 N_NEIGHBOURS = 10
 DIMENSIONS = 100
@@ -56,9 +57,7 @@ def vectors(
     elif n <= 1:
         dense = np.zeros((n, 1), dtype=np.float32)
     else:
-        sample = _sample(np.arange(n), most, seed)
-        reducer = TruncatedSVD(min(DIMENSIONS, sample.size - 1), random_state=seed).fit(features[sample])
-        dense = np.asarray(reducer.transform(features), dtype=np.float32)
+        dense = leading_dimensions(features, min(DIMENSIONS, n - 1), most=most, n_iter=5, seed=seed)
     length = np.linalg.norm(dense, axis=1, keepdims=True)
     if not unit and d > DIMENSIONS:
         length = np.sqrt(np.asarray(features.multiply(features).sum(axis=1), dtype=np.float64))
@@ -73,7 +72,7 @@ def nearest(points: NDArray[np.float32], labeled: NDArray[np.int64], *, seed: in
         labeled: int64 (t,), ascending.
         seed: draws the reference.
     """
-    reference = _sample(labeled, MAX_REFERENCE, seed)
+    reference = some_of(labeled, MAX_REFERENCE, seed)
     n, m = len(points), min(N_NEIGHBOURS, max(reference.size - 1, 0))
     rows, similarity = np.zeros((n, m), dtype=np.int64), np.zeros((n, m), dtype=np.float32)
     place = np.full(n, -1)
@@ -106,10 +105,3 @@ def _largest(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
     columns = np.hstack([inside, np.tile(np.arange(n_blocks * BLOCK, c), (n, 1))])
     best = np.argpartition(-np.take_along_axis(values, columns, axis=1), m - 1, axis=1)[:, :m]
     return np.asarray(np.take_along_axis(columns, best, axis=1), dtype=np.int64)
-
-
-def _sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """At most so many of the rows, ascending."""
-    if rows.size <= most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
+
+from backend.domain.lsa import leading_dimensions
 
 PLACE_DIMENSIONS = 50
 """Of the places that distances are measured between."""
@@ -28,7 +29,7 @@ BLOCK = 256
 def coordinates(features: csr_matrix, *, seed: int) -> NDArray[np.float32]:
     """The space that tasks lie in: float32 (n, at most `SPACE_DIMENSIONS`), the dimension they differ most in first.
 
-    Leading singular vectors of the rows, scaled to the same length (latent semantic analysis, Deerwester et al. 1990).
+    By latent semantic analysis of the rows, scaled to the same length.
 
     Args:
         features: (n, d).
@@ -40,11 +41,7 @@ def coordinates(features: csr_matrix, *, seed: int) -> NDArray[np.float32]:
     rows = normalize(features)
     if d <= SPACE_DIMENSIONS or n < 2:
         return np.asarray(rows[:, :SPACE_DIMENSIONS].toarray(), dtype=np.float32)
-    fitted = rows
-    if n > MAX_FITTED:
-        fitted = rows[np.sort(np.random.default_rng(seed).choice(n, MAX_FITTED, replace=False))]
-    space = TruncatedSVD(min(SPACE_DIMENSIONS, n), n_iter=3, random_state=seed).fit(fitted)
-    return np.asarray(space.transform(rows), dtype=np.float32)
+    return leading_dimensions(rows, SPACE_DIMENSIONS, most=MAX_FITTED, n_iter=3, seed=seed)
 
 
 def places(space: NDArray[np.float32]) -> NDArray[np.float32]:
