@@ -104,7 +104,7 @@ class Frame:
 
     def judged(self, question: Question, tasks: NDArray[np.int64], posteriors: Posteriors) -> "Frame":
         """One question in some tasks that people answered completely: gold, and posteriors to compare with it, of all
-        units of this frame."""
+        units of this frame. tasks: int64 (n_some,), rows; posteriors: float64 (n_units, k) by `Decision.key`."""
         units = self.units[question.name]
         rows, keys = units.of_tasks(tasks), [decision.key for decision in decisions(question)]
         return Frame(
@@ -115,7 +115,7 @@ class Frame:
         )
 
     def tasks(self, rows: NDArray[np.int64]) -> "Frame":
-        """The same of some tasks, in their order; without features."""
+        """The same of some tasks, int64 (n_some,) their rows, in this order; without features."""
         places = {question.name: self.units[question.name].of_tasks(rows) for question in self.questions}
         of_key = {item.key: places[question.name] for question in self.questions for item in decisions(question)}
 
@@ -146,7 +146,7 @@ def frame_of(
     Args:
         questions: what is asked.
         data: of the tasks.
-        votes, gold: by `Decision.key`, where they are known already.
+        votes, gold: by `Decision.key`, where they are known already: gold int64 (n_units,), -1 = unknown.
     """
     units = {question.name: question.units(data) for question in questions}
     return Frame(tuple(questions), units, votes or {}, gold or {})

@@ -12,7 +12,7 @@ def leading_dimensions(
     """Where rows lie along their leading singular vectors: float32 (n, at most `n_dimensions`), the longest first.
 
     Args:
-        rows: float64 (n, d), at least two rows and more columns than dimensions are wanted.
+        rows: sparse float32 (n, d), at least two rows and more columns than dimensions are wanted.
         n_dimensions: how many dimensions are wanted.
         most: rows that the vectors are found from; where there are more, they are drawn.
         n_iter: power iterations (Halko et al. 2011); more make the vectors more exact.
@@ -24,7 +24,7 @@ def leading_dimensions(
 
 
 def some_of(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """At most so many of the rows, drawn by the seed: int64 (<= most,), ascending if they were."""
+    """Some of the rows, drawn by the seed: int64 (n,), n at most `most`, ascending if they were."""
     if rows.size <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))

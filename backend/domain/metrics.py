@@ -31,8 +31,8 @@ def evaluate(
     Args:
         question: the question.
         frame: held-out posteriors, gold and votes.
-        accuracies: what the label model thinks of each source, (n_sources,) in the order of the votes' columns, by
-            `Decision.key`.
+        accuracies: the label model's accuracy of each source, float64 (n_sources,) in the order of the votes' columns,
+            by `Decision.key`.
         seed: for the bootstrap.
 
     Returns:

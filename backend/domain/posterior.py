@@ -128,7 +128,7 @@ def rule_out_held_out(
 ) -> NDArray[np.float64]:
     """Posterior after votes against classes, each row of `folds` by ratios that its own label had no say in.
 
-    Arguments as in `fit_ratios`; `folds`: the labeled rows, in parts.
+    Arguments and result as in `fit_ratios` and `rule_out`: float64 (n, k); `folds`: the labeled rows, int64, in parts.
     """
     ruled = rule_out(proba, excluded, fit_ratios(proba, excluded, gold))
     for fold in folds:

@@ -48,7 +48,7 @@ class VoteMatrix:
         return fingerprint(self.votes, self.excluded) + "\n".join(self.sources).encode()
 
     def rows(self, rows: NDArray[np.int64]) -> "VoteMatrix":
-        """The votes on some of the units."""
+        """The votes on some of the units: int64 (n_some,), their rows."""
         excluded = None if self.excluded is None else self.excluded[rows]
         return VoteMatrix(self.decision, self.sources, self.votes[rows], excluded)
 

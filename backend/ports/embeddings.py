@@ -35,17 +35,18 @@ class Embedder(Protocol):
         """Characters that a text may have to be embedded while an annotator waits, in 20 ms; 0: no text is."""
 
     def embed(self, contents: Sequence[ToEmbed]) -> NDArray[np.float32]:
-        """Vectors (n, d) in the order of the contents; all NaN for one of which the model gave no usable numbers."""
+        """Vectors, float32 (n, d), in the order of the contents; all NaN for one of which the model gave no usable
+        numbers."""
 
 
 class VectorStore(Protocol):
     """Vectors by content, whichever project they were made for."""
 
     def vectors(self, model: str, contents: Collection[str]) -> dict[str, NDArray[np.float32]]:
-        """Those known, by content hash; each (d,)."""
+        """Vectors that are known, by content hash; each float32 (d,)."""
 
     def save_vectors(self, model: str, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Insert or replace, by content hash; kept with half precision."""
+        """Insert or replace vectors, float32 (d,), by content hash; they are kept with half precision."""
 
 
 @dataclass(frozen=True, slots=True)

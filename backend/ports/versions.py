@@ -124,18 +124,18 @@ class Versions(Protocol):
         """What the version suggested, most useful task first."""
 
     def held_out(self, key: str, number: int) -> tuple[NDArray[np.int64], dict[str, NDArray[np.float64]]]:
-        """`VersionContents.task_ids`, and by decision key what the frame holds: each unit's posterior without its own
-        human label, the model's where it has none."""
+        """`VersionContents.task_ids`, int64 (n_tasks,), and by decision key each unit's posterior without its own human
+        label, float64 (n_units, k); the model's where it has none. NaN rows where nothing is known."""
 
     def units(self, key: str, number: int) -> dict[str, Units]:
         """Units of the tasks by question, of those of which a task may have several; each task is one of all others."""
 
     def held_out_classifier(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
-        """What the classifier alone said, rows and keys as in `held_out`; NaN rows where it said nothing. {} for a
-        version of before this was kept."""
+        """The classifier's own, float64 (n_units, k), rows and keys as in `held_out`; NaN rows where it said nothing.
+        {} for a version of before this was kept."""
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
-        """Sources and votes (n_units, n_sources) by decision key, rows as in `held_out`."""
+        """Sources and votes, int16 (n_units, n_sources), by decision key, rows as in `held_out`."""
 
     def questions(self, key: str, number: int) -> tuple[Question, ...]:
         """What was asked when the version was trained."""

@@ -15,8 +15,8 @@ from backend.workflows.check.inputs import crowd_of, texts_of
 def relabels_on(corpus: Corpus, trained: Trained, hidden: Mapping[str, NDArray[np.bool_]]) -> Relabels | None:
     """ActiveLab's scores of all tasks; None where no open task has a label, so that nothing is to be compared.
 
-    Of several questions, and of several labels of one, that which most wants another label decides. `hidden`: where
-    questions are left out, see `hidden_rows`.
+    Of several questions, and of several labels of one, that which most wants another label decides. `hidden`: bool
+    (n_tasks,) by question, where it is left out, see `hidden_rows`.
     """
     begun = corpus.is_open & np.array([bool(entries) for entries in corpus.labeled], dtype=np.bool_)
     if not begun.any():

@@ -56,7 +56,7 @@ class BuiltinEmbedder:
         return self._quick
 
     def embed(self, contents: Sequence[ToEmbed]) -> NDArray[np.float32]:
-        """See the port."""
+        """See the port: float32 (n, d), in the order of the contents."""
         texts = [storable(content.text) for content in contents]
         made = np.asarray(self._load().encode(texts), dtype=np.float32)
         made[[not text for text in texts]] = np.nan

@@ -54,7 +54,7 @@ class EndpointEmbedder:
         return 0
 
     def embed(self, contents: Sequence[ToEmbed]) -> NDArray[np.float32]:
-        """See the port."""
+        """See the port: float32 (n, d), in the order of the contents."""
         return embed_parts(contents, self._text, lambda url: {"image": url}, self._call)
 
     def _text(self, text: str) -> object:

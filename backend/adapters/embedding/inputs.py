@@ -14,7 +14,7 @@ def embed_parts(
     image_of: Callable[[str], object],
     embed: Callable[[Sequence[object]], NDArray[np.float32]],
 ) -> NDArray[np.float32]:
-    """Vectors (n, d): of a content with text and images, or several images, the mean of their vectors."""
+    """Vectors, float32 (n, d): of a content with text and images, or several images, the mean of their vectors."""
     parts: list[object] = []
     owners: list[int] = []
     for place, content in enumerate(contents):

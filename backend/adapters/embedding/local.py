@@ -42,7 +42,7 @@ class LocalEmbedder:
         return 0
 
     def embed(self, contents: Sequence[ToEmbed]) -> NDArray[np.float32]:
-        """See the port."""
+        """See the port: float32 (n, d), in the order of the contents."""
         return embed_parts(contents, str, _image, self._encode)
 
     def _encode(self, parts: Sequence[object]) -> NDArray[np.float32]:

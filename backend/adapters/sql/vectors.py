@@ -20,7 +20,7 @@ class SqlVectors:
         self._sql = sql
 
     def vectors(self, model: str, contents: Collection[str]) -> dict[str, NDArray[np.float32]]:
-        """See the port."""
+        """See the port: float32 (d,) by content."""
         found: dict[str, NDArray[np.float32]] = {}
         with self._sql.begin() as connection:
             for some in chunks(sorted(contents)):
@@ -32,7 +32,7 @@ class SqlVectors:
         return found
 
     def save_vectors(self, model: str, vectors_by_content: Mapping[str, NDArray[np.float32]]) -> None:
-        """See the port."""
+        """See the port: float32 (d,) by content."""
         rows = [
             {"model": model, "content": content, "vector": np.asarray(vector).astype(KEPT).tobytes()}
             for content, vector in vectors_by_content.items()

@@ -127,14 +127,15 @@ class VersionFolders:
         return read_units(path) if path.exists() else {}
 
     def held_out_classifier(self, key: str, number: int) -> dict[str, NDArray[np.float64]]:
-        """What the classifier alone said; {} for versions of before this was kept."""
+        """Held-out posteriors of the classifier, float64 (n_units, k) by decision key; {} for versions of before this
+        was kept."""
         from backend.adapters.versions.tables import read_posteriors  # noqa: PLC0415 - as above
 
         path = self._folder(key, number) / "classifier.parquet"
         return read_posteriors(path)[1] if path.exists() else {}
 
     def votes(self, key: str, number: int) -> dict[str, tuple[tuple[str, ...], Votes]]:
-        """Sources and votes by decision key; -1 = abstain."""
+        """Sources and votes, int16 (n_units, n_sources), by decision key; -1 = abstain."""
         from backend.adapters.versions.tables import read_votes  # noqa: PLC0415 - as above
 
         return read_votes(self._folder(key, number))

@@ -86,7 +86,7 @@ def read_posteriors(path: Path) -> tuple[NDArray[np.int64], dict[str, NDArray[np
 
 
 def read_votes(folder: Path) -> dict[str, tuple[tuple[str, ...], Votes]]:
-    """Sources and votes by decision key; -1 = abstain."""
+    """Sources and votes, int16 (n_units, n_sources), by decision key; -1 = abstain."""
     table = _read_table(folder / "votes.parquet")
     columns: dict[str, dict[str, Votes]] = {}
     for name in table.column_names[1:]:

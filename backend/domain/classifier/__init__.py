@@ -83,23 +83,24 @@ class Classifier:
     shift: float = 0.0
 
     def scores(self, features: csr_matrix) -> NDArray[np.float64]:
-        """What `calibrated` makes probabilities of: (n, m)."""
+        """Scores that `calibrated` makes probabilities of: float64 (n, m), from features (n, d)."""
         if self.model is None:
             return np.zeros((features.shape[0], self.classes.size))
         return self.model.scores(features)
 
     def predict_proba(self, features: csr_matrix) -> NDArray[np.float64]:
-        """Probabilities (n, k), all above 0."""
+        """Probabilities, float64 (n, k), all above 0."""
         return self.calibrated(self.scores(features))
 
     def calibrated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities (n, k) from `scores`."""
+        """Probabilities, float64 (n, k), from `scores`."""
         return self._probabilities(scores * self.sharpness - self.shift * self.offsets)
 
     def calibrated_each(
         self, scores: NDArray[np.float64], factors: NDArray[np.float64], shift: float
     ) -> NDArray[np.float64]:
-        """Probabilities (n_factors, n, k): what `calibrated_by` each factor and the shift would make of `scores`."""
+        """Probabilities, float64 (n_factors, n, k): what `calibrated_by` each factor and the shift would make of
+        `scores`."""
         return self._probabilities(scores * (self.sharpness * factors)[:, None, None] - shift * self.offsets)
 
     def _probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -189,7 +190,7 @@ def train_classifier(
 
 
 def short_classes(gold: NDArray[np.int64], n_classes: int) -> list[int]:
-    """Classes that people have given fewer than `ENOUGH` times: those to ask for first."""
+    """Classes that people gave fewer than `ENOUGH` times, to be asked for first; gold: int64 (n,), -1 = unknown."""
     counts = np.bincount(gold[gold >= 0], minlength=n_classes)
     return [int(index) for index in np.flatnonzero(counts < ENOUGH)]
 

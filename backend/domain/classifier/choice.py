@@ -86,7 +86,7 @@ def identities(contents: Sequence[bytes]) -> list[bytes]:
 
 
 def folds(tasks: Sequence[bytes], gold: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Labeled rows in `N_FOLDS` parts, some of them perhaps empty, by `identities`.
+    """Labeled rows in `N_FOLDS` parts, int64 (n_part,), some perhaps empty, by `identities`.
 
     So a task stays in its fold from version to version, and what was once chosen without its label can be used again
     without it. Not stratified: then which rows share a fold would depend on their labels, and a label could speak for
@@ -121,7 +121,7 @@ class Material:
         return view.columns(self.features.shape[1], self.n_vectors)
 
     def seen(self, view: View) -> csr_matrix:
-        """The features of a view (n, d'); made once."""
+        """The features of a view, sparse float32 (n, d'); made once."""
         if view not in self._views:
             self._views[view] = self.features if view is View.ALL else self.features[:, self.columns(view)]
         return self._views[view]
@@ -131,7 +131,7 @@ class Material:
         return 0 if view is View.WITHOUT_VECTORS else self.n_vectors
 
     def part(self, rows: NDArray[np.int64]) -> "Material":
-        """Of some of the tasks."""
+        """The same of some of the tasks: int64 (n_some,), their rows."""
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, features=self.features[rows], weights=weights)
 
@@ -229,7 +229,7 @@ def _best_of_few(material: Material, weak: Sequence[NDArray[np.float64]]) -> Rec
 
 
 def calibration_losses(classifier: Classifier, scores: NDArray[np.float64], gold: NDArray[np.int64]) -> Grid:
-    """Summed log-loss on labeled rows for each of `FACTORS` (rows) and `SHIFTS` (columns)."""
+    """Summed log-loss on labeled rows: float64 (n_factors, n_shifts), see `FACTORS` and `SHIFTS`."""
     losses = np.zeros((len(FACTORS), len(SHIFTS)))
     scores, gold = scores[:CALIBRATED_ON], gold[:CALIBRATED_ON]
     for j, shift in enumerate(SHIFTS):

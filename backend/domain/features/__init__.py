@@ -192,7 +192,7 @@ def has_no_features(features: csr_matrix) -> NDArray[np.bool_]:
     """Which tasks have no feature at all, because nothing of them can be read.
 
     Args:
-        features: float64 (n, d), sparse.
+        features: sparse float32 (n, d).
 
     Returns:
         Bool (n,).

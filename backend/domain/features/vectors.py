@@ -29,7 +29,7 @@ class Vectors:
 
     @property
     def known(self) -> NDArray[np.int64]:
-        """Rows that have a vector."""
+        """Rows that have a vector: int64 (n_known,), ascending."""
         return np.flatnonzero(np.isfinite(self.rows).all(axis=1)) if self.rows.shape[1] else np.zeros(0, dtype=np.int64)
 
 

@@ -75,7 +75,10 @@ def fit_weights(members: Sequence[Member], given: NDArray[np.int64]) -> NDArray[
 
 
 def share_of_errors(proba_of_given: NDArray[np.float64], n_classes: int) -> float:
-    """The share of wrong labels ε that makes the labels most probable, by EM: 0 to `MAX_ERRORS`."""
+    """The share of wrong labels ε that makes the labels most probable, by EM: 0 to `MAX_ERRORS`.
+
+    proba_of_given: float64 (n,), the probability of each label that was given.
+    """
     errors = PRIOR_ERRORS / PRIOR_LABELS
     for _ in range(10 * ROUNDS):
         before, errors = errors, _next_errors(proba_of_given, errors, n_classes)
@@ -85,7 +88,10 @@ def share_of_errors(proba_of_given: NDArray[np.float64], n_classes: int) -> floa
 
 
 def posterior_of_right(proba_of_given: NDArray[np.float64], errors: float, n_classes: int) -> NDArray[np.float64]:
-    """P(the label is right | everything, the label itself included), with a share `errors` of wrong labels."""
+    """P(the label is right | everything, the label itself included): float64 (n,).
+
+    proba_of_given: float64 (n,), the probability of each label without itself. errors: the share of wrong labels.
+    """
     right = proba_of_given * (1 - errors)
     wrong = (1 - proba_of_given) * errors / max(n_classes - 1, 1)
     posterior: NDArray[np.float64] = right / np.maximum(right + wrong, 1e-300)

@@ -44,9 +44,9 @@ def consensus_of(labels: Labels, classified: NDArray[np.float64] | None = None) 
 
     Args:
         labels: who labeled what as what.
-        classified: what a classifier says of each task (n_tasks, n_classes), made without the task's own labels; NaN
-            rows where it says nothing. CROWDLAB takes part where it says something of every labeled task, and at least
-            one task has two labels.
+        classified: a classifier's posterior of each task, float64 (n_tasks, n_classes), made without the task's own
+            labels; NaN rows where it says nothing. CROWDLAB takes part where it says something of every labeled task,
+            and at least one task has two labels.
 
     Raises:
         ValueError: labels or probabilities out of range, partly NaN or of another shape.

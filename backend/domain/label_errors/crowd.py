@@ -57,7 +57,7 @@ class Labels:
         return flat.reshape(self.n_tasks, self.n_classes).astype(np.float64)
 
     def shares(self) -> NDArray[np.float64]:
-        """Share of each class among a task's labels (n_tasks, n_classes); even where there are none."""
+        """Share of each class among a task's labels: float64 (n_tasks, n_classes); even where there are none."""
         counts = self.counts
         total = counts.sum(axis=1, keepdims=True)
         shares = np.full_like(counts, 1 / self.n_classes)
@@ -119,7 +119,7 @@ def aggregate(labels: Labels) -> Aggregate:
 
 
 def lost(labels: Labels, proba: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which classes many people name and hardly a task gets (n_classes,), `proba` being of the tasks (n_tasks, k).
+    """Which classes many people name and hardly a task gets: bool (k,); `proba`: of the tasks, float64 (n_tasks, k).
 
     People who tell classes apart have to name it: what somebody says to everything may well be wrong everywhere.
     """

@@ -107,7 +107,9 @@ def find_data_issues(
 def rare_classes(labels: NDArray[np.int64], n_classes: int) -> dict[int, float]:
     """Classes with less than `RARE` of an even share of the labels, and the share they have, the rarest first.
 
-    None while that would be less than one label: a few labels miss most of many classes.
+    There are none while that would be less than one label: a few labels miss most of many classes.
+
+    labels: int64 (n_labels,), class indices.
     """
     counts = np.bincount(labels[labels >= 0], minlength=n_classes)
     if n_classes < 2 or RARE * counts.sum() < n_classes:
@@ -211,7 +213,8 @@ def _outliers(
 
 
 def nearness(points: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """exp(-d / median d) of each row's mean distance d to its nearest neighbours (n,), (0, 1]; Kuan & Mueller (2022).
+    """exp(-d / median d) of each row's mean distance d to its nearest neighbours: float64 (n,), above 0 to 1; Kuan &
+    Mueller (2022).
 
     What cleanlab's `OutOfDistribution` gives, but that neighbours are looked for among `MAX_REFERENCE` rows at most:
     among all of 100,000 it takes minutes. points: (n, d).

@@ -125,7 +125,10 @@ def _weights(members: Sequence[Member], gold: NDArray[np.int64], teaching: NDArr
 
 
 def error_rates(wrong: NDArray[np.float64], annotators: NDArray[np.int64]) -> dict[int, float]:
-    """Share of each annotator's labels that is expected to be wrong, shrunk to that of all by `PRIOR_OF_ANNOTATOR`."""
+    """Share of each annotator's labels that is expected to be wrong, shrunk to that of all by `PRIOR_OF_ANNOTATOR`.
+
+    wrong: float64 (n,), P(the label is wrong), NaN where it was not judged. annotators: int64 (n,), -1 = unknown.
+    """
     told = (annotators >= 0) & np.isfinite(wrong)
     if not told.any():
         return {}

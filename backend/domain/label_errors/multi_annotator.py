@@ -95,6 +95,8 @@ def reconsider(
     agree, only what was suspect before, if it is still rather wrong with so many who say it. An answer that nobody else
     gave or contradicted is suspect, too, if it is rather wrong coming from this annotator. Without any shared task
     nothing changes: then nobody's answers are known to be better than what else speaks for them.
+
+    gold: int64 (n_units,) by `Decision.key`, -1 = unknown.
     """
     ordered = {decision.key: decision.ordered for decision in asked}
     keys = [decision.key for decision in asked if decision.key in judged and decision.key in labels]

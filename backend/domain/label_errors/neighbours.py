@@ -32,7 +32,8 @@ class Neighbours:
     similarity: NDArray[np.float32]
 
     def shares(self, gold: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
-        """Share of each class (n, k) among the neighbours' labels, weighted by similarity; NaN rows without any."""
+        """Share of each class, float64 (n, k), among the neighbours' labels, weighted by similarity; NaN rows without
+        any."""
         known = gold[self.rows]
         weights = np.where(known >= 0, self.similarity, 0.0)
         shares = np.zeros((len(self.rows), n_classes))

@@ -9,7 +9,8 @@ from backend.domain.label_errors.records import Noise
 def present(
     given: NDArray[np.int64], proba: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """The classes that were given, labels as indices into them, and probabilities of them alone (n, c).
+    """The classes that were given, int64 (c,), labels as indices into them, int64 (n,), and probabilities of these
+    classes alone, float64 (n, c).
 
     cleanlab wants every class to be given at least once.
     """

@@ -38,7 +38,7 @@ class SearchInputs:
 
     @cached_property
     def joined(self) -> csr_matrix | None:
-        """Features of fields and embeddings side by side; None without any."""
+        """Features of fields and embeddings side by side: sparse float32 (n, d + m); None without any."""
         known = [part for part in (self.features, self.embedded) if part is not None]
         return csr_matrix(hstack(known, format="csr")) if len(known) > 1 else known[0] if known else None
 

@@ -91,7 +91,8 @@ def posterior_of(
     balance: NDArray[np.float64],
     sharpness: NDArray[np.float64] | float = 1.0,
 ) -> NDArray[np.float64]:
-    """Posterior (n, k) ∝ balance · exp(sharpness · Σ weights of the votes); weights (m · k, k), sharpness (n,) or 1."""
+    """Posterior, float64 (n, k), ∝ balance · exp(sharpness · Σ weights of the votes); weights float64 (m · k, k),
+    sharpness float64 (n,) or 1."""
     scores = np.asarray(votes @ weights)
     return softmax(scores * np.reshape(sharpness, (-1, 1)) + np.log(balance))
 
@@ -99,7 +100,8 @@ def posterior_of(
 def matching_balance(
     balance: NDArray[np.float64], chosen: NDArray[np.int64], expected: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """One step towards the balance whose expected number of each class (k,) is the number that people chose (k,).
+    """One step towards the balance whose expected number of each class is the number that people chose: float64 (k,)
+    all.
 
     Iterative scaling (Darroch & Ratcliff 1972); the prior is `BALANCE_IN_LABELS` tasks without votes, evenly labeled.
     The share of each class would count it twice: how often a vote is right depends on the balance already (it lost 15

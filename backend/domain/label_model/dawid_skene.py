@@ -38,7 +38,8 @@ class DawidSkene(LabelModel):
     intercept: NDArray[np.float64]
 
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
-        """Learn confusion matrices and class balance."""
+        """Learn confusion matrices and class balance from votes, int16 (n, m), and gold, int64 (n,); see
+        `LabelModel`."""
         m, k = votes.shape[1], n_classes
         patterns = vote_counts_of(votes, k, gold)
         own = own_class(m, k)

@@ -27,7 +27,8 @@ class MajorityVote(LabelModel):
         *,
         start: LabelModel | None = None,  # noqa: ARG002 - shared interface
     ) -> Self:
-        """Count how often sources were right; the posterior doesn't depend on it."""
+        """Count how often sources were right, from votes, int16 (n, m), and gold, int64 (n,), see `LabelModel`. The
+        posterior doesn't depend on it."""
         m = votes.shape[1]
         labeled = gold >= 0
         judged = vote_counts_of(votes[labeled], n_classes, gold[labeled]).gold_counts

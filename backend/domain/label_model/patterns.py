@@ -51,7 +51,10 @@ class VoteCounts:
 
 
 def vote_counts_of(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> VoteCounts:
-    """The rows with votes, split by whether people labeled them; deterministic."""
+    """The rows with votes, split by whether people labeled them; deterministic.
+
+    votes: int16 (n, m), -1 = abstain. gold: int64 (n,), class index or -1 = unknown.
+    """
     voted = n_votes_of(votes) > 0
     labeled = np.flatnonzero(voted & (gold >= 0))
     open_rows = np.flatnonzero(voted & (gold < 0))
@@ -107,7 +110,7 @@ def n_votes_of(votes: Votes) -> NDArray[np.int64]:
 
 
 def vote_shares(votes: csr_matrix, n_classes: int) -> NDArray[np.float64]:
-    """Share of each class in the votes of `indicator` (n, k); NaN rows where nobody votes."""
+    """Share of each class in the votes of `indicator`: float64 (n, k); NaN rows where nobody votes."""
     counts = np.asarray(votes @ own_class(votes.shape[1] // max(n_classes, 1), n_classes))
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.full(counts.shape, np.nan)
@@ -121,7 +124,7 @@ def own_class(m: int, n_classes: int) -> NDArray[np.float64]:
 
 
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows of scores (n, k) as distributions."""
+    """Rows of scores, float64 (n, k), as distributions."""
     # Shifting by the largest score keeps exp from overflowing and cancels out in the division.
     proba: NDArray[np.float64] = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
     proba /= proba.sum(axis=1, keepdims=True)
@@ -129,5 +132,5 @@ def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def change(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
-    """Largest absolute difference; 0 for empty arrays."""
+    """Largest absolute difference of two float64 arrays of one shape, for example (n, k); 0 for empty ones."""
     return float(np.abs(after - before).max(initial=0.0))

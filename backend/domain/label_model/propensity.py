@@ -74,7 +74,8 @@ class PropensityVote(LabelModel):
     judged: NDArray[np.bool_]
 
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
-        """Learn what each kind of vote says, and the class balance."""
+        """Learn evidence of each kind of vote, and class balance, from votes, int16 (n, m), and gold, int64 (n,); see
+        `LabelModel`."""
         m, k = votes.shape[1], n_classes
         patterns = vote_counts_of(votes, k, gold)
         labeled = _LabeledVotes(patterns)

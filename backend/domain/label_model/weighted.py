@@ -47,7 +47,7 @@ class WeightedVote(LabelModel):
     method = "weighted_vote"
 
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
-        """Learn accuracies and class balance."""
+        """Learn accuracies and class balance from votes, int16 (n, m), and gold, int64 (n,); see `LabelModel`."""
         m = votes.shape[1]
         patterns = vote_counts_of(votes, n_classes, gold)
         own = own_class(m, n_classes)

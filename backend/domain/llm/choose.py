@@ -39,7 +39,7 @@ def worth(
 
 
 def unsure(answers: Sequence[LlmAnswer], calibration: Calibration, sure: float) -> NDArray[np.int64]:
-    """Places of the answers that a second model should be asked about: int64.
+    """Places of the answers that a second model should be asked about: int64 (n_unsure,), ascending.
 
     Those without a label, and those whose calibrated confidence is below `sure`; an answer that says nothing of its
     confidence is taken as it is.

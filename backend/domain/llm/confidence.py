@@ -52,7 +52,8 @@ class TokenMap:
 
 
 def confidences_of(answers: Sequence[LlmAnswer | None]) -> Confidences:
-    """Uncalibrated confidence (n,) in each answer; NaN for abstentions, for None, and where the endpoint gave none."""
+    """Uncalibrated confidence in each answer, float64 (n,), 0..1; NaN for abstentions, for None, and where the endpoint
+    gave none."""
     return np.array(
         [
             answer.confidence if answer is not None and answer.labels and answer.confidence is not None else np.nan
@@ -82,7 +83,7 @@ def calibrate(confidence: Confidences, right: NDArray[np.bool_]) -> Calibration:
 
 
 def apply(calibration: Calibration, confidence: Confidences) -> Confidences:
-    """Calibrated confidence (n,); NaN stays NaN."""
+    """Calibrated confidence, float64 (n,), 0..1; NaN stays NaN."""
     if calibration.method == "isotonic":
         xs, ys = np.array(calibration.knots).T
         return np.where(np.isnan(confidence), np.nan, np.interp(confidence, xs, ys))
@@ -92,7 +93,8 @@ def apply(calibration: Calibration, confidence: Confidences) -> Confidences:
 
 
 def held_out_confidence(confidence: Confidences, right: NDArray[np.bool_]) -> Confidences:
-    """Calibrated confidence (n,) in which no row's own label had a say: for a fair look at what calibration does.
+    """Calibrated confidence, float64 (n,), in which no row's own label had a say: for a fair look at what calibration
+    does.
 
     Arguments as in `calibrate`. With fewer than `MIN_LABELS` rows the confidence as it is.
     """

@@ -55,7 +55,8 @@ class DecisionModel:
         )
 
     def posterior(self, votes: VoteMatrix | None, features: csr_matrix) -> NDArray[np.float64]:
-        """Posterior (n, k); NaN rows where nobody votes and there is no classifier, or nothing for it to read."""
+        """Posterior, float64 (n, k); NaN rows where nobody votes and there is no classifier, or nothing for it to
+        read."""
         n_tasks = features.shape[0]
         by_label_model = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
         by_classifier = (
@@ -91,8 +92,8 @@ class ProjectModel:
     def posteriors(
         self, data: Sequence[Mapping[str, object]], frame: Frame, vectors: Vectors | None = None
     ) -> dict[str, NDArray[np.float64]]:
-        """Posteriors (n_units, k) by `Decision.key` of the frame's questions that the model was trained on; NaN rows
-        where nothing is known.
+        """Posteriors, float64 (n_units, k), by `Decision.key` of the frame's questions that the model was trained on;
+        NaN rows where nothing is known.
 
         Votes are matched to the trained sources by name: a source that is gone abstains, one that wasn't there in
         training has no known accuracy and is not counted until the next version.
@@ -106,7 +107,7 @@ class ProjectModel:
         return self.posteriors_of(described(frame, data, features))
 
     def posteriors_of(self, frame: Frame) -> dict[str, NDArray[np.float64]]:
-        """The same where the units' features are in the frame (see `described`)."""
+        """The same, float64 (n_units, k), where the units' features are in the frame (see `described`)."""
         alike: Alike[NDArray[np.float64]] = Alike()
         found = {}
         for question in filter(self.knows, frame.questions):
@@ -131,7 +132,7 @@ def described(frame: Frame, data: Sequence[Mapping[str, object]], features: csr_
 
     Args:
         frame: units.
-        data, features: of the frame's tasks, (n_tasks, d).
+        data, features: of the frame's tasks; features are sparse float32 (n_tasks, d).
     """
     of_units = {
         question.name: question.unit_features(frame.units[question.name], data, features)
@@ -141,7 +142,8 @@ def described(frame: Frame, data: Sequence[Mapping[str, object]], features: csr_
 
 
 def joined(features: csr_matrix, space: VectorSpace | None, vectors: Vectors | None) -> csr_matrix:
-    """Features (n, d) of an extractor, and behind them those of the embeddings, if the model has a space for them."""
+    """Features, sparse float32 (n, d), of an extractor, and behind them those of the embeddings, if the model has a
+    space for them."""
     if space is None:
         return features
     return csr_matrix(hstack([features, space.transform(vectors, features.shape[0])], format="csr"))
@@ -165,7 +167,8 @@ def _from_votes(decision: Decision, matrix: VoteMatrix) -> DecisionModel:
 
 
 def prior_ratios(sources: Sequence[str]) -> NDArray[np.float64]:
-    """What votes against a class do before any evidence: (n_sources,)."""
+    """Ratios of votes against a class before anything is known of the sources: float64 (n_sources,), see
+    `fit_ratios`."""
     return np.full(len(sources), PRIOR_RATIO)
 
 

@@ -41,7 +41,7 @@ def choose_with_audit(
 
     Args:
         state: as for `choose_next`, with the audit tasks labeled in it, but not open.
-        confidence: as there.
+        confidence: as there, float64 (n_tasks,), 0..1.
         audit: the audit tasks.
         strategy: as there.
         n: how many are served, audit tasks included.

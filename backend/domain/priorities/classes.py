@@ -47,13 +47,13 @@ def labels_of(questions: Sequence[Question]) -> list[Label]:
 
 
 def counts(labels: Sequence[Label], gold: Gold) -> NDArray[np.float64]:
-    """How many units people gave each label: (n_labels,)."""
+    """How many units people gave each label: float64 (n_labels,)."""
     return np.array([np.count_nonzero(gold[label.key] == label.column) for label in labels], dtype=np.float64)
 
 
 def chances(labels: Sequence[Label], frame: Frame) -> NDArray[np.float64]:
-    """Probability of each label for each task (n_tasks, n_labels): that of its likeliest unit; 1 / number of classes
-    where nothing is known."""
+    """Probability of each label for each task, float64 (n_tasks, n_labels): that of its likeliest unit; 1 / number of
+    classes where nothing is known."""
     posteriors = frame.posteriors
     columns = [
         frame.units[label.question].most(
@@ -67,7 +67,10 @@ def chances(labels: Sequence[Label], frame: Frame) -> NDArray[np.float64]:
 
 
 def is_cold(questions: Sequence[Question], gold: Gold) -> bool:
-    """Whether some class has fewer than `ENOUGH` labels, and not yet `PATIENCE` labels for each class were given."""
+    """Whether some class has fewer than `ENOUGH` labels, and not yet `PATIENCE` labels for each class were given.
+
+    gold: int64 (n_units,) by `Decision.key`, -1 = unknown.
+    """
     for question in questions:
         labels = labels_of([question])
         n_labeled = sum(int(np.count_nonzero(gold[key] >= 0)) for key in {label.key for label in labels})
@@ -85,7 +88,7 @@ def rare_labels(labels: Sequence[Label], gold: Gold, expected: NDArray[np.float6
     Args:
         labels: all of them.
         gold: by `Decision.key`.
-        expected: (n_labels,), share of the tasks that each is expected in.
+        expected: float64 (n_labels,), share of the tasks that each is expected in.
     """
     given = counts(labels, gold)
     fair = np.array([RARE / max(2, label.n_classes) for label in labels])

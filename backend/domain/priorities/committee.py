@@ -55,7 +55,7 @@ def vote_entropy(votes: Votes, members: Sequence[NDArray[np.float64]], n_classes
 
 
 def disagreement(members: Sequence[NDArray[np.float64]], strategy: str) -> NDArray[np.float64]:
-    """How unsure or how divided posteriors are (n,), 0..1; 0 where fewer than two members know anything.
+    """How unsure or how divided posteriors are: float64 (n,), 0..1; 0 where fewer than two members know anything.
 
     consensus_entropy: entropy of their mean, by log k. disagreement: the largest Kullback-Leibler divergence of one of
     them from that mean (McCallum & Nigam 1998), by log m, which it can't exceed.

@@ -13,8 +13,8 @@ CHUNK = 10_000
 
 
 def density(where: NDArray[np.float32], *, seed: int) -> NDArray[np.float64]:
-    """How much each task is like the others (n,), 0..1: information density (Settles & Craven 2008), the mean over the
-    pool of 1 / (1 + distance). Of a larger pool than `MAX_MODAL`, the mean over a random part of it.
+    """How much each task is like the others, float64 (n,), 0..1: information density (Settles & Craven 2008), the mean
+    over the pool of 1 / (1 + distance). Of a larger pool than `MAX_MODAL`, the mean over a random part of it.
 
     Args:
         where: see `places`.
@@ -31,7 +31,7 @@ def density(where: NDArray[np.float32], *, seed: int) -> NDArray[np.float64]:
 
 
 def sampled_density(where: NDArray[np.float32], n_reference: int, *, seed: int) -> NDArray[np.float64]:
-    """`density` from `n_reference` tasks drawn at random."""
+    """`density` from `n_reference` tasks drawn at random: float64 (n,), 0..1."""
     reference = where[np.random.default_rng(seed).choice(len(where), n_reference, replace=False)]
     parts = [
         (1 / (1 + euclidean_distances(where[begin : begin + CHUNK], reference))).mean(axis=1)

@@ -159,8 +159,8 @@ def near_duplicates(features: csr_matrix, rows: NDArray[np.int64]) -> dict[int, 
     """Which rows are nearly the same as each of the rows, itself included: cosine of the features at least `NEAR`.
 
     Args:
-        features: (n_tasks, d).
-        rows: those that are compared with each other, a few thousand at most.
+        features: sparse float32 (n_tasks, d).
+        rows: int64 (n_rows,), those that are compared with each other, a few thousand at most.
     """
     near: dict[int, set[int]] = {int(row): {int(row)} for row in rows}
     if not len(rows):

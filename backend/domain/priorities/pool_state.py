@@ -41,12 +41,12 @@ class PoolState:
 
     @cached_property
     def open_rows(self) -> NDArray[np.int64]:
-        """Rows that may be asked."""
+        """Rows that may be asked: int64 (n_open,), ascending."""
         return np.flatnonzero(self.is_open)
 
     @cached_property
     def labeled(self) -> NDArray[np.int64]:
-        """Rows that people labeled, in any question."""
+        """Rows that people labeled, in any question: int64 (n_labeled,), ascending."""
         known = np.zeros(len(self.is_open), dtype=np.bool_)
         for question in self.questions:
             for decision in decisions(question):
@@ -54,7 +54,8 @@ class PoolState:
         return np.flatnonzero(known)
 
     def expected(self, labels: Sequence[Label]) -> NDArray[np.float64]:
-        """Probability of each label for each task (n, n_labels), see `chances`; 0 where its question is hidden."""
+        """Probability of each label for each task, float64 (n, n_labels), see `chances`; 0 where its question is
+        hidden."""
         found = chances(labels, self.frame)
         for place, label in enumerate(labels):
             if label.question in self.hidden:
@@ -62,8 +63,8 @@ class PoolState:
         return found
 
     def told(self) -> NDArray[np.float64]:
-        """How much a label of each task tells (n_tasks,), see `information`: the mean over all decisions, of several
-        units the sum."""
+        """How much a label of each task tells, float64 (n_tasks,), see `information`: the mean over all decisions, of
+        several units the sum."""
         parts = [
             np.where(self.hidden.get(question.name, False), 0.0, self._told(question, decision.key))
             for question in self.questions
@@ -76,10 +77,11 @@ class PoolState:
 
     @cached_property
     def space(self) -> NDArray[np.float32]:
-        """What tasks lie in, see `coordinates`. The same in each version, as long as the features are."""
+        """The space that tasks lie in, float32 (n_tasks, dimensions), see `coordinates`. The same in each version, as
+        long as the features are."""
         return coordinates(self.features, seed=0)
 
     @cached_property
     def where(self) -> NDArray[np.float32]:
-        """Where tasks lie, see `places`."""
+        """Where tasks lie, float32 (n_tasks, dimensions), see `places`."""
         return places(self.space)

@@ -82,7 +82,7 @@ def choose_next(
 
     Args:
         state: what is known, about one question at least, or `doubts`.
-        confidence: (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known. Of
+        confidence: float64 (n_tasks,), 0..1, calibrated, of each task's suggestion; 0 where nothing is known. Of
             tasks that have labels already see `Relabels.as_sure`.
         strategy: one of `Strategy`.
         n: how many are served.
@@ -111,7 +111,7 @@ FLOOR = 1000
 
 
 def ascending(confidence: NDArray[np.float64], n_served: int) -> NDArray[np.float64]:
-    """Scores (n,) with which Label Studio, which serves the lowest first, keeps our order.
+    """Scores, float64 (n,), with which Label Studio, which serves the lowest first, keeps our order.
 
     Behind the served tasks a score is the confidence, but at least 0.001. A served task's is its confidence too, unless
     a task behind it has a lower score: then it is a millionth below that. So it never says more than we know: we are at

@@ -21,11 +21,11 @@ class Relabels:
     scores: NDArray[np.float64]
 
     def in_order(self, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-        """Rows, the one first whose next label teaches most; equal ones in an order drawn by the seed."""
+        """Rows, int64 (n,), the one first whose next label teaches most; equal ones in an order drawn by the seed."""
         return rows[descending(-self._known()[rows], seed)]
 
     def share(self, rows: NDArray[np.int64], n: int, seed: int) -> float:
-        """How many of the `n` rows whose next label teaches most have a label: 0..1."""
+        """Share of the `n` rows whose next label teaches most that have a label: 0..1. rows: int64 (n_rows,)."""
         first = self.in_order(rows, seed)[:n]
         return float(self.begun[first].mean()) if first.size else 0.0
 

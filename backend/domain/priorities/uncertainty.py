@@ -38,7 +38,7 @@ class _Known:
 
 
 def uncertainty(posteriors: NDArray[np.float64], strategy: str = Strategy.LEAST_CONFIDENCE) -> NDArray[np.float64]:
-    """Uncertainty (n,) of one decision, 0..1; 1 in rows of which nothing is known.
+    """Uncertainty of one decision, float64 (n,), 0..1; 1 in rows of which nothing is known.
 
     least_confidence: 1 - max p, not scaled, so that 1 - uncertainty is the confidence. margin: 1 - (first - second).
     entropy: divided by log k.
@@ -90,7 +90,8 @@ def rank(frame: Frame, *, strategy: str = Strategy.LEAST_CONFIDENCE, seed: int) 
 
 
 def combined(frame: Frame, measured: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """One figure per task (n_tasks,) from one per unit and decision, as `rank` does it; 1 where nothing is known.
+    """One figure per task, float64 (n_tasks,), from one per unit and decision, as `rank` does it; 1 where nothing is
+    known.
 
     Args:
         frame: posteriors of all questions, which say where anything is known.
@@ -110,6 +111,6 @@ def combined(frame: Frame, measured: Mapping[str, NDArray[np.float64]]) -> NDArr
 
 
 def descending(values: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """Rows (n,), the highest value first, equal ones in an order drawn by the seed."""
+    """Rows, int64 (n,), the highest value first, equal ones in an order drawn by the seed."""
     shuffled = np.random.default_rng(seed).permutation(len(values))
     return shuffled[np.argsort(-np.round(values[shuffled], DIGITS), kind="stable")]

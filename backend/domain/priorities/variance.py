@@ -12,8 +12,8 @@ MAX_COMPARED = 10_000
 
 
 def information(posterior: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much a label tells of a linear classifier's weights (n,): Σ p (1 - p), its Fisher information but for the
-    features. Where nothing is known, all classes are as likely.
+    """How much a label tells of a linear classifier's weights, float64 (n,): Σ p (1 - p), its Fisher information but
+    for the features. Where nothing is known, all classes are as likely.
 
     Args:
         posterior: (n, k), NaN rows where nothing is known.
@@ -32,8 +32,8 @@ def variance_reduction(
     n: int,
     seed: int,
 ) -> NDArray[np.int64]:
-    """Rows (<= n,), each the one whose label, beside those of the labeled ones and of the picks before it, makes a
-    classifier surest of all the others; times how unsure it is now.
+    """Rows, int64 (<= n,), each the one whose label, beside those of the labeled ones and of the picks before it, makes
+    a classifier surest of all the others; times how unsure it is now.
 
     With information w and place x of a task, M = Σ w x xᵀ over the labeled ones + `PRIOR` is what is known of the
     weights of a logistic regression, and xᵀ M⁻¹ x the variance of what it says. A label of x lowers the summed variance

@@ -135,7 +135,8 @@ class Question:
         return Units(len(data))
 
     def unit_features(self, units: Units, data: Sequence[Mapping[str, object]], features: "csr_matrix") -> "csr_matrix":  # noqa: ARG002 - of some types
-        """What a classifier reads of each unit: (n_units, d); those of its task, unless a type has more to say.
+        """Features that a classifier reads of each unit, sparse float32 (n_units, d): those of its task, unless a type
+        has more to say.
 
         data, features: of the tasks, (n_tasks, d).
         """
@@ -150,8 +151,8 @@ class Question:
         return list(answers)
 
     def certainty(self, units: Units, of_units: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How sure the whole answer to a task is, or how good: (n_tasks,), from the same of its units, 0..1, NaN where
-        nothing is known. That of its least sure unit, unless a type says otherwise."""
+        """How sure the whole answer to a task is, or how good: float64 (n_tasks,), from the same of its units, 0..1,
+        NaN where nothing is known. That of its least sure unit, unless a type says otherwise."""
         return units.least(of_units)
 
     def of_region(self, answer: Answer, region: str) -> Answer:  # noqa: ARG002 - of types that are asked of regions
@@ -171,7 +172,8 @@ class Question:
         return condition.question == self.name
 
     def answers(self, posteriors: Posteriors) -> list[Answer]:
-        """The most probable answer for each unit (n of them); empty where nothing is known, or no label is likely."""
+        """The most probable answer for each unit; empty where nothing is known, or no label is likely. posteriors:
+        float64 (n_units, k) by `Decision.key`."""
         chosen = self.form.chosen(posteriors)
         return [tuple(self.labels[place] for place in np.flatnonzero(row)) for row in chosen]
 
@@ -189,7 +191,7 @@ class Question:
         """Figures that only this type has, for the metrics; None where no label supports one. Other names than those in
         `QuestionFigures`.
 
-        posteriors: made without the rows' own labels. gold: of the same rows, all known.
+        posteriors: float64 (n, k) by `Decision.key`, made without the rows' own labels. gold: int64 (n,), all known.
         """
         return ()
 

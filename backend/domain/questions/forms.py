@@ -89,38 +89,43 @@ class AnswerForm(Protocol):
         """The labels that one class for each decision means."""
 
     def gold(self, given: Sequence[Sequence[Sequence[int]]]) -> dict[str, NDArray[np.int64]]:
-        """What people chose, by `Decision.key`, see `Gold`; the majority of several annotators, unknown on a tie.
+        """Labels that people chose, int64 (n_units,) by `Decision.key`, see `Gold`; the majority of several annotators,
+        unknown on a tie.
 
         given: for each unit the answers of each of its annotators, none of them empty.
         """
 
     def is_gold(self, places: Sequence[int], gold: Gold, row: int) -> bool:
-        """Whether the labels of an answer are what is learned from a task."""
+        """Whether the labels of an answer are what is learned from a task; gold: int64 (n_units,) by `Decision.key`."""
 
     def chosen(self, posteriors: Posteriors) -> NDArray[np.bool_]:
         """Which labels are answered: bool (n, n_labels); none in rows of which nothing is known."""
 
     def confidences(self, posteriors: Posteriors) -> NDArray[np.float64]:
-        """Probability (n,) that the answer is right as a whole; NaN where nothing is known."""
+        """Probability, float64 (n,), that the answer is right as a whole; NaN where nothing is known."""
 
     def counts(self, gold: Gold) -> NDArray[np.int64]:
         """Units that have each label: int64 (n_labels,)."""
 
     def guessed(self, gold: Gold) -> float:
-        """Accuracy (0..1) of always giving the most frequent answer; 0 for sets, of which hardly two are the same."""
+        """Accuracy (0..1) of always giving the most frequent answer; 0 for sets, of which hardly two are the same.
+        gold: int64 (n_units,) by `Decision.key`."""
 
     def cast(
         self, n_units: int, columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]
     ) -> tuple[list[Votes], Votes | None]:
-        """Votes by decision, and the classes that are ruled out (None when none are), see `VoteMatrix`.
+        """Votes, int16 (n_units, n_sources), by decision, and the classes that are ruled out (None when none are), see
+        `VoteMatrix`.
 
-        columns: of each source the rows (n_votes,), the labels (n_votes,), and whether it speaks against them.
+        columns: of each source the rows, int64 (n_votes,), the labels, the same, and whether it speaks against them,
+            bool.
         """
 
     def mistaken(
         self, truth: Gold, rows: NDArray[np.int64], random: np.random.Generator
     ) -> dict[str, NDArray[np.int64]]:
-        """The truth with other answers in some rows, as careless people give them, by `Decision.key`."""
+        """The truth, int64 (n_units,) by `Decision.key`, with other answers in some rows, as careless people give
+        them."""
 
 
 class OneLabel:

@@ -100,7 +100,8 @@ class Number(Scale):
         return super().label_of(item) if number is None else written(number)
 
     def figures(self, posteriors: Posteriors, gold: Gold) -> tuple[Metric, ...]:
-        """See `Question`. `mean_absolute_error`: how far the answer is off, in what the numbers count."""
+        """See `Question`; from posteriors, float64 (n, k). `mean_absolute_error`: how far the answer is off, in what
+        the numbers count."""
         (decision,) = self.form.decisions
         numbers = np.array([float(label) for label in self.labels])
         chosen = decision.choose(posteriors[decision.key])

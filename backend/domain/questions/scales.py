@@ -16,7 +16,7 @@ class Scale(Question):
     ordered = True
 
     def figures(self, posteriors: Posteriors, gold: Gold) -> tuple[Metric, ...]:
-        """See `Question`. `mean_absolute_error`: how many steps the answer is off."""
+        """See `Question`; from posteriors, float64 (n, k). `mean_absolute_error`: how many steps the answer is off."""
         (decision,) = self.form.decisions
         chosen = decision.choose(posteriors[decision.key])
         off = np.abs(chosen - gold[decision.key])[chosen >= 0]

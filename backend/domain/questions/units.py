@@ -62,7 +62,7 @@ class Units:
         return np.searchsorted(self.of_task, np.arange(self.n_tasks + 1))
 
     def of_tasks(self, tasks: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The units of some tasks, int64, in the order of these."""
+        """The units of some tasks, int64 (n_units,), in the order of these; tasks: int64 (n_some,)."""
         if self.of_task is None:
             return tasks
         first, last = self.firsts[tasks], self.firsts[tasks + 1]
@@ -70,7 +70,7 @@ class Units:
         return np.asarray(np.repeat(first - (counts.cumsum() - counts), counts) + np.arange(counts.sum()))
 
     def part(self, tasks: NDArray[np.int64]) -> "Units":
-        """The units of some tasks as if there were no others, in the order of these."""
+        """The units of some tasks, int64 (n_some,), as if there were no others, in the order of these."""
         if self.of_task is None:
             return Units(len(tasks))
         counts = self.firsts[tasks + 1] - self.firsts[tasks]
@@ -78,7 +78,7 @@ class Units:
         return Units(len(tasks), np.repeat(np.arange(len(tasks)), counts), regions)
 
     def spread(self, values: NDArray[Value]) -> NDArray[Value]:
-        """What holds for each task (n_tasks, ...), for each of its units (n_units, ...)."""
+        """Values of each task, of any dtype (n_tasks, ...), repeated for each of its units (n_units, ...)."""
         return values if self.of_task is None else values[self.of_task]
 
     def spread_rows(self, matrix: "csr_matrix") -> "csr_matrix":
@@ -96,7 +96,7 @@ class Units:
         return self._reduced(np.fmin, values, np.nan)
 
     def most(self, values: NDArray[Value]) -> NDArray[Value]:
-        """The largest value of each task's units: (n_tasks,); 0 where there are none."""
+        """The largest value of each task's units, of the dtype that came, (n_tasks,); 0 where there are none."""
         return self._reduced(np.fmax, values, 0)
 
     def total(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -73,7 +73,8 @@ class Tokens:
         return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
 
     def follows(self, positions: Positions, marks: Positions, window: int) -> NDArray[np.bool_]:
-        """Which positions have a mark among the `window` tokens before them, in the same clause."""
+        """Which positions have a mark among the `window` tokens before them, in the same clause: bool
+        (n_positions,)."""
         marked = np.zeros(self._ids.size, dtype=np.bool_)
         marked[marks] = True
         within = np.ones(positions.size, dtype=np.bool_)

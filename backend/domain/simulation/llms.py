@@ -66,7 +66,8 @@ class Desk:
         return any(name not in self._trusted and int(ours.sum()) < SAMPLE for name, (ours, _) in self._asked.items())
 
     def validate(self, gold: Gold) -> bool:
-        """Ask about tasks that people labeled meanwhile; whether `buy` would let another LLM pass."""
+        """Ask about tasks that people labeled meanwhile; whether `buy` would let another LLM pass. gold: int64
+        (n_units,) by `Decision.key`, -1 = unknown."""
         self._ask_about_labeled(gold)
         return self._next(gold) is not None
 
@@ -80,8 +81,8 @@ class Desk:
 
         Args:
             gold: what people said so far.
-            doubt: 1 - confidence of the suggestions for the pool and for the held-out tasks; those are wanted most
-                that are worth most, see `worth`.
+            doubt: float64 (n,), 1 - confidence of the suggestions for the pool and for the held-out tasks; those are
+                wanted most that are worth most, see `worth`.
             against: share of the sources that contradict them.
         """
         name = self._next(gold)
@@ -125,8 +126,8 @@ class Desk:
 
 
 def contradiction(frame: Frame) -> NDArray[np.float64]:
-    """Share of the sources that vote against the suggestion (n_tasks,), the largest of all decisions; 0 where none
-    votes."""
+    """Share of the sources that vote against the suggestion, float64 (n_tasks,), the largest of all decisions; 0 where
+    none votes."""
     found = []
     for question in frame.questions:
         for key in (decision.key for decision in decisions(question)):

@@ -197,7 +197,8 @@ def accuracy(frame: Frame) -> float:
 
 
 def confidence(frame: Frame) -> NDArray[np.float64]:
-    """Of each task's suggestion (n_tasks,), 0..1; the lowest of all questions, 0 where nothing is known."""
+    """Confidence of each task's suggestion, float64 (n_tasks,), 0..1; the lowest of all questions, 0 where nothing is
+    known."""
     of_questions = np.array(
         [
             question.certainty(frame.units[question.name], question.form.confidences(frame.posteriors))

@@ -32,7 +32,7 @@ class LabeledTasks:
     given: Gold
 
     def rows(self, rows: NDArray[np.int64]) -> "LabeledTasks":
-        """Some of the tasks."""
+        """Some of the tasks: int64 (n_some,), their rows."""
         return LabeledTasks(
             questions=self.questions,
             data=[self.data[row] for row in rows],

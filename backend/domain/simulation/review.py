@@ -26,7 +26,7 @@ MOST_AGAIN = 200
 def with_errors(
     questions: Sequence[Question], truth: Gold, share: float, random: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
-    """What annotators say who are wrong about a share of the tasks (0..1), by `Decision.key`.
+    """Labels of annotators who are wrong about a share of the tasks (0..1): int64 (n_units,) by `Decision.key`.
 
     Any other label is as likely. Of a set of labels, one is left out and another one chosen instead.
     """
@@ -64,7 +64,8 @@ class Review:
         self._searched = 0
 
     def gold(self, is_labeled: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
-        """What is learned from: labels given so far, without suspects that are excluded."""
+        """Labels to learn from, int64 (n_units,) by `Decision.key`: those given so far, without suspects that are
+        excluded."""
         found = {}
         for question in self._pool.questions:
             counted = is_labeled & ~self._suspect[question.name] if self._weight == 0 else is_labeled
@@ -73,7 +74,7 @@ class Review:
         return found
 
     def weights(self) -> dict[str, NDArray[np.float64]] | None:
-        """How much each label counts (n,), by question; None where all count in full."""
+        """How much each label counts, float64 (n,), by question; None where all count in full."""
         if self._weight in (0, 1):
             return None
         return {name: np.where(suspect, self._weight, 1.0) for name, suspect in self._suspect.items()}
@@ -90,7 +91,8 @@ class Review:
         is_labeled: NDArray[np.bool_],
         most: int,
     ) -> None:
-        """Search the labels, and do as planned; `most`: labels that can still be paid for."""
+        """Search the labels, and do as planned. is_labeled: bool (n_tasks,). most: labels that can still be paid
+        for."""
         self._searched = int(is_labeled.sum())
         frame, inputs = trained.frame, SearchInputs(features=trained.features, groups=self._groups)
         worst: dict[int, float] = {}

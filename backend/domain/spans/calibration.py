@@ -22,7 +22,7 @@ class Calibration:
     shift: float = 0.0
 
     def of(self, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Calibrated probabilities, of the same shape."""
+        """Calibrated probabilities of those that a tagger gave: float64 (n,) or any other shape, the same for both."""
         if (self.slope, self.shift) == (1.0, 0.0):
             return p
         return np.asarray(expit(self.slope * logit(p) + self.shift))
@@ -51,12 +51,12 @@ def fit_calibration(p: Sequence[float], right: Sequence[bool]) -> Calibration:
 
 
 def logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(p / (1 - p)), with p kept away from 0 and 1."""
+    """log(p / (1 - p)), with p kept away from 0 and 1: float64 (n,) or any other shape, as p."""
     clipped = np.clip(p, SMALLEST, 1 - SMALLEST)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def log_loss(p: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Sum of -log of the probability of what happened."""
+    """Sum of -log of the probability of what happened. p: float64 (n,), 0..1; right: bool (n,)."""
     clipped = np.clip(p, SMALLEST, 1 - SMALLEST)
     return float(-np.log(np.where(right, clipped, 1 - clipped)).sum())

@@ -48,7 +48,7 @@ def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> DataIssues:
 
     Args:
         corpus: all tasks; what annotators see of them is searched.
-        features: (n, d), of them; None where they say nothing of what annotators see.
+        features: sparse float32 (n, d), of them; None where they say nothing of what annotators see.
 
     Returns:
         With at most `MOST_LISTED` issues listed.

@@ -178,7 +178,7 @@ def crowd_of(
         units: of the tasks.
         teaching: of each task the annotations that teach.
         texts: of each task what annotators read.
-        posteriors: (n_units, k) by `Decision.key`, made without the task's own labels.
+        posteriors: float64 (n_units, k) by `Decision.key`, made without the task's own labels.
     """
     read = [
         [entry for entry in entries if not is_rubber_stamped([entry], question.name, text)]

@@ -169,7 +169,7 @@ class LlmProject:
 
     @cached_property
     def sendable(self) -> NDArray[np.int64]:
-        """Rows of which there is anything to send."""
+        """Rows of which there is anything to send: int64 (n_rows,), ascending."""
         rows = [row for row, content in enumerate(self.contents) if content.images or _says_anything(content)]
         return np.array(rows, dtype=np.int64)
 
@@ -207,7 +207,7 @@ class LlmProject:
         return {name: rows & ~asked[name] for name, rows in hidden_rows(self.config.questions, answers).items()}
 
     def shown(self, question: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Those of some rows where a question is asked."""
+        """Those of some rows, int64 (n_rows,), where a question is asked."""
         return rows[~self.hidden[question][rows]] if question in self.hidden else rows
 
     def is_outdated(self) -> bool:
@@ -230,7 +230,7 @@ class LlmProject:
             yield of_model[-1 if ready else 0], [prompt.source for prompt in of_model]
 
     def answers(self, source: LlmSource, rows: NDArray[np.int64]) -> dict[int, LlmAnswer]:
-        """The answers that a source has given, by row."""
+        """The answers that a source has given, by row; rows: int64 (n_rows,)."""
         found = self.parts.records.answers(source.prompt, source.model, {self.hashes[row] for row in rows})
         return {int(row): found[self.hashes[row]] for row in rows if self.hashes[row] in found}
 
