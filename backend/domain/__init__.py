@@ -1,1 +1,1 @@
-"""What we know: arrays and records in, arrays and records out; no I/O."""
+"""The domain: functions take arrays and records and return arrays and records; they do no I/O."""

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def fingerprint(*arrays: NDArray[Any] | None) -> bytes:
-    """The same for arrays of the same types, shapes and values only."""
+    """A hash of arrays that is equal only where types, shapes and values are equal."""
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         digest.update(b"-" if array is None else f"{array.dtype.str}{array.shape}".encode())
@@ -30,7 +30,7 @@ class Alike(Generic[Result]):
         self._made: dict[Hashable, Result] = {}
 
     def get(self, basis: Hashable, make: Callable[[], Result]) -> Result:
-        """What was made of this basis; made now if nothing was."""
+        """The thing that was made of this basis; it is made now if there is none."""
         if basis not in self._made:
             self._made[basis] = make()
         return self._made[basis]

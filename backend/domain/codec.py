@@ -74,7 +74,7 @@ class Unreadable(ValueError):
         self._place: list[str] = []
 
     def below(self, name: str) -> Self:
-        """The same, seen from one level up."""
+        """The same place in a document, as seen from one level up."""
         self._place.insert(0, name)
         return self
 

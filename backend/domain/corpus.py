@@ -31,7 +31,7 @@ class Corpus:
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """What is asked."""
+        """The questions of the label config."""
         return self.config.questions
 
     @property
@@ -51,27 +51,27 @@ class Corpus:
 
     @cached_property
     def hashes(self) -> list[bytes]:
-        """Of the contents of the tasks, see `content_hash`."""
+        """Hashes of the contents of the tasks, see `content_hash`."""
         return [content_hash(item) for item in self.data]
 
     @cached_property
     def is_open(self) -> NDArray[np.bool_]:
-        """Which tasks Label Studio still wants an annotation for: bool (n,)."""
+        """Whether Label Studio still wants an annotation for each task: bool (n,)."""
         return np.array([item.task.is_open for item in self.items], dtype=np.bool_)
 
     @cached_property
     def labeled(self) -> list[tuple[Annotation, ...]]:
-        """Of each task the annotations that say something: neither skipped nor empty."""
+        """The annotations of each task that say something: neither skipped nor empty."""
         return [item.labels for item in self.items]
 
     @cached_property
     def answers(self) -> list[list[Mapping[str, Answer]]]:
-        """Of each task the answers of these annotations: question name -> labels."""
+        """The answers of each task's annotations in `labeled`: question name -> labels."""
         return [[entry.answers for entry in entries] for entries in self.labeled]
 
     @cached_property
     def units(self) -> dict[str, Units]:
-        """What is decided in the tasks, by question."""
+        """The units of the tasks, by question."""
         return {question.name: question.units(self.data) for question in self.questions}
 
     @cached_property
@@ -81,7 +81,7 @@ class Corpus:
 
     @property
     def gold(self) -> Gold:
-        """What people chose: int64 (n_units,) by `Decision.key`, class index or -1 = unknown."""
+        """The classes that people chose: int64 (n_units,) by `Decision.key`, class index or -1 = unknown."""
         return self.frame.gold
 
     @cached_property

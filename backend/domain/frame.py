@@ -23,7 +23,7 @@ LABEL_MODEL, CLASSIFIER = "label model", "classifier"
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What is known of the units of some questions. All rows of a question are in the order of its units.
+    """All that is known of the units of some questions. All rows of a question are in the order of its units.
 
     units: by question, those of the same tasks. votes, gold, posteriors, held_out: by `Decision.key`; posteriors are a
     model's, float64 (n_units, k), NaN rows where nothing is known; held_out the same without any influence of the row's
@@ -79,7 +79,7 @@ class Frame:
         return next((units.n_tasks for units in self.units.values()), 0)
 
     def with_votes(self, votes: Mapping[str, VoteMatrix]) -> "Frame":
-        """The same with votes on tasks, by `Decision.key`: each is one on all units of its task."""
+        """The same frame with votes on tasks, by `Decision.key`: each is one on all units of its task."""
         of_units = dict(votes)
         for question in self.questions:
             of_task = self.units[question.name].of_task
@@ -89,7 +89,7 @@ class Frame:
         return replace(self, votes=of_units)
 
     def only(self, questions: Iterable[Question]) -> "Frame":
-        """The same of some of the questions."""
+        """The frame of some of the questions."""
         return replace(self, questions=tuple(questions))
 
     def held_out_without_votes(self, key: str) -> NDArray[np.float64]:
@@ -115,7 +115,7 @@ class Frame:
         )
 
     def tasks(self, rows: NDArray[np.int64]) -> "Frame":
-        """The same of some tasks, int64 (n_some,) their rows, in this order; without features."""
+        """The frame of some tasks, int64 (n_some,) their rows, in this order; without features."""
         places = {question.name: self.units[question.name].of_tasks(rows) for question in self.questions}
         of_key = {item.key: places[question.name] for question in self.questions for item in decisions(question)}
 

@@ -1,4 +1,4 @@
-"""Which strings only say where something lies: addresses, file paths and file names. Nothing can be read in them."""
+"""Strings that only name a place: addresses, file paths and file names. They have no content to learn from."""
 
 import re
 from collections import Counter

@@ -154,7 +154,7 @@ def _n_classes(question: Question) -> int:
 
 
 def is_answered(question: Question, judged: Frame) -> NDArray[np.bool_]:
-    """Of which tasks the posteriors say anything: bool (n_tasks,)."""
+    """Whether the posteriors say anything of each task: bool (n_tasks,)."""
     return judged.units[question.name].any(_says_anything(question, judged))
 
 

@@ -49,7 +49,7 @@ class Nesting:
         return name in self._below
 
     def leaves(self, chosen: Iterable[str]) -> dict[str, None]:
-        """What is chosen at the lowest level: each choice stands for all below it, unless some of these are named."""
+        """The choices at the lowest level: each choice stands for all below it, unless some of these are named."""
         named = dict.fromkeys(name for name in chosen if name in self._below)
         above = {joined(self._paths[name][:depth]) for name in named for depth in range(1, len(self._paths[name]))}
         return dict.fromkeys(leaf for name in named if name not in above for leaf in self._below[name])

@@ -41,7 +41,7 @@ def bounded_whole(value: object, low: int, high: int) -> int | None:
 
 
 def read_json(text: str, too_deep: object = None) -> object | None:
-    """What a JSON text from outside holds; None when it is none, `too_deep` when it is nested too deeply to be read.
+    """The value of a JSON text from outside; None when it is none, `too_deep` when it is nested too deeply to be read.
 
     A whole number of more than `MAX_DIGITS` digits becomes infinite: out of all bounds, and all else is read.
     """

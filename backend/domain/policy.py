@@ -33,7 +33,7 @@ Check = Callable[[Value], object]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What is known of a parameter.
+    """The definition of a parameter.
 
     name: what it is called in extra parameters. kind: its type. unit: of a number, "" where it has none. low, high:
     both allowed; None = unbounded. check: raises BadRequest for a value that can't be used. is_setting: there is an

@@ -150,7 +150,7 @@ def _loss(scores: NDArray[np.float64], gold: NDArray[np.int64]) -> float:
 
 
 def is_known(proba: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows of a posterior (n, k) say anything: bool (n,)."""
+    """Whether each row of a posterior, float64 (n, k), says anything: bool (n,)."""
     return np.asarray(np.isfinite(proba).all(axis=1))
 
 

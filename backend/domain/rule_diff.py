@@ -1,4 +1,4 @@
-"""What an edit of the rules changes, before it is used."""
+"""The effect of edited rules, computed before they are used."""
 
 from dataclasses import dataclass
 from functools import partial

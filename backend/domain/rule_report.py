@@ -1,4 +1,4 @@
-"""What each rule does: how often it votes, how often it is right, and what is suspicious about it."""
+"""The report of each rule: how often it votes, how often it is right, and what is suspicious about it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

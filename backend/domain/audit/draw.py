@@ -21,7 +21,7 @@ def is_audit(key: str, task_id: int, share: float = AUDIT_SHARE) -> bool:
 
 
 def turn(key: str, task_id: int) -> float:
-    """Where an audit task stands among the others, 0..1, lowest first: a second draw, and not how sure we are of it.
+    """The place of an audit task among the others, 0..1, lowest first: a second draw, independent of our confidence.
 
     The labeled audit tasks must at any time be a random sample, and not the hardest ones.
     """

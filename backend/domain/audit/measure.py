@@ -1,4 +1,4 @@
-"""What audit tasks tell: how often suggestions, and each source behind them, are right."""
+"""Figures of audit tasks: how often suggestions, and each source behind them, are right."""
 
 import numpy as np
 from numpy.typing import NDArray

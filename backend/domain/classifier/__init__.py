@@ -58,7 +58,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Of candidate and view, for a person."""
+        """The name of candidate and view, as a person reads it."""
         return ", ".join(filter(None, (self.candidate, self.view)))
 
 
@@ -114,14 +114,14 @@ class Classifier:
         return proba
 
     def among(self, columns: slice, width: int) -> "Classifier":
-        """The same for features of which only these columns were learned from."""
+        """The same classifier for features that have more columns than those it was fitted on."""
         if not isinstance(self.model, LinearScores):
             # Trees see all columns, and without a model nothing is looked at.
             return self
         return replace(self, model=self.model.among(columns, width))
 
     def calibrated_by(self, factor: float, shift: float) -> "Classifier":
-        """The same with sharpness times a factor, and another shift."""
+        """The same classifier with its sharpness multiplied by a factor, and another shift."""
         return replace(self, sharpness=self.sharpness * factor, shift=shift)
 
 

@@ -27,7 +27,7 @@ SMALLEST = 1e-9
 
 
 class Candidate(StrEnum):
-    """What a classifier can be."""
+    """The kinds of classifier that are compared."""
 
     LOGISTIC = "logistic regression"
     SVM = "linear SVM"
@@ -37,14 +37,14 @@ class Candidate(StrEnum):
 
 
 class View(StrEnum):
-    """Which columns a classifier learns from, where some of them are of embeddings."""
+    """The columns that a classifier learns from, where some of them hold embeddings."""
 
     ALL = ""
     WITHOUT_VECTORS = "without vectors"
     VECTORS_ALONE = "vectors alone"
 
     def columns(self, width: int, n_vectors: int) -> slice:
-        """Of so many columns, of which the last `n_vectors` are of embeddings."""
+        """The columns of this view, where the last `n_vectors` columns hold embeddings."""
         first = width - n_vectors
         return {View.ALL: slice(0, width), View.WITHOUT_VECTORS: slice(0, first)}.get(self, slice(first, width))
 

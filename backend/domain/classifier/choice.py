@@ -102,7 +102,7 @@ def folds(tasks: Sequence[bytes], gold: NDArray[np.int64]) -> list[NDArray[np.in
 
 @dataclass(frozen=True)
 class Material:
-    """What all decisions of one training are learned from.
+    """The data that all decisions of one training learn from.
 
     features: (n, d), of which the last `n_vectors` columns are of embeddings. is_table: no feature comes from a text.
     weights: float64 (n,), how much each label counts; None = 1. smoothing: see `Recipe`. seed: makes the result
@@ -117,7 +117,7 @@ class Material:
     n_vectors: int = 0
 
     def columns(self, view: View) -> slice:
-        """Those of a view."""
+        """The columns of a view."""
         return view.columns(self.features.shape[1], self.n_vectors)
 
     def seen(self, view: View) -> csr_matrix:
@@ -131,7 +131,7 @@ class Material:
         return 0 if view is View.WITHOUT_VECTORS else self.n_vectors
 
     def part(self, rows: NDArray[np.int64]) -> "Material":
-        """The same of some of the tasks: int64 (n_some,), their rows."""
+        """The material of some of the tasks: int64 (n_some,), their rows."""
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, features=self.features[rows], weights=weights)
 

@@ -172,7 +172,7 @@ class FeatureExtractor:
 
 
 def kinds_of(data: Sequence[Mapping[str, object]]) -> dict[str, FieldKind]:
-    """What each field of task data holds, as an extractor that is fitted to them takes it."""
+    """The kind of each field of task data, as an extractor that is fitted to the tasks takes it."""
     return {name: kind for name, _, kind in _columns(_sample(data))}
 
 

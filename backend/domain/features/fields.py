@@ -31,7 +31,7 @@ day/month/year and stays a word."""
 
 
 class FieldKind(StrEnum):
-    """What a field holds."""
+    """The kinds of values that a field holds."""
 
     TEXT = "text"
     CATEGORY = "category"
@@ -88,7 +88,7 @@ def _flatten(name: str, value: object, flat: dict[str, object], depth: int) -> N
 
 
 def kind_of(values: Sequence[object]) -> FieldKind:
-    """What a field holds, from its values that aren't missing, in the order of the tasks."""
+    """The kind of a field, from its values that aren't missing, in the order of the tasks."""
     if not values:
         return FieldKind.IGNORED
     if _is_numbering(values):

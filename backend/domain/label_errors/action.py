@@ -1,4 +1,4 @@
-"""What is done with labels that are probably wrong, until a person has ruled."""
+"""What we do with labels that are probably wrong until a person has ruled."""
 
 from enum import StrEnum
 

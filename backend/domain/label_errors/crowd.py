@@ -37,7 +37,7 @@ SMALLEST = 1e-9
 
 @dataclass(frozen=True)
 class Labels:
-    """Who labeled what as what: int64 arrays of the same length, one entry for each label.
+    """Labels of several annotators: int64 arrays of the same length, one entry for each label.
 
     tasks: 0..n_tasks - 1; annotators: 0..n_annotators - 1; classes: 0..n_classes - 1.
     """

@@ -51,7 +51,8 @@ def folds(
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """What must not be learned from. groups: see `folds`. rubber_stamped: bool (n,), labels that teach nothing."""
+    """Rows that a held-out model must not learn from. groups: see `folds`. rubber_stamped: bool (n,), labels that teach
+    nothing."""
 
     groups: NDArray[np.int64] | None = None
     rubber_stamped: NDArray[np.bool_] | None = None

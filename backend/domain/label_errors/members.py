@@ -1,4 +1,4 @@
-"""Who says what the label of a task should be: the posterior, classifiers, neighbours, rules and language models."""
+"""Members: the posterior, classifiers, neighbours, rules and LLMs, each with a posterior of each task's label."""
 
 import numpy as np
 from numpy.typing import NDArray

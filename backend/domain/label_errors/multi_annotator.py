@@ -28,7 +28,7 @@ ROUNDS = 10
 def labels_of(
     question: Question, units: Units, tasks: Sequence[Sequence[Annotation]]
 ) -> tuple[dict[str, Labels], tuple[int, ...]]:
-    """Who said what of which unit, by `Decision.key`; and the user ids of the annotators 0..m - 1.
+    """The labels that each annotator gave to each unit, by `Decision.key`; and the user ids of the annotators 0..m - 1.
 
     Of several annotations that somebody made of one task the last counts. An answer of labels that the question doesn't
     have (any more) is none, nor is one of several labels where one is asked for.

@@ -1,4 +1,4 @@
-"""What similar tasks were labeled as."""
+"""Neighbours: the most similar tasks, and the labels that they were given."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a search for label errors is given, and what it finds."""
+"""Inputs and findings of a search for label errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

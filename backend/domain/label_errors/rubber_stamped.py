@@ -1,4 +1,4 @@
-"""Which labels are suggestions that were accepted unread."""
+"""Rubber-stamped labels: suggestions that annotators accepted without reading."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What people's verdicts say of the search itself: how often it is right, and which suspects are worth showing."""
+"""Verdicts show how often the search is right, and so which suspects are worth showing."""
 
 import hashlib
 import json

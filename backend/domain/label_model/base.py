@@ -1,4 +1,4 @@
-"""What all label models share."""
+"""The interface of label models, and the parts that all of them share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Which label model to use, decided on human labels, and why."""
+"""The choice of a label model, made on human labels, with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

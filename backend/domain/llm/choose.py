@@ -1,4 +1,4 @@
-"""Which tasks an LLM's answer is worth its price for."""
+"""The choice of tasks for which an LLM's answer is worth its price."""
 
 import hashlib
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ HOTTEST = 20.0
 
 
 class TokenMap:
-    """Where the tokens of a reply stand in its text."""
+    """Places of the tokens of a reply in its text."""
 
     def __init__(self, text: str, tokens: Sequence[Token]) -> None:
         """Tokens whose texts don't concatenate to the text (some tokenisers give parts of characters) tell nothing."""

@@ -45,7 +45,7 @@ class MaskTooSlow(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is sent of one task.
+    """The content of one task as it is sent to an LLM.
 
     fields: by name, ready for JSON, masked and cut. images: addresses from the image fields. withheld: images that
     aren't sent because a mask matches their address. hash: sha256 in hex of fields and images, whatever the order of

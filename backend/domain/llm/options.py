@@ -1,4 +1,4 @@
-"""What people choose about LLMs, by its name in settings and commands."""
+"""Options for LLMs, by their names in settings and commands."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""What is asked of an LLM and what it answered, as records."""
+"""Records of requests to an LLM and of its answers."""
 
 import hashlib
 import json
@@ -60,7 +60,7 @@ UNREADABLE = frozenset({Problem.UNREADABLE, Problem.CUT_OFF, Problem.NO_JSON, Pr
 
 
 class ConfidenceKind(StrEnum):
-    """Where a confidence comes from, best first."""
+    """The origins of a confidence, best first."""
 
     LOGPROBS = "logprobs"
     AGREEMENT = "agreement"

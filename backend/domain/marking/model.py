@@ -20,7 +20,7 @@ from backend.errors import ModelMissing
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What we would mark in one text.
+    """The spans that we suggest in one text.
 
     confidence: probability that a person changes nothing; None where nothing is known. best: see `Suggested`. votes:
     what each source marked, for the record.
@@ -52,7 +52,7 @@ class MarkingModel:
     before: MarkedBefore
 
     def suggest(self, votes: SpanVotes, data: Sequence[Mapping[str, object]]) -> list[Marked]:
-        """What we would mark in the texts of some tasks.
+        """The spans that we suggest in the texts of some tasks.
 
         Sources are matched by name: one that is gone marks nothing, one that wasn't there in training isn't counted.
         """

@@ -1,4 +1,4 @@
-"""What rules mark in texts."""
+"""Spans that rules mark in texts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

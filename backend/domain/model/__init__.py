@@ -1,1 +1,1 @@
-"""What is known of a project, learned: votes, labels and task data in, posteriors out."""
+"""Models of projects: they learn from votes, labels and task data, and give posteriors."""

@@ -1,4 +1,4 @@
-"""What people chose, as class indices."""
+"""Gold: the classes that people chose, as class indices."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ def gold_of(
     answers: Sequence[Sequence[Mapping[str, Answer]]],
     units: Mapping[str, Units] | None = None,
 ) -> dict[str, NDArray[np.int64]]:
-    """What people chose: int64 (n_units,) by `Decision.key`, class index or -1 = unknown.
+    """The classes that people chose: int64 (n_units,) by `Decision.key`, class index or -1 = unknown.
 
     Args:
         questions: the questions of the project.

@@ -43,7 +43,7 @@ class DecisionModel:
 
     @property
     def learned(self) -> tuple[object, ...]:
-        """What was learned, but for which decision it is: decisions that are alike share it."""
+        """The identity of all learned parts, which decisions that are alike share."""
         return (
             id(self.label_model),
             id(self.classifier),
@@ -107,7 +107,7 @@ class ProjectModel:
         return self.posteriors_of(described(frame, data, features))
 
     def posteriors_of(self, frame: Frame) -> dict[str, NDArray[np.float64]]:
-        """The same, float64 (n_units, k), where the units' features are in the frame (see `described`)."""
+        """Posteriors, float64 (n_units, k), where the units' features are in the frame (see `described`)."""
         alike: Alike[NDArray[np.float64]] = Alike()
         found = {}
         for question in filter(self.knows, frame.questions):

@@ -50,7 +50,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is at hand when a training begins, besides tasks, votes and labels.
+    """Data that a training can use again, besides tasks, votes and labels.
 
     features: of the tasks. vectors: their embeddings. hashes: of their contents, see `content_hash`. previous: the
     version before: its choice of classifiers is kept until sizes have doubled.

@@ -1,4 +1,4 @@
-"""What has taught most: a bandit over strategies, rewarded by what audit tasks say of each new version."""
+"""The strategies that taught most: a bandit over strategies, rewarded by what audit tasks say of each new version."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Where tasks lie: what is like what, which are nearly the same, and which stand for the others."""
+"""The space of tasks: which are alike, which are nearly the same, and which represent the others."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,8 @@ def coordinates(features: csr_matrix, *, seed: int) -> NDArray[np.float32]:
 
 
 def places(space: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where tasks lie: float32 (n, at most `PLACE_DIMENSIONS`), each of length 1, or 0 for a task without features.
+    """The place of each task: float32 (n, at most `PLACE_DIMENSIONS`), each of length 1, or 0 for a task without
+    features.
 
     Args:
         space: see `coordinates`.

@@ -36,7 +36,7 @@ class PoolState:
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """What is asked."""
+        """The questions that are asked."""
         return self.frame.questions
 
     @cached_property
@@ -83,5 +83,5 @@ class PoolState:
 
     @cached_property
     def where(self) -> NDArray[np.float32]:
-        """Where tasks lie, float32 (n_tasks, dimensions), see `places`."""
+        """The place of each task, float32 (n_tasks, dimensions), see `places`."""
         return places(self.space)

@@ -10,7 +10,7 @@ from backend.domain.priorities.uncertainty import descending
 
 @dataclass(frozen=True)
 class Relabels:
-    """What another label of each task would teach.
+    """Scores of tasks by how much another label of each would teach.
 
     begun: bool (n_tasks,), somebody has labeled it. scores: float64 (n_tasks,), of ActiveLab (Goh & Mueller 2023), the
     same scale for tasks with and without labels: the lower, the more another one teaches. NaN: nothing is known, so

@@ -128,7 +128,7 @@ class Question:
         return answer
 
     def units(self, data: Sequence[Mapping[str, object]]) -> Units:
-        """What is decided in some tasks: each task as a whole, unless a type says otherwise.
+        """The units of some tasks: each task as a whole, unless a type says otherwise.
 
         data: of the tasks.
         """
@@ -143,7 +143,7 @@ class Question:
         return units.spread_rows(features)
 
     def split(self, answer: Answer, units: Units, task: int) -> list[Answer]:  # noqa: ARG002 - of some types
-        """What a task's answer says of each of its units."""
+        """The answers of each of a task's units, from the answer of the task."""
         return [answer]
 
     def join(self, answers: Sequence[Answer], units: Units) -> list[Answer]:  # noqa: ARG002 - of some types
@@ -156,7 +156,7 @@ class Question:
         return units.least(of_units)
 
     def of_region(self, answer: Answer, region: str) -> Answer:  # noqa: ARG002 - of types that are asked of regions
-        """What a task's answer says of one of its regions."""
+        """The answer of one of a task's regions, from the answer of the task."""
         return answer
 
     def leaves(self, answer: Answer) -> set[str]:

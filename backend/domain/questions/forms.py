@@ -68,11 +68,11 @@ def median_class(posterior: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 class AnswerForm(Protocol):
-    """What is asked of a form. Labels are places in the question's labels, rows are units."""
+    """The interface of an answer's form. Labels are places in the question's labels, rows are units."""
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """What is decided, in the order of the labels."""
+        """The decisions, in the order of the labels."""
 
     @property
     def most_labels(self) -> int:
@@ -99,7 +99,7 @@ class AnswerForm(Protocol):
         """Whether the labels of an answer are what is learned from a task; gold: int64 (n_units,) by `Decision.key`."""
 
     def chosen(self, posteriors: Posteriors) -> NDArray[np.bool_]:
-        """Which labels are answered: bool (n, n_labels); none in rows of which nothing is known."""
+        """The labels that are answered: bool (n, n_labels); none in rows of which nothing is known."""
 
     def confidences(self, posteriors: Posteriors) -> NDArray[np.float64]:
         """Probability, float64 (n,), that the answer is right as a whole; NaN where nothing is known."""

@@ -86,7 +86,7 @@ class Units:
         return matrix if self.of_task is None else matrix[self.of_task]
 
     def grouped(self, values: Sequence[Any]) -> list[Sequence[Any]]:
-        """What is known of each unit, by task."""
+        """Values of each unit, grouped by task."""
         firsts = self.firsts.tolist()
         return [values[first:last] for first, last in itertools.pairwise(firsts)]
 
@@ -124,7 +124,7 @@ class Units:
 
 
 def same_units(now: Units, ids: NDArray[np.int64], then: Units, then_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where the units of today stood among those of another time: int64 (n_units,), -1 where they weren't.
+    """Places of today's units among those of another time: int64 (n_units,), -1 where they weren't.
 
     A task whose units are others by now has none that is the same.
 

@@ -1,4 +1,4 @@
-"""What the last search for wrong labels and odd data said of a project as a whole."""
+"""The report of a check: wrong labels and odd data of a whole project."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

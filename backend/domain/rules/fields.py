@@ -62,7 +62,7 @@ class When:
         return result
 
     def within(self, numbers: NDArray[np.float64], tasks: Tasks) -> NDArray[np.bool_]:
-        """Which numbers, float64 (n,), are within the bounds: bool (n,); NaN never is."""
+        """Whether numbers, float64 (n,), are within the bounds: bool (n,); NaN never is."""
         result = ~np.isnan(numbers)
         comparisons: tuple[tuple[Bound, Callable[..., NDArray[np.bool_]]], ...] = (
             (self.above, np.greater),
