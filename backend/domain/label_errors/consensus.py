@@ -39,24 +39,24 @@ class Consensus:
     reason: str
 
 
-def consensus_of(labels: Labels, classified: NDArray[np.float64] | None = None) -> Consensus:
+def consensus_of(labels: Labels, held_out: NDArray[np.float64] | None = None) -> Consensus:
     """Consensus by CROWDLAB (Goh et al. 2022, through cleanlab) where there is a classifier, else see `aggregate`.
 
     Args:
         labels: who labeled what as what.
-        classified: a classifier's posterior of each task, float64 (n_tasks, n_classes), made without the task's own
+        held_out: a classifier's posterior of each task, float64 (n_tasks, n_classes), made without the task's own
             labels; NaN rows where it says nothing. CROWDLAB takes part where it says something of every labeled task,
             and at least one task has two labels.
 
     Raises:
         ValueError: labels or probabilities out of range, partly NaN or of another shape.
     """
-    _check(labels, classified)
+    _check(labels, held_out)
     labeled = np.bincount(labels.tasks, minlength=labels.n_tasks)
     plain = aggregate(labels)
-    why = _why_not(labels, labeled, classified)
-    if why is None and classified is not None:
-        return _crowdlab(labels, labeled, classified, plain.accuracies)
+    why = _why_not(labels, labeled, held_out)
+    if why is None and held_out is not None:
+        return _crowdlab(labels, labeled, held_out, plain.accuracies)
     classes = np.where(labeled > 0, plain.proba.argmax(axis=1), -1)
     number = np.bincount(labels.annotators, minlength=labels.n_annotators)
     return Consensus(
@@ -70,7 +70,7 @@ def consensus_of(labels: Labels, classified: NDArray[np.float64] | None = None) 
     )
 
 
-def _check(labels: Labels, classified: NDArray[np.float64] | None) -> None:
+def _check(labels: Labels, held_out: NDArray[np.float64] | None) -> None:
     sizes = {
         "tasks": (labels.tasks, labels.n_tasks),
         "annotators": (labels.annotators, labels.n_annotators),
@@ -79,18 +79,18 @@ def _check(labels: Labels, classified: NDArray[np.float64] | None) -> None:
     for name, (values, limit) in sizes.items():
         if values.size and (values.min() < 0 or values.max() >= limit):
             raise ValueError(f"{name} of labels must be 0 to {limit - 1}; found {values.min()} to {values.max()}")
-    if classified is None:
+    if held_out is None:
         return
-    if classified.shape != (labels.n_tasks, labels.n_classes):
-        raise ValueError(f"probabilities have the shape {classified.shape}, not {(labels.n_tasks, labels.n_classes)}")
-    bad = ~np.isnan(classified).all(axis=1) & ~is_known(classified)
+    if held_out.shape != (labels.n_tasks, labels.n_classes):
+        raise ValueError(f"probabilities have the shape {held_out.shape}, not {(labels.n_tasks, labels.n_classes)}")
+    bad = ~np.isnan(held_out).all(axis=1) & ~is_known(held_out)
     if bad.any():
         raise ValueError(f"probabilities of {bad.sum()} tasks are partly NaN or infinite")
 
 
-def _why_not(labels: Labels, labeled: NDArray[np.int64], classified: NDArray[np.float64] | None) -> str | None:
+def _why_not(labels: Labels, labeled: NDArray[np.int64], held_out: NDArray[np.float64] | None) -> str | None:
     """Why CROWDLAB can't be used; None if it can."""
-    if classified is None or not is_known(classified)[labeled > 0].all():
+    if held_out is None or not is_known(held_out)[labeled > 0].all():
         return "no classifier that knows all labeled tasks"
     if not (labeled > 1).any() or np.unique(labels.annotators).size < 2:
         return "no task has labels of two annotators"
@@ -104,7 +104,7 @@ def _why_not(labels: Labels, labeled: NDArray[np.int64], classified: NDArray[np.
 def _crowdlab(
     labels: Labels,
     labeled: NDArray[np.int64],
-    classified: NDArray[np.float64],
+    held_out: NDArray[np.float64],
     accuracies: NDArray[np.float64],
 ) -> Consensus:
     from cleanlab.multiannotator import get_label_quality_multiannotator  # noqa: PLC0415 - see backend/__init__.py
@@ -114,15 +114,15 @@ def _crowdlab(
         # cleanlab warns of classes that nobody chose, and of annotators who never met another one.
         warnings.simplefilter("ignore")
         found = get_label_quality_multiannotator(
-            table, classified[rows], return_detailed_quality=False, return_weights=True, verbose=False
+            table, held_out[rows], return_detailed_quality=False, return_weights=True, verbose=False
         )
-        relabel_scores = _active_lab(labels, labeled, classified)
+        relabel_scores = _active_lab(labels, labeled, held_out)
     classes = np.full(labels.n_tasks, -1, dtype=np.int64)
     quality = np.full(labels.n_tasks, np.nan)
     classes[rows] = found["label_quality"]["consensus_label"].to_numpy(dtype=np.int64)
     quality[rows] = found["label_quality"]["consensus_quality_score"].to_numpy(dtype=np.float64)
-    proba = _weighted(table, classified[rows], np.asarray(found["annotator_weight"]), float(found["model_weight"]))
-    everything = np.where(is_known(classified)[:, None], classified, 1 / labels.n_classes)
+    proba = _weighted(table, held_out[rows], np.asarray(found["annotator_weight"]), float(found["model_weight"]))
+    everything = np.where(is_known(held_out)[:, None], held_out, 1 / labels.n_classes)
     everything[rows] = proba
     of_annotators = np.full(labels.n_annotators, np.nan)
     stats = found["annotator_stats"]["annotator_quality"]
@@ -142,14 +142,14 @@ def _crowdlab(
 
 def _weighted(
     table: NDArray[np.float64],
-    classified: NDArray[np.float64],
+    held_out: NDArray[np.float64],
     weights: NDArray[np.float64],
     model_weight: float,
 ) -> NDArray[np.float64]:
     """Mean of the classifier's probabilities and one-hot labels by CROWDLAB's weights (n, k), for the classes that the
     consensus is not."""
-    k = classified.shape[1]
-    proba = model_weight * classified
+    k = held_out.shape[1]
+    proba = model_weight * held_out
     for column, weight in enumerate(weights):
         rows = np.flatnonzero(np.isfinite(table[:, column]))
         proba[rows, table[rows, column].astype(np.int64)] += max(float(weight), 0.0)
@@ -174,14 +174,14 @@ def _relabel_scores(labels: Labels, plain: Aggregate) -> NDArray[np.float64]:
     return np.asarray((mean / k + agreeing) / (mean + total))
 
 
-def _active_lab(labels: Labels, labeled: NDArray[np.int64], classified: NDArray[np.float64]) -> NDArray[np.float64]:
+def _active_lab(labels: Labels, labeled: NDArray[np.int64], held_out: NDArray[np.float64]) -> NDArray[np.float64]:
     from cleanlab.multiannotator import get_active_learning_scores  # noqa: PLC0415 - see backend/__init__.py
 
     scores = np.full(labels.n_tasks, np.nan)
     rows, _, table = _table(labels, labeled)
-    open_rows = np.flatnonzero((labeled == 0) & is_known(classified))
+    open_rows = np.flatnonzero((labeled == 0) & is_known(held_out))
     of_labeled, of_open = get_active_learning_scores(
-        table, classified[rows], classified[open_rows] if open_rows.size else None
+        table, held_out[rows], held_out[open_rows] if open_rows.size else None
     )
     scores[rows] = of_labeled
     if open_rows.size:
