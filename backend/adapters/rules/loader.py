@@ -16,7 +16,7 @@ from backend.errors import ConfigurationError, RuleError
 from backend.ports import LoadedRules, RuleSample
 
 RULE_SUFFIXES = frozenset({".py", ".yaml", ".yml"})
-DATA_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".skops"})
+DATA_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".json", ".skops"})
 """What rules may read: when such a file changes, rules are loaded again."""
 
 

@@ -48,10 +48,13 @@ class Tables:
         try:
             if path.suffix == ".json":
                 return dict(_json_rows(json.loads(path.read_bytes()), name, key, value, keys_only=keys_only))
+            if path.suffix == ".txt" and keys_only and key is None:
+                lines = path.read_text(encoding="utf-8-sig").splitlines()
+                return dict.fromkeys(filter(None, map(str.strip, lines)), "")
             if path.suffix not in SEPARATORS:
-                raise RuleError(f"{name} must be a .csv, .tsv or .json file")
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                rows = csv.reader(lines, delimiter=SEPARATORS[path.suffix])
+                raise RuleError(f"{name} must be a .csv, .tsv or .json file; a .txt file has keys alone, one a line")
+            with path.open(encoding="utf-8-sig", newline="") as opened:
+                rows = csv.reader(opened, delimiter=SEPARATORS[path.suffix])
                 header = next(rows, [])
                 at = _place(header, key, 0, name)
                 value_at = at if keys_only else _place(header, value, 1, name)

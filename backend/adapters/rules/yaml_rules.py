@@ -14,6 +14,7 @@ from backend.domain.rules import (
     Vote,
     When,
     compare_rule,
+    gazetteer_rule,
     heuristic_rule,
     history_rule,
     keyword_rule,
@@ -101,6 +102,20 @@ def _regex(spec: Spec, common: dict[str, Any], _: Tables) -> Rule:
     )
 
 
+def _gazetteer(spec: Spec, common: dict[str, Any], tables: Tables) -> Rule:
+    if sum(name in spec for name in ("terms", "file", "database")) != 1:
+        raise RuleError("give either `terms`, `file` or `database`")
+    options = {"field": spec["field"], **_given(spec, "ignore_case"), **common}
+    if "terms" in spec:
+        if "vote" not in spec or "votes" in spec or "value" in spec:
+            raise RuleError("`terms` need a `vote`; `value` and `votes` belong to a table")
+        return gazetteer_rule(spec["name"], terms=_words(spec["terms"]), vote=_vote(spec["vote"]), **options)
+    found = {term: vote for term, vote in _table(spec, tables).items() if term.strip()}
+    if not found:
+        raise RuleError("the table has no term")
+    return gazetteer_rule(spec["name"], terms=found, **options)
+
+
 def _heuristic(spec: Spec, common: dict[str, Any], _: Tables) -> Rule:
     return heuristic_rule(
         spec["name"],
@@ -121,6 +136,14 @@ def _compare(spec: Spec, common: dict[str, Any], _: Tables) -> Rule:
 def _lookup(spec: Spec, common: dict[str, Any], tables: Tables) -> Rule:
     if ("file" in spec) == ("database" in spec):
         raise RuleError("give either `file` or `database`")
+    table = _table(spec, tables)
+    if not table:
+        raise RuleError("the table has nothing that this rule could vote for")
+    return lookup_rule(spec["name"], field=spec["field"], table=table, **_given(spec, "domain"), **common)
+
+
+def _table(spec: Spec, tables: Tables) -> dict[str, Vote]:
+    """What the keys of a rule's table vote for."""
     if "vote" in spec and ("votes" in spec or "value" in spec):
         raise RuleError("give either `vote`, for all that the table has, or `value` and `votes`")
     keys_only = "vote" in spec
@@ -134,15 +157,11 @@ def _lookup(spec: Spec, common: dict[str, Any], tables: Tables) -> Rule:
             raise RuleError(f"a `database` needs `{missing[0]}`")
         found = tables.query(spec["database"], spec["table"], spec["key"], spec.get("value"), keys_only=keys_only)
     if keys_only:
-        table: dict[str, Vote] = dict.fromkeys(found, _vote(spec["vote"]))
-    elif "votes" in spec:
+        return dict.fromkeys(found, _vote(spec["vote"]))
+    if "votes" in spec:
         votes = _votes(spec["votes"])
-        table = {key: votes[said] for key, said in found.items() if said in votes}
-    else:
-        table = dict(found)
-    if not table:
-        raise RuleError("the table has nothing that this rule could vote for")
-    return lookup_rule(spec["name"], field=spec["field"], table=table, **_given(spec, "domain"), **common)
+        return {key: votes[said] for key, said in found.items() if said in votes}
+    return dict(found)
 
 
 def _model(spec: Spec, common: dict[str, Any], tables: Tables) -> Rule:
@@ -169,6 +188,7 @@ def _history(spec: Spec, common: dict[str, Any], _: Tables) -> Rule:
 _BUILDERS: Mapping[str, Callable[[Spec, dict[str, Any], Tables], Rule]] = {
     "keyword": _keyword,
     "regex": _regex,
+    "gazetteer": _gazetteer,
     "heuristic": _heuristic,
     "compare": _compare,
     "lookup": _lookup,

@@ -58,15 +58,18 @@ def learn(
     texts = [question.text(item) for item in data]
     before, again = _marked_before(texts, gold)
     sources = (*votes.sources, SOURCE)
-    columns = matched(votes, sources, again)
-    tokens = [tokens_of(text, spans, people or ()) for text, spans, people in zip(texts, columns, gold, strict=True)]
+    said = matched(votes, sources, again)
+    tokens = [
+        tokens_of(text, spans, against, people or ())
+        for text, (spans, against), people in zip(texts, said, gold, strict=True)
+    ]
     runs: list[Runs | None] = [
         None if people is None else tuple(item.read.runs(people)[0]) for item, people in zip(tokens, gold, strict=True)
     ]
     fitted = fit([item.voted for item in tokens], runs, question.labels, seed=seed)
     model = MarkingModel(question, sources, fitted.model, before)
     marked = model.settled(tokens, fitted.model.suggest([item.voted for item in tokens]))
-    return LearnedMarking(model, marked, _figures(model, fitted, runs, columns))
+    return LearnedMarking(model, marked, _figures(model, fitted, runs, [spans for spans, _ in said]))
 
 
 def _marked_before(texts: Sequence[str], gold: Gold) -> tuple[MarkedBefore, list[tuple[Span, ...]]]:

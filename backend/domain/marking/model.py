@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from backend.domain.codec import Json, JsonObject, Unreadable, from_json, to_json
 from backend.domain.marking.before import SOURCE, MarkedBefore
-from backend.domain.marking.votes import SpanVotes
+from backend.domain.marking.votes import Marks, SpanVotes
 from backend.domain.outside import MOST_LISTED, listed, one_line
 from backend.domain.questions import Spans, from_dict, learned_by, to_dict
 from backend.domain.spans.model import SpanModel, Suggested
 from backend.domain.spans.model import from_parts as span_model_from_parts
-from backend.domain.spans.text import Run, Span, Text
+from backend.domain.spans.text import Run, Text
 from backend.domain.spans.vote import Voted, first_trust
 from backend.domain.suggestions import Suggestion
 from backend.domain.tasks import Answer
@@ -58,8 +58,8 @@ class MarkingModel:
         """
         texts = [self.question.text(item) for item in data]
         again = [self.before.spans(Text.read(text)) if self.before.marked else () for text in texts]
-        columns = matched(votes, self.sources, again)
-        tokens = [tokens_of(text, spans) for text, spans in zip(texts, columns, strict=True)]
+        said = matched(votes, self.sources, again)
+        tokens = [tokens_of(text, spans, against) for text, (spans, against) in zip(texts, said, strict=True)]
         return self.settled(tokens, self.model.suggest([item.voted for item in tokens]))
 
     def settled(self, tokens: Sequence[Tokens], suggested: Sequence[Suggested]) -> list[Marked]:
@@ -85,20 +85,31 @@ def from_rules(question: Spans, sources: tuple[str, ...]) -> MarkingModel:
 
 
 def matched(
-    votes: SpanVotes, sources: Sequence[str], again: Sequence[tuple[Span, ...]]
-) -> list[list[tuple[Span, ...]]]:
-    """What the sources marked in each text, in the order of `sources`; again: what is marked by `SOURCE`."""
-    places = {name: place for place, name in enumerate(votes.sources)}
+    votes: SpanVotes, sources: Sequence[str], again: Sequence[Marks]
+) -> list[tuple[tuple[Marks, ...], tuple[Marks, ...]]]:
+    """What the sources marked in each text, and what they say is no span, in the order of `sources`.
+
+    again: what is marked by `SOURCE`.
+    """
+    places = [votes.sources.index(name) if name in votes.sources else None for name in sources]
+
+    def ordered(given: Sequence[Marks], mine: Marks) -> tuple[Marks, ...]:
+        return tuple(
+            mine if name == SOURCE else () if place is None else given[place]
+            for name, place in zip(sources, places, strict=True)
+        )
+
     return [
-        [mine if name == SOURCE else given[places[name]] if name in places else () for name in sources]
-        for given, mine in zip(votes.spans, again, strict=True)
+        (ordered(spans, mine), ordered(against, ()))
+        for spans, against, mine in zip(votes.spans, votes.against, again, strict=True)
     ]
 
 
-def tokens_of(text: str, spans: Sequence[tuple[Span, ...]], people: Sequence[Span] = ()) -> Tokens:
+def tokens_of(text: str, spans: Sequence[Marks], against: Sequence[Marks] = (), people: Marks = ()) -> Tokens:
     """A text in tokens that are split where a span of a source or of a person begins or ends."""
-    read = Text.read(text, [*people, *(span for of_source in spans for span in of_source)])
-    return Tokens(text, read, Voted(read.words, tuple(tuple(read.runs(of_source)[0]) for of_source in spans)))
+    read = Text.read(text, [*people, *(span for of_source in (*spans, *against) for span in of_source)])
+    runs, denied = (tuple(tuple(read.runs(of_source)[0]) for of_source in said) for said in (spans, against))
+    return Tokens(text, read, Voted(read.words, runs, denied))
 
 
 def with_marks(suggestion: Suggestion, marked: Mapping[str, Marked]) -> Suggestion:

@@ -6,8 +6,12 @@ from itertools import islice
 
 from backend.domain.outside import bounded_whole, one_line
 from backend.domain.questions import Question, Spans
-from backend.domain.rules import Rule, TaskFields
+from backend.domain.rules import Not, Rule, TaskFields
 from backend.domain.rules.contained import Forks, described, end_fork, off_main_thread
+from backend.domain.rules.interface import ANY, Marking, SpanVote
+from backend.domain.rules.patterns import Late
+from backend.domain.rules.terms import Folded
+from backend.domain.rules.text import MAX_LATE
 from backend.domain.spans.text import Span
 from backend.domain.votes import RuleFaults, no_such_label
 from backend.errors import RuleError
@@ -17,12 +21,22 @@ MOST_SPANS = 10_000
 SHOWN_LABEL = 60
 
 
+AT_ONCE = 1_000
+"""Texts whose words are kept while all rules look at them."""
+
+Marks = tuple[Span, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class SpanVotes:
-    """What each source marked in the texts of one question. spans: for each text, for each source."""
+    """What each source said of the texts of one question, for each text, for each source.
+
+    spans: what it marked. against: what, it says, is no span of this label, or of none where the label is "".
+    """
 
     sources: tuple[str, ...]
-    spans: Sequence[Sequence[tuple[Span, ...]]]
+    spans: Sequence[Sequence[Marks]]
+    against: Sequence[Sequence[Marks]]
 
 
 class _OffList(RuleError):
@@ -30,8 +44,9 @@ class _OffList(RuleError):
 
 
 def marks(rule: Rule, question: Question) -> bool:
-    """Whether a rule is asked to mark spans: it names the question, or labels of it and votes on one task at a time."""
-    return rule.answers(question) and (rule.question is not None or (rule.labels is not None and rule.batch is None))
+    """Whether a rule is asked to mark spans: it names the question, or labels of it and looks at one text at a time."""
+    one_by_one = rule.marking is not None or rule.batch is None
+    return rule.answers(question) and (rule.question is not None or (bool(rule.labels) and one_by_one))
 
 
 def apply_marking_rules(
@@ -55,59 +70,85 @@ def _apply(
     rules: Sequence[Rule], tasks: Sequence[Mapping[str, object]], questions: Sequence[Spans]
 ) -> tuple[dict[str, SpanVotes], RuleFaults]:
     faults, found = RuleFaults(), {}
-    fields = [TaskFields(data) for data in tasks]
     for question in questions:
-        asked = [rule for rule in rules if marks(rule, question)]
-        texts = [question.text(data) for data in tasks]
-        columns = [_column(rule, fields, texts, question, faults) for rule in asked]
-        each = [tuple(column[row] for column in columns) for row in range(len(tasks))]
-        found[question.name] = SpanVotes(tuple(rule.name for rule in asked), each)
+        asked = {rule.name: _Asked(rule, question, faults) for rule in rules if marks(rule, question)}
+        for start in range(0, len(tasks), AT_ONCE):
+            some = [TaskFields(data) for data in tasks[start : start + AT_ONCE]]
+            texts = [Folded(question.text(data)) for data in tasks[start : start + AT_ONCE]]
+            for rule in asked.values():
+                rule.ask(some, texts)
+        each = [[rule.column[row] for rule in asked.values()] for row in range(len(tasks))]
+        spans, against = ([tuple(said[side] for said in row) for row in each] for side in (0, 1))
+        found[question.name] = SpanVotes(tuple(asked), spans, against)
     return found, faults
 
 
-def _column(
-    rule: Rule, fields: Sequence[TaskFields], texts: Sequence[str], question: Spans, faults: RuleFaults
-) -> list[tuple[Span, ...]]:
-    """What one rule marks in each text."""
-    column: list[tuple[Span, ...]] = []
-    n_forks = Forks.n
-    for task, text in zip(fields, texts, strict=True):
-        found: tuple[Span, ...] = ()
-        try:
-            found = _spans(rule.function(task), text, question)
-        except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
-            faults.add(rule.name, described(error, rule.place))
-            if isinstance(error, _OffList):
-                faults.off_list.add(rule.name)
-        column.append(found)
-        if Forks.n != n_forks:
-            end_fork()
-    return column
+class _Asked:
+    """One rule that marks the texts of one question, and what came of it so far."""
+
+    def __init__(self, rule: Rule, question: Spans, faults: RuleFaults) -> None:
+        self._rule, self._question, self._faults = rule, question, faults
+        self._late: list[Late] = []
+        self.column: list[tuple[Marks, Marks]] = []
+
+    def ask(self, fields: Sequence[TaskFields], texts: Sequence[Folded]) -> None:
+        """Add what it says of some more texts: what it marks, and what is no span."""
+        rule, n_forks = self._rule, Forks.n
+        for task, text in zip(fields, texts, strict=True):
+            found: tuple[Marks, Marks] = ((), ())
+            try:
+                if len(self._late) >= MAX_LATE:
+                    raise self._late[0].with_traceback(None)
+                given = rule.function(task) if rule.marking is None else _marked(rule.marking, text, self._question)
+                found = _spans(given, text.text, self._question)
+            except BaseException as error:  # noqa: BLE001 - a user's function may raise anything; the others go on
+                self._faults.add(rule.name, described(error, rule.place))
+                if isinstance(error, _OffList):
+                    self._faults.off_list.add(rule.name)
+                if isinstance(error, Late) and rule.marking is not None:
+                    self._late.append(error)
+            self.column.append(found)
+            if Forks.n != n_forks:
+                end_fork()
 
 
-def _spans(given: object, text: str, question: Spans) -> tuple[Span, ...]:
-    """The spans that a rule gave, each once.
+def _marked(marking: Marking, text: Folded, question: Spans) -> Iterable[SpanVote]:
+    if marking.field != question.field:
+        raise RuleError(f"looks at the field {marking.field!r}, but {question.name!r} marks {question.field!r}")
+    return marking.find(text)
+
+
+def _spans(given: object, text: str, question: Spans) -> tuple[Marks, Marks]:
+    """The spans that a rule gave, each once, and what it says is none.
 
     Raises:
         RuleError: it gave something else, too many, or one that isn't in the text.
     """
     if given is None:
-        return ()
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        return (), ()
+    if isinstance(given, str | Not | Mapping) or not isinstance(given, Iterable):
         raise RuleError("returned something that isn't spans: yield (start, end, label) for each")
     parts = list(islice(given, MOST_SPANS + 1))
     if len(parts) > MOST_SPANS:
         raise RuleError(f"marked more than {MOST_SPANS:,} spans in one text")
-    return tuple(dict.fromkeys(_span(part, text, question) for part in parts))
+    found = dict.fromkeys(_span(part, text, question) for part in parts)
+    return tuple(span for span, is_one in found if is_one), tuple(span for span, is_one in found if not is_one)
 
 
-def _span(part: object, text: str, question: Spans) -> Span:
-    if not (isinstance(part, tuple | list) and len(part) == 3 and isinstance(part[2], str)):
+def _span(part: object, text: str, question: Spans) -> tuple[Span, bool]:
+    """A span, and whether it is one, or none."""
+    if not (isinstance(part, tuple | list) and len(part) == 3):
         raise RuleError("returned something that isn't a span: (start, end, label)")
     start, end = (bounded_whole(place, 0, len(text)) for place in part[:2])
+    is_one = not isinstance(part[2], Not)
+    named = part[2].label if isinstance(part[2], Not) else part[2]
+    if not isinstance(named, str):
+        raise RuleError("returned a span whose label is neither a text nor Not(label)")
     if start is None or end is None or start >= end:
         raise RuleError(f"marked a span that isn't in the text, which has {len(text):,} characters")
-    label = str.__str__(part[2])
+    label = str.__str__(named)
     if question.index(label) is None:
+        if label == ANY and not is_one:
+            return Span(start, end, ""), False
         raise _OffList(f"marked a span as {one_line(label, SHOWN_LABEL)!r}, {no_such_label(question)}")
-    return Span(start, end, label)
+    return Span(start, end, label), is_one

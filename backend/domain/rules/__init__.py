@@ -6,7 +6,7 @@ from backend.domain.rules.interface import Not, Rule, Vote, labeling_function, l
 from backend.domain.rules.models import model_rule
 from backend.domain.rules.task_fields import TaskFields
 from backend.domain.rules.tasks import Tasks
-from backend.domain.rules.text import heuristic_rule, keyword_rule, regex_rule
+from backend.domain.rules.text import gazetteer_rule, heuristic_rule, keyword_rule, regex_rule
 
 __all__ = [
     "Field",
@@ -18,6 +18,7 @@ __all__ = [
     "Vote",
     "When",
     "compare_rule",
+    "gazetteer_rule",
     "heuristic_rule",
     "history_rule",
     "keyword_rule",

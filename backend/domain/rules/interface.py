@@ -11,7 +11,7 @@ It gets the fields of a task and votes for a label, for several labels of a mult
         return "Positive" if task.rating is not None and task.rating > 8 else None
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -22,10 +22,15 @@ from backend.domain.outside import storable
 from backend.domain.questions import Question
 from backend.domain.rules.task_fields import TaskFields
 from backend.domain.rules.tasks import Tasks
+from backend.domain.rules.terms import Folded
 from backend.errors import RuleError
 
 MAX_NAME = 200
 """Characters of a rule's name."""
+
+
+ANY = "*"
+"""`Not` of it: a part of a text is no span, of whatever label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,22 @@ class Not:
 Vote = str | Not | Sequence[str | Not] | None
 """A label, `Not` a label, several of these (multiple question), or None to abstain."""
 
+SpanVote = tuple[int, int, str | Not]
+"""Start and end of a part of a text, in code points, and its label, or what it isn't."""
+
 Function = Callable[[TaskFields], Vote]
+MarkingFunction = Callable[[TaskFields], Iterable[SpanVote] | None]
+"""Of a question of spans."""
 BatchFunction = Callable[[Tasks], Sequence[Vote | RuleError]]
 """One vote per task, in order; a RuleError in the place of a vote abstains there and counts as a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """How a rule about texts marks them, where spans are asked for: `find`, in those of a field."""
+
+    field: str
+    find: Callable[[Folded], Iterable[SpanVote]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +68,8 @@ class Rule:
     `batch`, where given, is what is applied: all tasks at once. `function` then does the same for one task.
     `needs_history`: it abstains unless it is told what annotators answered before (`Tasks.history`). `folder`: where it
     lies below `LF_RULES_DIR`, "" for none; the rules of a folder vote in the projects that are bound to it. `place`:
-    file and line where it is written, to be named with its faults.
+    file and line where it is written, to be named with its faults. `marking`: what it does where spans are asked for,
+    instead of calling `function`.
     """
 
     name: str
@@ -62,6 +81,7 @@ class Rule:
     needs_history: bool = False
     folder: str = ""
     place: str = ""
+    marking: Marking | None = None
 
     def __post_init__(self) -> None:
         """Raises RuleError when a part of it isn't what everything else takes it for."""
@@ -127,10 +147,15 @@ def vote_where(
 
 def labels_in(vote: Vote) -> tuple[str, ...]:
     """The labels that a vote names, for or against, each once."""
+    named = (part.label if isinstance(part, Not) else part for part in parts_of(vote))
+    return tuple(dict.fromkeys(label for label in named if label != ANY))
+
+
+def parts_of(vote: Vote) -> Sequence[str | Not]:
+    """What a vote says, one by one."""
     if vote is None:
         return ()
-    parts = [vote] if isinstance(vote, str | Not) else vote
-    return tuple(dict.fromkeys(part.label if isinstance(part, Not) else part for part in parts))
+    return (vote,) if isinstance(vote, str | Not) else vote
 
 
 @overload
@@ -142,7 +167,7 @@ def labeling_function(
     labels: Sequence[str] | None = None,
     name: str | None = None,
     batch: Literal[False] = False,
-) -> Callable[[Function], Rule]: ...
+) -> Callable[[Function | MarkingFunction], Rule]: ...
 
 
 @overload

@@ -7,7 +7,7 @@ the Turkish capital İ for an i. So `re` does what can't take long.
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import regex
 
@@ -23,6 +23,10 @@ _QUANTIFIER = re.compile(r"(?<!\()[?*+{]")
 _REPEATED_GROUP = re.compile(r"\)(?:\(\?#[^)]*\))*[?*+{]")
 _IGNORES_BLANKS = re.compile(r"\(\?[a-zA-Z-]*x")
 _LITERAL_BRACE = re.compile(r"(\\N\{[^}]*\}|\\.)|\{(?!\d*,?\d*\})", re.DOTALL)
+
+
+class Late(RuleError):
+    """A text takes longer than a regular expression may."""
 
 
 class Pattern:
@@ -48,26 +52,34 @@ class Pattern:
         self._is_nested = any(found.search(written) for found in (_REPEATED_GROUP, _IGNORES_BLANKS))
 
     def is_in(self, text: str) -> bool:
-        """Whether it matches anywhere. Raises RuleError when the text would take too long."""
+        """Whether it matches anywhere. Raises Late when the text would take too long."""
         return next(self.starts(text), None) is not None
 
     def starts(self, text: str) -> Iterator[int]:
-        """Where its matches begin. Raises RuleError when the text would take too long."""
+        """Where its matches begin. Raises Late when the text would take too long."""
         return (start for start, _ in self.spans(text))
 
-    def spans(self, text: str, limit_s: float = TIME_LIMIT_S) -> Iterator[tuple[int, int]]:
-        """Where its matches begin and end. Raises RuleError when the text would take more than `limit_s` seconds."""
+    @property
+    def groups(self) -> Collection[str]:
+        """Names of its groups."""
+        return self._plain.groupindex.keys()
+
+    def spans(self, text: str, limit_s: float = TIME_LIMIT_S, group: str | int = 0) -> Iterator[tuple[int, int]]:
+        """Where its matches begin and end, or a group in them; (-1, -1) for a match without the group.
+
+        Raises Late when the text would take more than `limit_s` seconds.
+        """
         # Without a group that repeats, each quantifier tries at most each place.
         steps = self._choices * float(max(len(text), 1)) ** min(self._exponent, 10)
         if not self._is_nested and steps <= FEW_STEPS:
-            yield from (found.span() for found in self._plain.finditer(text))
+            yield from (found.span(group) for found in self._plain.finditer(text))
             return
         # Its own time: on a busy machine nothing has gone astray.
         started = time.thread_time()
         try:
             for found in self._stoppable.finditer(text, timeout=limit_s):
-                yield found.span()
+                yield found.span(group)
                 if time.thread_time() - started > limit_s:
                     raise TimeoutError
         except TimeoutError:
-            raise RuleError(f"the regular expression takes more than {limit_s:g} s for a text") from None
+            raise Late(f"the regular expression takes more than {limit_s:g} s for a text") from None

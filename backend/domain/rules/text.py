@@ -1,16 +1,29 @@
 """Rules about the words and the look of a text."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.rules.fields import When
-from backend.domain.rules.interface import Rule, Vote, batch_rule, labels_in, vote_where
+from backend.domain.rules.interface import (
+    ANY,
+    Marking,
+    Not,
+    Rule,
+    SpanVote,
+    Vote,
+    batch_rule,
+    labels_in,
+    parts_of,
+    vote_where,
+)
 from backend.domain.rules.patterns import Pattern
 from backend.domain.rules.tasks import Tasks
+from backend.domain.rules.terms import Folded, Terms
 from backend.domain.rules.tokens import Phrase, Tokens, normal, phrase
 from backend.errors import RuleError
 
@@ -27,6 +40,8 @@ class Bounds(TypedDict, total=False):
 NEGATIONS: Final = ("not", "no", "never", "n't")
 MAX_LATE = 3
 """Texts of one batch that may take a regular expression's whole time."""
+MARKED = "span"
+"""Group of a regular expression that is marked."""
 REACH = 300
 """Characters before a match of a regular expression in which a negation is looked for."""
 
@@ -48,7 +63,8 @@ def keyword_rule(
 
     A keyword is a word, or several in a row; `*` stands for any letters ("delight*"). In scripts without spaces a
     keyword is found anywhere. One with a negation (`negated_by`) among the `window` words and symbols before it, in the
-    same clause, doesn't count; "n't" is the one of "don't". At least `min_count` keywords have to be left.
+    same clause, doesn't count; "n't" is the one of "don't". At least `min_count` keywords have to be left. Where spans
+    are asked for, the keywords are what is marked.
 
     Raises:
         RuleError: a keyword or negation is empty.
@@ -59,7 +75,14 @@ def keyword_rule(
     def find(tasks: Tasks) -> NDArray[np.bool_]:
         return tasks.words(field, ignore_case=ignore_case).count(wanted, negations, window) >= min_count
 
-    return vote_where(name, find, vote, question, description)
+    terms = _terms(name, keywords, ignore_case, wild=True)
+    counts = _unless_negated(negations, window, ignore_case)
+
+    def places(text: Folded) -> Sequence[tuple[int, int]]:
+        found = [(start, end) for start, end, _ in terms.find(text) if counts(text.text, start)]
+        return found if len(found) >= min_count else ()
+
+    return marking_too(vote_where(name, find, vote, question, description), field, places, vote)
 
 
 def regex_rule(
@@ -79,6 +102,7 @@ def regex_rule(
 
     With `whole_words` a match may not begin or end inside of a word. Negations are those of `keyword_rule`. A text that
     takes longer than `patterns.TIME_LIMIT_S` is a fault, and after `MAX_LATE` of them so are all texts that follow.
+    Where spans are asked for, each match is marked, or of it the group called `MARKED`, if the pattern has one.
 
     Raises:
         RuleError: the pattern isn't a regular expression.
@@ -90,14 +114,16 @@ def regex_rule(
     negations = _phrases(name, "negation", negated_by, ignore_case)
 
     needed = _needed(pattern).lower() if ignore_case else _needed(pattern)
+    counts = _unless_negated(negations, window, ignore_case)
 
     def holds(text: str) -> bool:
         if not negations:
             return compiled.is_in(text)
-        return any(
-            not _ends_negated(text[max(0, start - REACH) : start], negations, window, ignore_case)
-            for start in compiled.starts(text)
-        )
+        return any(counts(text, start) for start in compiled.starts(text))
+
+    def places(text: Folded) -> Iterator[tuple[int, int]]:
+        found = compiled.spans(text.text, group=MARKED if MARKED in compiled.groups else 0)
+        return ((start, end) for start, end in found if start < end and counts(text.text, start))
 
     def batch(tasks: Tasks) -> list[Vote | RuleError]:
         texts = tasks.texts(field)
@@ -116,7 +142,72 @@ def regex_rule(
                 votes.append(error)
         return votes
 
-    return batch_rule(name, batch, question=question, labels=labels_in(vote), description=description)
+    rule = batch_rule(name, batch, question=question, labels=labels_in(vote), description=description)
+    return marking_too(rule, field, places, vote)
+
+
+def gazetteer_rule(
+    name: str,
+    *,
+    field: str,
+    terms: Sequence[str] | Mapping[str, Vote],
+    vote: Vote = None,
+    ignore_case: bool = True,
+    question: str | None = None,
+    description: str = "",
+) -> Rule:
+    """Mark, or vote for, the terms of a list in a text, as whole words; of those that overlap, the first and longest.
+
+    Args:
+        name: the rule's name.
+        field: of the text.
+        terms: what is looked for, hundreds of thousands if need be; with what each of them votes for, or just a list.
+        vote: of all terms of a list.
+        ignore_case: the terms may be written in any case.
+        question: the question; None for every one that has the labels.
+        description: what the rule means.
+
+    Where a task as a whole is labeled, the terms in its text have to vote for the same; else the rule abstains.
+
+    Raises:
+        RuleError: a term is empty or too long, or nobody says what it votes for.
+    """
+    wanted = _terms(name, list(terms), ignore_case)
+    votes = list(terms.values()) if isinstance(terms, Mapping) else [vote] * len(terms)
+    if isinstance(terms, str) or not votes or any(item is None for item in votes):
+        raise RuleError(f"{name}: give terms as a list, and what they vote for")
+
+    def batch(tasks: Tasks) -> list[Vote]:
+        found = [{number for _, _, number in wanted.find(Folded(text))} for text in tasks.texts(field)]
+        said = [list(dict.fromkeys(_hashable(votes[number]) for number in sorted(numbers))) for numbers in found]
+        return [each[0] if len(each) == 1 else None for each in said]
+
+    def mark(text: Folded) -> Iterator[SpanVote]:
+        return ((start, end, part) for start, end, number in wanted.find(text) for part in parts_of(votes[number]))
+
+    labels = tuple(dict.fromkeys(label for item in dict.fromkeys(map(_hashable, votes)) for label in labels_in(item)))
+    rule = batch_rule(name, batch, question=question, labels=labels, description=description)
+    return replace(_checked(rule, votes[0]), marking=Marking(field, mark))
+
+
+def _hashable(vote: Vote) -> Vote:
+    return vote if vote is None or isinstance(vote, str | Not) else tuple(vote)
+
+
+def marking_too(rule: Rule, field: str, places: Callable[[Folded], Iterable[tuple[int, int]]], vote: Vote) -> Rule:
+    """A rule that gives its vote to places in a text, where spans are asked for."""
+    parts = parts_of(vote)
+
+    def mark(text: Folded) -> Iterator[SpanVote]:
+        return ((start, end, part) for start, end in places(text) for part in parts)
+
+    return replace(_checked(rule, vote), marking=Marking(field, mark))
+
+
+def _checked(rule: Rule, vote: Vote) -> Rule:
+    if Not(ANY) in parts_of(vote) and rule.question is None:
+        raise RuleError(f"{rule.name}: a vote against any label needs the `question`, with spans, that it is about")
+    return rule
 
 
 def heuristic_rule(
@@ -151,6 +242,13 @@ def heuristic_rule(
     return vote_where(name, find, vote, question, description)
 
 
+def _terms(name: str, terms: Sequence[str], ignore_case: bool, *, wild: bool = False) -> Terms:
+    try:
+        return Terms(terms, ignore_case=ignore_case, wild=wild)
+    except RuleError as error:
+        raise RuleError(f"{name}: {error}") from error
+
+
 def _phrases(name: str, what: str, keywords: Sequence[str], ignore_case: bool) -> list[Phrase]:
     phrases = [phrase(keyword, ignore_case=ignore_case) for keyword in keywords]
     if isinstance(keywords, str):
@@ -158,6 +256,13 @@ def _phrases(name: str, what: str, keywords: Sequence[str], ignore_case: bool) -
     if not all(phrases):
         raise RuleError(f"{name}: a {what} is empty")
     return phrases
+
+
+def _unless_negated(negations: Sequence[Phrase], window: int, ignore_case: bool) -> Callable[[str, int], bool]:
+    """Whether what begins at a place of a text counts: no negation is shortly before it."""
+    if not negations:
+        return lambda *_: True
+    return lambda text, start: not _ends_negated(text[max(0, start - REACH) : start], negations, window, ignore_case)
 
 
 def _ends_negated(before: str, negations: Sequence[Phrase], window: int, ignore_case: bool) -> bool:
