@@ -12,8 +12,9 @@ from backend.adapters.rules.loader import FolderRules
 from backend.adapters.rules.yaml_file import schema
 from backend.domain import rules as interface
 from backend.domain.llm.records import ModelPrice
+from backend.domain.marking.votes import apply_marking_rules
 from backend.domain.policy import PARAMETERS
-from backend.domain.questions import Choices
+from backend.domain.questions import Choices, Spans
 from backend.domain.rules import Rule
 from backend.domain.votes import apply_rules
 from backend.entrypoints.cli.main import cli
@@ -32,12 +33,28 @@ TASKS: list[dict[str, object]] = [
 
 def rules_of(kind: str, block: str, folder: Path) -> tuple[Rule, ...]:
     (folder / "directors.csv").write_text("name,reputation\nAgnes Varda,good\n")
+    (folder / "praise.txt").write_text("Great film\n")
+    (folder / "firms.csv").write_text("name,kind\nAcme,firm\n")
     (folder / "spam_sites.json").write_text('["spam.example"]')
     (folder / ("example.py" if kind == "python" else "example.yaml")).write_text(block)
     loaded = FolderRules(folder).load()
     assert loaded.set_aside == {}
     assert loaded.rules
     return loaded.rules
+
+
+SPANS_PAGE = (Path(__file__).parents[2] / "docs" / "spans.md").read_text()
+SPANS_BLOCKS = re.findall(r"^```(python|yaml)\n(.*?)^```", SPANS_PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("kind", "block"), SPANS_BLOCKS)
+def test_examples_of_spans_mark(kind: str, block: str, tmp_path: Path) -> None:
+    rules = rules_of(kind, block, tmp_path)
+    question = Spans("ner", "text", ("PER", "ORG"), field="text")
+    votes, faults = apply_marking_rules(rules, [{"text": "Dr Lee joins Acme in May"}, {}], [question])
+    assert faults.counts == {}
+    said = zip(votes["ner"].spans[0], votes["ner"].against[0], strict=True)
+    assert all(spans or against for spans, against in said)
 
 
 @pytest.mark.parametrize(("kind", "block"), [block for block in BLOCKS if "url: http" not in block[1]])

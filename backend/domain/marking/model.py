@@ -51,6 +51,11 @@ class MarkingModel:
     model: SpanModel
     before: MarkedBefore
 
+    @property
+    def trust(self) -> dict[str, float]:
+        """Share of each source's spans that it believes people keep."""
+        return {name: self.model.trust.of(place) for place, name in enumerate(self.sources)}
+
     def suggest(self, votes: SpanVotes, data: Sequence[Mapping[str, object]]) -> list[Marked]:
         """The spans that we suggest in the texts of some tasks.
 

@@ -38,6 +38,24 @@ class SpanVotes:
     spans: Sequence[Sequence[Marks]]
     against: Sequence[Sequence[Marks]]
 
+    def trimmed(self, texts: Sequence[str]) -> "SpanVotes":
+        """The same without white space at the ends of spans."""
+        spans, against = (
+            [[trimmed(text, marks) for marks in of_text] for text, of_text in zip(texts, said, strict=True)]
+            for said in (self.spans, self.against)
+        )
+        return SpanVotes(self.sources, spans, against)
+
+
+def trimmed(text: str, marks: Marks) -> Marks:
+    """Spans of a text without white space at their ends, which no one means."""
+    found = []
+    for span in marks:
+        inside = text[span.start : span.end]
+        start = span.start + len(inside) - len(inside.lstrip())
+        found.append(span._replace(start=start, end=max(start, span.start + len(inside.rstrip()))))
+    return tuple(found)
+
 
 class _OffList(RuleError):
     """A span with a label that the question doesn't have."""

@@ -6,10 +6,12 @@ from itertools import groupby
 from pathlib import Path
 
 from backend.bootstrap import tried_in
+from backend.domain.marking.report import SpanRuleReport
 from backend.domain.outside import MOST_LISTED, one_line
 from backend.domain.rule_report import RuleReport
-from backend.domain.words import counted, share
+from backend.domain.words import counted
 from backend.entrypoints.cli import installation
+from backend.entrypoints.cli.span_rules import percent, print_span_diff, print_span_rules
 from backend.entrypoints.console import Cell, Grid, say, say_json
 from backend.workflows import rules as about_rules
 from backend.workflows.rules import MistakenTask, RulesDiff, RulesReport
@@ -62,15 +64,16 @@ def print_report(report: RulesReport, *, as_json: bool) -> None:
             table.row(
                 _described(rule),
                 str(rule.n_votes),
-                *(_percent(share) for share in (rule.coverage, rule.overlaps, rule.conflicts)),
+                *(percent(value) for value in (rule.coverage, rule.overlaps, rule.conflicts)),
                 _right(rule),
-                _percent(rule.learned_accuracy),
+                percent(rule.learned_accuracy),
                 "-" if rule.weight is None else f"{rule.weight:+.1f}",
             )
         table.show()
     if len(by_question) > len(most):
         say(f"{len(by_question) - len(most)} more questions, with fewer votes: --json has all.")
-    if not report.rules:
+    print_span_rules(report.spans, report.n_tasks, _learner(report))
+    if not report.rules and not report.spans:
         say("No rule is about a question of this project.")
     _print_problems(report.faults, report.set_aside)
 
@@ -111,8 +114,8 @@ def print_diff(diff: RulesDiff, *, as_json: bool) -> None:
                 rule.question,
                 rule.change,
                 str(rule.votes_changed),
-                " -> ".join("-" if item is None else str(item.n_votes) for item in both),
-                " -> ".join("-" if item is None else _percent(item.accuracy) for item in both),
+                " -> ".join(_votes_and_right(item)[0] for item in both),
+                " -> ".join(_votes_and_right(item)[1] for item in both),
             )
         table.show()
     for question in diff.questions:
@@ -121,6 +124,7 @@ def print_diff(diff: RulesDiff, *, as_json: bool) -> None:
             f"{question.n_labels} human labels {question.right_before} -> {question.right_after} are met "
             f"({question.better} better, {question.worse} worse).",
         )
+    print_span_diff(diff.marking)
     _print_problems(diff.faults, {**diff.set_aside, **diff.stale})
 
 
@@ -133,15 +137,19 @@ def _right(rule: RuleReport) -> Cell:
     if rule.accuracy is None or rule.accuracy_interval is None:
         return "-"
     low, high = rule.accuracy_interval
-    return [f"{_percent(rule.accuracy)} of {rule.n_judged}", f"{100 * low:.0f}-{100 * high:.0f}%"]
+    return [f"{percent(rule.accuracy)} of {rule.n_judged}", f"{100 * low:.0f}-{100 * high:.0f}%"]
 
 
 def _learner(report: RulesReport) -> str:
     return "agreement alone" if report.learned_by == "v0" else report.learned_by
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else share(value, ".0%")
+def _votes_and_right(rule: RuleReport | SpanRuleReport | None) -> tuple[str, str]:
+    if rule is None:
+        return "-", "-"
+    if isinstance(rule, RuleReport):
+        return str(rule.n_votes), percent(rule.accuracy)
+    return str(rule.n_spans + rule.n_against), percent(rule.precision)
 
 
 def _print_problems(faults: Mapping[str, tuple[int, str]], set_aside: Mapping[str, str]) -> None:
