@@ -19,6 +19,8 @@ def explain(question: Question, suspect: Suspect, task_ids: Sequence[int]) -> st
         suspect: what was found.
         task_ids: of the rows that were searched.
     """
+    if suspect.reason:
+        return suspect.reason
     given, expected = _named(suspect.given), _named(suspect.expected)
     if question.form.quality_is_share:
         likelihood, quality = both_shares(suspect.likelihood, suspect.quality)

@@ -55,6 +55,7 @@ class Suspect:
     neighbours: places of similar tasks whose label is what was expected and not in doubt, the nearest first.
     others: answer -> how many other annotators of the task gave it, without those who say the same.
     region: id of the region that the answer is of; "" = the task.
+    reason: why it is suspect, where the search has said it already.
     """
 
     row: int
@@ -67,6 +68,7 @@ class Suspect:
     neighbours: tuple[int, ...] = ()
     others: Mapping[Answer, int] = field(default_factory=dict)
     region: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.marking.before import SOURCE, MarkedBefore
-from backend.domain.marking.model import Marked, MarkingModel, matched, tokens_of
-from backend.domain.marking.votes import SpanVotes
+from backend.domain.marking.model import Marked, MarkingModel, Tokens, matched, tokens_of
+from backend.domain.marking.votes import Marks, SpanVotes
 from backend.domain.questions import Spans
 from backend.domain.reports.figures import Metric
 from backend.domain.reports.version import ENTITY_F1, QuestionFigures, SourceFigures
@@ -38,38 +38,74 @@ def gold_of(question: Spans, items: Sequence[MirroredTask]) -> Gold:
     """
     gold: Gold = []
     for item in items:
-        entries = [entry for entry in item.annotations if not entry.skipped]
+        entries = question.said_in(item)
         if not entries or not question.text(item.task.data):
             gold.append(None)
             continue
-        counts = Counter(
-            Span(*mark[:3])
-            for entry in entries
-            for mark in question.marks(entry.answers.get(question.name, ()), item.task.data)
-        )
+        counts = Counter(marks_of_each(question, [item])[0])
         gold.append(tuple(sorted(span for span, n in counts.items() if 2 * n > len(entries))))
     return gold
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Texts as spans are learned from them: in tokens with what sources said, and people's spans in these.
+
+    sources: the names of those, last `SOURCE`. spans: what each source marked in each text.
+    """
+
+    before: MarkedBefore
+    sources: tuple[str, ...]
+    tokens: list[Tokens]
+    gold: list[Runs | None]
+    spans: list[tuple[Marks, ...]]
+
+
+def prepare(
+    question: Spans,
+    votes: SpanVotes,
+    data: Sequence[Mapping[str, object]],
+    gold: Gold,
+    each: Sequence[Marks] | None = None,
+) -> Prepared:
+    """Texts of n tasks to learn from. votes, data, gold: of the same tasks, see `gold_of`. each: where tokens are split
+    as well, for what single people marked."""
+    texts = [question.text(item) for item in data]
+    before, again = _marked_before(texts, gold)
+    sources = (*votes.sources, SOURCE)
+    said = matched(votes, sources, again)
+    tokens = [
+        tokens_of(text, spans, against, (*(people or ()), *others))
+        for text, (spans, against), people, others in zip(texts, said, gold, each or [()] * len(texts), strict=True)
+    ]
+    runs: list[Runs | None] = [
+        None if people is None else tuple(item.read.runs(people)[0]) for item, people in zip(tokens, gold, strict=True)
+    ]
+    return Prepared(before, sources, tokens, runs, [spans for spans, _ in said])
+
+
+def marks_of_each(question: Spans, items: Sequence[MirroredTask]) -> list[Marks]:
+    """What all people together marked in each task."""
+    return [
+        tuple(
+            Span(*mark[:3])
+            for entry in question.said_in(item)
+            for mark in question.marks(entry.answers.get(question.name, ()), item.task.data)
+        )
+        for item in items
+    ]
 
 
 def learn(
     question: Spans, votes: SpanVotes, data: Sequence[Mapping[str, object]], gold: Gold, *, seed: int
 ) -> LearnedMarking:
     """Learn from n tasks. votes, data, gold: of the same tasks, see `gold_of`."""
-    texts = [question.text(item) for item in data]
-    before, again = _marked_before(texts, gold)
-    sources = (*votes.sources, SOURCE)
-    said = matched(votes, sources, again)
-    tokens = [
-        tokens_of(text, spans, against, people or ())
-        for text, (spans, against), people in zip(texts, said, gold, strict=True)
-    ]
-    runs: list[Runs | None] = [
-        None if people is None else tuple(item.read.runs(people)[0]) for item, people in zip(tokens, gold, strict=True)
-    ]
-    fitted = fit([item.voted for item in tokens], runs, question.labels, seed=seed)
-    model = MarkingModel(question, sources, fitted.model, before)
-    marked = model.settled(tokens, fitted.model.suggest([item.voted for item in tokens]))
-    return LearnedMarking(model, marked, _figures(model, fitted, runs, [spans for spans, _ in said]))
+    known = prepare(question, votes, data, gold)
+    voted = [item.voted for item in known.tokens]
+    fitted = fit(voted, known.gold, question.labels, seed=seed)
+    model = MarkingModel(question, known.sources, fitted.model, known.before)
+    marked = model.settled(known.tokens, fitted.model.suggest(voted))
+    return LearnedMarking(model, marked, _figures(model, fitted, known.gold, known.spans))
 
 
 def _marked_before(texts: Sequence[str], gold: Gold) -> tuple[MarkedBefore, list[tuple[Span, ...]]]:

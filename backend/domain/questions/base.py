@@ -13,7 +13,7 @@ from backend.domain.nesting import Path
 from backend.domain.questions.forms import AnswerForm, Decision, Gold, LabelSet, OneLabel, Posteriors
 from backend.domain.questions.units import Units
 from backend.domain.reports.figures import Metric
-from backend.domain.tasks import Answer
+from backend.domain.tasks import Annotation, Answer, MirroredTask
 
 if TYPE_CHECKING:
     # Types only: commands that ask no model start without it.
@@ -154,6 +154,10 @@ class Question:
         """How sure the whole answer to a task is, or how good: float64 (n_tasks,), from the same of its units, 0..1,
         NaN where nothing is known. That of its least sure unit, unless a type says otherwise."""
         return units.least(of_units)
+
+    def said_in(self, item: MirroredTask) -> tuple[Annotation, ...]:
+        """The annotations of a task that say something of the question."""
+        return item.labels
 
     def of_region(self, answer: Answer, region: str) -> Answer:  # noqa: ARG002 - of types that are asked of regions
         """The answer of one of a task's regions, from the answer of the task."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from backend.domain.outside import bounded_whole, storable
+from backend.domain.outside import bounded_whole, one_line, storable
 from backend.domain.questions.base import Learner, Question
-from backend.domain.tasks import Answer
+from backend.domain.tasks import Annotation, Answer, MirroredTask
 
 MAX_PLACE = 10**9
 """Of a character in a text; Label Studio takes no task of so many."""
@@ -18,6 +18,8 @@ MOST_MARKS = 20_000
 """In one answer."""
 MAX_TEXT = 20_000
 """Characters of a marked text that are kept to be compared; of a longer one none are."""
+SHOWN = 80
+"""Characters of a marked text that people are shown."""
 STEP = re.compile(r"\.|\[(\d+)\]\.?")
 
 
@@ -51,6 +53,21 @@ def mark_in(label: str) -> Mark | None:
     if start is None or end is None or not isinstance(name, str) or not isinstance(text, str):
         return None
     return Mark(start, end, name, text)
+
+
+def region_of(start: int, end: int) -> str:
+    """The part of a text that a suspect is about."""
+    return f"{start}-{end}"
+
+
+def readable(answer: Answer) -> str:
+    """An answer for people: of marks, their labels, texts and places."""
+    return ", ".join(_readable(label) for label in answer) or "none"
+
+
+def _readable(label: str) -> str:
+    mark = mark_in(label)
+    return label if mark is None else f"{mark.label} {one_line(mark.text, SHOWN)!r} ({mark.start}-{mark.end})"
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,18 @@ class Spans(Question):
     def regions(self, answer: Answer) -> list[Answer]:
         """See `Question`: each mark."""
         return [(mark,) for mark in answer]
+
+    def said_in(self, item: MirroredTask) -> tuple[Annotation, ...]:
+        """See `Question`: one that marks nothing says that there is nothing to mark."""
+        return tuple(entry for entry in item.annotations if not entry.skipped)
+
+    def of_region(self, answer: Answer, region: str) -> Answer:
+        """See `Question`: the marks that overlap a part of the text, see `region_of`."""
+        start, _, end = region.partition("-")
+        if not (start.isdecimal() and end.isdecimal()):
+            return ()
+        marks = ((label, mark_in(label)) for label in answer)
+        return tuple(label for label, mark in marks if mark and mark.start < int(end) and int(start) < mark.end)
 
     def lost(self, answer: Answer, data: Mapping[str, object]) -> Answer:
         """See `Question`: also what can't be placed in the text as it is today."""

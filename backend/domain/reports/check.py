@@ -35,7 +35,7 @@ class LabelingFigures:
 
     n_shared: of the labels, those of tasks that others labeled too. quality: 0..1, how far the labels can be relied on;
     None when nothing is known. measured_on: what that rests on. expected_wrong: share of the labels that is expected to
-    be wrong.
+    be wrong. overlapping: of spans, the quality where spans of the same label that overlap count as the same.
     """
 
     n_labels: int = 0
@@ -43,6 +43,7 @@ class LabelingFigures:
     quality: float | None = None
     measured_on: str | None = None
     expected_wrong: float | None = None
+    overlapping: float | None = omitted(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class ConsensusReport:
 
     methods, reasons: by `Decision.key`, what made the consensus, and why it. n_shared: tasks that several people
     labeled; on n_agree of them they agree. tasks, answers, quality, n_labels: of each such task its id, the consensus,
-    the probability that it is right, and how many labels it has.
+    the probability that it is right, and how many labels it has. n_disputed: of spans, places that most people marked,
+    but none of them as more than half did.
     """
 
     methods: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class ConsensusReport:
     answers: tuple[tuple[str, ...], ...] = ()
     quality: tuple[float, ...] = ()
     n_labels: tuple[int, ...] = ()
+    n_disputed: int = omitted(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from backend.adapters.data_files.csv import write_csv
 from backend.domain.codec import Json, JsonObject, to_json
-from backend.domain.reports.check import CheckReport
-from backend.domain.words import share
+from backend.domain.reports.check import CheckReport, LabelingFigures
+from backend.domain.words import counted, share
 from backend.entrypoints.console import Grid, say
 from backend.ports import SuspectRecord
 from backend.workflows.check.annotators import overall
@@ -22,14 +22,16 @@ def print_annotators(report: CheckReport, names: Mapping[int, str]) -> None:
     for item in overall(report.questions):
         for question, about in item.questions.items():
             cells = [_named(item.id, names), question, str(about.n_labels), str(about.n_shared)]
-            table.row(
-                *cells, _share_if_known(about.quality), about.measured_on or "", _share_if_known(about.expected_wrong)
-            )
+            table.row(*cells, _quality(about), about.measured_on or "", _share_if_known(about.expected_wrong))
     table.show()
     for question, check in report.questions.items():
         said = check.consensus
         if said is not None and said.n_shared:
-            say(f"{question}: of {said.n_shared} tasks that several people labeled, they agree on {said.n_agree}.")
+            disputed = f"; marked in several ways: {counted(said.n_disputed, 'place')}" if said.n_disputed else ""
+            say(
+                f"{question}: of {said.n_shared} tasks that several people labeled, they agree on {said.n_agree}"
+                f"{disputed}."
+            )
 
 
 def checked_json(found: Checked, top: int, names: Mapping[int, str]) -> JsonObject:
@@ -87,6 +89,11 @@ def _suspect(item: SuspectRecord) -> JsonObject:
 
 def _named(who: int | None, names: Mapping[int, str]) -> str:
     return "unknown" if who is None else names.get(who, str(who))
+
+
+def _quality(about: LabelingFigures) -> str:
+    overlapping = "" if about.overlapping is None else f" ({share(about.overlapping)} overlapping)"
+    return _share_if_known(about.quality) + overlapping
 
 
 def _share_if_known(value: float | None) -> str:

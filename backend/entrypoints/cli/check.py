@@ -8,6 +8,7 @@ from pathlib import Path
 from backend.adapters.data_files.csv import write_csv
 from backend.adapters.redis.queue import RedisQueue
 from backend.domain.label_errors.verdicts import Precision
+from backend.domain.questions.spans import readable
 from backend.domain.reports.check import QuestionCheck
 from backend.domain.words import counted, share
 from backend.entrypoints.cli import installation
@@ -153,7 +154,7 @@ def _regions(suspects: Sequence[SuspectRecord]) -> list[str]:
 
 
 def _cells(item: SuspectRecord) -> list[str]:
-    given, expected = ", ".join(item.given) or "none", ", ".join(item.expected) or "none"
+    given, expected = readable(item.given), readable(item.expected)
     return [str(item.task_id), item.question, given, expected, f"{item.quality:.4f}", item.reason]
 
 

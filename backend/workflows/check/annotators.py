@@ -36,9 +36,11 @@ def overall(questions: Mapping[str, QuestionCheck]) -> list[Annotator]:
     found: dict[int | None, dict[str, LabelingFigures]] = {}
     for name, about in questions.items():
         for item in about.annotators:
-            figures = LabelingFigures(item.n_labels, item.n_shared, item.quality, item.measured_on, item.expected_wrong)
+            figures = LabelingFigures(
+                item.n_labels, item.n_shared, item.quality, item.measured_on, item.expected_wrong, item.overlapping
+            )
             found.setdefault(item.id, {})[name] = figures
-    return sorted((_over_all(who, mine) for who, mine in found.items()), key=_best_first)
+    return sorted((_over_all(who, mine) for who, mine in found.items()), key=best_first)
 
 
 def _over_all(who: int | None, mine: Mapping[str, LabelingFigures]) -> Annotator:
@@ -79,7 +81,7 @@ def _annotators(question: Question, crowd: Crowd, findings: Findings) -> tuple[A
                 expected_wrong=None if rate is None else round(rate, 4),
             )
         )
-    return tuple(sorted(found, key=_best_first))
+    return tuple(sorted(found, key=best_first))
 
 
 def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> ConsensusReport:
@@ -106,5 +108,6 @@ def _consensus(question: Question, crowd: Crowd, task_ids: Sequence[int]) -> Con
     )
 
 
-def _best_first(item: AnnotatorFigures | Annotator) -> tuple[bool, float]:
+def best_first(item: AnnotatorFigures | Annotator) -> tuple[bool, float]:
+    """Sort key, the best first; those of whom nothing is known come last."""
     return item.quality is None, -(item.quality or 0.0)

@@ -22,6 +22,7 @@ from backend.domain.posterior import first_known
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.questions.units import Units, same_units
+from backend.domain.reports.check import QuestionCheck
 from backend.domain.tasks import Annotation, MirroredTask, user_fields
 from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
@@ -49,7 +50,8 @@ class Crowd:
 class SearchResult:
     """What was found in each question that the version knows, and the tasks that were searched.
 
-    features, embedded: (n, d) and (n, m) of all tasks of the project; see `SearchInputs`.
+    features, embedded: (n, d) and (n, m) of all tasks of the project; see `SearchInputs`. spans: what the report says
+    of questions of spans.
     """
 
     task_ids: tuple[int, ...]
@@ -57,6 +59,7 @@ class SearchResult:
     features: csr_matrix
     embedded: csr_matrix | None
     crowds: Mapping[str, Crowd] = field(default_factory=dict)
+    spans: Mapping[str, QuestionCheck] = field(default_factory=dict)
 
 
 def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:

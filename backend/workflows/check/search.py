@@ -19,6 +19,7 @@ from backend.workflows.asked import config_of
 from backend.workflows.check.annotators import about_crowd
 from backend.workflows.check.data_issues import about_data, ensure_data_tab, write_issue_tags
 from backend.workflows.check.inputs import SearchResult, search_labels
+from backend.workflows.check.spans import with_spans
 from backend.workflows.check.tags import CHECK_KEY, KEEP, by_name, ensure_check_tab, foreign_tags, write_suspects
 from backend.workflows.check.verdicts import UNDECIDED, settle
 from backend.workflows.mirror import open_project
@@ -45,7 +46,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     corpus = Corpus(key, config_of(deps, key, record.label_config, number), deps.database.tasks(key))
     settle(deps, record, corpus.items)
     progress("looking for wrong labels", 0, 1)
-    searched = search_labels(deps, number, corpus)
+    searched = with_spans(deps, search_labels(deps, number, corpus), corpus, seed=number)
     verdicts = deps.database.verdicts(key)
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP)
     unsettled = _not_settled(searched, corpus, verdicts, kept)
@@ -55,7 +56,7 @@ def check(deps: Deps, key: str, progress: Progress) -> None:
     deps.database.save_suspects(key, _changed(found, known))
     report = CheckReport(
         held_back=len(unsettled) - len(worth),
-        questions=_questions(searched, corpus.questions),
+        questions=_questions(searched, corpus.questions) | dict(searched.spans),
         version=version_name(number),
         at=deps.now(),
     )
@@ -83,7 +84,7 @@ def _not_settled(
     data = dict(zip(corpus.ids.tolist(), corpus.data, strict=True))
     confirmed = {item.id: item.quality for item in verdicts if item.status is SuspectStatus.CONFIRMED}
     found: dict[Place, Suspect] = {}
-    for question in corpus.questions:
+    for question in corpus.config.answered:
         for suspect in searched.findings[question.name].suspects if question.name in searched.findings else ():
             task_id = searched.task_ids[suspect.row]
             known = (
@@ -120,8 +121,8 @@ def _records(
     budget: int,
 ) -> dict[Place, SuspectRecord]:
     """Suspects as records: the first `budget` open, the others waiting."""
-    seen = dict(zip(corpus.ids.tolist(), corpus.labeled, strict=True))
-    by_name = {question.name: question for question in corpus.questions}
+    items = dict(zip(corpus.ids.tolist(), corpus.items, strict=True))
+    by_name = {question.name: question for question in corpus.config.answered}
     return {
         (task_id, name, region): SuspectRecord(
             task_id=task_id,
@@ -130,7 +131,7 @@ def _records(
             expected=suspect.expected,
             quality=round(suspect.quality, 4),
             status=SuspectStatus.OPEN if rank < budget else SuspectStatus.WAITING,
-            seen=seen[task_id],
+            seen=by_name[name].said_in(items[task_id]),
             reason=explain(by_name[name], suspect, searched.task_ids),
             region=region,
         )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from backend.domain.outside import is_word
+from backend.domain.questions.spans import readable
 from backend.domain.tasks import OWN_PREFIX
 from backend.ports import Deps, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab, TagPlace, TagValue
 
@@ -137,4 +138,4 @@ def _most_urgent(item: SuspectRecord) -> tuple[bool, float]:
 
 
 def _expected(item: SuspectRecord) -> str:
-    return f"{item.question}: {', '.join(item.expected) or 'none'}"
+    return f"{item.question}: {readable(item.expected)}"

@@ -29,7 +29,7 @@ def settle(deps: Deps, record: ProjectRecord, items: Sequence[MirroredTask] | No
     if not undecided and not untold:
         return
     suspected = {item.task_id for item in undecided}
-    questions = config_of(deps, record.key, record.label_config).questions if undecided else ()
+    questions = config_of(deps, record.key, record.label_config).answered if undecided else ()
     asked = {item.name: item for item in questions}
     by_id = {item.task.id: item for item in items or deps.database.tasks(record.key, suspected)}
     kept = deps.label_studio.tagged(record.project_id, CHECK_KEY, KEEP) if undecided else set()
@@ -98,9 +98,9 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[s
     """
     if item is None or _is_renamed(suspect, item, asked.get(suspect.question)):
         return SuspectStatus.CLEARED
-    now = {entry.id: entry for entry in item.labels}
-    given = frozenset(suspect.given)
     question = asked.get(suspect.question)
+    now = {entry.id: entry for entry in (item.labels if question is None else question.said_in(item))}
+    given = frozenset(suspect.given)
 
     def answer(entry: Annotation) -> frozenset[str]:
         said = entry.answers.get(suspect.question, ())
