@@ -12,7 +12,6 @@ from sqlite3 import OperationalError as SqliteError
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from backend.adapters.sql.installation import SQLITE_FILES, Identity, Installation, identities, note, noted
@@ -199,12 +198,20 @@ def lock(connection: Connection, name: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
+def _insert(connection: Connection, table: Table) -> Any:
+    # Postgres' dialect alone takes a tenth of what a command needs to start; most installations have SQLite.
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert(table)
+
+
 def save(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *, replace: bool = True) -> None:
     """Insert rows; one whose primary key is there replaces the old one, or is left out (`replace` False)."""
     if not rows:
         return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement: Any = insert(table)
+    statement: Any = _insert(connection, table)
     if replace:
         changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
         statement = statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=changed)
