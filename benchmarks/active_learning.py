@@ -192,7 +192,7 @@ def voted_by_rules(item: TextSet, key: str, gold: NDArray[np.int64]) -> tuple[ND
     votes, n_classes = item.votes[key].votes, len(item.votes[key].decision.classes)
     if not votes.shape[1]:
         return unknown(item.n_pool, n_classes), unknown(len(item.test_truth), n_classes)
-    model = choose(votes, n_classes, gold, seed=0).method().fit(votes, n_classes, gold)
+    model = choose(votes, n_classes, gold, seed=0).fit(votes, n_classes, gold)
     return model.predict_proba(votes), model.predict_proba(item.test_votes[key].votes)
 
 

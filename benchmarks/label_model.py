@@ -102,7 +102,7 @@ def scores(posterior: Posterior, gold: NDArray[np.int64], seed: int) -> dict[str
 
 def fit_ours(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> LabelModel:
     """What `train` does: choose, then fit."""
-    return choose(votes, n_classes, gold).method().fit(votes, n_classes, gold)
+    return choose(votes, n_classes, gold).fit(votes, n_classes, gold)
 
 
 def fit_majority(votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> LabelModel:

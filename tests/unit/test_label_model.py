@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
 from backend.domain.label_model.base import LabelModel
 from backend.domain.label_model.choose import METHODS, choose, from_dict
@@ -278,12 +279,56 @@ def test_without_labels_the_default_is_used_and_says_so() -> None:
 def test_a_simpler_method_that_does_as_well_is_used_and_says_so() -> None:
     """Independent sources with one accuracy each are just what the weighted vote assumes."""
     truth = np.random.default_rng(0).integers(0, 2, 600)
-    votes = planted_votes(truth, [0.9, 0.8, 0.7, 0.6], [1.0] * 4, 2, seed=1)
+    votes = planted_votes(truth, [0.95, 0.8, 0.6, 0.5], [1.0] * 4, 2, seed=1)
     choice = choose(votes, 2, only_first(truth, 400))
     assert choice.method is WeightedVote
     assert "simpler" in choice.reason
     assert choice.losses["weighted_vote"] <= choice.losses["propensity_vote"]
     assert choice.recorded().method == "weighted_vote"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_a_rare_class_is_named_though_never_naming_it_is_right_more_often(seed: int) -> None:
+    """Three rules for each of two classes, one of them 8 % of the tasks."""
+    random = np.random.default_rng(seed)
+    truth = (random.random(3000) < 0.08).astype(np.int64)
+    votes = np.full((truth.size, 6), -1, dtype=np.int16)
+    for rule in range(3):
+        votes[random.random(truth.size) < np.array([0.1, 0.4])[truth], rule] = 1
+    for rule in range(3, 6):
+        votes[random.random(truth.size) < np.array([0.5, 0.2])[truth], rule] = 0
+    voted = np.flatnonzero((votes >= 0).any(axis=1))
+    gold = unknown(votes)
+    labeled = np.random.default_rng(seed).choice(voted, 100, replace=False)
+    gold[labeled] = truth[labeled]
+    answers = choose(votes, 2, gold).fit(votes, 2, gold).predict_proba(votes)[voted].argmax(axis=1)
+    assert (answers == 1).mean() > 0.05
+    assert f1_score(truth[voted], answers, average="macro") > 0.65
+
+
+@pytest.mark.parametrize("n_labels", [50, 100])
+def test_a_few_labels_do_not_talk_rules_out_of_a_rare_class(n_labels: int) -> None:
+    """A good rule for a class of 2 % of the tasks, which is hardly ever among the labels, and three poor ones for the
+    other: the class is found without labels, and with them."""
+    random = np.random.default_rng(0)
+    truth = (random.random(4000) < 0.02).astype(np.int64)
+    votes = np.full((truth.size, 4), -1, dtype=np.int16)
+    votes[random.random(truth.size) < np.array([0.001, 0.8])[truth], 0] = 1
+    for rule in range(1, 4):
+        votes[random.random(truth.size) < 0.4, rule] = 0
+    voted = np.flatnonzero((votes >= 0).any(axis=1))
+
+    def macro_f1(gold: NDArray[np.int64]) -> float:
+        answers = choose(votes, 2, gold).fit(votes, 2, gold).predict_proba(votes)[voted].argmax(axis=1)
+        return float(f1_score(truth[voted], answers, average="macro"))
+
+    without = macro_f1(unknown(votes))
+    assert without > 0.9
+    for seed in range(5):
+        gold = unknown(votes)
+        labeled = np.random.default_rng(seed).choice(voted, n_labels, replace=False)
+        gold[labeled] = truth[labeled]
+        assert macro_f1(gold) > without - 0.04
 
 
 def test_arithmetic_of_weights() -> None:

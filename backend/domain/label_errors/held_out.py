@@ -111,8 +111,8 @@ def held_out_label_model(
     """
     proba = np.full((gold.size, n_classes), np.nan)
     for fold, rest in _hidden(gold, apart, seed):
-        method = choose(votes, n_classes, rest, seed=seed).method
-        proba[fold] = method().fit(votes, n_classes, rest).predict_proba(votes[fold])
+        choice = choose(votes, n_classes, rest, seed=seed)
+        proba[fold] = choice.fit(votes, n_classes, rest).predict_proba(votes[fold])
     return proba
 
 

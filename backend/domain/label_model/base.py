@@ -12,7 +12,7 @@ from backend.domain.codec import Json
 from backend.domain.label_model.patterns import CHUNK, indicator, n_votes_of, softmax
 from backend.domain.questions.forms import Votes
 
-BALANCE_IN_LABELS = 100.0
+BALANCE_IN_LABELS = 200.0
 """How many human labels it takes to outweigh the belief that classes are balanced among tasks with votes."""
 
 

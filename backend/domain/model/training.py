@@ -240,7 +240,7 @@ def _train_decision(
     decision, seed = matrix.decision, shared.material.seed
     k = len(decision.classes)
     choice = choose(matrix.votes, k, gold, seed=seed)
-    label_model = choice.method().fit(matrix.votes, k, gold)
+    label_model = choice.fit(matrix.votes, k, gold)
     by_label_model = label_model.predict_proba(matrix.votes)
     parts = folds(shared.identities, gold)
     without_fold = [_without_labels_of(matrix.votes, gold, part, k, by_label_model, seed) for part in parts]
@@ -279,10 +279,7 @@ def _without_labels_of(
     if not fold.size or not votes.shape[1]:
         return by_label_model
     rest = _without(gold, fold)
-    without: NDArray[np.float64] = (
-        choose(votes, n_classes, rest, seed=seed).method().fit(votes, n_classes, rest).predict_proba(votes)
-    )
-    return without
+    return choose(votes, n_classes, rest, seed=seed).fit(votes, n_classes, rest).predict_proba(votes)
 
 
 def _classify(
