@@ -39,6 +39,7 @@ from backend.workflows.moved import mark_at
 
 if TYPE_CHECKING:
     from backend.adapters.backup import Backup
+    from backend.adapters.rules.rule_files import RuleFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,13 @@ def backup_of(settings: Settings, *, makes_database: bool) -> "Backup":
 def rules_in(folder: Path, settings: Settings) -> FolderRules:
     """The rules as they lie in a folder now, whether they are in use or not."""
     return FolderRules(folder, settings.rule_databases)
+
+
+def rule_files(settings: Settings) -> "RuleFiles":
+    """Reads proposed rules, and writes those that are taken over."""
+    from backend.adapters.rules.rule_files import RuleFiles
+
+    return RuleFiles(settings.lf_rules_dir)
 
 
 def tried_in(folder: Path, settings: Settings, samples: Sequence[RuleSample]) -> LoadedRules:

@@ -90,9 +90,7 @@ def load(folder: Path, pool: int = POOL, test: int = TEST, *, embedded: bool = F
 
     embedded: features are those of the product, which embeds texts; else words and characters only.
     """
-    path = next(path for name in ("data", "texts") if (path := folder / f"{name}.jsonl.gz").exists())
-    with gzip.open(path, "rt") as lines:
-        rows = [json.loads(line) for line in lines]
+    rows = read_texts(folder)
     random = np.random.default_rng(0)
     is_train = np.array([row["split"] == "train" for row in rows])
     if not is_train.any():
@@ -135,6 +133,13 @@ def load(folder: Path, pool: int = POOL, test: int = TEST, *, embedded: bool = F
         test_votes=matrices[1],
         n_vectors=n_vectors,
     )
+
+
+def read_texts(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a set, each with its text, label or labels, and split."""
+    path = next(path for name in ("data", "texts") if (path := folder / f"{name}.jsonl.gz").exists())
+    with gzip.open(path, "rt") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:

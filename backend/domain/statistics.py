@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Interval = tuple[float, float]
-"""Ends of a 95 % interval."""
+"""Ends of an interval, of 95 % where nothing else is said."""
 Z = 1.959964
 """Standard normal quantile of two-sided 95 %."""
 
@@ -17,6 +17,17 @@ def wilson(n_right: int, n: int) -> Interval | None:
     centre = (share + spread / 2) / (1 + spread)
     half = Z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def exact(n_right: int, n: int, level: float) -> Interval:
+    """Interval of a share that holds with at least this probability, however few are counted (Clopper & Pearson 1934);
+    (0, 1) for n = 0."""
+    from scipy.stats import beta  # noqa: PLC0415 - it takes a second to load
+
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, n_right, n - n_right + 1)) if n_right else 0.0
+    high = float(beta.ppf(1 - tail, n_right + 1, n - n_right)) if n_right < n else 1.0
+    return low, high
 
 
 def cohen_kappa(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[float, Interval]:

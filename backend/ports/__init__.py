@@ -21,6 +21,8 @@ from backend.ports.queue import Job as Job
 from backend.ports.queue import JobOptions as JobOptions
 from backend.ports.queue import Queue as Queue
 from backend.ports.rules import LoadedRules as LoadedRules
+from backend.ports.rules import ProposedRules as ProposedRules
+from backend.ports.rules import RuleFiles as RuleFiles
 from backend.ports.rules import RuleLoader as RuleLoader
 from backend.ports.rules import RuleSample as RuleSample
 from backend.ports.suspects import SuspectRecord as SuspectRecord

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from backend.domain.codec import JsonObject
 from backend.domain.outside import storable
 from backend.domain.questions import Question
 from backend.domain.rules import Rule
@@ -49,3 +51,30 @@ class RuleLoader(Protocol):
 
     def try_out(self, samples: Sequence[RuleSample]) -> LoadedRules:
         """Try the files out, and use what passes. For workers: it may take seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedRules:
+    """Rules that nobody uses yet. specs: what is written of each of `rules`, in their order. set_aside: name -> why."""
+
+    specs: tuple[JsonObject, ...]
+    rules: tuple[Rule, ...]
+    set_aside: Mapping[str, str]
+
+
+class RuleFiles(Protocol):
+    """Reads proposed rules, and writes those that a person takes over."""
+
+    def read(self, specs: Sequence[JsonObject]) -> ProposedRules:
+        """Rules of what is written of them, as in a YAML file."""
+
+    def parse(self, text: str) -> tuple[tuple[JsonObject, ...], Mapping[str, str]]:
+        """The rules in a text that somebody else wrote, not checked yet; and by name why others are refused: they need
+        more than the task, or the text as a whole is no YAML of rules."""
+
+    def add(self, folder: str, spec: JsonObject, comment: str) -> Path:
+        """Write a rule to a file of its own in a folder of `LF_RULES_DIR` ("": in itself); returns the file.
+
+        Raises:
+            ConfigurationError: there is a file of this name, or it can't be written.
+        """

@@ -156,7 +156,7 @@ def mistakes(deps: Deps, key: str, name: str) -> list[MistakenTask]:
     found = []
     for item in mistakes_of(name, _apply(corpus, asked)[0]):
         task = corpus.items[item.row].task
-        found.append(MistakenTask(task.id, item.question, item.voted, item.given, _snippet(task.data)))
+        found.append(MistakenTask(task.id, item.question, item.voted, item.given, snippet(task.data)))
     for mistake in (line for marked in _mark(corpus, asked)[0] for line in marked.mistakes(name)):
         task = corpus.items[mistake.row].task
         found.append(MistakenTask(task.id, mistake.question, mistake.marked, mistake.given, mistake.around))
@@ -324,6 +324,6 @@ def _check_name(name: str, rules: Sequence[Rule], loaded: LoadedRules) -> None:
     raise RuleError(f"There is no rule {name!r} in use." + "".join(f" It is set aside: {item}" for item in reasons))
 
 
-def _snippet(data: Mapping[str, object]) -> str:
+def snippet(data: Mapping[str, object]) -> str:
     """The beginning of a task's data on one line, without characters that a terminal would obey."""
     return one_line(" | ".join(str(value) for value in user_fields(data).values() if value is not None), SNIPPET)

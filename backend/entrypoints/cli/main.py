@@ -29,7 +29,11 @@ llm = typer.Typer(no_args_is_help=True)
 cli.add_typer(
     llm, name="llm", help="LLMs as annotators: what asking costs, what they answered, how often they are right."
 )
-cli.add_typer(rules, name="rules", help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`.")
+cli.add_typer(
+    rules,
+    name="rules",
+    help="What each rule does, `rules PROJECT`; what an edit changes, `rules diff`; new ones, `rules suggest`.",
+)
 
 
 @cli.callback()
@@ -314,6 +318,14 @@ def diff_rules(
 
     if not show_diff(project, folder, as_json=as_json):
         raise typer.Exit(1)
+
+
+@rules.command("suggest")
+def suggest_rules(project: ProjectId, take: options.Take = None, as_json: AsJson = False) -> None:
+    """Propose rules from what people labeled, and by an LLM where one is set up, with how often each is right."""
+    from backend.entrypoints.cli.suggested_rules import show_suggestions
+
+    show_suggestions(project, take or [], as_json=as_json)
 
 
 @llm.command("estimate")

@@ -19,6 +19,9 @@ AnyProject = Annotated[
 Version = Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The version to go back to, as v3.")]
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, for example prelabel.zip.")]
 Release = Annotated[bool, typer.Option("--release", help="Let automatic trainings go on.")]
+Take = Annotated[
+    list[str] | None, typer.Option("--take", metavar="NAME", help="Take this proposed rule over; may be repeated.")
+]
 
 # Of `prelabel check`.
 Tasks = Annotated[list[int] | None, typer.Argument(metavar="[TASKS]", min=1, max=LARGEST_ID, help="With --keep only.")]
