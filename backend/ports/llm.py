@@ -212,7 +212,8 @@ class PromptContext:
     """What a template can use.
 
     labels: label -> what it means ("" where nobody said). tasks: id -> the fields sent. examples: fields with the
-    labels that people chose.
+    labels that people chose, or for spans what they marked. marked: the field whose text is marked, "" for other
+    questions.
     """
 
     question: str
@@ -220,14 +221,16 @@ class PromptContext:
     multiple: bool
     instructions: str
     tasks: Mapping[str, Mapping[str, object]] = field(repr=False)
-    examples: Sequence[tuple[Mapping[str, object], Sequence[str]]] = field(default=(), repr=False)
+    examples: Sequence[tuple[Mapping[str, object], Sequence[object]]] = field(default=(), repr=False)
+    marked: str = ""
 
 
 class PromptTemplates(Protocol):
     """Templates of prompts. Raises ConfigurationError, which names the file and the line."""
 
-    def text(self, folder: str) -> str:
-        """The templates themselves, system and user: what of a prompt they make changes with this text."""
+    def text(self, folder: str, *, marks: bool = False) -> str:
+        """The templates themselves, system and user: what of a prompt they make changes with this text. marks: those of
+        questions about spans."""
 
     def render(self, folder: str, context: PromptContext) -> tuple[str, str]:
         """System and user message."""

@@ -109,7 +109,7 @@ def _suggestions_for(
     vectors = vectors_of(deps, record.key, contents, progress)
     model = deps.versions.model(record.key, number)
     suggestions = suggest(answered(model, data, frame, vectors)) if config.questions else [Suggestion() for _ in data]
-    suggestions, _ = marked_too(suggestions, model, config, data, rules)
+    suggestions, _ = marked_too(suggestions, model, deps, contents, rules)
     # A new task stands behind the served ones by its confidence, until the next version ranks it with the others.
     key, share = record.key, policy.audit_share
     audit = [row for row, item in enumerate(items) if is_audit(key, item.task.id, share)]

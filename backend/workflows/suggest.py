@@ -164,7 +164,7 @@ class _Filling:
             decided = suggest(answered(model, chunk, frame, vectors))
         else:
             decided = [Suggestion() for _ in chunk]
-        found, faults_of_spans = marked_too(decided, model, self._config, chunk, rules)
+        found, faults_of_spans = marked_too(decided, model, deps, contents, rules)
         faults.merge(faults_of_spans)
         self._faults.append(faults)
         self.suggestions[start : start + len(chunk)] = found

@@ -126,7 +126,7 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     trained = train(frame, corpus.data, known, settings, seed=version.number)
     # From here on gold is all that people said: what was left out of training is labeled all the same.
     trained = replace(trained, frame=replace(trained.frame, gold=corpus.gold))
-    marking, faults_of_spans = learned_spans(corpus, rules.of(policy.rules), seed=version.number)
+    marking, faults_of_spans = learned_spans(deps, corpus, contents, rules.of(policy.rules), seed=version.number)
     faults.merge(faults_of_spans)
     trained = with_marking(trained, marking)
     warn_of_content(key, trained.metrics)

@@ -1,12 +1,19 @@
 """All votes on some tasks: those of the rules, and those of LLMs whose votes count."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backend.domain.frame import Frame
+from backend.domain.llm.content import Content
 from backend.domain.llm.votes import join, llm_columns
+from backend.domain.marking.votes import Marks, SpanVotes
+from backend.domain.questions import Spans
+from backend.domain.questions.quotes import moved
 from backend.domain.rules import History, Rule
+from backend.domain.spans.text import Span
+from backend.domain.tasks import Answer
 from backend.domain.votes import RuleFaults, VoteMatrix, apply_rules
 from backend.ports import Deps
+from backend.ports.llm import SourceRecord
 from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import llm_disabled_reason
 
@@ -25,10 +32,8 @@ def cast_votes(
 def llm_votes(deps: Deps, contents: Contents) -> dict[str, VoteMatrix]:
     """The votes of the LLM sources that passed the validation gate, from their recorded answers; {} without any."""
     key = contents.key
-    if deps.llm is None or llm_disabled_reason(deps, key):
-        return {}
-    sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
-    if not sources:
+    sources = _trusted(deps, key)
+    if deps.llm is None or not sources:
         return {}
     hashes = [content.hash for content in contents.each]
     questions = {question.name: question for question in contents.config.questions}
@@ -42,9 +47,37 @@ def llm_votes(deps: Deps, contents: Contents) -> dict[str, VoteMatrix]:
     return votes
 
 
+def llm_marks(deps: Deps, contents: Contents) -> dict[str, SpanVotes]:
+    """The same of questions about spans: what these sources marked, by question."""
+    found: dict[str, SpanVotes] = {}
+    for question in contents.config.spans:
+        columns = {}
+        for item in _trusted(deps, contents.key):
+            if item.source.question == question.name and deps.llm is not None:
+                hashes = [content.hash for content in contents.each]
+                answers = deps.llm.records.answers(item.source.prompt, item.source.model, set(hashes))
+                columns[item.source.name] = [
+                    _marked(question, answers[content.hash].labels, content, data) if content.hash in answers else ()
+                    for content, data in zip(contents.each, contents.data, strict=True)
+                ]
+        each = [tuple(column[row] for column in columns.values()) for row in range(len(contents.data))]
+        found[question.name] = SpanVotes(tuple(columns), each, [((),) * len(columns)] * len(contents.data))
+    return found
+
+
+def _marked(question: Spans, answer: Answer, content: Content, data: Mapping[str, object]) -> Marks:
+    """An answer about what was sent of a text, as spans of the text."""
+    placed = moved(answer, question.text(content.fields), question.text(data))
+    return tuple(Span(*mark[:3]) for mark in question.marks(placed, data))
+
+
+def _trusted(deps: Deps, key: str) -> list[SourceRecord]:
+    """The sources that passed the validation gate; none where LLMs take no part."""
+    if deps.llm is None or llm_disabled_reason(deps, key):
+        return []
+    return [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
+
+
 def voters(deps: Deps, key: str) -> str:
     """Changes with the LLM sources whose votes count in a project; "" without any."""
-    if deps.llm is None or llm_disabled_reason(deps, key):
-        return ""
-    sources = [item for item in deps.llm.records.sources(key) if item.current and item.trusted]
-    return " ".join(sorted(item.source.name for item in sources))
+    return " ".join(sorted(item.source.name for item in _trusted(deps, key)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.domain.questions.spans import Mark, mark_in, readable, written
+from backend.domain.questions.marks import Mark, mark_in, readable, written
 from backend.entrypoints.cli.annotators import checked_json, print_annotators
 from backend.entrypoints.cli.check import print_checked
 from backend.ports import SuspectRecord, SuspectStatus

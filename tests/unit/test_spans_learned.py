@@ -9,7 +9,8 @@ import pytest
 from backend.adapters.label_studio.json import format_result
 from backend.domain.marking.before import MarkedBefore
 from backend.domain.marking.votes import MOST_SPANS, apply_marking_rules
-from backend.domain.questions.spans import Mark, Spans, mark_in, written
+from backend.domain.questions.marks import Mark, mark_in, written
+from backend.domain.questions.spans import Spans
 from backend.domain.rules import Rule, labeling_function
 from backend.domain.spans.text import Span, Text
 from backend.entrypoints.cli.status import status_line

@@ -6,7 +6,7 @@ from backend.adapters.label_studio.config import parse_label_config
 from backend.adapters.label_studio.json import format_result, parse_answers
 from backend.domain.label_config import LabelConfig
 from backend.domain.questions import Spans, from_dict, to_dict
-from backend.domain.questions.spans import Mark, mark_in, written
+from backend.domain.questions.marks import Mark, mark_in, written
 from backend.domain.suggestions import Suggestion
 
 CONFIG = """<View><Labels name="ner" toName="text" maxUsages="{of_all}" granularity="word">

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from backend.adapters.label_studio.json import parse_answers
-from backend.domain.questions.spans import mark_in
+from backend.domain.questions.marks import mark_in
 from backend.domain.tasks import Answer
 
 ID = "id"

@@ -18,6 +18,8 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateSyn
 from jinja2.sandbox import SandboxedEnvironment
 
 TEMPLATES = ("system.jinja", "user.jinja")
+OF_MARKS = ("spans.jinja", "user.jinja")
+"""The same for questions about spans."""
 CPU_S = 2.0
 """Of computing, for one request. The shipped templates take a thousandth of it."""
 PATIENCE_S = 30.0
@@ -37,11 +39,11 @@ class Renderer:
     def __init__(self) -> None:
         self._environments: dict[tuple[str, ...], SandboxedEnvironment] = {}
 
-    def text(self, places: Sequence[str]) -> str:
+    def text(self, places: Sequence[str], *, marks: bool = False) -> str:
         """The two templates, first found in one of some folders, with all that they include. Raises Unusable."""
         environment = self._environment(places)
         sources: dict[str, str] = {}
-        left = list(TEMPLATES)
+        left = list(OF_MARKS if marks else TEMPLATES)
         while left:
             name = left.pop(0)
             if name not in sources:
@@ -56,10 +58,11 @@ class Renderer:
         """System and user message. Raises Unusable."""
         environment = self._environment(places)
         try:
-            messages = [environment.get_template(name).render(context).strip() for name in TEMPLATES]
+            names = OF_MARKS if context["marked"] else TEMPLATES
+            messages = [environment.get_template(name).render(context).strip() for name in names]
         except Exception as error:
             raise _explained(error) from error
-        for name, message in zip(TEMPLATES, messages, strict=True):
+        for name, message in zip(names, messages, strict=True):
             if len(message) > MAX_CHARACTERS:
                 raise Unusable(
                     f"{name} makes a message of {len(message):,} characters; {MAX_CHARACTERS:,} are the most"
@@ -119,7 +122,7 @@ def _answer(renderer: Renderer, line: str) -> str:
     request = json.loads(line)
     try:
         if request["context"] is None:
-            return json.dumps({"said": [renderer.text(request["places"])]})
+            return json.dumps({"said": [renderer.text(request["places"], marks=request["marks"])]})
         return json.dumps({"said": renderer.render(request["places"], request["context"])})
     except Unusable as error:
         return json.dumps({"unusable": str(error)[:2000]})

@@ -23,7 +23,7 @@ _LATE = {-signal.SIGPROF, -signal.SIGALRM}
 class _Renders(Protocol):
     """What makes messages of the templates in some folders. Raises Unusable."""
 
-    def text(self, places: Sequence[str]) -> str:
+    def text(self, places: Sequence[str], *, marks: bool = False) -> str:
         """The templates themselves."""
 
     def render(self, places: Sequence[str], context: Mapping[str, Any]) -> list[str]:
@@ -41,10 +41,10 @@ class JinjaTemplates:
         self._folder = folder
         self._renders: _Renders = Renderer() if folder is None else _RenderProcess()
 
-    def text(self, folder: str) -> str:
+    def text(self, folder: str, *, marks: bool = False) -> str:
         """The two templates with all that they include, as they are now."""
         try:
-            return self._renders.text(self._places(folder))
+            return self._renders.text(self._places(folder), marks=marks)
         except Unusable as error:
             raise ConfigurationError(str(error)) from error
 
@@ -76,17 +76,17 @@ class _RenderProcess:
         self._process: subprocess.Popen[str] | None = None
         self._turn = threading.Lock()
 
-    def text(self, places: Sequence[str]) -> str:
+    def text(self, places: Sequence[str], *, marks: bool = False) -> str:
         """The templates themselves."""
-        (text,) = self._ask(places, None)
+        (text,) = self._ask(places, None, marks=marks)
         return text
 
     def render(self, places: Sequence[str], context: Mapping[str, Any]) -> list[str]:
         """System and user message."""
         return self._ask(places, context)
 
-    def _ask(self, places: Sequence[str], context: Mapping[str, Any] | None) -> list[str]:
-        line = json.dumps({"places": list(places), "context": context}, default=str)
+    def _ask(self, places: Sequence[str], context: Mapping[str, Any] | None, *, marks: bool = False) -> list[str]:
+        line = json.dumps({"places": list(places), "context": context, "marks": marks}, default=str)
         with self._turn:
             process = self._process or self._start()
             assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - for the type checker

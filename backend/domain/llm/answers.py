@@ -10,7 +10,7 @@ only: a guess that is right nine times of ten would count as the model's own wor
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from backend.domain.codec import Json
@@ -19,6 +19,7 @@ from backend.domain.llm.records import ConfidenceKind, LlmAnswer, LlmReply, LlmR
 from backend.domain.llm.reply_text import Item, find_answers, label_spans, labels_of, unpacked
 from backend.domain.outside import bounded_number
 from backend.domain.questions import Question
+from backend.domain.questions.base import closed
 from backend.domain.tasks import Answer
 
 MAX_ENUM = 500
@@ -49,25 +50,15 @@ def reply_schema(question: Question, ids: Sequence[str]) -> dict[str, Json]:
     """
     total = len(question.labels) + len(ids)
     too_long = len(question.labels) > LONG_ENUM and sum(map(len, question.labels)) > MAX_ENUM_CHARACTERS
-    label: dict[str, Json] = {"type": "string"}
+    name: dict[str, Json] = {"type": "string"}
     if total <= MAX_ENUM and not too_long:
-        label["enum"] = list(question.labels)
+        name["enum"] = list(question.labels)
     answer: dict[str, Json] = {
         "id": {"type": "string", "enum": list(ids)} if total <= MAX_ENUM else {"type": "string"},
-        "labels": {"type": "array", "items": label},
+        "labels": {"type": "array", "items": question.reply_item(name)},
         "confidence": {"type": ["number", "null"]},
     }
-    return _closed({"answers": {"type": "array", "items": _closed(answer)}})
-
-
-def _closed(properties: dict[str, Json]) -> dict[str, Json]:
-    """An object with exactly these properties."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return closed({"answers": {"type": "array", "items": closed(answer)}})
 
 
 def read_reply(
@@ -77,6 +68,7 @@ def read_reply(
     usd: float = 0.0,
     *,
     answered_at: float = 0.0,
+    texts: Mapping[str, str] | None = None,
 ) -> list[LlmAnswer]:
     """One answer for each task of a request, in its order, whatever the reply holds.
 
@@ -92,10 +84,12 @@ def read_reply(
         question: whose labels count.
         usd: what the request cost; the tasks share it likewise.
         answered_at: seconds since the epoch.
+        texts: by `LlmAnswer.content`, what was sent of the text that the question marks.
     """
     if not request.contents:
         return []
-    samples = [_read_sample(sample, list(request.contents), question) for sample in reply.samples]
+    sent = {task_id: (texts or {}).get(content, "") for task_id, content in request.contents.items()}
+    samples = [_read_sample(sample, sent, question) for sample in reply.samples]
     n = len(request.contents)
     shares = zip(
         _whole_shares(reply.input_tokens, n),
@@ -130,7 +124,7 @@ def read_reply(
 
 def _agreed(said: Sequence[_Said]) -> tuple[_Said, float | None, ConfidenceKind]:
     """What several samples say of a task together, with the confidence."""
-    readable = [item for item in said if item.problem is Problem.NONE]
+    readable = [item for item in said if item.problem is Problem.NONE or item.labels]
     if not readable:
         problems = Counter(item.problem for item in said).most_common(1)
         return _Said(problem=problems[0][0] if problems else Problem.UNREADABLE), None, ConfidenceKind.NONE
@@ -150,8 +144,8 @@ def _agreed(said: Sequence[_Said]) -> tuple[_Said, float | None, ConfidenceKind]
     return winners[0], None, ConfidenceKind.NONE
 
 
-def _read_sample(sample: Sample, ids: Sequence[str], question: Question) -> dict[str, _Said]:
-    """What one text says of each task."""
+def _read_sample(sample: Sample, ids: Mapping[str, str], question: Question) -> dict[str, _Said]:
+    """What one text says of each task. ids: of the tasks, with the texts that were sent of them."""
     if sample.problem not in {Problem.NONE, Problem.CUT_OFF}:
         return dict.fromkeys(ids, _Said(problem=sample.problem))
     if len(sample.text) > MAX_CHARACTERS:
@@ -163,9 +157,9 @@ def _read_sample(sample: Sample, ids: Sequence[str], question: Question) -> dict
         task_id = item.answer.get("id")
         if len(ids) == len(found.items) == 1 and "id" not in item.answer:
             # One task, one answer.
-            task_id = ids[0]
+            task_id = next(iter(ids))
         if isinstance(task_id, str) and task_id in said:
-            said[task_id].append(_read_answer(item, sample.text, question, tokens))
+            said[task_id].append(_read_answer(item, sample.text, question, tokens, ids[task_id]))
     nothing = Problem.CUT_OFF if found.cut else Problem.UNREADABLE if found.has_json else Problem.NO_JSON
     return {task_id: _one_of(items, nothing) for task_id, items in said.items()}
 
@@ -180,17 +174,18 @@ def _one_of(said: Sequence[_Said], nothing: Problem) -> _Said:
     return first if all(other.stated == first.stated for other in said) else replace(first, stated=None)
 
 
-def _read_answer(item: Item, text: str, question: Question, tokens: TokenMap) -> _Said:
+def _read_answer(item: Item, text: str, question: Question, tokens: TokenMap, sent: str) -> _Said:
     given = _labels(labels_of(item.answer), question)
     if given is None:
         return _Said(problem=Problem.UNREADABLE)
-    if not all(label in question.labels for label in given):
+    labels, has_all = question.meant(given, sent)
+    if not labels and not has_all:
         return _Said(problem=Problem.OFF_LIST)
-    labels = tuple(label for label in question.labels if label in given)
     if not question.accepts(labels):
         return _Said(problem=Problem.AMBIGUOUS)
     probability = None if item.start is None else tokens.probability(label_spans(text, item.start))
-    return _Said(labels, Problem.NONE, probability, _stated(item.answer.get("confidence")))
+    problem = Problem.NONE if has_all else Problem.OFF_LIST
+    return _Said(labels, problem, probability, _stated(item.answer.get("confidence")))
 
 
 def _labels(given: object, question: Question) -> list[str] | None:

@@ -10,7 +10,7 @@ from backend.domain.label_errors.records import Findings, Suspect
 from backend.domain.marking.learn import Prepared
 from backend.domain.outside import listed
 from backend.domain.questions import Spans
-from backend.domain.questions.spans import Mark, readable, region_of, written
+from backend.domain.questions.marks import Mark, readable, region_of, written
 from backend.domain.reports.check import NotYet
 from backend.domain.spans.consensus import Consensus, agreement, consensus
 from backend.domain.spans.fit import hold_out

@@ -47,6 +47,15 @@ class SpanVotes:
         return SpanVotes(self.sources, spans, against)
 
 
+def beside(votes: SpanVotes, more: SpanVotes) -> SpanVotes:
+    """The votes of some sources, with those of others behind them, on the same texts."""
+    spans, against = (
+        [(*own, *added) for own, added in zip(mine, others, strict=True)]
+        for mine, others in ((votes.spans, more.spans), (votes.against, more.against))
+    )
+    return SpanVotes(votes.sources + more.sources, spans, against)
+
+
 def trimmed(text: str, marks: Marks) -> Marks:
     """Spans of a text without white space at their ends, which no one means."""
     found = []

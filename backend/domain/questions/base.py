@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.domain.codec import Json
 from backend.domain.nesting import Path
 from backend.domain.questions.forms import AnswerForm, Decision, Gold, LabelSet, OneLabel, Posteriors
 from backend.domain.questions.units import Units
@@ -107,6 +108,37 @@ class Question:
         return item if isinstance(item, str) else None
 
     @property
+    def marked(self) -> str:
+        """The field of task data whose text it marks; "" where an answer marks nothing."""
+        return ""
+
+    def text(self, data: Mapping[str, object]) -> str:  # noqa: ARG002 - of some types
+        """The text of a task that it marks; "" where there is none."""
+        return ""
+
+    def meant(self, given: Sequence[str], text: str) -> tuple[Answer, bool]:  # noqa: ARG002 - of some types
+        """The answer that a model's labels mean, see `label_of`, and whether it has all of them. A label that the
+        question doesn't have is none of it, and takes the others with it, unless a type says otherwise.
+
+        text: what was sent of the text that the question marks, for types that do.
+        """
+        if not all(label in self.labels for label in given):
+            return (), False
+        return tuple(label for label in self.labels if label in given), True
+
+    def reply_item(self, label: Json) -> Json:
+        """JSON schema of what stands for a label in a model's reply. label: of its name."""
+        return label
+
+    def reply_bytes(self, text: str) -> int:  # noqa: ARG002 - of some types
+        """The most that the labels of a reply take, in bytes. text: see `meant`."""
+        return sum(sorted(len(label.encode()) for label in self.labels)[-self.form.most_labels :])
+
+    def example(self, answer: Answer, text: str) -> list[object]:  # noqa: ARG002 - of some types
+        """An answer as a model would give it. text: see `meant`."""
+        return list(answer)
+
+    @property
     def is_unlisted(self) -> bool:
         """Whether its labels follow from what people answer, and are not known yet: nothing can be suggested so far."""
         return False
@@ -198,6 +230,16 @@ class Question:
         posteriors: float64 (n, k) by `Decision.key`, made without the rows' own labels. gold: int64 (n,), all known.
         """
         return ()
+
+
+def closed(properties: Mapping[str, Json]) -> dict[str, Json]:
+    """JSON schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def decisions(question: Question) -> list[Decision]:

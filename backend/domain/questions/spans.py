@@ -5,69 +5,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
 
-from backend.domain.outside import bounded_whole, one_line, storable
-from backend.domain.questions.base import Learner, Question
+from backend.domain.codec import Json
+from backend.domain.outside import storable
+from backend.domain.questions.base import Learner, Question, closed
+from backend.domain.questions.marks import MAX_TEXT, Mark, mark_in, written
+from backend.domain.questions.quotes import locate, quote_in, quoted
 from backend.domain.tasks import Annotation, Answer, MirroredTask
 
-MAX_PLACE = 10**9
-"""Of a character in a text; Label Studio takes no task of so many."""
 MOST_MARKS = 20_000
 """In one answer."""
-MAX_TEXT = 20_000
-"""Characters of a marked text that are kept to be compared; of a longer one none are."""
-SHOWN = 80
-"""Characters of a marked text that people are shown."""
+LEAST_REPLY = 200
+"""Bytes of a reply about a short text."""
 STEP = re.compile(r"\.|\[(\d+)\]\.?")
-
-
-class Mark(NamedTuple):
-    """One marked part of a text: from `start` up to but not including `end`, in code points. text: what stands there,
-    "" if that isn't known."""
-
-    start: int
-    end: int
-    label: str
-    text: str = ""
-
-
-def written(mark: Mark) -> str:
-    """A mark as a part of an answer."""
-    text = storable(mark.text, MAX_TEXT) if len(mark.text) <= MAX_TEXT else ""
-    return json.dumps([mark.start, mark.end, mark.label, text], ensure_ascii=False)
-
-
-@lru_cache(maxsize=100_000)
-def mark_in(label: str) -> Mark | None:
-    """The mark that a part of an answer stands for; None for what is none."""
-    try:
-        found = json.loads(label) if label.startswith("[") else None
-    except ValueError:
-        return None
-    if not (isinstance(found, list) and len(found) == len(Mark._fields)):
-        return None
-    start, end = (bounded_whole(value, 0, MAX_PLACE) for value in found[:2])
-    name, text = found[2:]
-    if start is None or end is None or not isinstance(name, str) or not isinstance(text, str):
-        return None
-    return Mark(start, end, name, text)
-
-
-def region_of(start: int, end: int) -> str:
-    """The part of a text that a suspect is about."""
-    return f"{start}-{end}"
-
-
-def readable(answer: Answer) -> str:
-    """An answer for people: of marks, their labels, texts and places."""
-    return ", ".join(_readable(label) for label in answer) or "none"
-
-
-def _readable(label: str) -> str:
-    mark = mark_in(label)
-    return label if mark is None else f"{mark.label} {one_line(mark.text, SHOWN)!r} ({mark.start}-{mark.end})"
 
 
 @dataclass(frozen=True)
@@ -83,6 +33,11 @@ class Spans(Question):
 
     field: str = ""
     most: tuple[int, ...] = ()
+
+    @property
+    def marked(self) -> str:
+        """See `Question`."""
+        return self.field
 
     def text(self, data: Mapping[str, object]) -> str:
         """The text of a task; "" where there is none."""
@@ -115,6 +70,27 @@ class Spans(Question):
     def regions(self, answer: Answer) -> list[Answer]:
         """See `Question`: each mark."""
         return [(mark,) for mark in answer]
+
+    def label_of(self, item: object) -> str | None:
+        """See `Question`: a quote, as it was given."""
+        return None if quote_in(item) is None else json.dumps(item)
+
+    def meant(self, given: Sequence[str], text: str) -> tuple[Answer, bool]:
+        """See `Question`: quotes that are in the text; others are left out."""
+        marks, n_out = locate([quote for item in given if (quote := quote_in(json.loads(item)))], text, self.labels)
+        return tuple(map(written, marks)), not n_out
+
+    def reply_item(self, label: Json) -> Json:
+        """See `Question`: a quote."""
+        return closed({"label": label, **{part: {"type": "string"} for part in ("quote", "before", "behind")}})
+
+    def reply_bytes(self, text: str) -> int:
+        """See `Question`: as if half of the text were marked, in parts with what is around them."""
+        return LEAST_REPLY + 2 * len(text.encode("utf-8", "replace"))
+
+    def example(self, answer: Answer, text: str) -> list[object]:
+        """See `Question`: quotes."""
+        return [*quoted(filter(None, map(mark_in, answer)), text)]
 
     def said_in(self, item: MirroredTask) -> tuple[Annotation, ...]:
         """See `Question`: one that marks nothing says that there is nothing to mark."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from backend.domain.codec import omitted
 from backend.domain.statistics import Interval
 
 MIN_COMPARED = 50
@@ -39,7 +40,7 @@ class SourceReport:
     interval, and Cohen's kappa with its own. kappa of a multiple question is the mean over its labels' yes or no.
     problems: kind -> answers. usd: what all answers cost. confidence_kinds: where confidences come from -> answers.
     calibrated_error: the expected calibration error after calibration, out of fold. calibration: its method. split: see
-    `ports.llm.SourceRecord`.
+    `ports.llm.SourceRecord`. entity_f1: of marked spans, with its interval; see `span_gate`.
     """
 
     n_answers: int = 0
@@ -58,7 +59,10 @@ class SourceReport:
     calibrated_error: float | None = None
     calibration: str = ""
     split: float | None = None
+    entity_f1: float | None = omitted(None)
+    entity_f1_interval: Interval | None = omitted(None)
 
     def passes(self, gate_kappa: float) -> bool:
         """Whether the source's votes may count: enough answers compared, and enough agreement beyond chance."""
-        return self.n_compared >= MIN_COMPARED and self.kappa is not None and self.kappa >= gate_kappa
+        agreement = self.kappa if self.entity_f1 is None else self.entity_f1
+        return self.n_compared >= MIN_COMPARED and agreement is not None and agreement >= gate_kappa

@@ -8,7 +8,7 @@ from pathlib import Path
 from backend.adapters.data_files.csv import write_csv
 from backend.adapters.redis.queue import RedisQueue
 from backend.domain.label_errors.verdicts import Precision
-from backend.domain.questions.spans import readable
+from backend.domain.questions.marks import readable
 from backend.domain.reports.check import QuestionCheck
 from backend.domain.words import counted, share
 from backend.entrypoints.cli import installation

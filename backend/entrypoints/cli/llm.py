@@ -144,6 +144,13 @@ def _print_source(record: SourceRecord, report: SourceReport, policy: LlmPolicy)
             "labeled",
         )
         _print_labels(report.labels)
+    if report.entity_f1 is not None and report.entity_f1_interval:
+        low, high = report.entity_f1_interval
+        say(
+            f"  entity F1 {share(report.entity_f1, '.3f')} ({low:.3f}-{high:.3f}) on "
+            f"{counted(report.n_compared, 'text')} of the sample that people labeled",
+        )
+        _print_labels(report.labels)
     if report.reliability:
         bins = "; ".join(f"{item.confidence:.2f} -> {item.right:.2f} of {item.n}" for item in report.reliability)
         say(f"  says -> is right: {bins}")
@@ -158,10 +165,8 @@ def _verdict(record: SourceRecord, policy: LlmPolicy) -> str:
         return "passed the validation gate: its votes count"
     if not record.current:
         return "on record, not asked any more: its votes don't count"
-    return (
-        f"hasn't passed the validation gate (kappa {policy.gate_kappa:.2f} on 50 tasks or more): its votes are "
-        "recorded and don't count"
-    )
+    least = f"{policy.gate_kappa:.2f} on 50 tasks or more"
+    return f"hasn't passed the validation gate (kappa, of spans F1, {least}): its votes are recorded and don't count"
 
 
 def _print_labels(labels: Mapping[str, LabelFigures]) -> None:

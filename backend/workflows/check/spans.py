@@ -7,13 +7,14 @@ from statistics import fmean
 from backend.domain.corpus import Corpus
 from backend.domain.marking.learn import gold_of, marks_of_each, prepare
 from backend.domain.marking.suspects import NOBODY, SpanSearch, consensus_answer, search_spans
-from backend.domain.marking.votes import apply_marking_rules
-from backend.domain.questions.spans import readable
+from backend.domain.questions.marks import readable
 from backend.domain.reports.check import AnnotatorFigures, ConsensusReport, QuestionCheck
 from backend.domain.spans.consensus import rank_people
 from backend.ports import Deps
 from backend.workflows.check.annotators import CONSENSUS, EVIDENCE, best_first
 from backend.workflows.check.inputs import SearchResult
+from backend.workflows.llm.contents import Contents
+from backend.workflows.marking import cast_marks
 from backend.workflows.try_rules import tried_rules
 
 METHOD = "exact spans of more than half"
@@ -29,7 +30,8 @@ def with_spans(deps: Deps, searched: SearchResult, corpus: Corpus, *, seed: int)
     by_id = {item.task.id: item for item in corpus.items}
     items = [by_id[task_id] for task_id in searched.task_ids]
     data = [item.task.data for item in items]
-    votes, _ = apply_marking_rules(tried_rules(deps).of(deps.policy(corpus.key).rules), data, corpus.config.spans)
+    contents = Contents(deps, corpus.key, corpus.config, data)
+    votes, _ = cast_marks(deps, contents, tried_rules(deps).of(deps.policy(corpus.key).rules))
     findings, reports = dict(searched.findings), {}
     for question in corpus.config.spans:
         gold = gold_of(question, items)

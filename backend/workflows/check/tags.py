@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from backend.domain.outside import is_word
-from backend.domain.questions.spans import readable
+from backend.domain.questions.marks import readable
 from backend.domain.tasks import OWN_PREFIX
 from backend.ports import Deps, Progress, ProjectRecord, SuspectRecord, SuspectStatus, Tab, TagPlace, TagValue
 

@@ -57,7 +57,7 @@ def ask(deps: Deps, key: str, progress: Progress, *, policy: LlmPolicyName | Non
         failed = fetch_bulks(view, tally)
         bulk = bulk or view.policy.batch_api
         # A batch that failed as a whole would fail again, each minute: the next training or a person may try it.
-        for question in () if idle or (bulk and failed) else view.config.questions:
+        for question in () if idle or (bulk and failed) else view.questions:
             _ask_question(view, question, tally, progress, bulk=bulk)
         tally.stopped = tally.stopped or idle
     except LlmUnavailable as error:
@@ -91,7 +91,7 @@ _PROBLEMS = {
 def forget(view: LlmProject, again: Again) -> int:
     """Forget answers without a label, so that the next asking asks about their tasks once more, where the policy still
     names them, and for its price. Returns how many there were."""
-    sources = {prompt.source for question in view.config.questions for prompt in view.prompts(question)}
+    sources = {prompt.source for question in view.questions for prompt in view.prompts(question)}
     contents = set(view.hashes)
     return sum(view.parts.records.forget_answers(source, contents, _PROBLEMS[again]) for source in sources)
 

@@ -10,7 +10,7 @@ from backend.domain.llm.price import expected_tokens
 from backend.domain.llm.records import LlmSource
 from backend.domain.questions import Question
 from backend.workflows.llm.choice import Rows, policy_rows, sample_rows, unsure_rows
-from backend.workflows.llm.requests import Asking, AskReport, most_output_tokens, price_of
+from backend.workflows.llm.requests import Asking, AskReport, price_of
 from backend.workflows.llm.view import LlmProject, Prompt
 
 LATENCY_S = 3.0
@@ -46,7 +46,7 @@ def estimate(view: LlmProject, concurrency: int) -> list[Estimate]:
     found: dict[tuple[LlmPolicyName, str], Estimate] = {}
     for name in (LlmPolicyName.SAMPLE, LlmPolicyName.UNCERTAIN, LlmPolicyName.ALL):
         as_if = replace(view, policy=replace(view.policy, policy=name))
-        for question in view.config.questions:
+        for question in view.questions:
             before: list[LlmSource] = []
             for prompt, sources in view.to_ask(question):
                 model = prompt.source.model
@@ -82,8 +82,14 @@ def _of_rows(
     some = [chunks[place] for place in np.linspace(0, len(chunks) - 1, min(TRIED, len(chunks))).astype(int)]
     tried = [request for chunk in some if (request := asking.build(chunk)) is not None]
     # Half of the room: labels are of different lengths, and one of them is chosen.
-    reply_tokens = most_output_tokens(prompt.question) / 2
-    expected = [expected_tokens(request, price.image_tokens, reply_tokens) for request in tried]
+    expected = [
+        expected_tokens(
+            request,
+            price.image_tokens,
+            (request.max_output_tokens - view.policy.thinking_tokens) / 2 / max(len(request.contents), 1),
+        )
+        for request in tried
+    ]
     n_input, n_output = (
         (round(len(chunks) * float(np.mean(each))) for each in zip(*expected, strict=True)) if expected else (0, 0)
     )

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from backend.domain.llm.gate import report_source
-from backend.domain.llm.records import LlmSource
+from backend.domain.llm.records import Calibration, LlmAnswer, LlmSource
+from backend.domain.llm.span_gate import report_marks
+from backend.domain.questions import Question
+from backend.domain.questions.quotes import moved
 from backend.ports.llm import SourceRecord
 from backend.workflows.llm.choice import Rows
 from backend.workflows.llm.view import LlmProject
@@ -32,12 +35,17 @@ def measure(view: LlmProject, samples: Mapping[LlmSource, Rows] | None = None) -
 
 
 def _measured(view: LlmProject, samples: Mapping[LlmSource, frozenset[str]]) -> Iterator[SourceRecord]:
-    for question in view.config.questions:
+    for question in view.questions:
         human = view.human(question)
         for prompt in view.prompts(question):
             sample = samples.get(prompt.source, frozenset())
             judged = {row: labels for row, labels in human.items() if view.hashes[row] in sample}
-            report, calibration = report_source(question, view.answers(prompt.source, view.sendable), judged)
+            answers = view.answers(prompt.source, view.sendable)
+            if question.name in view.marking:
+                placed = {row: _placed(view, question, row, answer) for row, answer in answers.items()}
+                report, calibration = report_marks(question, placed, judged), Calibration()
+            else:
+                report, calibration = report_source(question, answers, judged)
             yield SourceRecord(
                 source=prompt.source,
                 text=prompt.text,
@@ -48,3 +56,9 @@ def _measured(view: LlmProject, samples: Mapping[LlmSource, frozenset[str]]) -> 
                 report=report,
                 sample=sample,
             )
+
+
+def _placed(view: LlmProject, question: Question, row: int, answer: LlmAnswer) -> LlmAnswer:
+    """An answer about what was sent of a text, as one about the text."""
+    text = question.text(view.corpus.data[row])
+    return replace(answer, labels=moved(answer.labels, view.sent_text(question, row), text))

@@ -16,6 +16,7 @@ from backend.domain.llm.examples import choose_examples
 from backend.domain.llm.price import reservation
 from backend.domain.llm.records import UNREADABLE, LlmAnswer, LlmReply, LlmRequest, ModelPrice, Problem
 from backend.domain.questions import Question
+from backend.domain.questions.quotes import moved
 from backend.errors import BadRequest, ConfigurationError, LlmRefused
 from backend.ports.llm import MOST_CHARGED, Claim
 from backend.workflows.llm.view import LlmProject, Prompt
@@ -219,7 +220,7 @@ class Asking:
         context = replace(
             self.prompt.context,
             tasks={number: dict(content.fields) for number, content in zip(ids, contents, strict=True)},
-            examples=[(dict(self.view.contents[row].fields), self._human[row]) for row in self._examples(rows)],
+            examples=[self._example(row) for row in self._examples(rows)],
         )
         system, user = self.view.parts.templates.render(self.view.policy.prompts, context)
         return LlmRequest(
@@ -228,9 +229,17 @@ class Asking:
             system=system,
             user=user,
             schema=reply_schema(question, ids),
-            max_output_tokens=most_output_tokens(question) * len(rows) + self.view.policy.thinking_tokens,
+            max_output_tokens=sum(most_output_tokens(question, self.view.sent_text(question, row)) for row in rows)
+            + self.view.policy.thinking_tokens,
             images=tuple(images),
         )
+
+    def _example(self, row: int) -> tuple[dict[str, object], list[object]]:
+        """What is sent of a labeled task, and what people said of it."""
+        question, answer = self.prompt.question, self._human[row]
+        sent = self.view.sent_text(question, row)
+        answer = moved(answer, question.text(self.view.corpus.data[row]), sent)
+        return dict(self.view.contents[row].fields), question.example(answer, sent)
 
     @cached_property
     def _human(self) -> dict[int, tuple[str, ...]]:
@@ -275,10 +284,9 @@ class Asking:
         return [int(self._teaching[place]) for place in places]
 
 
-def most_output_tokens(question: Question) -> int:
+def most_output_tokens(question: Question, text: str) -> int:
     """Room for the answer to one task."""
-    sizes = [len(label.encode()) for label in question.labels]
-    return ANSWER_TOKENS + TOKENS_PER_LABEL * sum(sorted(sizes)[-question.form.most_labels :])
+    return ANSWER_TOKENS + TOKENS_PER_LABEL * question.reply_bytes(text)
 
 
 def most_usd(request: LlmRequest, price: ModelPrice) -> float:
@@ -305,7 +313,12 @@ def settle_reply(
 ) -> list[LlmAnswer]:
     """Save the answers of a reply with what it cost, in one step; returns them."""
     usd, answered_at = cost_of(claim, reply, price), view.deps.now()
-    answers = read_reply(request, reply, question, usd, answered_at=answered_at) if reply.samples else []
+    texts = {
+        content: view.sent_text(question, view.row_of[content])
+        for content in request.contents.values()
+        if content in view.row_of
+    }
+    answers = read_reply(request, reply, question, usd, answered_at=answered_at, texts=texts) if reply.samples else []
     try:
         if view.is_trusted(request.source):
             # Before they are saved: what a killed worker saved is learned from too.

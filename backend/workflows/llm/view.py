@@ -17,11 +17,13 @@ from backend.domain.llm.content import Content, compile_masks, content_of_each
 from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.records import LlmAnswer, LlmSource
 from backend.domain.locations import fields_elsewhere
+from backend.domain.marking.learn import gold_of
 from backend.domain.outside import one_line
 from backend.domain.policy import LlmPolicy
-from backend.domain.questions import Question, decisions
+from backend.domain.questions import Question, Spans, decisions
+from backend.domain.questions.marks import Mark, written
 from backend.domain.suggestions import Suggestion
-from backend.domain.tasks import Answer
+from backend.domain.tasks import Answer, MirroredTask
 from backend.domain.visibility import hidden_rows
 from backend.errors import ConfigurationError, ModelMissing
 from backend.ports import Deps, ProjectRecord
@@ -113,6 +115,7 @@ def prompts_of(
                 instructions,
                 PLACEHOLDER,
                 [({"...": "..."}, ["..."])] * bool(examples),
+                question.marked,
             )
             text = "\n\n".join(parts.templates.render(policy.prompts, context))
             # Nothing but what the model is told: the same prompt in another project is the same source.
@@ -120,7 +123,7 @@ def prompts_of(
             asked = [question.name, question.labels, question.multiple]
             # With more room to think, a model may answer what it couldn't.
             form = [examples, policy.samples, policy.thinking_tokens]
-            told = [parts.templates.text(policy.prompts), text, form, asked]
+            told = [parts.templates.text(policy.prompts, marks=bool(context.marked)), text, form, asked]
             prompt = hashlib.sha256(json.dumps(told).encode()).hexdigest()
             yield Prompt(LlmSource(question.name, model, prompt, examples, policy.samples), question, context, text)
 
@@ -229,6 +232,11 @@ class LlmProject:
             of_model = [prompt for prompt in prompts if prompt.source.model == model]
             yield of_model[-1 if ready else 0], [prompt.source for prompt in of_model]
 
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """What LLMs are asked."""
+        return self.config.answered
+
     def answers(self, source: LlmSource, rows: NDArray[np.int64]) -> dict[int, LlmAnswer]:
         """The answers that a source has given, by row; rows: int64 (n_rows,)."""
         found = self.parts.records.answers(source.prompt, source.model, {self.hashes[row] for row in rows})
@@ -245,8 +253,25 @@ class LlmProject:
         return record is not None and record.trusted
 
     def human(self, question: Question) -> dict[int, Answer]:
-        """What people answered to a question, by row; rows on which they disagree are left out."""
+        """What people answered to a question, by row; rows on which they disagree are left out. Of spans, those that
+        more than half of a text's people marked."""
+        if question.name in self.marking:
+            return human_marks(self.marking[question.name], self.corpus.items)
         return human_answers(question, self.corpus.frame)
+
+    def sent_text(self, question: Question, row: int) -> str:
+        """What is sent of the text that a question marks; "" for other questions."""
+        return question.text(self.contents[row].fields)
+
+    @cached_property
+    def marking(self) -> dict[str, Spans]:
+        """The questions about spans, by name."""
+        return {question.name: question for question in self.config.spans}
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The first row with each content, by hash."""
+        return {content: row for row, content in reversed([*enumerate(self.hashes)])}
 
 
 def view_of(deps: Deps, record: ProjectRecord, instructions: str, policy: LlmPolicyName | None = None) -> LlmProject:
@@ -293,6 +318,16 @@ def notes_on(view: LlmProject, endpoint: str) -> list[str]:
 
 def _says_anything(content: Content) -> bool:
     return any(value not in (None, "", [], {}) for value in content.fields.values())
+
+
+def human_marks(question: Spans, items: Sequence[MirroredTask]) -> dict[int, Answer]:
+    """Row -> what people marked, in their texts."""
+    found = {}
+    for row, spans in enumerate(gold_of(question, items)):
+        if spans is not None:
+            text = question.text(items[row].task.data)
+            found[row] = tuple(written(Mark(*span, text[span.start : span.end])) for span in spans)
+    return found
 
 
 def human_answers(question: Question, frame: Frame) -> dict[int, Answer]:

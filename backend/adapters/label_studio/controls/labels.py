@@ -9,7 +9,7 @@ from backend.adapters.label_studio.controls.base import unreadable
 from backend.adapters.label_studio.controls.tags import FROM_DATA, MAX_EXCLUSIVE, ControlTag, is_tag
 from backend.domain.outside import bounded_whole, storable
 from backend.domain.questions import Question, Spans
-from backend.domain.questions.spans import MAX_PLACE, MAX_TEXT, Mark, mark_in, written
+from backend.domain.questions.marks import MAX_PLACE, MAX_TEXT, Mark, mark_in, written
 from backend.domain.tasks import Answer
 
 MAX_LABEL_CHARS = 20_000
