@@ -201,9 +201,9 @@ def lock(connection: Connection, name: str) -> None:
 def _insert(connection: Connection, table: Table) -> Any:
     # Postgres' dialect alone takes a tenth of what a command needs to start; most installations have SQLite.
     if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
+        from sqlalchemy.dialects.sqlite import insert  # noqa: PLC0415 - see above
     else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]  # noqa: PLC0415
     return insert(table)
 
 
