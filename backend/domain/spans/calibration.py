@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 
 SMALLEST = 1e-4
 PULL = 4.0
@@ -25,6 +23,8 @@ class Calibration:
         """Calibrated probabilities of those that a tagger gave: float64 (n,) or any other shape, the same for both."""
         if (self.slope, self.shift) == (1.0, 0.0):
             return p
+        from scipy.special import expit  # noqa: PLC0415 - commands that only look don't need it
+
         return np.asarray(expit(self.slope * logit(p) + self.shift))
 
 
@@ -35,6 +35,9 @@ def fit_calibration(p: Sequence[float], right: Sequence[bool]) -> Calibration:
     """
     if not len(p):
         return Calibration()
+    from scipy.optimize import minimize  # noqa: PLC0415 - see above
+    from scipy.special import expit  # noqa: PLC0415
+
     x, y = logit(np.asarray(p, dtype=np.float64)), np.asarray(right, dtype=np.float64)
 
     def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
