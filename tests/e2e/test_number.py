@@ -10,10 +10,12 @@ from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo, wait_for
 from tests.e2e.form import open_task, saved_result
+from tests.on_demand import slow
 
 CONFIG = """<View><Text name="t" value="$text"/><Number name="n" toName="t" min="0" max="4" step="0.5"/></View>"""
 
 
+@slow
 @pytest.mark.timeout(300)
 def test_a_number_is_shown_and_saved_as_it_was_pushed(demo: Demo, page: Page) -> None:
     project, task_ids = demo.new_project(CONFIG, [{"text": f"text {n}"} for n in range(3)])

@@ -10,11 +10,13 @@ from backend.domain.suggestions import Suggestion
 from backend.ports import Prediction
 from tests.conftest import Demo
 from tests.e2e.form import open_task, saved_result
+from tests.on_demand import slow
 
 CONFIG = """<View><Pairwise name="pw" toName="one,two"/>
 <Text name="one" value="$first"/><Text name="two" value="$second"/></View>"""
 
 
+@slow
 @pytest.mark.timeout(300)
 def test_a_side_is_selected_and_saved_as_it_was_pushed(demo: Demo, page: Page) -> None:
     tasks: list[dict[str, object]] = [{"first": f"first text {n}", "second": f"second text {n}"} for n in range(3)]
