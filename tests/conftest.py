@@ -1,6 +1,5 @@
 """Real parts for all tests: Redis, and a Label Studio with Prelabel beside it, as the README's command starts them."""
 
-import gc
 import json
 import math
 import os
@@ -39,13 +38,6 @@ LLM_MODEL = "gold-reader"
 LLM_KEY = "sk-test-0123456789abcdef"
 Annotations = Mapping[int, Sequence[Mapping[str, object]]]
 """By place of the task: as Label Studio imports them."""
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """What is loaded by now stays: looking through it for garbage again and again took a twentieth of the time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
 
 
 @pytest.fixture(scope="session", autouse=True)
