@@ -77,12 +77,19 @@ def label_with_errors(demo: Demo, annotators: list[httpx.Client]) -> Planted:
     team = Team.with_reviews(demo, N_TASKS + N_OPEN, annotations=annotations)
     planted = Planted(team, [person["email"] for person in people])
     planted.wrong = {(team.task_ids[place], label) for place, label in wrong}
-    tasks = team.get("/api/tasks/", project=team.project, fields="all", page_size=N_TASKS)["tasks"]
-    for task in tasks:
+
+    def listed() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = team.get("/api/tasks/", project=team.project, fields="all", page_size=N_TASKS)[
+            "tasks"
+        ]
+        return found
+
+    # On a busy machine Label Studio was seen to list no annotation of an import that it had just confirmed.
+    wait_for(lambda: sum(len(task["annotations"]) for task in listed()) == sum(map(len, work)), 30, "all annotations")
+    for task in listed():
         for entry in task["annotations"]:
             (label,) = entry["result"][0]["value"]["choices"]
             planted.given.setdefault((task["id"], label), []).append(entry["id"])
-    assert sum(map(len, planted.given.values())) == sum(map(len, work))
     return planted
 
 
