@@ -11,10 +11,11 @@ from backend.domain.alike import Alike, fingerprint
 from backend.domain.frame import Frame
 from backend.domain.label_model.majority import MajorityVote
 from backend.domain.posterior import is_known
+from backend.domain.priorities.classes import labels_of
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Gold
 from backend.domain.reports.figures import Answered
-from backend.domain.reports.version import QuestionFigures, SourceFigures
+from backend.domain.reports.version import LabelFigures, QuestionFigures, SourceFigures
 from backend.domain.statistics import Interval, wilson
 from backend.domain.votes import VoteMatrix
 
@@ -65,6 +66,7 @@ def evaluate(
         macro_f1_interval=macro_f1_interval,
         log_loss=log_loss,
         calibration_error=calibration_error,
+        by_label=_by_label(question, ours),
         own=question.figures(ours.posteriors, ours.gold),
         majority_vote=accuracy_of(question, replace(ours, posteriors=majority)),
         sources=_sources(question, votes, accuracies),
@@ -129,6 +131,20 @@ def _calibration(question: Question, judged: Frame) -> tuple[float | None, float
     # Per bin |Σ right - Σ confidence|, which is its size times the gap between accuracy and mean confidence.
     gaps = np.abs(np.bincount(bins, right, N_BINS) - np.bincount(bins, confidence, N_BINS))
     return float(units.total(loss)[answered].mean()), float(gaps.sum() / confidence.size)
+
+
+def _by_label(question: Question, judged: Frame) -> dict[str, LabelFigures]:
+    """Of each label that is suggested for some unit."""
+    chosen = question.form.chosen(judged.posteriors)
+    right = chosen & question.form.chosen(_certain(question, judged.gold))
+    found: dict[str, LabelFigures] = {}
+    for place, label in enumerate(labels_of([question])):
+        units = chosen[:, place]
+        n, n_right = int(units.sum()), int(right[units, place].sum())
+        if n:
+            confidence = float(judged.posteriors[label.key][units, label.column].mean())
+            found[label.name] = LabelFigures(n, n_right / n, wilson(n_right, n), confidence)
+    return found
 
 
 def _sources(

@@ -35,6 +35,7 @@ TRUTH = np.random.default_rng(0).integers(0, 3, N)
 DATA = texts_about(TRUTH, seed=1)
 VOTES = matrix(SENTIMENT, planted_votes(TRUTH, [0.9, 0.8, 0.6], [0.5, 0.4, 0.3], 3, seed=2))
 UNLABELED = np.full(N, -1)
+TRUTH_OF_CUES = np.random.default_rng(4).integers(0, 3, 1000)
 
 
 def trained(gold: NDArray[np.int64], seed: int = 0) -> Trained:
@@ -55,6 +56,29 @@ def test_rules_alone_answer_where_they_vote_and_nowhere_else() -> None:
     covered = (VOTES["sentiment"].votes >= 0).any(axis=1)
     np.testing.assert_array_equal(np.isfinite(posterior).all(axis=1), covered)
     assert accuracy(posterior[covered], TRUTH[covered]) > 0.75
+
+
+def test_without_labels_suggestions_are_about_as_sure_as_they_are_right() -> None:
+    """Ten words that always come together count as one: they name the wrong class in three tasks of ten."""
+    random = np.random.default_rng(5)
+    cue = np.where(random.random(1000) < 0.7, TRUTH_OF_CUES, random.integers(0, 3, 1000))
+    data = [{"text": " ".join(f"word{index}x{copy}" for copy in range(10))} for index in cue]
+    votes = matrix(SENTIMENT, planted_votes(TRUTH_OF_CUES, [0.8, 0.75, 0.7], [0.4, 0.4, 0.4], 3, seed=6))
+    frame = frame_with([SENTIMENT], votes=votes, gold={"sentiment": np.full(1000, -1)})
+    posterior = train(frame, data).frame.held_out["sentiment"]
+    assert abs(posterior.max(axis=1).mean() - accuracy(posterior, TRUTH_OF_CUES)) < 0.1
+
+
+def test_figures_say_by_label_how_sure_suggestions_are_and_how_often_right(taught: Trained) -> None:
+    posterior = taught.frame.held_out["sentiment"][:120]
+    chosen, figures = posterior.argmax(axis=1), taught.metrics.questions["sentiment"]
+    assert list(figures.by_label) == list(SENTIMENT.labels)
+    for place, label in enumerate(SENTIMENT.labels):
+        rows = chosen == place
+        found = figures.by_label[label]
+        assert found.n == rows.sum()
+        assert found.accuracy == pytest.approx((TRUTH[:120][rows] == place).mean())
+        assert found.confidence == pytest.approx(posterior[rows, place].mean())
 
 
 def test_figures_say_which_label_model_was_chosen_and_why(taught: Trained) -> None:

@@ -31,7 +31,7 @@ def test_agreement_adds_up_and_contradiction_cancels() -> None:
 
 
 def test_whoever_knows_nothing_is_left_out() -> None:
-    exponents = Exponents(1.0, 1.0)
+    exponents = Exponents(1.0, 1.0, 1.0, 1.0)
     np.testing.assert_allclose(exponents.combine(NAN, rows(0.7)), rows(0.7))
     np.testing.assert_allclose(exponents.combine(rows(0.7), NAN), rows(0.7))
     assert np.isnan(exponents.combine(NAN, NAN)).all()

@@ -9,7 +9,7 @@ import pytest
 from backend.domain.audit.draw import is_audit
 from backend.domain.codec import to_json
 from backend.domain.reports.status import Status
-from backend.domain.reports.version import AuditFigures
+from backend.domain.reports.version import AuditFigures, LabelFigures
 from backend.domain.tasks import Origin
 from backend.entrypoints.cli.status import status_line
 from backend.ports import Prediction
@@ -59,6 +59,20 @@ def test_status_is_one_line_from_the_beginning(house: House) -> None:
     line = status_line(status(house))
     assert "v1; accuracy unknown without labels; next 100 labels unknown; can't tell yet: too few labels" in line
     assert "\n" not in line
+
+
+def test_a_label_whose_suggestions_say_what_they_are_not_worth_is_named(house: House) -> None:
+    house.learn()
+    found = status(house)
+    labels = {
+        "rare": LabelFigures(50, 0.26, (0.16, 0.40), 0.98),
+        "common": LabelFigures(500, 0.97, (0.95, 0.98), 0.96),
+        "seldom": LabelFigures(4, 0.25, (0.05, 0.70), 0.99),
+    }
+    line = status_line(replace(found, metrics=replace(found.metrics, by_label={"sentiment": labels})))
+    assert "; rare is right in 26% of 50 suggestions that say 98%; " in line
+    assert "common" not in line
+    assert "seldom" not in line
 
 
 def test_status_is_json_for_scripts(house: House) -> None:

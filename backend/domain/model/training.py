@@ -253,6 +253,8 @@ def _train_decision(
         by_label_model[part] = without[part]
     parts = [part for part in parts if part.size]
     exponents = fit_exponents(by_label_model, by_classifier, gold)
+    if not (gold >= 0).any():
+        exponents = exponents.flattened(recipes.before_labels)
     held_out = exponents.combine(by_label_model, by_classifier)
     for fold in parts:
         held_out[fold] = fit_exponents(by_label_model, by_classifier, _without(gold, fold)).combine(
@@ -317,7 +319,9 @@ def _classify(
             for other, (known, *_, losses) in enumerate(found)
             if other != place and losses is not None and known.name == recipe.name
         ]
-        return best_calibration(np.sum(usable, axis=0)) if len(usable) > 1 else recipes.calibrations[place + 1]
+        if len(usable) > 1:
+            return best_calibration(np.sum(usable, axis=0), recipes.before_labels)
+        return recipes.calibrations[place + 1]
 
     classifier = fit(gold, by_label_model, recipes.recipe)
     by_classifier = np.full(by_label_model.shape, np.nan)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from backend.domain.codec import omitted
-from backend.domain.reports.version import Agreement, AuditReport, Gain, ProgressFigures
+from backend.domain.reports.version import Agreement, AuditReport, Gain, LabelFigures, ProgressFigures
 from backend.domain.statistics import Interval
 
 ON_AUDIT, OUT_OF_FOLD = "audit tasks", "labeled tasks, out of fold"
@@ -84,10 +84,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class StatusMetrics:
-    """What of a version's metrics a status rests on; empty without a version."""
+    """What of a version's metrics a status rests on; empty without a version. by_label: by question, then by label."""
 
     audit: AuditReport = field(default_factory=AuditReport)
     progress: Mapping[str, ProgressFigures] = field(default_factory=dict)
+    by_label: Mapping[str, Mapping[str, LabelFigures]] = omitted({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from backend.domain.statistics import Interval
 
 ENTITY_F1 = "entity_f1"
 """F1 of exact spans, the figure of questions about them."""
+FEW, FAR = 20, 0.1
+"""Suggestions with a label, and the distance of confidence and accuracy, below which nothing is said of a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,21 @@ class SourceFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelFigures(Share):
+    """How often suggestions with a label are right, and how sure they say that they are: `confidence`, the mean."""
+
+    confidence: float | None = None
+
+    @property
+    def is_misstated(self) -> bool:
+        """Whether what suggestions say is certainly not what they are worth, and far from it."""
+        if self.n < FEW or self.confidence is None or self.accuracy is None or self.accuracy_interval is None:
+            return False
+        low, high = self.accuracy_interval
+        return not low <= self.confidence <= high and abs(self.confidence - self.accuracy) > FAR
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionFigures(Measured):
     """How good the answers to a question are, each measured without the task's own label; None where no human label
     supports a figure.
@@ -27,13 +44,14 @@ class QuestionFigures(Measured):
     All else is measured on the tasks that are `answered`. macro_f1: mean over the labels that people used, with a
     percentile bootstrap, 95 %. log_loss: of the whole answer. calibration_error: the expected one (Naeini et al. 2015)
     of the confidence in ten equal bins. own: what only this question's type has. majority_vote: on tasks with votes.
-    sources: by name.
+    by_label: of the units that were suggested with each label. sources: by name.
     """
 
     macro_f1: float | None = None
     macro_f1_interval: Interval | None = None
     log_loss: float | None = None
     calibration_error: float | None = None
+    by_label: Mapping[str, LabelFigures] = omitted({})
     own: tuple[Metric, ...] = spread((), from_keys, to_keys)
     majority_vote: Answered = Answered()
     sources: Mapping[str, SourceFigures] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from backend.domain.audit.draw import ENOUGH
 from backend.domain.codec import to_json
-from backend.domain.outside import MOST_LISTED, listed
+from backend.domain.outside import MOST_LISTED, listed, one_line
 from backend.domain.reports.status import ON_AUDIT, Accuracy, QuestionProgress, Status
 from backend.domain.stopping import HORIZON, points
 from backend.domain.unmatched import told
@@ -42,6 +42,7 @@ def status_line(status: Status) -> str:
     if status.nothing:
         return "; ".join([*parts, status.nothing])
     parts += _of_questions(status)
+    parts += _misstated(status)
     # What the next labels bring stands there already.
     reasons = [reason for reason in status.advice.reasons if f"next {HORIZON} " not in reason]
     parts.append(f"{status.advice.verdict}{': ' if reasons else ''}{listed(reasons)}")
@@ -60,6 +61,18 @@ def _of_questions(status: Status) -> list[str]:
         name = f"{accuracy.question}: " if len(status.accuracies) > 1 else ""
         parts += [f"{name}{_accuracy(accuracy)}", f"next {HORIZON} labels {_expected(progress)}"]
     return parts
+
+
+def _misstated(status: Status) -> list[str]:
+    """Labels whose suggestions are right far more or less often than they say."""
+    found = [
+        f"{one_line(label)} is right in {share(figures.accuracy, '.0%')} of {figures.n} suggestions that say "
+        f"{share(figures.confidence, '.0%')}"
+        for of_question in status.metrics.by_label.values()
+        for label, figures in of_question.items()
+        if figures.is_misstated and figures.accuracy is not None and figures.confidence is not None
+    ]
+    return [listed(found)] if found else []
 
 
 def _labels(status: Status) -> str:
