@@ -5,7 +5,6 @@ must give the same votes. Texts are real ones, repeated to 50,000; the other fie
 """
 
 import argparse
-import gzip
 import json
 import platform
 import statistics
@@ -24,7 +23,7 @@ from backend.adapters.rules.yaml_rules import load_yaml_rules
 from backend.domain.questions import Choices
 from backend.domain.rules import Rule, labeling_function
 from backend.domain.votes import apply_rules
-from benchmarks import spam_rules
+from benchmarks import sets, spam_rules
 from benchmarks.common import Row, peers_command, report
 
 HERE = Path(__file__).parent
@@ -36,9 +35,8 @@ QUESTION = Choices("kind", "text", ("spam", "ham"))
 
 
 def texts(folder: Path, name: str) -> list[str]:
-    """All texts of a data set."""
-    with gzip.open(folder / name / "texts.jsonl.gz", "rt", encoding="utf-8") as lines:
-        return [json.loads(line)["text"] for line in lines]
+    """All texts of a data set; none without the set."""
+    return [text for text in sets.read(folder / name).texts if text is not None] if (folder / name).is_dir() else []
 
 
 def synthetic() -> list[str]:
@@ -121,7 +119,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--seeds", type=int, default=3, help="rounds; the median is reported")
     arguments = parser.parse_args()
-    found = [name for name in SETS if (arguments.data / name / "texts.jsonl.gz").exists()]
+    found = [name for name in SETS if texts(arguments.data, name)]
     print(f"sets found in {arguments.data}: {', '.join(found) or 'none, so texts are synthetic'}")
     rows = []
     for name in found or ["synthetic"]:

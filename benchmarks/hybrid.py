@@ -22,7 +22,6 @@ extrapolated.
 """
 
 import argparse
-import gzip
 import json
 import os
 import time
@@ -43,6 +42,7 @@ from backend.domain.simulation.loop import Stage, full_accuracy, replay, split, 
 from backend.domain.simulation.records import Curve, LabeledTasks, LlmUse, Plan
 from backend.domain.votes import VoteMatrix
 from benchmarks.common import Row
+from benchmarks.learning_sets import labeled_texts
 
 SETS = ("ws_agnews", "ws_youtube", "ws_sms", "ws_trec", "ws_moviereviews8", "llm_babe")
 SHARES = (0.90, 0.95)
@@ -63,27 +63,23 @@ PLANS = (
 )
 
 
-def load(folder: Path) -> LabeledTasks:
-    """All splits of a set that have gold labels. In `llm_*` the votes are answers of LLMs, else of rules."""
-    meta = json.loads((folder / "meta.json").read_text())
-    with np.load(folder / "votes.npz") as file:
-        parts = [part for part in ("train", "valid", "test") if f"y_{part}" in file]
-        votes = np.vstack([file[f"L_{part}"] for part in parts]).astype(np.int16)
-        gold = np.concatenate([file[f"y_{part}"] for part in parts]).astype(np.int64)
-    with gzip.open(folder / "texts.jsonl.gz", "rt") as lines:
-        rows = [json.loads(line) for line in lines]
-    data = [{"text": row["text"]} for part in parts for row in rows if row["split"] == part]
-    question = Choices("question", "text", tuple(f"label {i}" for i in range(meta["n_classes"])))
+def load(folder: Path) -> LabeledTasks | None:
+    """All rows with a text and one gold label; None without any. In `llm_*` the votes are answers of LLMs, else of
+    rules."""
+    item = labeled_texts(folder)
+    if not item.texts or item.multiple:
+        return None
+    question = Choices("question", "text", tuple(f"label {place}" for place in range(len(item.classes))))
     (decision,) = decisions(question)
-    names = tuple(f"{place} {name}" for place, name in enumerate(meta["lfs"]))
+    names = tuple(f"{place} {name}" for place, name in enumerate(item.sources))
     is_llm = folder.name.startswith("llm_")
-    nothing = {decision.key: VoteMatrix(decision, (), np.zeros((len(gold), 0), dtype=np.int16))}
-    known = {decision.key: gold}
+    nothing = {decision.key: VoteMatrix(decision, (), np.zeros((len(item.texts), 0), dtype=np.int16))}
+    known = {decision.key: item.truth}
     return LabeledTasks(
         questions=[question],
-        data=data,
-        votes=nothing if is_llm else {decision.key: VoteMatrix(decision, names, votes)},
-        answers={decision.key: VoteMatrix(decision, tuple(meta["lfs"]), votes)} if is_llm else {},
+        data=item.data,
+        votes=nothing if is_llm else {decision.key: VoteMatrix(decision, names, item.votes)},
+        answers={decision.key: VoteMatrix(decision, item.sources, item.votes)} if is_llm else {},
         truth=known,
         given=known,
     )
@@ -102,6 +98,7 @@ def _some(tasks: LabeledTasks, n: int, seed: int) -> NDArray[np.int64]:
 def run(folder: Path, n_tasks: int, seed: int, plans: Sequence[Plan]) -> list[Curve]:
     """The curves of one set and one seed, each until the largest share is reached."""
     tasks = load(folder)
+    assert tasks is not None
     ready = stage(tasks, n_tasks, seed)
     full = full_accuracy(ready, PLANS[0], seed=seed)
     found = []
@@ -176,7 +173,8 @@ def main() -> None:
     parser.add_argument("--order", action="store_true", help="also rules and LLMs in random order")
     parser.add_argument("--label-noise", type=float, default=LABEL_NOISE, help="share of wrong labels, 0 to 1")
     arguments = parser.parse_args()
-    folders = [arguments.data / name for name in arguments.sets if (arguments.data / name / "votes.npz").exists()]
+    named = [arguments.data / name for name in arguments.sets]
+    folders = [folder for folder in named if folder.is_dir() and load(folder) is not None]
     print(f"sets found: {', '.join(folder.name for folder in folders) or 'none'}", flush=True)
     plans = [replace(plan, label_noise=arguments.label_noise) for plan in (PLANS if arguments.order else PLANS[:2])]
     # One thread for each process: they would only wait for each other.

@@ -14,7 +14,6 @@ annotators, against majority vote and Dawid-Skene, and which consensus labels ar
 
 import argparse
 import csv
-import gzip
 import json
 import subprocess
 import tempfile
@@ -22,7 +21,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from cleanlab.multilabel_classification import get_label_quality_scores as multilabel_scores
@@ -40,9 +38,11 @@ from backend.domain.questions import Choices, Decision, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.tasks import content_hash
 from backend.domain.votes import VoteMatrix
+from benchmarks import sets
 from benchmarks.common import OURS, Row, peers_command
 from benchmarks.label_errors_crowd import consensus_rows
 from benchmarks.label_errors_large import large_rows
+from benchmarks.learning_sets import labeled_texts
 
 CLEANLAB = "cleanlab"
 PEERS = ("cleanlab[datalab]==2.9.0", "doubtlab==0.2.4")
@@ -74,37 +74,16 @@ class Set:
 
 
 def load(folder: Path, n_rows: int, seed: int) -> Set | None:
-    """At most so many rows of a set, drawn at random; None without texts."""
-    votes: Votes | None = None
-    if (folder / "votes.npz").exists():
-        if not (folder / "texts.jsonl.gz").exists():
-            return None
-        with np.load(folder / "votes.npz") as file:
-            votes, truth = file["L_train"].astype(np.int16), file["y_train"].astype(np.int64)
-        texts = [row["text"] for row in _lines(folder / "texts.jsonl.gz") if row["split"] == "train"]
-        n_classes = int(json.loads((folder / "meta.json").read_text())["n_classes"])
-    else:
-        rows = _lines(folder / "data.jsonl.gz")
-        rows = [row for row in rows if row["split"] == "train"] or rows
-        texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
-        if isinstance(labels[0], list):
-            names = sorted({name for item in labels for name in item})
-            truth = np.array([[int(name in item) for name in names] for item in labels], dtype=np.int64)
-            n_rows = min(n_rows, MULTILABEL_ROWS)
-        else:
-            names = sorted(set(labels))
-            truth = np.array([names.index(item) for item in labels], dtype=np.int64)
-        n_classes = len(names)
-    chosen = np.arange(len(truth))
-    if chosen.size > n_rows:
-        chosen = np.sort(np.random.default_rng(seed).choice(chosen, n_rows, replace=False))
-    data: list[dict[str, object]] = [{"text": texts[row]} for row in chosen]
-    return Set(folder.name, data, truth[chosen], n_classes, None if votes is None else votes[chosen])
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    with gzip.open(path, "rt") as lines:
-        return [json.loads(line) for line in lines]
+    """At most so many rows of a set, drawn at random; None without labeled texts."""
+    item = labeled_texts(folder)
+    is_train = item.of_splits("train")
+    item = item.rows(is_train) if is_train.any() else item
+    if not item.texts:
+        return None
+    n_rows = min(n_rows, MULTILABEL_ROWS) if item.multiple else n_rows
+    if item.truth.shape[0] > n_rows:
+        item = item.rows(np.sort(np.random.default_rng(seed).choice(len(item.texts), n_rows, replace=False)))
+    return Set(item.name, item.data, item.truth, len(item.classes), item.votes if item.votes.shape[1] else None)
 
 
 def with_errors(
@@ -249,6 +228,8 @@ def ratios(runs: Sequence[Run], voting: set[str]) -> list[Row]:
     """Our average precision over cleanlab's, geometric means: by set, by noise, with votes and without."""
     logs: dict[str, list[float]] = {}
     for run in runs:
+        if not run.wrong.any():
+            continue
         ours, theirs = (average_precision_score(run.wrong, run.doubts[method][0]) for method in (OURS, CLEANLAB))
         group = "with votes" if run.set in voting else "without votes"
         for name in (run.set, f"{group}, {run.noise}", group):
@@ -269,8 +250,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", help="only these; all that are found when left out")
     parser.add_argument("--no-peers", action="store_true", help="leave Datalab and doubtlab out")
     arguments = parser.parse_args()
-    folders = sorted(path for kind in ("al_*", "ws_*", "llm_*") for path in arguments.data.glob(kind))
-    folders = [folder for folder in folders if not arguments.sets or folder.name in arguments.sets]
+    folders = sets.folders(arguments.data, ("al_*", "ws_*", "llm_*"), arguments.sets or ())
     if not arguments.no_peers:
         # Before hours of measuring, not after them.
         peers_command(PEERS)

@@ -10,8 +10,6 @@ The constants of our label model were chosen on every other set in alphabetical 
 """
 
 import argparse
-import gzip
-import json
 import subprocess
 import tempfile
 import time
@@ -32,6 +30,7 @@ from backend.domain.model.training import train
 from backend.domain.questions import Choices, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.votes import VoteMatrix
+from benchmarks import sets
 from benchmarks.common import OURS, Row, peers_command, report
 from benchmarks.memory import peak_mib
 
@@ -52,13 +51,18 @@ Posterior = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class VoteSet:
-    """Votes with gold labels, and task data where there is text."""
+    """Votes with gold labels, and task data where there is text.
+
+    sources: their names. rows: int64 (n,), places in the split, of which rows without a label are left out.
+    """
 
     name: str
     votes: Votes
     gold: NDArray[np.int64]
     n_classes: int
     data: list[dict[str, object]] | None
+    sources: tuple[str, ...]
+    rows: NDArray[np.int64]
 
     @property
     def covered(self) -> NDArray[np.bool_]:
@@ -67,20 +71,17 @@ class VoteSet:
 
 
 def load(folder: Path) -> VoteSet | None:
-    """The training split, or the first one with gold labels; None without any."""
-    with np.load(folder / "votes.npz") as file:
-        split = next((name for name in ("train", "valid", "test") if f"y_{name}" in file), None)
-        if split is None:
-            return None
-        votes, gold = file[f"L_{split}"].astype(np.int16), file[f"y_{split}"].astype(np.int64)
-    n_classes = int(json.loads((folder / "meta.json").read_text())["n_classes"])
-    data = None
-    texts = folder / "texts.jsonl.gz"
-    if texts.exists():
-        with gzip.open(texts, "rt") as lines:
-            rows = [json.loads(line) for line in lines]
-        data = [{"text": row["text"]} for row in rows if row["split"] == split]
-    return VoteSet(folder.name, votes, gold, n_classes, data)
+    """The training split, or the first one with gold labels and votes; None without any."""
+    item = sets.read(folder)
+    usable = item.labeled if item.votes.shape[1] and not item.multiple else np.zeros(len(item.texts), dtype=np.bool_)
+    for split in dict.fromkeys(("train", "valid", "test", *item.splits.tolist())):
+        of_split = item.of_splits(split)
+        found = item.rows(of_split & usable)
+        if found.truth.size:
+            rows = np.flatnonzero(usable[of_split])
+            data = found.data if found.has_text.all() else None
+            return VoteSet(item.name, found.votes, found.truth, len(item.classes), data, item.sources, rows)
+    return None
 
 
 def scores(posterior: Posterior, gold: NDArray[np.int64], seed: int) -> dict[str, float]:
@@ -282,8 +283,10 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true", help="measure ours and majority vote only")
     parser.add_argument("--no-text", action="store_true", help="leave the classifier out")
     arguments = parser.parse_args()
-    folders = sorted(path.parent for kind in ("ws_*", "llm_*") for path in arguments.data.glob(f"{kind}/votes.npz"))
+    folders = sets.folders(arguments.data, ("ws_*", "llm_*"))
     items = [item for folder in folders if (item := load(folder)) is not None]
+    if left := sorted({folder.name for folder in folders} - {item.name for item in items}):
+        print("no votes or no gold labels, left out:", ", ".join(left))
     if not items:
         print(f"no folder ws_* or llm_* with votes.npz and gold labels in {arguments.data}: nothing to measure")
         return

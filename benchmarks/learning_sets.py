@@ -1,13 +1,10 @@
 """Text sets with gold labels for `benchmarks.active_learning`: a pool to choose from, a test set, and rules' votes."""
 
-import gzip
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +20,8 @@ from backend.domain.questions import Choices, Decision, Question, decisions
 from backend.domain.votes import VoteMatrix
 from backend.ports.embeddings import ToEmbed
 from backend.workflows.embed import MAX_CHARACTERS
+from benchmarks import sets
+from benchmarks.sets import DataSet
 
 KINDS = ("al_*", "ws_*")
 POOL, TEST = 5_000, 3_000
@@ -78,46 +77,47 @@ class TextSet:
 
 
 def folders(data: Path, names: Iterable[str]) -> list[Path]:
-    """The folders with text and gold labels; those named, or all."""
-    found = sorted(path for kind in KINDS for path in data.glob(kind))
-    with_text = [path for path in found if (path / "data.jsonl.gz").exists() or (path / "texts.jsonl.gz").exists()]
-    chosen = set(names)
-    return [path for path in with_text if not chosen or path.name in chosen]
+    """The folders with texts that have gold labels; those named, or all."""
+    return [path for path in sets.folders(data, KINDS, names) if labeled_texts(path).texts]
+
+
+def labeled_texts(folder: Path) -> DataSet:
+    """The rows of a set that have a text and a label."""
+    item = sets.read(folder)
+    return item.rows(item.has_text & item.labeled)
 
 
 def load(folder: Path, pool: int = POOL, test: int = TEST, *, embedded: bool = False) -> TextSet:
-    """Read a set. Validation rows go to the test rows, which are few on some sets; a set without splits is cut.
+    """Read a set. Validation rows go to the test rows, which are few on some sets; a set without splits, or with texts
+    of one split only, is cut.
 
     embedded: features are those of the product, which embeds texts; else words and characters only.
     """
-    rows = read_texts(folder)
+    item = labeled_texts(folder)
     random = np.random.default_rng(0)
-    is_train = np.array([row["split"] == "train" for row in rows])
-    if not is_train.any():
-        is_train[random.permutation(len(rows))[: 2 * len(rows) // 3]] = True
+    is_train = item.of_splits("train")
+    if is_train.all() or not is_train.any():
+        is_train = np.zeros(is_train.size, dtype=np.bool_)
+        is_train[random.permutation(is_train.size)[: 2 * is_train.size // 3]] = True
     drawn = [
         np.sort(random.permutation(np.flatnonzero(split))[:size])
         for split, size in ((is_train, pool), (~is_train, test))
     ]
-    question = _question(rows)
-    truth = _truth(rows, question)
-    votes = _votes(folder, rows)
+    question = Choices("answer", "text", item.classes, item.multiple)
+    truth = item.truth if item.multiple else item.truth[:, None]
     train, rest = drawn
-    data = [{"text": row["text"]} for row in rows]
+    data = item.data
     extractor = FeatureExtractor().fit([data[row] for row in train])
     features, test_features = (extractor.transform([data[row] for row in part]) for part in drawn)
     n_vectors = 0
     if embedded:
-        vectors, test_vectors = (Vectors("builtin", embed([rows[row]["text"] for row in part])) for part in drawn)
+        vectors, test_vectors = (Vectors("builtin", embed([str(data[row]["text"]) for row in part])) for part in drawn)
         found = VectorSpace.fit(vectors, seed=0)
         features, test_features = joined(features, found, vectors), joined(test_features, found, test_vectors)
         n_vectors = 0 if found is None else found.width
     space = coordinates(features, seed=0)
     matrices = [
-        {
-            item.key: VoteMatrix(item, tuple(f"rule {column}" for column in range(votes.shape[1])), votes[part])
-            for item in decisions(question)
-        }
+        {decision.key: VoteMatrix(decision, item.sources, item.votes[part]) for decision in decisions(question)}
         for part in drawn
     ]
     return TextSet(
@@ -135,13 +135,6 @@ def load(folder: Path, pool: int = POOL, test: int = TEST, *, embedded: bool = F
     )
 
 
-def read_texts(folder: Path) -> list[dict[str, Any]]:
-    """All rows of a set, each with its text, label or labels, and split."""
-    path = next(path for name in ("data", "texts") if (path := folder / f"{name}.jsonl.gz").exists())
-    with gzip.open(path, "rt") as lines:
-        return [json.loads(line) for line in lines]
-
-
 def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     """Vectors (n, d) of the built-in encoder, kept in the user's cache: the next run begins at once."""
     contents = [ToEmbed(text[:MAX_CHARACTERS]) for text in texts]
@@ -154,28 +147,3 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
         np.save(path.with_suffix(".new.npy"), made)
         path.with_suffix(".new.npy").rename(path)
     return np.asarray(np.load(path), dtype=np.float32)
-
-
-def _question(rows: list[dict[str, Any]]) -> Question:
-    multiple = isinstance(rows[0]["label"], list)
-    names = {str(name) for row in rows for name in (row["label"] if multiple else [row["label"]])}
-    return Choices("answer", "text", tuple(sorted(names)), multiple)
-
-
-def _truth(rows: list[dict[str, Any]], question: Question) -> NDArray[np.int64]:
-    places_ = {name: index for index, name in enumerate(question.labels)}
-    if not question.multiple:
-        return np.array([[places_[str(row["label"])]] for row in rows], dtype=np.int64)
-    truth = np.zeros((len(rows), len(places_)), dtype=np.int64)
-    for index, row in enumerate(rows):
-        truth[index, [places_[name] for name in row["label"]]] = 1
-    return truth
-
-
-def _votes(folder: Path, rows: list[dict[str, Any]]) -> NDArray[np.int16]:
-    """Votes of the rules in the order of the rows: (n_rows, n_sources), no columns without any."""
-    if not (folder / "votes.npz").exists():
-        return np.zeros((len(rows), 0), dtype=np.int16)
-    with np.load(folder / "votes.npz") as file:
-        of_splits = {name.removeprefix("L_"): file[name] for name in file.files if name.startswith("L_")}
-    return np.array([of_splits[row["split"]][row["i"]] for row in rows], dtype=np.int16)

@@ -49,6 +49,7 @@ from backend.domain.questions import Choices, Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.statistics import wilson
 from backend.domain.votes import VoteMatrix
+from benchmarks import sets
 from benchmarks.common import OURS, Row, report
 from benchmarks.label_model import VoteSet, load
 
@@ -56,6 +57,7 @@ SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 RANDOM_SHARES = (0.2, 0.5)
 N_MINED = 150
 N_LABELS = 300
+"""At most; of small sets a sixth and a third."""
 N_SAMPLE = 100
 """The validation sample: labeled tasks that the LLM is asked about before all others."""
 N_RULES = 12
@@ -92,9 +94,10 @@ def project_of(item: VoteSet, seed: int) -> tuple[Project, NDArray[np.int64]]:
     assert item.data is not None
     question = Choices("question", "text", tuple(f"label {label}" for label in range(item.n_classes)))
     order = np.random.default_rng(seed).permutation(item.gold.size)
-    mined, kept = order[:N_MINED], np.sort(order[N_MINED:])
+    n_mined, n_labels = min(N_MINED, order.size // 6), min(N_LABELS, order.size // 3)
+    mined, kept = order[:n_mined], np.sort(order[n_mined:])
     truth = item.gold[kept]
-    labeled = np.flatnonzero(np.isin(kept, order[N_MINED : N_MINED + N_LABELS]))
+    labeled = np.flatnonzero(np.isin(kept, order[n_mined : n_mined + n_labels]))
     gold = np.full(truth.size, -1)
     gold[labeled] = truth[labeled]
     texts = [str(row["text"]) for row in item.data]
@@ -266,7 +269,7 @@ def one_seed(folder: Path, n_models: int | None, seed: int) -> tuple[Figures, di
     """All figures of one set and one seed, and the seconds that each method took."""
     item = load(folder)
     assert item is not None
-    names = json.loads((folder / "meta.json").read_text())["lfs"]
+    names = item.sources
     figures: Figures = {}
     seconds: dict[str, float] = {}
     for column in chosen_models(item, n_models):
@@ -277,7 +280,7 @@ def one_seed(folder: Path, n_models: int | None, seed: int) -> tuple[Figures, di
     strong = chosen_models(item, 1)[0]
     for cheap, styles in prompt_styles(folder).items():
         if cheap != names[strong].split("@")[0]:
-            figures |= cascade(item, cheap, styles, item.votes[:, strong], seed)
+            figures |= cascade(item, cheap, styles[item.rows], item.votes[:, strong], seed)
     return figures, seconds
 
 
@@ -339,7 +342,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="runs of each measurement")
     parser.add_argument("--models", type=int, help="so many LLMs, evenly from the best to the worst; all by default")
     arguments = parser.parse_args()
-    folders = sorted(path.parent for path in arguments.data.glob("llm_*/votes.npz"))
+    folders = sets.folders(arguments.data, ("llm_*",))
     usable = [folder for folder in folders if (item := load(folder)) is not None and item.data is not None]
     for folder in sorted(set(folders) - set(usable)):
         print(f"{folder.name}: no gold labels or no texts, skipped")

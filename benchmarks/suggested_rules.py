@@ -28,7 +28,7 @@ from backend.domain.rules import Rule
 from backend.domain.tasks import content_hash
 from backend.domain.votes import apply_rules
 from benchmarks.common import OURS, Row, options, report
-from benchmarks.learning_sets import embed, folders, read_texts
+from benchmarks.learning_sets import embed, folders, labeled_texts
 
 WITHOUT = f"{OURS} without rules"
 POOL, REST = 3_000, 2_000
@@ -117,15 +117,13 @@ def _held(name: str, held: Sequence[bool]) -> Iterator[Row]:
 
 def _told(folder: Path) -> Told | None:
     """A set of one label a task; None for one of several."""
-    rows = read_texts(folder)
-    if isinstance(rows[0]["label"], list):
+    found = labeled_texts(folder)
+    if found.multiple:
         return None
-    rows = [rows[row] for row in np.random.default_rng(0).permutation(len(rows))[: POOL + REST]]
-    labels = tuple(sorted({str(row["label"]) for row in rows}))
-    truth = np.array([labels.index(str(row["label"])) for row in rows], dtype=np.int64)
-    data = [{"text": row["text"]} for row in rows]
-    vectors = embed([row["text"] for row in rows])
-    return Told(folder.name, Choices("answer", "text", labels), data, truth, vectors, min(POOL, 3 * len(rows) // 5))
+    item = found.rows(np.random.default_rng(0).permutation(len(found.texts))[: POOL + REST])
+    question = Choices("answer", "text", item.classes)
+    vectors = embed([str(text) for text in item.texts])
+    return Told(folder.name, question, item.data, item.truth, vectors, min(POOL, 3 * len(item.texts) // 5))
 
 
 def _run(told: Told, n_labels: int, seed: int) -> Run:
