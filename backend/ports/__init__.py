@@ -217,6 +217,10 @@ class PastSuggestion:
     per_question: Mapping[str, float]
 
 
+LabelPlace = tuple[str, str]
+"""A question's name and a label."""
+
+
 class Database(Protocol):
     """The mirror (can be thrown away) and the records (can't)."""
 
@@ -255,6 +259,18 @@ class Database(Protocol):
 
     def count_teaching(self, key: str, since: str) -> tuple[int, int]:
         """Numbers of mirrored annotations that teach: all of them, and those that were changed after a moment."""
+
+    def added_labels(self, key: str) -> dict[LabelPlace, str]:
+        """Labels that came after others of their question: Label Studio's newest change when we saw each first."""
+
+    def save_added_labels(self, key: str, labels: Mapping[LabelPlace, str]) -> None:
+        """Insert or replace."""
+
+    def renamed_labels(self, key: str) -> dict[LabelPlace, str]:
+        """Labels that answers have, and which label of today each means. Annotations are read so."""
+
+    def save_renamed_label(self, key: str, place: LabelPlace, now: str | None) -> None:
+        """Let a label of answers mean another one from now on; None undoes it."""
 
     def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
         """Remember that tasks have a prediction of a version."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from backend.errors import ProjectMissing
 from backend.ports import Deps, Progress, ProjectInfo, ProjectRecord
+from backend.workflows.labels import note_changes
 
 OVERLAP_S = 5
 """Read again what changed so shortly before the newest change we saw: Label Studio's writes may end out of order."""
@@ -76,6 +77,8 @@ def _sync(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
         cursor=newest or None,
         full_sync_at=deps.now() if full else record.full_sync_at,
     )
+    # First: a crash in between must not lose them.
+    note_changes(deps, record, new)
     deps.database.save_project(new)
     return OpenedProject(new, info, changed > 0 or new.label_config != record.label_config)
 

@@ -152,8 +152,12 @@ def has_news(deps: Deps, record: ProjectRecord) -> bool:
 
 
 def basis_of(deps: Deps, key: str) -> str:
-    """Changes with what votes in a project and what is learned from: rules, LLM sources that count, embedding model."""
+    """Changes with what votes in a project and what is learned from: rules, LLM sources that count, renamed labels,
+    embedding model."""
     basis = f"{rules_signature(deps, key)}\n{voters(deps, key)}"
+    renames = deps.database.renamed_labels(key)
+    if renames:
+        basis += f"\n{sorted(renames.items())}"
     if deps.embeddings is not None:
         basis += f"\n{deps.embeddings.embedder.name}"
     return hashlib.sha256(basis.encode()).hexdigest()[:16]

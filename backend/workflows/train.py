@@ -3,10 +3,14 @@
 import math
 import re
 from dataclasses import replace
+from functools import partial
+
+from scipy.sparse import csr_matrix
 
 from backend.domain.corpus import Corpus
-from backend.domain.model.project import ProjectModel
-from backend.domain.model.training import Known, TrainingSettings, train
+from backend.domain.features.vectors import Vectors, VectorSpace
+from backend.domain.model.project import ProjectModel, joined
+from backend.domain.model.training import Features, Known, TrainingSettings, train
 from backend.domain.reports.version import RuleFault
 from backend.errors import ModelMissing
 from backend.ports import (
@@ -23,6 +27,7 @@ from backend.workflows.config_notes import warn_of_unmatched
 from backend.workflows.content import warn_of_content
 from backend.workflows.embed import vectors_of
 from backend.workflows.label_weights import weighed
+from backend.workflows.labels import without_old_evidence
 from backend.workflows.llm.contents import Contents
 from backend.workflows.llm.view import llm_disabled_reason
 from backend.workflows.marking import learned_spans, with_marking
@@ -115,12 +120,10 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     policy = deps.policy(key)
     contents = Contents(deps, key, config, corpus.data)
     frame, faults = cast_votes(deps, weighed(deps, corpus), contents, rules.of(policy.rules), corpus.history)
-    known = Known(
-        features=deps.versions.features(key, corpus.data, corpus.compared, corpus.hashes),
-        hashes=corpus.hashes,
-        vectors=vectors_of(deps, key, contents, progress),
-        previous=_previous(deps, key),
-    )
+    features = deps.versions.features(key, corpus.data, corpus.compared, corpus.hashes)
+    vectors = vectors_of(deps, key, contents, progress)
+    known = Known(features=features, hashes=corpus.hashes, vectors=vectors, previous=_previous(deps, key))
+    frame = without_old_evidence(deps, corpus, frame, partial(_inputs, features, vectors, version.number))
     progress("training", 0, 1)
     settings = TrainingSettings(policy.label_smoothing, policy.choice_s)
     trained = train(frame, corpus.data, known, settings, seed=version.number)
@@ -151,6 +154,11 @@ def build(deps: Deps, record: ProjectRecord, info: ProjectInfo, progress: Progre
     deps.versions.write(key, version.number, built)
     _save_built(deps, version, corpus)
     return version.number
+
+
+def _inputs(features: Features, vectors: Vectors | None, seed: int) -> csr_matrix:
+    """What is known of each task as features (n_tasks, d), embeddings included."""
+    return joined(features.matrix, VectorSpace.fit(vectors, seed=seed), vectors)
 
 
 def _save_built(deps: Deps, version: VersionRecord, corpus: Corpus) -> None:

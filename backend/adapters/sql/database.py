@@ -10,14 +10,17 @@ from typing import Any
 from sqlalchemy import Connection, Text, cast, delete, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.adapters.sql.annotations import annotation_of, annotation_row, annotations_in, answers_of, renames_in
 from backend.adapters.sql.engine import Sql, chunks, save
 from backend.adapters.sql.reports import read_report
 from backend.adapters.sql.tables import (
+    added_labels,
     annotations,
     check_reports,
     holds,
     past_suggestions,
     projects,
+    renamed_labels,
     suspects,
     tags,
     tasks,
@@ -26,10 +29,11 @@ from backend.adapters.sql.tables import (
 )
 from backend.domain.codec import to_json
 from backend.domain.reports.check import CheckReport
-from backend.domain.tasks import Annotation, Answer, MirroredTask, Origin, Task
+from backend.domain.tasks import Annotation, MirroredTask, Origin, Task
 from backend.errors import ConfigurationError
 from backend.ports import (
     Hold,
+    LabelPlace,
     PastSuggestion,
     ProjectRecord,
     SuspectRecord,
@@ -40,8 +44,6 @@ from backend.ports import (
     VersionRecord,
     VersionStatus,
 )
-
-NO_LEAD_TIME = -1.0
 
 
 class SqlDatabase:
@@ -99,7 +101,7 @@ class SqlDatabase:
                 connection.execute(delete(annotations).where(where))
             if batch:
                 connection.execute(insert(tasks), [_task_row(key, item, suggested) for item in batch])
-            rows = [_annotation_row(key, entry) for item in batch for entry in item.annotations]
+            rows = [annotation_row(key, entry) for item in batch for entry in item.annotations]
             if rows:
                 # An annotation can't move between tasks, but a lost delete may have left an old copy.
                 for chunk in chunks([row["id"] for row in rows]):
@@ -128,7 +130,7 @@ class SqlDatabase:
             for ids in parts:
                 some = of_key if ids is None else of_key.where(tasks.c.id.in_(ids))
                 rows += connection.execute(some.order_by(tasks.c.id)).mappings()
-                given += _annotations(connection, key, ids)
+                given += annotations_in(connection, key, ids)
         of_task: dict[int, list[Annotation]] = {}
         for annotation in given:
             of_task.setdefault(annotation.task_id, []).append(annotation)
@@ -149,7 +151,7 @@ class SqlDatabase:
     def annotations(self, key: str) -> list[Annotation]:
         """All mirrored annotations, by id."""
         with self._begin() as connection:
-            return _annotations(connection, key)
+            return annotations_in(connection, key)
 
     def count_tasks(self, key: str) -> int:
         """Number of mirrored tasks."""
@@ -185,6 +187,36 @@ class SqlDatabase:
                 for question, origin in (json.loads(text) if text else None or {}).items():
                     found[question, Origin(origin)] += n
         return dict(found)
+
+    def added_labels(self, key: str) -> dict[LabelPlace, str]:
+        """Labels that came later: since which change."""
+        with self._begin() as connection:
+            rows = connection.execute(select(added_labels).where(added_labels.c.key == key)).mappings()
+            return {(row["question"], row["label"]): row["since"] for row in rows}
+
+    def save_added_labels(self, key: str, labels: Mapping[LabelPlace, str]) -> None:
+        """Insert or replace."""
+        rows = [
+            {"key": key, "question": question, "label": label, "since": since}
+            for (question, label), since in labels.items()
+        ]
+        with self._begin() as connection:
+            save(connection, added_labels, rows)
+
+    def renamed_labels(self, key: str) -> dict[LabelPlace, str]:
+        """Labels that answers have, and which label of today each means."""
+        with self._begin() as connection:
+            return renames_in(connection, key)
+
+    def save_renamed_label(self, key: str, place: LabelPlace, now: str | None) -> None:
+        """Let a label of answers mean another one from now on; None undoes it."""
+        question, label = place
+        of_label = (renamed_labels.c.key == key) & (renamed_labels.c.question == question)
+        with self._begin() as connection:
+            if now is None:
+                connection.execute(delete(renamed_labels).where(of_label & (renamed_labels.c.label == label)))
+            else:
+                save(connection, renamed_labels, [{"key": key, "question": question, "label": label, "now": now}])
 
     def mark_suggested(self, key: str, task_ids: Iterable[int], number: int) -> None:
         """Remember that tasks have a prediction of a version."""
@@ -251,7 +283,9 @@ class SqlDatabase:
         with self._begin() as connection:
             rows = connection.execute(select(past_suggestions).where(past_suggestions.c.key == key)).mappings().all()
         return {
-            row["task_id"]: PastSuggestion(row["task_id"], row["number"], _answers(row["answers"]), row["per_question"])
+            row["task_id"]: PastSuggestion(
+                row["task_id"], row["number"], answers_of(row["answers"]), row["per_question"]
+            )
             for row in rows
         }
 
@@ -342,46 +376,6 @@ def _task_row(key: str, item: MirroredTask, suggested: dict[int, int]) -> dict[s
     }
 
 
-def _annotations(connection: Connection, key: str, of_tasks: Sequence[int] | None = None) -> list[Annotation]:
-    query = select(annotations).where(annotations.c.key == key).order_by(annotations.c.id)
-    if of_tasks is not None:
-        query = query.where(annotations.c.task_id.in_(of_tasks))
-    return [_annotation(row) for row in connection.execute(query).mappings()]
-
-
-def _annotation(row: Any) -> Annotation:
-    lead_time_s = row.get("lead_time_s")
-    return Annotation(
-        id=row["id"],
-        task_id=row["task_id"],
-        annotator_id=row["annotator_id"],
-        answers=_answers(row["answers"]),
-        skipped=row["skipped"],
-        updated_at=row["updated_at"],
-        # Rows of an earlier release have none until the next full sync.
-        origins={name: Origin(origin) for name, origin in (row.get("origins") or {}).items()},
-        lead_time_s=None if lead_time_s is None or lead_time_s < 0 else lead_time_s,
-    )
-
-
-def _answers(answers: Mapping[str, Sequence[str]]) -> dict[str, Answer]:
-    return {name: tuple(labels) for name, labels in answers.items()}
-
-
-def _annotation_row(key: str, annotation: Annotation) -> dict[str, Any]:
-    return {
-        "key": key,
-        "id": annotation.id,
-        "task_id": annotation.task_id,
-        "annotator_id": annotation.annotator_id,
-        "answers": {name: list(labels) for name, labels in annotation.answers.items()},
-        "skipped": annotation.skipped,
-        "updated_at": annotation.updated_at,
-        "origins": dict(annotation.origins),
-        "lead_time_s": NO_LEAD_TIME if annotation.lead_time_s is None else annotation.lead_time_s,
-    }
-
-
 def _verdict(row: Any) -> VerdictRecord:
     fields = {name: value for name, value in row.items() if name != "key"}
     return VerdictRecord(**fields | {"status": SuspectStatus(row["status"])})
@@ -395,7 +389,7 @@ def _suspect(row: Any) -> SuspectRecord:
             "given": tuple(row["given"]),
             "expected": tuple(row["expected"]),
             "status": SuspectStatus(row["status"]),
-            "seen": tuple(_annotation(entry) for entry in row["seen"]),
+            "seen": tuple(annotation_of(entry, {}) for entry in row["seen"]),
             # An earlier release gave no reason, and tagged every suspect.
             "reason": row["reason"] or "",
             "shown": row["shown"] is None or row["shown"],

@@ -72,6 +72,24 @@ project_settings = Table(
     # The time of the file that says the same.
     Column("at", Float, nullable=False),
 )
+added_labels = Table(
+    "added_labels",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("question", String(200), primary_key=True),
+    Column("label", Text, primary_key=True),
+    # Label Studio's newest change when we saw the label first.
+    Column("since", String(40), nullable=False),
+)
+renamed_labels = Table(
+    "renamed_labels",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("question", String(200), primary_key=True),
+    # As answers have it, and the label of today that it means.
+    Column("label", Text, primary_key=True),
+    Column("now", Text, nullable=False),
+)
 suspects = Table(
     "suspects",
     metadata,

@@ -271,6 +271,27 @@ def status(project: ProjectId, as_json: AsJson = False) -> None:
 
 
 @cli.command()
+def labels(
+    project: ProjectId,
+    rename: options.Rename = None,
+    undo_rename: options.UndoRename = None,
+    question: options.OfQuestion = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show since when each label is known and how many tasks have it; let old labels count as those of today."""
+    if rename is not None and undo_rename is not None:
+        raise typer.BadParameter("--rename and --undo-rename don't go together.")
+    from backend.entrypoints.cli.labels import rename_label, show_labels, undo_renaming
+
+    if rename is not None:
+        rename_label(project, rename, question)
+    elif undo_rename is not None:
+        undo_renaming(project, undo_rename, question)
+    else:
+        show_labels(project, as_json=as_json)
+
+
+@cli.command()
 def rollback(
     project: ProjectId,
     version: options.Version = None,

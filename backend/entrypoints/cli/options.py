@@ -23,6 +23,18 @@ Take = Annotated[
     list[str] | None, typer.Option("--take", metavar="NAME", help="Take this proposed rule over; may be repeated.")
 ]
 
+# Of `prelabel labels`.
+Rename = Annotated[
+    str | None,
+    typer.Option("--rename", metavar="OLD=NEW", help="Answers with the label OLD, which is gone, count as NEW."),
+]
+UndoRename = Annotated[
+    str | None, typer.Option("--undo-rename", metavar="OLD", help="Answers with OLD count as what they say again.")
+]
+OfQuestion = Annotated[
+    str | None, typer.Option("--question", metavar="NAME", help="Where several questions have the label.")
+]
+
 # Of `prelabel check`.
 Tasks = Annotated[list[int] | None, typer.Argument(metavar="[TASKS]", min=1, max=LARGEST_ID, help="With --keep only.")]
 Top = Annotated[int, typer.Option("--top", min=0, help="List so many suspects, the worst ones.")]

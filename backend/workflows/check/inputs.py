@@ -1,13 +1,14 @@
 """Inputs of the search for wrong labels: all that is known of a project's labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from backend.domain.added_labels import gold_without_old_evidence, with_changed_labels
 from backend.domain.corpus import Corpus
 from backend.domain.frame import Frame
 from backend.domain.label_config import LabelConfig
@@ -28,6 +29,7 @@ from backend.domain.votes import VoteMatrix
 from backend.errors import ModelMissing
 from backend.ports import Deps
 from backend.workflows.embed import vectors_of
+from backend.workflows.labels import later_in
 from backend.workflows.llm.contents import Contents
 
 Value = TypeVar("Value", np.float64, np.int16)
@@ -88,6 +90,7 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
     texts = [texts_of(config, item) for item in mine.items]
     groups = groups_of([corpus.hashes[place] for place in searched])
     annotators = np.array([_annotator(entries) for entries in mine.labeled], dtype=np.int64)
+    later = later_in(deps, mine)
     findings, crowds = {}, {}
     for question in config.questions:
         units = mine.units[question.name]
@@ -108,7 +111,13 @@ def search_labels(deps: Deps, number: int, corpus: Corpus) -> SearchResult:
             labels=crowd.labels,
             consensus=crowd.consensus,
         )
-        findings[question.name] = search(question, found, about)
+        came = later.get(question.name)
+        told = found
+        if came is not None:
+            gold = gold_without_old_evidence(question, came, mine.labeled, found, about.joined)
+            told = replace(found, gold=gold)
+        searched_for = search(question, told, about)
+        findings[question.name] = with_changed_labels(searched_for, question, came, mine.labeled, found, about.joined)
         crowds[question.name] = crowd
     return SearchResult(ids, findings, features, embedded, crowds)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from backend.domain.label_changes import GONE
 from backend.domain.label_errors.verdicts import Precision, precision_of, verdict_id
 from backend.domain.questions import Question
 from backend.domain.tasks import Annotation, MirroredTask
@@ -125,7 +126,8 @@ def _verdict(suspect: SuspectRecord, item: MirroredTask | None, asked: Mapping[s
 def _is_renamed(suspect: SuspectRecord, item: MirroredTask, question: Question | None) -> bool:
     """Whether the answers to a question are named otherwise than when a suspect was found: by the label config, or
     because this release reads them otherwise, which nobody's save brought about."""
-    if question is not None and suspect.given and not question.read(suspect.given):
+    was_known = not suspect.reason.startswith(GONE)
+    if question is not None and suspect.given and was_known and not question.read(suspect.given):
         return True
     seen = {entry.id: entry for entry in suspect.seen}
     unsaved = [

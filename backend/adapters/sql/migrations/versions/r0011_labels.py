@@ -1,0 +1,25 @@
+"""Labels that came later, and those that were renamed."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    """Add their tables."""
+    op.create_table(
+        "added_labels",
+        sa.Column("key", sa.String(80), primary_key=True),
+        sa.Column("question", sa.String(200), primary_key=True),
+        sa.Column("label", sa.Text, primary_key=True),
+        sa.Column("since", sa.String(40), nullable=False),
+    )
+    op.create_table(
+        "renamed_labels",
+        sa.Column("key", sa.String(80), primary_key=True),
+        sa.Column("question", sa.String(200), primary_key=True),
+        sa.Column("label", sa.Text, primary_key=True),
+        sa.Column("now", sa.Text, nullable=False),
+    )
