@@ -18,7 +18,7 @@ from backend.errors import ConfigurationError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision. Compared with before alembic is loaded, which takes half a second."""
 FOLDER = Path(__file__).parent
 

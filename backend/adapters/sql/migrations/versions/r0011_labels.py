@@ -1,7 +1,8 @@
 """Labels that came later, and those that were renamed."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from backend.adapters.sql.migrations.missing import create_table
 
 revision = "0011"
 down_revision = "0010"
@@ -9,14 +10,14 @@ down_revision = "0010"
 
 def upgrade() -> None:
     """Add their tables."""
-    op.create_table(
+    create_table(
         "added_labels",
         sa.Column("key", sa.String(80), primary_key=True),
         sa.Column("question", sa.String(200), primary_key=True),
         sa.Column("label", sa.Text, primary_key=True),
         sa.Column("since", sa.String(40), nullable=False),
     )
-    op.create_table(
+    create_table(
         "renamed_labels",
         sa.Column("key", sa.String(80), primary_key=True),
         sa.Column("question", sa.String(200), primary_key=True),
