@@ -77,7 +77,11 @@ def later_in(deps: Deps, corpus: Corpus) -> "dict[str, Later]":
             confirmed = {
                 places[item.task_id]
                 for item in suspects
-                if item.question == name and item.status is SuspectStatus.CONFIRMED and item.task_id in places
+                if item.question == name
+                and item.status is SuspectStatus.CONFIRMED
+                # Who confirmed a label against another one said nothing of these.
+                and mine.keys() & set(item.expected)
+                and item.task_id in places
             }
             found[name] = Later(mine, frozenset(confirmed))
     return found

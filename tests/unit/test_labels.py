@@ -15,7 +15,7 @@ from backend.domain.votes import VoteMatrix
 from backend.entrypoints.cli import installation
 from backend.entrypoints.cli.main import cli
 from backend.errors import BadRequest
-from backend.ports import Deps, SuspectStatus
+from backend.ports import Deps, SuspectRecord, SuspectStatus
 from backend.workflows.check.search import check
 from backend.workflows.reconcile import basis_of
 from tests.screen import screen
@@ -68,6 +68,9 @@ def is_furious(house: House, task: int) -> bool:
 
 def test_tasks_that_may_be_of_a_label_added_later_come_back_and_teach_nothing_against_it(house: House) -> None:
     feelings(house)
+    # Confirmed when there was no such label, which says nothing of it.
+    before = SuspectRecord(house.task_ids[2], "sentiment", ("Negative",), ("Positive",), 0.1, SuspectStatus.CONFIRMED)
+    house.deps.database.save_suspects(house.key, [before])
     configure(house, '<Choice value="Negative"/>', WITH_ANGRY)
     # At first nobody has said what is Angry, and no rule does: nothing is known, and nothing is doubted.
     house.learn()
