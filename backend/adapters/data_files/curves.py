@@ -7,7 +7,9 @@ from backend.adapters.data_files.csv import write_csv
 from backend.domain.simulation.curves import SHARES, BandPoint, by_plan, mean_curve
 from backend.domain.simulation.records import Curve, Point
 
-COLUMNS = ("plan", "seed", "n_labels", "n_llm_answers", "usd", "accuracy", "full_accuracy", "n_again")
+COLUMNS = ("plan", "seed", "n_labels", "n_llm_answers", "usd", "accuracy", "full_accuracy", "n_again", "n_tokens")
+
+TOKENS = "tokens that people read"
 
 
 def write_curves_csv(path: Path, curves: Sequence[Curve]) -> None:
@@ -26,7 +28,8 @@ def draw_curves(path: Path, curves: Sequence[Curve], title: str) -> None:
     figure.suptitle(title, parse_math=False)
     left, right = figure.subplots(1, 2, sharey=True)
     full = sum(curve.full for curve in curves) / len(curves)
-    for axes, unit in ((left, "labels by people"), (right, "USD")):
+    marks = any(point.n_tokens for curve in curves for point in curve.points)
+    for axes, unit in ((left, TOKENS if marks else "labels by people"), (right, "USD")):
         for name, found in by_plan(curves).items():
             points = mean_curve(found)
             where = [_x(point, unit) for point in points]
@@ -38,15 +41,15 @@ def draw_curves(path: Path, curves: Sequence[Curve], title: str) -> None:
             axes.annotate(f"{100 * share:.0f} % of full", (1, share * full), xycoords=("axes fraction", "data"), size=7)
         axes.set_xlabel(unit)
         axes.grid(alpha=0.2)
-    left.set_ylabel("accuracy on held-out tasks")
+    left.set_ylabel("F1 on held-out texts" if marks else "accuracy on held-out tasks")
     left.legend(loc="lower right")
     figure.savefig(path, format="png")
 
 
 def _row(curve: Curve, point: Point) -> tuple[object, ...]:
     figures = (f"{point.usd:.4f}", f"{point.accuracy:.4f}", f"{curve.full:.4f}")
-    return (curve.plan, curve.seed, point.n_labels, point.n_answers, *figures, point.n_again)
+    return (curve.plan, curve.seed, point.n_labels, point.n_answers, *figures, point.n_again, point.n_tokens)
 
 
 def _x(point: BandPoint, unit: str) -> float:
-    return point.usd if unit == "USD" else float(point.n_labels)
+    return point.usd if unit == "USD" else point.n_tokens if unit == TOKENS else float(point.n_labels)

@@ -19,7 +19,7 @@ from backend.domain.spans.text import Span, Text
 from backend.domain.spans.vote import Runs
 from backend.domain.tasks import MirroredTask
 
-Gold = list[tuple[Span, ...] | None]
+Gold = Sequence[tuple[Span, ...] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def gold_of(question: Spans, items: Sequence[MirroredTask]) -> Gold:
 
     An annotation that marks nothing says that there is nothing; a skipped one says nothing.
     """
-    gold: Gold = []
+    gold: list[Marks | None] = []
     for item in items:
         entries = question.said_in(item)
         if not entries or not question.text(item.task.data):

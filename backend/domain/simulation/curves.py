@@ -24,7 +24,8 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class BandPoint:
-    """A point of the mean curve, its USD the mean too, with the lowest and highest accuracy over `n_runs` seeds."""
+    """A point of the mean curve, its USD and tokens the mean too, with the lowest and highest accuracy over `n_runs`
+    seeds."""
 
     n_labels: int
     usd: float
@@ -32,16 +33,19 @@ class BandPoint:
     low: float
     high: float
     n_runs: int
+    n_tokens: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a plan needs to reach a share of the full accuracy."""
+    """What a plan needs to reach a share of the full accuracy. tokens: that people read, where
+    spans are marked; else 0."""
 
     plan: str
     share: float
     labels: Band
     usd: Band
+    tokens: Band
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ def costs(curves: Sequence[Curve], shares: Sequence[float] = SHARES) -> list[Cos
             points = [reached(curve.points, share * curve.full) if curve.full > 0 else None for curve in runs]
             labels = [None if point is None else float(point.n_labels) for point in points]
             usd = [None if point is None else point.usd for point in points]
-            found.append(Cost(plan, share, band(labels), band(usd)))
+            tokens = [None if point is None else float(point.n_tokens) for point in points]
+            found.append(Cost(plan, share, band(labels), band(usd), band(tokens)))
     return found
 
 
@@ -118,8 +123,9 @@ def mean_curve(curves: Sequence[Curve]) -> list[BandPoint]:
     for n_labels in sorted({n_labels for run in runs for n_labels in run if n_labels <= end}):
         accuracies = [_at(run, n_labels, [point.accuracy for point in run.values()]) for run in runs]
         usd = [_at(run, n_labels, [point.usd for point in run.values()]) for run in runs]
-        mean = float(np.mean(accuracies))
-        found.append(BandPoint(n_labels, float(np.mean(usd)), mean, min(accuracies), max(accuracies), len(runs)))
+        tokens = [_at(run, n_labels, [float(point.n_tokens) for point in run.values()]) for run in runs]
+        mean, lowest, highest = float(np.mean(accuracies)), min(accuracies), max(accuracies)
+        found.append(BandPoint(n_labels, float(np.mean(usd)), mean, lowest, highest, len(runs), float(np.mean(tokens))))
     return found
 
 

@@ -113,7 +113,7 @@ def _rare_labels(tasks: LabeledTasks) -> NDArray[np.int64]:
 def rounds(plan: Plan, n_tasks: int) -> int:
     """Points of a learning curve that ends with labels or tasks; money, or labels given again, may end it earlier."""
     n_labels, count = 0, 1
-    while n := _next_batch(plan, n_labels, n_tasks - n_labels, n_labels * plan.usd_per_label):
+    while n := next_batch(plan, n_labels, n_tasks - n_labels, n_labels * plan.usd_per_label):
         n_labels, count = n_labels + n, count + 1
     return count + (plan.after_finding != NOTHING)
 
@@ -144,11 +144,11 @@ def replay(stage: Stage, plan: Plan, *, seed: int) -> Iterator[Point]:
         usd = n_labels * plan.usd_per_label + desk.usd
         yield Point(n_labels, desk.n_answers, usd, accuracy(known), review.n_again)
         n_open = int((~is_labeled).sum())
-        n = _next_batch(plan, n_labels, n_open, usd)
+        n = next_batch(plan, n_labels, n_open, usd)
         if review.is_due(int(is_labeled.sum()), is_last=not n):
             review.look(trained, is_labeled, _affordable(plan, n_labels, usd))
             spent = int(is_labeled.sum()) + review.n_again - n_labels
-            n = _next_batch(plan, n_labels + spent, n_open, usd + spent * plan.usd_per_label)
+            n = next_batch(plan, n_labels + spent, n_open, usd + spent * plan.usd_per_label)
             if not n:
                 # What was found changes what is learned.
                 continue
@@ -237,7 +237,7 @@ def _choose(
     return queue.order[:n]
 
 
-def _next_batch(plan: Plan, n_labels: int, n_open: int, usd: float) -> int:
+def next_batch(plan: Plan, n_labels: int, n_open: int, usd: float) -> int:
     """How many of the open tasks are labeled next; 0 when labels, money or tasks are at their end."""
     return min(max(plan.batch, int(plan.growth * n_labels)), n_open, _affordable(plan, n_labels, usd))
 

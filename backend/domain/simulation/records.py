@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.domain.priorities.strategy import Strategy
-from backend.domain.questions import Question
+from backend.domain.questions import Question, Spans
+from backend.domain.spans.text import Span
 from backend.domain.votes import VoteMatrix
 
 NOTHING = "nothing"
 """What may be done with labels that are probably wrong, besides `Action`: they are not even looked for."""
 Gold = Mapping[str, NDArray[np.int64]]
 """int64 (n,) by `Decision.key`, class index or -1 = unknown."""
+Marked = Sequence[tuple[Span, ...] | None]
+"""What people marked in each text, None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,16 @@ class LabeledTasks:
     def llms(self) -> tuple[str, ...]:
         """Names of the LLMs that answers were recorded of."""
         return next((matrix.sources for matrix in self.answers.values()), ())
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedData:
+    """Texts with what people marked in them. notes: sentences about what was left out, or is odd."""
+
+    question: Spans
+    data: Sequence[Mapping[str, object]]
+    gold: Marked
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +103,8 @@ class Plan:
 class Point:
     """A point of a learning curve: what was spent, and the accuracy on the held-out tasks, 0..1.
 
-    n_labels: given by people, those about suspects included, `n_again` of them.
+    n_labels: given by people, those about suspects included, `n_again` of them. n_tokens: of the texts that they read,
+    where spans are marked; accuracy is the F1 of these then.
     """
 
     n_labels: int
@@ -98,6 +112,7 @@ class Point:
     usd: float
     accuracy: float
     n_again: int = 0
+    n_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from backend.adapters.data_files.curves import draw_curves, write_curves_csv
 from backend.adapters.data_files.labeled import LabeledData, read_labeled, read_llm_answers
+from backend.adapters.data_files.marked import read_marked
 from backend.bootstrap import rules_in
 from backend.domain.rules import Rule
 from backend.domain.simulation.curves import SHARES, Band, Cost, costs, finals, ratio
-from backend.domain.simulation.records import Curve
+from backend.domain.simulation.marking import MarkedTexts
+from backend.domain.simulation.records import Curve, MarkedData
 from backend.domain.votes import RuleFaults
 from backend.domain.words import counted
 from backend.entrypoints.cli.settings import read_settings
@@ -17,6 +19,7 @@ from backend.entrypoints.cli.simulate_plans import Options
 from backend.entrypoints.console import Grid, complain, progress_bar, say, say_json
 from backend.errors import BadRequest, ConfigurationError
 from backend.workflows.simulate import prepare, simulate
+from backend.workflows.simulate_marking import prepare_texts, simulate_texts
 
 
 def run(options: Options) -> None:
@@ -27,6 +30,10 @@ def run(options: Options) -> None:
         ConfigurationError: the files can't be written.
     """
     options.check()
+    marked = read_marked(options.data, options.label, options.config)
+    if marked is not None:
+        _run_marking(options, marked)
+        return
     labeled = read_labeled(options.data, options.label, options.config)
     answers = {} if options.llm is None else read_llm_answers(options.llm, labeled, labeled.questions[0])
     if options.llm is not None and len(labeled.questions) > 1:
@@ -54,6 +61,29 @@ def run(options: Options) -> None:
     else:
         _print_tables(labeled, curves, options.baseline, picture, table)
         _say_worth(curves, replayed.guessed)
+
+
+def _run_marking(options: Options, marked: MarkedData) -> None:
+    """The same for texts with spans."""
+    if options.llm is not None or options.label_noise or options.after_finding is not None:
+        raise BadRequest("--llm, --label-noise and --after-finding don't work with spans yet: leave them out.")
+    found = _rules(options.rules)
+    texts, faults = prepare_texts(marked, found)
+    for note in () if options.as_json else marked.notes:
+        complain(note)
+    _warn(found, faults)
+    _check_folder(options.folder)
+    plans = list(options.plans([]))
+    with progress_bar("preparing") as report:
+        curves = simulate_texts(texts, plans, seeds=options.seeds, test_share=options.test_share, progress=report)
+    picture, table = options.folder / "curves.png", options.folder / "curves.csv"
+    write_curves_csv(table, curves)
+    title = f"{options.data.name}: {counted(len(texts.data), 'text')}, {counted(options.seeds, 'seed')}"
+    draw_curves(picture, curves, title)
+    if options.as_json:
+        _print_json(curves, marked.notes, picture, table)
+    else:
+        _print_marking(texts, curves, options.baseline, picture, table)
 
 
 def _rules(folder: Path | None) -> tuple[Rule, ...]:
@@ -112,6 +142,36 @@ def _print_tables(labeled: LabeledData, curves: Sequence[Curve], baseline: str, 
         again = f", {_cell(final.again, '.0f')} of them given again" if final.again.high else ""
         labels = f"{_cell(final.labels, '.0f')} labels{again}"
         say(f"{final.plan} ends at an accuracy of {_cell(final.accuracy, '.3f')} with {labels}.")
+    for sentence in never_reached(found):
+        say(sentence)
+    say(f"Curves: {picture} and {table}.")
+
+
+def _print_marking(texts: MarkedTexts, curves: Sequence[Curve], baseline: str, picture: Path, table: Path) -> None:
+    question, full = texts.question, [curve.full for curve in curves]
+    n_spans = sum(len(spans or ()) for spans in texts.gold)
+    said = (
+        f"{counted(len(texts.data), 'text')}, {counted(int(texts.n_tokens.sum()), 'token')}, {counted(n_spans, 'span')}"
+    )
+    say(f"Question: {question.name} ({counted(len(question.labels), 'label')}; {said}).")
+    mean = sum(full) / len(full)
+    say(f"Full F1 of exact spans, with all labels: {mean:.3f} ({min(full):.3f}-{max(full):.3f} over seeds).")
+    names = ("plan", "share of full", "texts (lowest-highest)", "tokens (lowest-highest)", f"{baseline} reads")
+    shown = Grid(*names)
+    found = costs(curves)
+    others = {cost.share: cost.tokens for cost in found if cost.plan == baseline}
+    for cost in found:
+        times = None if cost.plan == baseline else ratio(cost.tokens, others[cost.share])
+        shown.row(
+            cost.plan,
+            f"{100 * cost.share:.0f} %",
+            _cell(cost.labels, ".0f"),
+            _cell(cost.tokens, ",.0f"),
+            "" if times is None else f"{times:.2f} times as much",
+        )
+    shown.show()
+    for final in finals(curves):
+        say(f"{final.plan} ends at an F1 of {_cell(final.accuracy, '.3f')} with {_cell(final.labels, '.0f')} texts.")
     for sentence in never_reached(found):
         say(sentence)
     say(f"Curves: {picture} and {table}.")
