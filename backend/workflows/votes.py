@@ -7,6 +7,7 @@ from backend.domain.llm.content import Content
 from backend.domain.llm.votes import join, llm_columns
 from backend.domain.marking.votes import Marks, SpanVotes
 from backend.domain.questions import Spans
+from backend.domain.questions.marks import mark_in
 from backend.domain.questions.quotes import moved
 from backend.domain.rules import History, Rule
 from backend.domain.spans.text import Span
@@ -68,7 +69,8 @@ def llm_marks(deps: Deps, contents: Contents) -> dict[str, SpanVotes]:
 def _marked(question: Spans, answer: Answer, content: Content, data: Mapping[str, object]) -> Marks:
     """An answer about what was sent of a text, as spans of the text."""
     placed = moved(answer, question.text(content.fields), question.text(data))
-    return tuple(Span(*mark[:3]) for mark in question.marks(placed, data))
+    marks = [mark for mark in map(mark_in, placed) if mark is not None and question.index(mark.label) is not None]
+    return tuple(Span(*mark[:3]) for mark in marks)
 
 
 def _trusted(deps: Deps, key: str) -> list[SourceRecord]:

@@ -10,7 +10,7 @@ from backend.domain.label_errors.records import Findings, Suspect
 from backend.domain.marking.learn import Prepared
 from backend.domain.outside import listed
 from backend.domain.questions import Spans
-from backend.domain.questions.marks import Mark, readable, region_of, written
+from backend.domain.questions.marks import readable
 from backend.domain.reports.check import NotYet
 from backend.domain.spans.consensus import Consensus, agreement, consensus
 from backend.domain.spans.fit import hold_out
@@ -88,13 +88,15 @@ def search_spans(question: Spans, known: Prepared, items: Sequence[MirroredTask]
     return SpanSearch(Findings(ordered, np.ones(n_judged)), shared, by_person, doubts)
 
 
-def consensus_answer(known: Prepared, item: Shared) -> Answer:
+def consensus_answer(question: Spans, known: Prepared, item: Shared) -> Answer:
     """What people agree on in a text, as an answer."""
-    return tuple(_written(known, item.row, run) for run in sorted(item.said.runs))
+    return tuple(_written(question, known, item.row, run) for run in sorted(item.said.runs))
 
 
 def _suspect(question: Spans, known: Prepared, item: SpanSuspect, shared: Shared | None) -> Suspect:
-    given, expected = (() if run is None else (_written(known, item.row, run),) for run in (item.given, item.expected))
+    given, expected = (
+        () if run is None else (_written(question, known, item.row, run),) for run in (item.given, item.expected)
+    )
     place = item.given or item.expected
     assert place is not None  # noqa: S101 - one of them is there in every suspect
     (span,) = known.tokens[item.row].read.spans([place])
@@ -116,7 +118,7 @@ def _suspect(question: Spans, known: Prepared, item: SpanSuspect, shared: Shared
         expected=expected,
         quality=1 - item.doubt,
         likelihood=item.doubt,
-        region=region_of(span.start, span.end),
+        region=question.region_at(known.tokens[item.row].text, span),
         reason="; ".join(parts),
     )
 
@@ -151,7 +153,7 @@ def _disputed(
                 continue
             given = min(there, key=lambda run: (there.count(run), run))
             said = ", ".join(
-                f"{counted(count, 'annotator')}: {readable((_written(known, item.row, run),))}"
+                f"{counted(count, 'annotator')}: {readable((_written(question, known, item.row, run),))}"
                 for run, count in _counts(item, expected).items()
             )
             (span,) = known.tokens[item.row].read.spans([given])
@@ -159,11 +161,11 @@ def _disputed(
                 Suspect(
                     row=item.row,
                     question=question.name,
-                    given=(_written(known, item.row, given),),
-                    expected=(_written(known, item.row, expected),),
+                    given=(_written(question, known, item.row, given),),
+                    expected=(_written(question, known, item.row, expected),),
                     quality=1 - agreed,
                     likelihood=agreed,
-                    region=region_of(span.start, span.end),
+                    region=question.region_at(known.tokens[item.row].text, span),
                     reason=f"annotators disagree: {said}",
                 )
             )
@@ -175,10 +177,10 @@ def _counts(item: Shared, place: Run) -> dict[Run, int]:
     return {run: there.count(run) for run in sorted(set(there), key=lambda run: (-there.count(run), run))}
 
 
-def _written(known: Prepared, row: int, run: Run) -> str:
+def _written(question: Spans, known: Prepared, row: int, run: Run) -> str:
     tokens = known.tokens[row]
     (span,) = tokens.read.spans([run])
-    return written(Mark(*span, tokens.text[span.start : span.end]))
+    return question.mark_at(tokens.text, span)
 
 
 def _by_person(question: Spans, known: Prepared, items: Sequence[MirroredTask]) -> dict[int, dict[int, Runs]]:

@@ -9,6 +9,7 @@ from backend.domain.questions.choices import Choices
 from backend.domain.questions.forms import Decision
 from backend.domain.questions.number import Number
 from backend.domain.questions.pairwise import Pairwise
+from backend.domain.questions.paragraphs import Paragraphs
 from backend.domain.questions.rating import Rating
 from backend.domain.questions.spans import Spans
 from backend.domain.questions.taxonomy import Taxonomy
@@ -21,6 +22,7 @@ __all__ = [
     "Learner",
     "Number",
     "Pairwise",
+    "Paragraphs",
     "Question",
     "Rating",
     "Spans",
@@ -31,7 +33,9 @@ __all__ = [
     "to_dict",
 ]
 
-TYPES: dict[str, type[Question]] = {kind.kind: kind for kind in (Choices, Number, Pairwise, Rating, Spans, Taxonomy)}
+TYPES: dict[str, type[Question]] = {
+    kind.kind: kind for kind in (Choices, Number, Pairwise, Paragraphs, Rating, Spans, Taxonomy)
+}
 
 
 def learned_by(questions: Iterable[Question]) -> tuple[tuple[Question, ...], tuple[Spans, ...]]:

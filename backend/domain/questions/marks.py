@@ -7,16 +7,19 @@ from typing import NamedTuple
 from backend.domain.outside import bounded_whole, one_line, storable
 from backend.domain.tasks import Answer
 
-MAX_PLACE = 10**9
-"""Of a character in a text; Label Studio takes no task of so many."""
+MAX_PLACE = 2**52
+"""Of a character in a text, see `Spans.place`."""
 MAX_TEXT = 20_000
 """Characters of a marked text that are kept to be compared; of a longer one none are."""
+UTTERANCE = 2**24
+"""Places of an utterance, see `Paragraphs`."""
 SHOWN = 80
 """Characters of a marked text that people are shown."""
 
 
 class Mark(NamedTuple):
-    """One marked part of a text: from `start` up to but not including `end`, in code points. text: what stands there,
+    """One marked part of a text: from `start` up to but not including `end`, in code points; in an answer, in whatever
+    its control counts (`Spans.place`). text: what stands there,
     "" if that isn't known."""
 
     start: int
@@ -59,4 +62,13 @@ def readable(answer: Answer) -> str:
 
 def _readable(label: str) -> str:
     mark = mark_in(label)
-    return label if mark is None else f"{mark.label} {one_line(mark.text, SHOWN)!r} ({mark.start}-{mark.end})"
+    return (
+        label
+        if mark is None
+        else f"{mark.label} {one_line(mark.text, SHOWN)!r} ({_shown(mark.start)}-{_shown(mark.end)})"
+    )
+
+
+def _shown(place: int) -> str:
+    number, offset = divmod(place, UTTERANCE)
+    return f"{number}:{offset}" if number else str(offset)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from backend.domain.codec import Json
 from backend.domain.outside import storable
 from backend.domain.questions.base import Learner, Question, closed
-from backend.domain.questions.marks import MAX_TEXT, Mark, mark_in, written
+from backend.domain.questions.marks import MAX_TEXT, Mark, mark_in, region_of, written
 from backend.domain.questions.quotes import locate, quote_in, quoted
+from backend.domain.spans.text import Span
 from backend.domain.tasks import Annotation, Answer, MirroredTask
 
 MOST_MARKS = 20_000
@@ -41,6 +42,11 @@ class Spans(Question):
 
     def text(self, data: Mapping[str, object]) -> str:
         """The text of a task; "" where there is none."""
+        found = self.value(data)
+        return found if isinstance(found, str) else ""
+
+    def value(self, data: Mapping[str, object]) -> object:
+        """What a task has in the field; None for nothing."""
         found: object = data
         if self.field in data:
             found = data[self.field]
@@ -51,8 +57,8 @@ class Spans(Question):
                 elif isinstance(found, list) and part.isdecimal() and int(part) < len(found):
                     found = found[int(part)]
                 else:
-                    return ""
-        return found if isinstance(found, str) else ""
+                    return None
+        return found
 
     def read(self, given: Iterable[str]) -> tuple[str, ...]:
         """See `Question`: the marks with its labels."""
@@ -129,17 +135,37 @@ class Spans(Question):
             if not self.most or not self.most[self._places[label]] or used[label] <= self.most[self._places[label]]:
                 kept.append(place)
         kept.sort()
-        answer = tuple(written(Mark(*place, text[place[0] : place[1]])) for place in kept)
+        answer = tuple(self.mark_at(text, Span(*place)) for place in kept)
         return answer, tuple(marks[place] for place in kept)
+
+    def mark_at(self, text: str, span: Span) -> str:
+        """A span of a text as a part of an answer."""
+        start, end = self.place(text, span.start), self.place(text, span.end)
+        return written(Mark(start, end, span.label, text[span.start : span.end]))
+
+    def region_at(self, text: str, span: Span) -> str:
+        """The part of a text that a span takes, see `of_region`."""
+        return region_of(self.place(text, span.start), self.place(text, span.end))
+
+    def place(self, text: str, at: int) -> int:  # noqa: ARG002 - of some types
+        """What Label Studio counts where a text has a code point: the same. Places rise with code points."""
+        return at
+
+    def code_point(self, text: str, place: int) -> int | None:
+        """The code point of a text that is at a place; None where there is none."""
+        return place if place <= len(text) else None
 
     def _placed(self, label: str, text: str) -> Mark | None:
         mark = mark_in(label)
-        if mark is None or mark.label not in self._places or not 0 <= mark.start < mark.end <= len(text):
+        if mark is None or mark.label not in self._places:
             return None
-        there = text[mark.start : mark.end]
+        start, end = (self.code_point(text, place) for place in mark[:2])
+        if start is None or end is None or start >= end:
+            return None
+        there = text[start:end]
         if mark.text and _dense(mark.text) != _dense(there):
             return None
-        return mark._replace(text=there)
+        return Mark(start, end, mark.label, there)
 
 
 def _dense(text: str) -> str:

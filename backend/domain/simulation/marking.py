@@ -12,7 +12,6 @@ from backend.domain.marking.votes import Marks, SpanVotes
 from backend.domain.priorities.bandit import RANDOM_SHARE
 from backend.domain.priorities.strategy import Strategy
 from backend.domain.questions import Spans
-from backend.domain.questions.marks import mark_in
 from backend.domain.simulation.loop import next_batch
 from backend.domain.simulation.records import Marked, Plan, Point
 from backend.domain.spans.scores import f1
@@ -100,8 +99,8 @@ def full_f1(pool: MarkedTexts, test: MarkedTexts, plan: Plan, *, seed: int) -> f
 def scored(model: MarkingModel, test: MarkedTexts) -> float:
     """F1 of exact spans that a model marks."""
     n_right = n_marked = n_true = 0
-    for found, spans in zip(model.suggest(test.votes, test.data), test.gold, strict=True):
-        ours = {mark[:3] for mark in map(mark_in, found.answer) if mark is not None}
+    for found, spans, item in zip(model.suggest(test.votes, test.data), test.gold, test.data, strict=True):
+        ours = {mark[:3] for mark in test.question.marks(found.answer, item)}
         theirs = {tuple(span) for span in spans or ()}
         n_right, n_marked, n_true = n_right + len(ours & theirs), n_marked + len(ours), n_true + len(theirs)
     return f1(n_right, n_marked, n_true)

@@ -49,7 +49,7 @@ def with_spans(deps: Deps, searched: SearchResult, corpus: Corpus, *, seed: int)
                 n_shared=len(found.shared),
                 n_agree=sum(item.agreement == 1 for item in found.shared),
                 tasks=tuple(searched.task_ids[item.row] for item in found.shared),
-                answers=tuple((readable(consensus_answer(known, item)),) for item in found.shared),
+                answers=tuple((readable(consensus_answer(question, known, item)),) for item in found.shared),
                 quality=tuple(round(item.agreement, 4) for item in found.shared),
                 n_labels=tuple(len(item.marked) for item in found.shared),
                 n_disputed=sum(len(item.said.disputed) for item in found.shared),
