@@ -26,11 +26,16 @@ rules:
 """
 
 
-@pytest.fixture
-def team(tmp_path: Path) -> House:
-    team = with_project(tmp_path, "")
-    (tmp_path / "rules" / "film.py").unlink()
-    (tmp_path / "rules" / "ner.yaml").write_text(RULES)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("team")
+
+
+@pytest.fixture(scope="module")
+def team(folder: Path) -> House:
+    team = with_project(folder, "")
+    (folder / "rules" / "film.py").unlink()
+    (folder / "rules" / "ner.yaml").write_text(RULES)
     annotate(team, team.task_ids[:20])
     team.learn()
     return team
@@ -98,15 +103,16 @@ def test_an_edit_is_compared_before_it_is_used(team: House, tmp_path: Path) -> N
     assert f"ner: in {about.suggestions_changed} of 40 texts the vote changes" in shown
 
 
-def test_a_rule_about_a_label_that_is_gone_is_named(team: House, tmp_path: Path) -> None:
+def test_a_rule_about_a_label_that_is_gone_is_named(team: House, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "edited").mkdir()
     (tmp_path / "edited" / "ner.yaml").write_text(RULES.replace("vote: PER}", "vote: NAME}", 1))
     found = diff(team.deps, team.key, FolderRules(tmp_path / "edited").load())
     assert "'ner' has no label 'NAME'" in found.stale["titled"]
     assert not found.is_usable
-    (tmp_path / "rules" / "ner.yaml").write_text(RULES.replace("vote: PER}", "vote: NAME}", 1))
+    (folder / "rules" / "ner.yaml").write_text(RULES.replace("vote: PER}", "vote: NAME}", 1))
     (stale,) = report(team.deps, team.key, "titled").spans
     assert stale.flags == ("stale label: NAME",)
+    (folder / "rules" / "ner.yaml").write_text(RULES)
 
 
 def test_white_space_at_the_ends_of_a_span_doesnt_count() -> None:

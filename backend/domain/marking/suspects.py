@@ -68,8 +68,8 @@ def search_spans(question: Spans, known: Prepared, items: Sequence[MirroredTask]
     n = sum(runs is not None for runs in known.gold)
     if n < FEWEST_TEXTS:
         reason = f"{counted(n, 'text')} that people looked at; {FEWEST_TEXTS} are needed"
-        nothing = Findings([], np.full(0, np.nan), [NotYet(question.name, reason)])
-        return SpanSearch(nothing, shared, by_person, {})
+        disputed = _disputed(question, known, shared, ())
+        return SpanSearch(Findings(disputed, np.zeros(0), [NotYet(question.name, reason)]), shared, by_person, {})
     held_out = hold_out([item.voted for item in known.tokens], known.gold, question.labels, seed=seed)
     found = find_suspects([item.voted for item in known.tokens], known.gold, held_out)
     doubts: dict[int, float] = {}
