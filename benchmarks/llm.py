@@ -149,7 +149,7 @@ def learn(
     votes = project.rules
     if asked.any():
         column = np.where(asked, answers, ABSTAIN).astype(np.int16)[:, None]
-        votes = join(votes, {project.key: VoteMatrix(decisions(project.question)[0], ("llm",), column)})
+        votes = join(votes, {project.key: VoteMatrix(decisions(project.question)[0], ("llm:recorded",), column)})
     frame = frame_of([project.question], project.data, votes=votes, gold={project.key: project.gold})
     return train(frame, project.data, seed=seed), votes
 

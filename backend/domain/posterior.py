@@ -11,6 +11,8 @@ EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 PULL = 4.0
 """Log-loss, summed over labeled tasks, that a step of 1 away from the defaults has to save. So a handful of labels
 changes nothing, and hundreds decide alone."""
+BESIDE_VALIDATED = (1.0, 0.5)
+"""Exponents of label model and classifier for tasks on which a validated source votes, before any evidence."""
 PRIOR_RATIO, PRIOR_WEIGHT = 0.25, 2.0
 """What a vote against a class is believed to do before any evidence, and so many expected votes' worth of it."""
 ALONE = 1.25
@@ -30,24 +32,39 @@ class Exponents:
     macro-F1 more, log-loss 0.728 instead of 0.734.) Other exponents calibrate as well: a sum below 1 flattens an
     overconfident posterior, one above 1 sharpens a timid one (temperature scaling, Guo et al. 2017, section 4.2). Where
     only one of the two knows anything, its own exponent does the same.
+
+    validated: the exponents of label model and classifier for tasks on which a source votes that people have validated;
+    None = as for the others. Such a source knows more of its own tasks than a classifier that has learned from its
+    answers: by the exponents of other tasks, suggestions were up to 2 points less often right than the best of the
+    LLMs of `benchmarks/llm_labels.py` alone.
     """
 
     label_model: float = 0.5
     classifier: float = 1.0
     label_model_alone: float = ALONE
     classifier_alone: float = 1.0
+    validated: tuple[float, float] | None = None
 
     def flattened(self, factor: float) -> "Exponents":
         """The same beside a classifier that is less sure by this factor: each keeps its part of the say."""
         return replace(self, label_model=self.label_model * factor)
 
     def combine(
-        self, label_model_proba: NDArray[np.float64], classifier_proba: NDArray[np.float64]
+        self,
+        label_model_proba: NDArray[np.float64],
+        classifier_proba: NDArray[np.float64],
+        validated: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
-        """Combine two posteriors, float64 (n, k), NaN rows where one knows nothing; NaN rows where neither does."""
+        """Combine two posteriors, float64 (n, k), NaN rows where one knows nothing; NaN rows where neither does.
+
+        validated: bool (n,), rows on which a validated source votes; None = none.
+        """
         voted, learned = is_known(label_model_proba), is_known(classifier_proba)
-        a = np.where(learned, self.label_model, self.label_model_alone)
-        b = np.where(voted, self.classifier, self.classifier_alone)
+        both = np.tile([self.label_model, self.classifier], (len(voted), 1))
+        if self.validated is not None and validated is not None:
+            both[validated] = self.validated
+        a = np.where(learned, both[:, 0], self.label_model_alone)
+        b = np.where(voted, both[:, 1], self.classifier_alone)
         scores = a[:, None] * _logs(label_model_proba) + b[:, None] * _logs(classifier_proba)
         scores = scores - scores.max(axis=1, keepdims=True, initial=-np.inf)
         combined: NDArray[np.float64] = np.exp(scores)
@@ -60,6 +77,7 @@ def fit_exponents(
     label_model_proba: NDArray[np.float64],
     classifier_proba: NDArray[np.float64],
     gold: NDArray[np.int64],
+    validated: NDArray[np.bool_] | None = None,
 ) -> Exponents:
     """Choose the exponents that minimise log-loss on labeled tasks, pulled towards the defaults.
 
@@ -67,24 +85,21 @@ def fit_exponents(
         label_model_proba: (n, k), NaN rows where nobody votes; on labeled rows made without their own label.
         classifier_proba: the same of the classifier; all NaN when there is none.
         gold: int64 (n,), class index or -1 = unknown.
+        validated: bool (n,), rows on which a validated source votes, which get exponents of their own; None = none.
     """
     labeled, default = gold >= 0, Exponents()
     p, q, known = label_model_proba[labeled], classifier_proba[labeled], gold[labeled]
     voted, learned = is_known(p), is_known(q)
     both, only_voted, only_learned = voted & learned, voted & ~learned, learned & ~voted
-    votes, learning, answers = _logs(p[both]), _logs(q[both]), known[both]
-    a, b = min(
-        ((a, b) for a in EXPONENTS for b in EXPONENTS),
-        key=lambda exponents: (
-            _loss(exponents[0] * votes + exponents[1] * learning, answers)
-            + PULL * ((exponents[0] - default.label_model) ** 2 + (exponents[1] - default.classifier) ** 2)
-        ),
-    )
+    told = np.zeros(gold.size, dtype=np.bool_) if validated is None else validated
+    others, among = both & ~told[labeled], both & told[labeled]
+    a, b = _pair(p[others], q[others], known[others], (default.label_model, default.classifier))
     return Exponents(
         label_model=a,
         classifier=b,
         label_model_alone=_sharpness(p[only_voted], known[only_voted], default.label_model_alone),
         classifier_alone=_sharpness(q[only_learned], known[only_learned], default.classifier_alone),
+        validated=_pair(p[among], q[among], known[among], BESIDE_VALIDATED) if told.any() else None,
     )
 
 
@@ -148,6 +163,20 @@ def rule_out_held_out(
         rest[fold] = -1
         ruled[fold] = rule_out(proba[fold], excluded[fold], fit_ratios(proba, excluded, rest))
     return ruled
+
+
+def _pair(
+    p: NDArray[np.float64], q: NDArray[np.float64], gold: NDArray[np.int64], default: tuple[float, float]
+) -> tuple[float, float]:
+    """Exponents of two posteriors, float64 (n, k), without NaN rows; `default` for n = 0."""
+    votes, learning = _logs(p), _logs(q)
+    return min(
+        ((a, b) for a in EXPONENTS for b in EXPONENTS),
+        key=lambda exponents: (
+            _loss(exponents[0] * votes + exponents[1] * learning, gold)
+            + PULL * ((exponents[0] - default[0]) ** 2 + (exponents[1] - default[1]) ** 2)
+        ),
+    )
 
 
 def _sharpness(proba: NDArray[np.float64], gold: NDArray[np.int64], default: float) -> float:

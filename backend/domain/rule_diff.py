@@ -107,14 +107,15 @@ def compare_suggestions(before: Frame, after: Frame, *, seed: int = 0) -> list[Q
 def _posterior(matrix: VoteMatrix, gold: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """The label model's posterior (n, k), each labeled row's by a model that didn't see its label."""
     k = len(matrix.decision.classes)
-    model = PropensityVote().fit(matrix.votes, k, gold)
+    model = PropensityVote().fit(matrix.votes, k, gold, validated=matrix.validated)
     posterior = model.predict_proba(matrix.votes)
     labeled = np.random.default_rng(seed).permutation(np.flatnonzero(gold >= 0))
     folds = np.array_split(labeled, min(N_FOLDS, labeled.size)) if labeled.size else []
     for fold in folds:
         hidden = gold.copy()
         hidden[fold] = -1
-        posterior[fold] = PropensityVote().fit(matrix.votes, k, hidden, start=model).predict_proba(matrix.votes[fold])
+        without = PropensityVote().fit(matrix.votes, k, hidden, start=model, validated=matrix.validated)
+        posterior[fold] = without.predict_proba(matrix.votes[fold])
     return posterior if matrix.excluded is None else rule_out_held_out(posterior, matrix.excluded, gold, folds)
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from backend.domain.alike import fingerprint
 from backend.domain.outside import one_line, storable
 from backend.domain.questions import Decision, Question
-from backend.domain.questions.forms import Votes
+from backend.domain.questions.forms import ABSTAIN, Votes
 from backend.domain.rules import History, Not, Rule, Tasks
 from backend.domain.rules.contained import Forks, described, end_fork, off_main_thread
 from backend.domain.rules.interface import BatchFunction
+from backend.domain.sources import is_validated
 from backend.errors import RuleError
 
 _NOT = -2
@@ -43,6 +44,11 @@ class VoteMatrix:
     excluded: Votes | None = None
 
     @property
+    def validated(self) -> NDArray[np.bool_]:
+        """Which sources people have validated: bool (n_sources,), see `is_validated`."""
+        return np.array([is_validated(source) for source in self.sources], dtype=np.bool_)
+
+    @property
     def fingerprint(self) -> bytes:
         """The same for the same votes of the same sources only."""
         return fingerprint(self.votes, self.excluded) + "\n".join(self.sources).encode()
@@ -51,6 +57,12 @@ class VoteMatrix:
         """The votes on some of the units: int64 (n_some,), their rows."""
         excluded = None if self.excluded is None else self.excluded[rows]
         return VoteMatrix(self.decision, self.sources, self.votes[rows], excluded)
+
+
+def told_by_validated(votes: Votes, sources: Sequence[str]) -> NDArray[np.bool_]:
+    """On which units a source votes that people have validated: bool (n_units,); votes: (n_units, n_sources)."""
+    columns = [column for column, source in enumerate(sources) if is_validated(source)]
+    return np.asarray((votes[:, columns] != ABSTAIN).any(axis=1))
 
 
 @dataclass(slots=True)

@@ -338,3 +338,41 @@ def test_arithmetic_of_weights() -> None:
     assert against == pytest.approx(4 / 13)
     assert together == pytest.approx(36 / 37)
     assert 1 / (1 + np.exp(np.log(0.9 / 0.1) - np.log(0.8 / 0.2))) == pytest.approx(4 / 13)
+
+
+def llm_among_rules(accuracy: float, seed: int = 0) -> tuple[Votes, NDArray[np.int64]]:
+    """Twelve weak rules for one class each, that hit what they don't mean, and an LLM that answers all tasks, last."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, 2, 2000)
+    rules = [
+        np.where(random.random(2000) < np.where(truth == place % 2, 0.3, 0.2), place % 2, -1) for place in range(12)
+    ]
+    llm = np.where(random.random(2000) < accuracy, truth, 1 - truth)
+    return np.column_stack([*rules, llm]).astype(np.int16), truth
+
+
+ONLY_LAST = np.arange(13) == 12
+
+
+@pytest.mark.parametrize("n_labels", [0, 20, 100])
+def test_an_llm_that_people_validated_is_not_outvoted_by_weak_rules(n_labels: int) -> None:
+    votes, truth = llm_among_rules(0.82)
+    fitted = PropensityVote().fit(votes, 2, only_first(truth, n_labels), validated=ONLY_LAST)
+    assert right(fitted, votes, truth) > (votes[:, -1] == truth).mean() - 0.005
+
+
+@pytest.mark.parametrize("model", LEARNING)
+def test_labels_take_an_llms_trust_away(model: type[LabelModel]) -> None:
+    votes, truth = llm_among_rules(0.55)
+    before = model().fit(votes, 2, unknown(votes), validated=ONLY_LAST)
+    after = model().fit(votes, 2, only_first(truth, 200), validated=ONLY_LAST)
+    assert after.accuracies[-1] < min(0.7, before.accuracies[-1])
+    assert right(after, votes, truth) > (votes[:, -1] == truth).mean() + 0.02
+
+
+def test_the_choice_of_a_label_model_knows_who_is_validated() -> None:
+    votes, truth = llm_among_rules(0.82)
+    for n_labels in (0, 20, 100):
+        gold = only_first(truth, n_labels)
+        fitted = choose(votes, 2, gold, validated=ONLY_LAST).fit(votes, 2, gold)
+        assert right(fitted, votes, truth) > (votes[:, -1] == truth).mean() - 0.005

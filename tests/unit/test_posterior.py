@@ -146,3 +146,24 @@ def test_no_label_has_a_say_in_how_far_a_vote_against_its_class_counts() -> None
         other = gold.copy()
         other[fold] = (gold[fold] + 1) % 3
         np.testing.assert_array_equal(rule_out_held_out(proba, excluded, other, folds)[fold], ruled[fold])
+
+
+def test_where_a_validated_source_votes_the_label_model_leads() -> None:
+    label_model, classifier = rows(0.7, 0.7), rows(0.25, 0.25)
+    told = np.array([True, False])
+    exponents = fit_exponents(label_model, classifier, np.array([-1, -1]), told)
+    assert exponents.combine(label_model, classifier, told).argmax(axis=1).tolist() == [1, 0]
+    assert fit_exponents(label_model, classifier, np.array([-1, -1]), np.zeros(2, dtype=np.bool_)) == Exponents()
+
+
+def test_tasks_with_and_without_a_validated_source_are_combined_by_their_own_labels() -> None:
+    p, gold = calibrated(800, seed=0)
+    noise = np.random.default_rng(1).uniform(0.02, 0.98, 800)
+    told = np.arange(800) < 400
+    label_model, classifier = rows(*np.where(told, p, noise)), rows(*np.where(told, noise, p))
+    exponents = fit_exponents(label_model, classifier, gold, told)
+    assert (exponents.label_model, exponents.classifier) == (0.0, 1.0)
+    assert exponents.validated == pytest.approx((1.0, 0.0), abs=0.25)
+    assert log_loss(exponents.combine(label_model, classifier, told), gold) == pytest.approx(
+        log_loss(rows(*p), gold), abs=0.02
+    )

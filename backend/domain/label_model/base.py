@@ -9,11 +9,17 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from backend.domain.codec import Json
-from backend.domain.label_model.patterns import CHUNK, indicator, n_votes_of, softmax
+from backend.domain.label_model.patterns import CHUNK, indicator, n_votes_of, own_class, softmax
 from backend.domain.questions.forms import Votes
 
 BALANCE_IN_LABELS = 200.0
 """How many human labels it takes to outweigh the belief that classes are balanced among tasks with votes."""
+
+
+VALIDATED_ACCURACY = 0.85
+"""What a source is believed to be worth that people have validated, before their labels are counted."""
+VALIDATED_LABELS = 20.0
+"""How many human labels that belief is worth."""
 
 
 class LabelModel(ABC):
@@ -30,7 +36,15 @@ class LabelModel(ABC):
     class_balance: NDArray[np.float64]
 
     @abstractmethod
-    def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: "LabelModel | None" = None) -> Self:
+    def fit(
+        self,
+        votes: Votes,
+        n_classes: int,
+        gold: NDArray[np.int64],
+        *,
+        start: "LabelModel | None" = None,
+        validated: NDArray[np.bool_] | None = None,
+    ) -> Self:
         """Learn from votes and human labels; deterministic.
 
         Args:
@@ -39,6 +53,9 @@ class LabelModel(ABC):
             gold: int64 (n,), the class people chose, -1 = unknown.
             start: a model fitted before, to start from: the result is the same within the tolerance, sooner. Ignored if
                 it is of another method, or of other numbers of sources or classes.
+            validated: bool (m,), sources that people have validated, as LLMs past their gate; None = none. They are
+                believed to be right as often as `VALIDATED_ACCURACY` says, whatever the other sources vote, until human
+                labels say more.
         """
 
     def predict_proba(self, votes: Votes) -> NDArray[np.float64]:
@@ -83,6 +100,20 @@ class LabelModel(ABC):
     def _parameters(self) -> dict[str, NDArray[Any]]:
         """Arrays by attribute name."""
         return {"accuracies": self.accuracies, "class_balance": self.class_balance}
+
+
+def validated_accuracies(gold_counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How often each source is believed to be right if people have validated it: float64 (m,), within (0, 1).
+
+    Its share of right votes by human labels, joined by `VALIDATED_LABELS` of `VALIDATED_ACCURACY`. gold_counts: float64
+    (m · k, k), see `VoteCounts`.
+    """
+    k = gold_counts.shape[1]
+    m = len(gold_counts) // max(k, 1)
+    right = (gold_counts * own_class(m, k)).reshape(m, k * k).sum(axis=1)
+    judged = gold_counts.reshape(m, k * k).sum(axis=1)
+    believed: NDArray[np.float64] = (VALIDATED_LABELS * VALIDATED_ACCURACY + right) / (VALIDATED_LABELS + judged)
+    return believed
 
 
 def posterior_of(

@@ -1,7 +1,7 @@
 """The choice of a label model, made on human labels, with its reason."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,24 +33,33 @@ class Choice:
     """A method, and why.
 
     losses: mean log-loss by method on human labels it didn't see; empty with too few. with_labels: whether human labels
-    are learned from. They aren't where answers were no better for them.
+    are learned from. They aren't where answers were no better for them. validated: bool (m,), see `LabelModel.fit`.
     """
 
     method: type[LabelModel]
     reason: str
     losses: Mapping[str, float]
     with_labels: bool = True
+    validated: NDArray[np.bool_] | None = field(default=None, compare=False)
 
     def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64]) -> LabelModel:
         """A label model of this choice; arguments as in `choose`."""
-        return self.method().fit(votes, n_classes, gold if self.with_labels else np.full_like(gold, -1))
+        known = gold if self.with_labels else np.full_like(gold, -1)
+        return self.method().fit(votes, n_classes, known, validated=self.validated)
 
     def recorded(self) -> LabelModelChoice:
         """The choice as it is recorded with a version's figures."""
         return LabelModelChoice(self.method.method, self.reason, self.losses)
 
 
-def choose(votes: Votes, n_classes: int, gold: NDArray[np.int64], *, seed: int = 0) -> Choice:
+def choose(
+    votes: Votes,
+    n_classes: int,
+    gold: NDArray[np.int64],
+    *,
+    seed: int = 0,
+    validated: NDArray[np.bool_] | None = None,
+) -> Choice:
     """The simplest method that does as well on human labels as the default, cross-validated: with a mean log-loss no
     larger, answers as good (`_Tried.gain`), and no class named much less often. By log-loss alone majority vote wins
     among overconfident language models, and loses two points of macro-F1; a loss can be mended by `fit_exponents`, a
@@ -68,18 +77,20 @@ def choose(votes: Votes, n_classes: int, gold: NDArray[np.int64], *, seed: int =
         n_classes: k.
         gold: int64 (n,), the class people chose, -1 = unknown.
         seed: draws the folds.
+        validated: bool (m,), see `LabelModel.fit`.
     """
     labeled = np.flatnonzero((gold >= 0) & (votes != ABSTAIN).any(axis=1))
     few = f"{labeled.size} human labels on tasks with votes; other methods are tried from {MIN_LABELS}"
     if not labeled.size:
-        return Choice(DEFAULT, few, {})
+        return Choice(DEFAULT, few, {}, validated=validated)
     rows = _some_rows(labeled, gold, seed)
     votes, gold = votes[rows], gold[rows]
     labeled = np.searchsorted(rows, labeled)
     methods = METHODS if labeled.size >= MIN_LABELS else (DEFAULT,)
-    tried = {method: _tried(method, votes, n_classes, gold, labeled, seed) for method in methods}
+    tried = {method: _tried(method, votes, n_classes, gold, labeled, seed, validated) for method in methods}
     choice = _best(tried) if labeled.size >= MIN_LABELS else Choice(DEFAULT, few, {})
-    return choice if _labels_help(tried[choice.method], votes, n_classes, labeled) else _without_labels(choice)
+    choice = replace(choice, validated=validated)
+    return choice if _labels_help(tried[choice.method], choice, votes, labeled) else _without_labels(choice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +148,13 @@ def _best(tried: Mapping[type[LabelModel], _Tried]) -> Choice:
     return Choice(DEFAULT, f"better than the simpler methods ({measured} {means[DEFAULT.method]:.3f})", means)
 
 
-def _labels_help(with_labels: _Tried, votes: Votes, n_classes: int, labeled: NDArray[np.int64]) -> bool:
+def _labels_help(with_labels: _Tried, choice: Choice, votes: Votes, labeled: NDArray[np.int64]) -> bool:
     """Whether answers are better than the default's that saw no label, or as good and no less likely.
 
     with_labels: on the rows `labeled` of `votes`.
     """
-    posterior = DEFAULT().fit(votes, n_classes, np.full(len(votes), -1)).predict_proba(votes)
+    nothing, k = np.full(len(votes), -1), with_labels.named.size
+    posterior = _without_labels(choice).fit(votes, k, nothing).predict_proba(votes)
     without = _judged(posterior[labeled], with_labels.truth, posterior)
     gain = with_labels.gain(without)
     as_good = with_labels.saved(without).mean() >= 0 and with_labels.names_as_often(without)
@@ -151,7 +163,7 @@ def _labels_help(with_labels: _Tried, votes: Votes, n_classes: int, labeled: NDA
 
 def _without_labels(choice: Choice) -> Choice:
     reason = f"human labels make no better answers on tasks held out: not learned from ({choice.reason})"
-    return Choice(DEFAULT, reason, choice.losses, with_labels=False)
+    return replace(choice, method=DEFAULT, reason=reason, with_labels=False)
 
 
 def from_dict(parameters: Mapping[str, object]) -> LabelModel:
@@ -182,15 +194,16 @@ def _tried(
     gold: NDArray[np.int64],
     labeled: NDArray[np.int64],
     seed: int,
+    validated: NDArray[np.bool_] | None,
 ) -> _Tried:
     """Each of the rows `labeled` is judged by a model that didn't see its label."""
     posterior = np.empty((labeled.size, n_classes))
-    model = method().fit(votes, n_classes, gold)
+    model = method().fit(votes, n_classes, gold, validated=validated)
     of_all = model.predict_proba(votes)
     for fold in np.array_split(np.random.default_rng(seed).permutation(labeled.size), N_FOLDS):
         hidden = gold.copy()
         hidden[labeled[fold]] = -1
-        model = method().fit(votes, n_classes, hidden, start=model)
+        model = method().fit(votes, n_classes, hidden, start=model, validated=validated)
         posterior[fold] = model.predict_proba(votes[labeled[fold]])
     return _judged(posterior, gold[labeled], of_all)
 

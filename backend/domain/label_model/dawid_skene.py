@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.label_model.base import BALANCE_IN_LABELS, LabelModel, posterior_of
+from backend.domain.label_model.base import BALANCE_IN_LABELS, LabelModel, posterior_of, validated_accuracies
 from backend.domain.label_model.patterns import change, own_class, softmax, vote_counts_of, vote_shares
 from backend.domain.questions.forms import Votes
 
@@ -37,15 +37,25 @@ class DawidSkene(LabelModel):
     weights: NDArray[np.float64]
     intercept: NDArray[np.float64]
 
-    def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
+    def fit(
+        self,
+        votes: Votes,
+        n_classes: int,
+        gold: NDArray[np.int64],
+        *,
+        start: LabelModel | None = None,
+        validated: NDArray[np.bool_] | None = None,
+    ) -> Self:
         """Learn confusion matrices and class balance from votes, int16 (n, m), and gold, int64 (n,); see
         `LabelModel`."""
         m, k = votes.shape[1], n_classes
         patterns = vote_counts_of(votes, k, gold)
         own = own_class(m, k)
-        prior = PRIOR_VOTES * (own * PRIOR_ACCURACY + (1 - own) * (1 - PRIOR_ACCURACY) / max(k - 1, 1))
-        seen = patterns.votes.multiply(patterns.counts[:, None]).tocsr().T.tocsr()
         labeled, chosen = patterns.gold_counts, patterns.chosen
+        trusted = np.zeros(m, dtype=np.bool_) if validated is None else validated
+        believed = np.repeat(np.where(trusted, validated_accuracies(labeled), PRIOR_ACCURACY), k)[:, None]
+        prior = PRIOR_VOTES * (own * believed + (1 - own) * (1 - believed) / max(k - 1, 1))
+        seen = patterns.votes.multiply(patterns.counts[:, None]).tocsr().T.tocsr()
         n = patterns.counts.sum() + patterns.gold.size
         n_kind = np.asarray(seen.sum(axis=1)).reshape(-1, 1) + labeled.sum(axis=1, keepdims=True)
 

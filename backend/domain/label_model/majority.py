@@ -26,6 +26,7 @@ class MajorityVote(LabelModel):
         gold: NDArray[np.int64],
         *,
         start: LabelModel | None = None,  # noqa: ARG002 - shared interface
+        validated: NDArray[np.bool_] | None = None,  # noqa: ARG002
     ) -> Self:
         """Count how often sources were right, from votes, int16 (n, m), and gold, int64 (n,), see `LabelModel`. The
         posterior doesn't depend on it."""

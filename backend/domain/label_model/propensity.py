@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of
+from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of, validated_accuracies
 from backend.domain.label_model.copies import copies_of
 from backend.domain.label_model.patterns import (
     VoteCounts,
@@ -60,6 +60,8 @@ class PropensityVote(LabelModel):
     * w_j is 1 over the number of copies of source j: copies share one vote. s = 1 / (1 + ρ (n_votes - 1)) is the design
       effect (Kish 1965, section 5.4) of votes correlated by ρ = `CORRELATION`. It leaves the order of classes as it is
       and keeps ten agreeing sources from being believed as if they knew nothing of each other.
+    * A source that people have validated isn't judged by its agreement with others: its prior is what human labels say
+      of it over all its votes (`validated_accuracies`).
     * Human labels join the evidence of each kind of vote as counts, each class weighted as if all were as common, where
       all agreement is worth `AGREEMENT_IN_LABELS`. Only they can show that votes are worse than chance. The balance is
       fitted to them as the intercept of P(y | votes), see `matching_balance`.
@@ -73,13 +75,22 @@ class PropensityVote(LabelModel):
     weights: NDArray[np.float64]
     judged: NDArray[np.bool_]
 
-    def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
+    def fit(
+        self,
+        votes: Votes,
+        n_classes: int,
+        gold: NDArray[np.int64],
+        *,
+        start: LabelModel | None = None,
+        validated: NDArray[np.bool_] | None = None,
+    ) -> Self:
         """Learn evidence of each kind of vote, and class balance, from votes, int16 (n, m), and gold, int64 (n,); see
         `LabelModel`."""
         m, k = votes.shape[1], n_classes
         patterns = vote_counts_of(votes, k, gold)
         labeled = _LabeledVotes(patterns)
-        agreement = _Agreement(patterns, m)
+        trusted = validated if validated is not None else np.zeros(m, dtype=np.bool_)
+        agreement = _Agreement(patterns, trusted)
         share = np.repeat(1 / copies_of(votes), k)[:, None]
 
         self.class_balance = np.full(k, 1 / k)
@@ -112,8 +123,8 @@ class PropensityVote(LabelModel):
 class _Agreement:
     """What agreement between sources says of each kind of vote."""
 
-    def __init__(self, patterns: VoteCounts, m: int) -> None:
-        k = patterns.n_classes
+    def __init__(self, patterns: VoteCounts, validated: NDArray[np.bool_]) -> None:
+        k, m = patterns.n_classes, validated.size
         self.k = k
         self.own = own_class(m, k)
         self.counts = patterns.counts
@@ -127,7 +138,7 @@ class _Agreement:
         meetings = np.asarray(patterns.votes[threes].T @ patterns.counts[threes]).reshape(m, k).sum(axis=1)
         # Sources that all know one answer ("yes" to one label) can't disagree.
         several_answers = np.unique(patterns.votes.indices % k).size > 1
-        self.judged = (meetings >= ENOUGH) & several_answers
+        self.judged = (meetings >= ENOUGH) & several_answers & ~validated
         self.is_judged = np.repeat(self.judged, k)[:, None]
 
         chance = 1 / max(k, 2)
@@ -135,7 +146,8 @@ class _Agreement:
         self.least = chance + np.repeat(np.where(n_answers == 1, LEAST, 0.0), k) * (PRIOR_ACCURACY - chance)
         share = self.n_votes / max(patterns.counts.sum(), 1.0)
         bound = np.maximum(MOST / (k * np.maximum(share, 1 / (k * k))), chance)
-        self.prior = _accurate(np.full(m * k, PRIOR_ACCURACY), self.own)
+        believed = np.where(validated, validated_accuracies(patterns.gold_counts), PRIOR_ACCURACY)
+        self.prior = _accurate(np.repeat(believed, k), self.own)
         self.bounded_prior = _accurate(np.minimum(PRIOR_ACCURACY, bound), self.own)
 
     def evidence(self, posterior: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of
+from backend.domain.label_model.base import LabelModel, matching_balance, posterior_of, validated_accuracies
 from backend.domain.label_model.patterns import VoteCounts, change, own_class, vote_counts_of, vote_shares
 from backend.domain.questions.forms import Votes
 
@@ -40,13 +40,22 @@ class WeightedVote(LabelModel):
     * It moves a_j away from `PRIOR_ACCURACY` by a Beta prior worth `PRIOR_VOTES`, and never down to chance.
     * All of it counts as `AGREEMENT_IN_LABELS` human labels. Human labels count one each, so they decide as soon as
       they exist, and only they can show that a source is worse than chance.
+    * A source that people have validated isn't judged by agreement, see `validated_accuracies`.
     * The balance is fitted to human labels as the intercept of P(y | votes): on labeled tasks with votes, the
       posteriors of each class sum to the number of its labels.
     """
 
     method = "weighted_vote"
 
-    def fit(self, votes: Votes, n_classes: int, gold: NDArray[np.int64], *, start: LabelModel | None = None) -> Self:
+    def fit(
+        self,
+        votes: Votes,
+        n_classes: int,
+        gold: NDArray[np.int64],
+        *,
+        start: LabelModel | None = None,
+        validated: NDArray[np.bool_] | None = None,
+    ) -> Self:
         """Learn accuracies and class balance from votes, int16 (n, m), and gold, int64 (n,); see `LabelModel`."""
         m = votes.shape[1]
         patterns = vote_counts_of(votes, n_classes, gold)
@@ -61,6 +70,8 @@ class WeightedVote(LabelModel):
         chance = 1 / max(n_classes, 2)
         least = chance + LEAST * (PRIOR_ACCURACY - chance)
 
+        trusted = np.zeros(m, dtype=np.bool_) if validated is None else validated
+        known = validated_accuracies(judged)
         posterior = vote_shares(patterns.votes, n_classes)
         self.accuracies = np.full(m, PRIOR_ACCURACY)
         self.class_balance = np.full(n_classes, 1 / n_classes)
@@ -72,7 +83,8 @@ class WeightedVote(LabelModel):
             agreed = _by_source(np.asarray(seen.T @ posterior) * own, m)
             agreement = (PRIOR_VOTES * PRIOR_ACCURACY + agreed) / (PRIOR_VOTES + n_evidence)
             agreement = np.maximum(agreement, least)
-            self.accuracies = (AGREEMENT_IN_LABELS * agreement + right) / (AGREEMENT_IN_LABELS + n_judged)
+            believed = (AGREEMENT_IN_LABELS * agreement + right) / (AGREEMENT_IN_LABELS + n_judged)
+            self.accuracies = np.where(trusted, known, believed)
             posterior = self._posterior(patterns.votes, patterns.n_votes)
             expected = self._posterior(patterns.labeled, patterns.gold).sum(axis=0)
             self.class_balance = matching_balance(self.class_balance, patterns.chosen, expected)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from backend.domain.codec import JsonObject
+from backend.domain.sources import LLM
 from backend.domain.tasks import Answer
 
 PROMPT_DIGITS = 8
@@ -31,7 +32,7 @@ class LlmSource:
     @property
     def name(self) -> str:
         """Name of its column in a vote matrix."""
-        return f"llm:{self.model}:{self.prompt[:PROMPT_DIGITS]}"
+        return f"{LLM}:{self.model}:{self.prompt[:PROMPT_DIGITS]}"
 
 
 class Problem(StrEnum):

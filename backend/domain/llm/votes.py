@@ -10,10 +10,9 @@ from backend.domain.llm import confidence as confidences
 from backend.domain.llm.records import Calibration, LlmAnswer, LlmSource
 from backend.domain.questions import Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
+from backend.domain.sources import UNSURE
 from backend.domain.votes import VoteMatrix
 
-UNSURE = " (unsure)"
-"""Ends the name of the column of a source's less sure answers."""
 MIN_FOR_SPLIT = 60
 SIGNIFICANT = 0.05
 

@@ -22,7 +22,7 @@ from backend.domain.marking.model import MarkingModel
 from backend.domain.posterior import PRIOR_RATIO, Exponents, rule_out
 from backend.domain.questions import Decision, Question, decisions
 from backend.domain.questions.forms import ABSTAIN, Votes
-from backend.domain.votes import VoteMatrix
+from backend.domain.votes import VoteMatrix, told_by_validated
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class DecisionModel:
         """Posterior, float64 (n, k); NaN rows where nobody votes and there is no classifier, or nothing for it to
         read."""
         n_tasks = features.shape[0]
-        by_label_model = self.label_model.predict_proba(_columns(votes, self.sources, n_tasks))
+        known = _columns(votes, self.sources, n_tasks)
+        by_label_model = self.label_model.predict_proba(known)
         by_classifier = (
             np.full(by_label_model.shape, np.nan)
             if self.classifier is None
@@ -66,7 +67,7 @@ class DecisionModel:
         )
         # How often a class is right is no suggestion for a task of which nothing can be read.
         by_classifier[has_no_features(features)] = np.nan
-        combined = self.exponents.combine(by_label_model, by_classifier)
+        combined = self.exponents.combine(by_label_model, by_classifier, told_by_validated(known, self.sources))
         if votes is None or votes.excluded is None:
             return combined
         against = replace(votes, votes=votes.excluded)
@@ -162,7 +163,7 @@ def rules_only(frame: Frame) -> ProjectModel:
 
 def _from_votes(decision: Decision, matrix: VoteMatrix) -> DecisionModel:
     nothing = np.full(len(matrix.votes), -1, dtype=np.int64)
-    label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing)
+    label_model = PropensityVote().fit(matrix.votes, len(decision.classes), nothing, validated=matrix.validated)
     return DecisionModel(decision, matrix.sources, label_model, None, Exponents(), prior_ratios(matrix.sources))
 
 

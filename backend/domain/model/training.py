@@ -28,7 +28,6 @@ from backend.domain.model.project import DecisionModel, ProjectModel, described,
 from backend.domain.policy import CHOICE_S
 from backend.domain.posterior import fit_exponents, fit_ratios, rule_out_held_out
 from backend.domain.questions import Question, decisions
-from backend.domain.questions.forms import Votes
 from backend.domain.reports.version import (
     ClassifierFigures,
     ContentFigures,
@@ -37,7 +36,7 @@ from backend.domain.reports.version import (
     VersionMetrics,
 )
 from backend.domain.tasks import content_hash
-from backend.domain.votes import VoteMatrix
+from backend.domain.votes import VoteMatrix, told_by_validated
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +238,11 @@ def _train_decision(
     """
     decision, seed = matrix.decision, shared.material.seed
     k = len(decision.classes)
-    choice = choose(matrix.votes, k, gold, seed=seed)
+    choice = choose(matrix.votes, k, gold, seed=seed, validated=matrix.validated)
     label_model = choice.fit(matrix.votes, k, gold)
     by_label_model = label_model.predict_proba(matrix.votes)
     parts = folds(shared.identities, gold)
-    without_fold = [_without_labels_of(matrix.votes, gold, part, k, by_label_model, seed) for part in parts]
+    without_fold = [_without_labels_of(matrix, gold, part, by_label_model, seed) for part in parts]
     recipes = known
     sizes = int((gold >= 0).sum()), gold.size, shared.material.n_vectors
     if recipes is None or (is_due and recipes.is_due(*sizes)):
@@ -252,13 +251,14 @@ def _train_decision(
     for part, without in zip(parts, without_fold, strict=True):
         by_label_model[part] = without[part]
     parts = [part for part in parts if part.size]
-    exponents = fit_exponents(by_label_model, by_classifier, gold)
+    told = told_by_validated(matrix.votes, matrix.sources)
+    exponents = fit_exponents(by_label_model, by_classifier, gold, told)
     if not (gold >= 0).any():
         exponents = exponents.flattened(recipes.before_labels)
-    held_out = exponents.combine(by_label_model, by_classifier)
+    held_out = exponents.combine(by_label_model, by_classifier, told)
     for fold in parts:
-        held_out[fold] = fit_exponents(by_label_model, by_classifier, _without(gold, fold)).combine(
-            by_label_model[fold], by_classifier[fold]
+        held_out[fold] = fit_exponents(by_label_model, by_classifier, _without(gold, fold), told).combine(
+            by_label_model[fold], by_classifier[fold], told[fold]
         )
     ratios = prior_ratios(matrix.sources)
     if matrix.excluded is not None:
@@ -270,18 +270,17 @@ def _train_decision(
 
 
 def _without_labels_of(
-    votes: Votes,
+    matrix: VoteMatrix,
     gold: NDArray[np.int64],
     fold: NDArray[np.int64],
-    n_classes: int,
     by_label_model: NDArray[np.float64],
     seed: int,
 ) -> NDArray[np.float64]:
     """What a label model says of all rows (n, k) that was chosen and fitted without the labels of a fold."""
-    if not fold.size or not votes.shape[1]:
+    if not fold.size or not matrix.sources:
         return by_label_model
-    rest = _without(gold, fold)
-    return choose(votes, n_classes, rest, seed=seed).fit(votes, n_classes, rest).predict_proba(votes)
+    votes, k, rest = matrix.votes, len(matrix.decision.classes), _without(gold, fold)
+    return choose(votes, k, rest, seed=seed, validated=matrix.validated).fit(votes, k, rest).predict_proba(votes)
 
 
 def _classify(

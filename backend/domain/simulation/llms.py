@@ -13,6 +13,7 @@ from backend.domain.questions import decisions
 from backend.domain.questions.forms import ABSTAIN
 from backend.domain.reports.llm import MIN_COMPARED
 from backend.domain.simulation.records import Gold, LabeledTasks, LlmUse
+from backend.domain.sources import LLM
 from backend.domain.statistics import cohen_kappa
 from backend.domain.votes import VoteMatrix
 
@@ -140,10 +141,10 @@ def contradiction(frame: Frame) -> NDArray[np.float64]:
 
 
 def _masked(matrix: VoteMatrix, names: Sequence[str], masks: Sequence[NDArray[np.bool_]]) -> VoteMatrix:
-    """Columns of some sources, abstaining where they weren't asked."""
+    """Columns of some LLMs, named as in a project, abstaining where they weren't asked."""
     columns = [matrix.sources.index(name) for name in names]
     votes = np.where(np.column_stack(masks), matrix.votes[:, columns], ABSTAIN).astype(np.int16)
-    return replace(matrix, sources=tuple(names), votes=votes, excluded=None)
+    return replace(matrix, sources=tuple(f"{LLM}:{name}" for name in names), votes=votes, excluded=None)
 
 
 def _labeled(gold: Gold) -> NDArray[np.bool_]:

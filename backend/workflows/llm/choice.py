@@ -10,6 +10,7 @@ from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.price import estimated_tokens
 from backend.domain.llm.records import Calibration, LlmSource
 from backend.domain.questions import Question
+from backend.domain.sources import is_llm
 from backend.workflows.llm.view import LlmProject, Prompt
 
 Rows = NDArray[np.int64]
@@ -101,5 +102,5 @@ def _by_worth(view: LlmProject, question: Question, prompt: Prompt, rows: Rows) 
 
 def _disagreement(votes: Mapping[str, str], answer: tuple[str, ...]) -> float:
     """Share of the rules that vote for something else than the suggestion."""
-    said = [vote for source, vote in votes.items() if not source.startswith("llm:")]
+    said = [vote for source, vote in votes.items() if not is_llm(source)]
     return sum(vote != ", ".join(answer) for vote in said) / len(said) if said else 0.0
