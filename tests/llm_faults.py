@@ -44,6 +44,19 @@ LOADING = Fault(503, {"error": {"code": 503, "message": "Loading model", "type":
 """llama.cpp while it starts."""
 BAD_GATEWAY = Fault(502, "<html>Bad gateway</html>")
 BAD_KEY = error(401, "Incorrect API key provided: sk-se****cret", code="invalid_api_key")
+GEMINI_BAD_KEY = Fault(
+    400,
+    [
+        {
+            "error": {
+                "code": 400,
+                "message": "API key not valid. Please pass a valid API key.",
+                "status": "INVALID_ARGUMENT",
+                "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+            }
+        }
+    ],
+)
 NO_MODEL = error(404, "The model `m` does not exist or you do not have access to it", code="model_not_found")
 OLLAMA_NO_MODEL = error(404, 'model "m" not found, try pulling it first', "api_error")
 TOO_LONG = error(
@@ -111,6 +124,13 @@ def unsupported(what: str, dialect: str = "openai") -> Fault:
             "n": "Only one completion choice is allowed",
         }.get(what, f"Unsupported param: {name}")
         return Fault(400, {"error": {"code": 400, "message": said, "type": "invalid_request_error"}})
+    if dialect == "gemini":
+        said = f'Invalid JSON payload received. Unknown name "{name}": Cannot find field.'
+        said = "Logprobs is not enabled for models/m" if what == "logprobs" else said
+        return Fault(400, [{"error": {"code": 400, "message": said, "status": "INVALID_ARGUMENT"}}])
+    if dialect == "anthropic":
+        # It refuses nothing but several samples; what else it doesn't take, it ignores.
+        return error(400, f"{name} must be exactly 1")
     if dialect == "pydantic":
         item: dict[str, Any] = {
             "type": "extra_forbidden",

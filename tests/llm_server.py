@@ -57,16 +57,17 @@ class LlmServer:
     """A context manager; tests change its attributes while it runs.
 
     answer: chat request -> text, `Said` or `Fault`. faults: taken first, one for each chat request. refuses: parameters
-    or forms that the model doesn't take -> the fault it says so with. models: None = any. one_choice: `n` is ignored.
-    has_batches: whether there is a Batch API. batch_status: what batches become; "in_progress" = not ended.
-    embed: text (or address of an image) -> vector. embedding_faults, file_faults: as faults. written: bytes of bodies
-    that go on and on.
+    or forms that the model doesn't take -> the fault it says so with. ignores: parameters that it doesn't look at.
+    models: None = any. one_choice: `n` is ignored. has_batches: whether there is a Batch API. batch_status: what
+    batches become; "in_progress" = not ended. embed: text (or address of an image) -> vector. embedding_faults,
+    file_faults: as faults. written: bytes of bodies that go on and on.
     """
 
     def __init__(self, answer: Answerer | None = None, port: int = 0) -> None:
         self.answer: Answerer = answer or pick_labels
         self.faults: deque[Fault | Said] = deque()
         self.refuses: dict[str, Fault] = {}
+        self.ignores: set[str] = set()
         self.headers: dict[str, str] = {}
         self.models: set[str] | None = None
         self.one_choice = False
@@ -142,6 +143,7 @@ class LlmServer:
     def _chat(self, body: dict[str, Any], faults: deque[Fault | Said]) -> Any:
         with self._lock:
             said: str | Said | Fault | None = faults.popleft() if faults else None
+        body = {name: value for name, value in body.items() if name not in self.ignores}
         if said is None and self.models is not None and body["model"] not in self.models:
             said = NO_MODEL
         said = said or self._refusal(body) or self.answer(body)

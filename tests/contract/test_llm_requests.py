@@ -104,7 +104,7 @@ def test_several_samples_come_from_one_request(team: Team) -> None:
     assert body["temperature"] == 0.7
 
 
-@pytest.mark.parametrize("how", ["ignored", "llama.cpp", "openai"])
+@pytest.mark.parametrize("how", ["ignored", "llama.cpp", "openai", "gemini", "anthropic"])
 def test_samples_are_asked_for_one_by_one_where_n_is_not_taken(team: Team, how: str) -> None:
     if how == "ignored":
         team.server.one_choice = True
@@ -129,7 +129,7 @@ def test_samples_that_were_paid_are_handed_over_when_a_later_one_fails(team: Tea
 # Found out once
 
 
-@pytest.mark.parametrize("dialect", ["openai", "vllm", "llama.cpp", "ollama", "pydantic"])
+@pytest.mark.parametrize("dialect", ["openai", "vllm", "llama.cpp", "ollama", "pydantic", "gemini"])
 def test_what_an_endpoint_does_not_take_is_found_out_once(team: Team, dialect: str) -> None:
     team.server.refuse("json_schema", "logprobs", "temperature", "max_tokens", dialect=dialect)
     assert team.ask_one().tokens == ()
@@ -141,6 +141,23 @@ def test_what_an_endpoint_does_not_take_is_found_out_once(team: Team, dialect: s
     team.ask(request(2), request(3))
     assert len(team.server.chats) == 7
     assert team.memory.saves == [found]
+
+
+def test_an_endpoint_that_ignores_the_form_is_read_all_the_same(team: Team) -> None:
+    """As Anthropic's: no form, no log-probabilities, and an answer in a fence."""
+    team.server.ignores = {"response_format", "logprobs"}
+    team.server.answer = lambda _: '```json\n{"answers": [{"id": "1", "labels": ["Good"]}]}\n```'
+    sample = team.ask_one()
+    assert sample.text.startswith("```json")
+    assert sample.tokens == ()
+    assert len(team.server.chats) == 1
+
+
+def test_a_wrong_key_that_is_refused_as_a_bad_request_ends_the_asking(team: Team) -> None:
+    """As Gemini does: else each task would count as one that the endpoint turned down."""
+    team.server.fail(faults.GEMINI_BAD_KEY)
+    with pytest.raises(LlmRefused, match="OPENAI_API_KEY"):
+        team.ask(request())
 
 
 def test_without_any_form_nothing_is_said_about_the_form(team: Team) -> None:

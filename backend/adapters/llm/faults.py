@@ -23,15 +23,17 @@ _NAMES = {
     "temperature": r"temperature",
     "max_completion_tokens": r"max_completion_tokens",
     "max_tokens": r"max_tokens",
-    "n": r"['\"`]n['\"`]|\bn ?[>=]|(?:only one|multiple) (?:completion )?choices?",
+    "n": r"['\"`]n['\"`]|\bn ?[>=]|\bn:? must be|(?:only one|multiple) (?:completion )?choices?",
 }
 _NAME = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _NAMES.items()))
 _UNSUPPORTED = re.compile(
     r"not supported|n't support|not support|unsupported|not allowed|not permitted|extra[_ ](?:inputs|fields|forbidden)"
     r"|unknown|unrecognized|unexpected|unavailable|not available|not enabled|not implemented|must be one of|must be '"
-    r"|literal_error|must contain the word|only one|only the default|invalid schema|parse grammar|invalid grammar"
+    r"|must be exactly|literal_error|must contain the word|only one|only the default|invalid schema|parse grammar|invalid grammar"
 )
 _BAD_SCHEMA = re.compile(r"invalid (?:json )?schema|schema contains|parse grammar|invalid grammar|enum values")
+_BAD_KEY = re.compile(r"api key (?:is )?(?:not valid|not found|invalid|expired)")
+"""Gemini says so with status 400, as if the request were to blame."""
 _TOO_LONG = re.compile(r"too large|too long|context length|context size|at most \d")
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
 _SAFE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,59}")
@@ -136,11 +138,12 @@ def status_fault(asked: Asked, status: int, body: object, headers: Mapping[str, 
         return EndpointFault(kind, f"{said}.", wait_s=retry_after_s(headers), down=status >= 500, limited=status == 429)
     if _is_filter(error, code):
         return EndpointFault(FaultKind.FILTERED, f"{said}.")
-    if status in REJECTED_STATUSES | {403}:
+    is_bad_key = status in {401, 403} or (status == 400 and _BAD_KEY.search(text) is not None)
+    if status in REJECTED_STATUSES | {403} and not _BAD_KEY.search(text):
         parameter = _parameter(error, text, code)
         if parameter:
             return EndpointFault(FaultKind.UNSUPPORTED, f"{said}.", parameter)
-    if status in {401, 403}:
+    if is_bad_key:
         missing = "" if asked.key else " (none is set)"
         return EndpointFault(
             FaultKind.REFUSED,
