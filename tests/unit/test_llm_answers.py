@@ -421,6 +421,14 @@ def test_most_samples_win_and_their_share_of_the_readable_is_the_confidence() ->
     assert answer.confidence_kind is ConfidenceKind.AGREEMENT
 
 
+def test_samples_that_disagree_take_from_the_probability_of_the_tokens() -> None:
+    text, tokens = tokens_of(('{"answers": [{"id": "t1", "labels": ["', 0.9), ("Positive", 0.8), ('"]}]}', 0.9))
+    other = said(one(labels=["Negative"]))
+    (answer,) = read(Sample(text, tokens), Sample(text, tokens), Sample(text, tokens), other)
+    assert answer.confidence == pytest.approx(0.8 * 3 / 4)
+    assert answer.confidence_kind is ConfidenceKind.LOGPROBS
+
+
 def test_tied_samples_abstain_and_abstentions_have_a_vote_too() -> None:
     positive, nothing = said(one()), said(one(labels=[]))
     assert outcome(read(positive, nothing)[0]) == ABSTAINED

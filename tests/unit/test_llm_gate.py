@@ -85,6 +85,15 @@ def test_what_confidence_is_worth_is_shown() -> None:
     assert report.calibration not in {"", "none"}
 
 
+def test_the_report_says_how_well_confidence_tells_right_from_wrong() -> None:
+    human = {number: ("warm",) if number % 2 else ("cold",) for number in range(60)}
+    telling = {number: said("warm", confidence=0.9 if number % 2 else 0.4) for number in range(60)}
+    assert report_source(TONE, telling, human)[0].auroc == 1.0
+    alike = {number: said("warm", confidence=0.9) for number in range(60)}
+    assert report_source(TONE, alike, human)[0].auroc == 0.5
+    assert report_source(TONE, alike, dict.fromkeys(range(60), ("warm",)))[0].auroc is None
+
+
 def test_answers_to_another_form_of_the_question_are_not_compared() -> None:
     answers = {1: said("warm"), 2: said("warm"), 3: said("gone"), 4: said("warm")}
     report, _ = report_source(TONE, answers, {1: ("gone",), 2: (), 3: ("warm",), 4: ("warm",)})

@@ -29,7 +29,8 @@ _NAME = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _NAMES
 _UNSUPPORTED = re.compile(
     r"not supported|n't support|not support|unsupported|not allowed|not permitted|extra[_ ](?:inputs|fields|forbidden)"
     r"|unknown|unrecognized|unexpected|unavailable|not available|not enabled|not implemented|must be one of|must be '"
-    r"|must be exactly|literal_error|must contain the word|only one|only the default|invalid schema|parse grammar|invalid grammar"
+    r"|must be exactly"
+    r"|literal_error|must contain the word|only one|only the default|invalid schema|parse grammar|invalid grammar"
 )
 _BAD_SCHEMA = re.compile(r"invalid (?:json )?schema|schema contains|parse grammar|invalid grammar|enum values")
 _BAD_KEY = re.compile(r"api key (?:is )?(?:not valid|not found|invalid|expired)")

@@ -74,8 +74,8 @@ def read_reply(
 
     With several samples the set of labels that most of them give wins; on a tie it is an abstention. Where no sample
     could be read, the problem that most of them have is kept. The confidence is, in this order: the mean probability
-    of the labels' tokens, the share of the samples (of those that could be read, if two or more) that agree, the one
-    that the model states.
+    of the labels' tokens times the share of the samples (of those that could be read) that agree, that share alone (of
+    two or more), the one that the model states.
 
     Args:
         request: what was asked.
@@ -136,7 +136,8 @@ def _agreed(said: Sequence[_Said]) -> tuple[_Said, float | None, ConfidenceKind]
     probabilities = [item.label_probability for item in winners if item.label_probability is not None]
     stated = [item.stated for item in winners if item.stated is not None]
     if probabilities:
-        return winners[0], math.fsum(probabilities) / len(probabilities), ConfidenceKind.LOGPROBS
+        probability = math.fsum(probabilities) / len(probabilities)
+        return winners[0], probability * votes / len(readable), ConfidenceKind.LOGPROBS
     if len(readable) > 1:
         return winners[0], votes / len(readable), ConfidenceKind.AGREEMENT
     if stated:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
+from scipy.stats import rankdata
 from sklearn.isotonic import IsotonicRegression
 
 from backend.domain.llm.records import Calibration, LlmAnswer, Token
@@ -131,6 +132,22 @@ def calibration_error(bins: Sequence[Bin]) -> float | None:
     by their numbers; None without any answer."""
     n = sum(item.n for item in bins)
     return sum(item.n * abs(item.right - item.confidence) for item in bins) / n if n else None
+
+
+def auroc(confidence: Confidences, right: NDArray[np.bool_]) -> float | None:
+    """How often a right answer has a higher confidence than a wrong one, ties counted half (Mann & Whitney 1947); None
+    without both.
+
+    Args:
+        confidence: (n,), 0..1; rows with NaN are left out.
+        right: bool (n,).
+    """
+    known = np.isfinite(confidence)
+    ranks, right = rankdata(confidence[known]), right[known]
+    n_right, n_wrong = int(right.sum()), int((~right).sum())
+    if not n_right or not n_wrong:
+        return None
+    return float((ranks[right].sum() - n_right * (n_right + 1) / 2) / (n_right * n_wrong))
 
 
 def _calibrate(confidence: Confidences, right: NDArray[np.bool_]) -> Calibration:

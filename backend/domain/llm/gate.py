@@ -7,6 +7,7 @@ import numpy as np
 
 from backend.domain.llm.confidence import (
     apply,
+    auroc,
     calibrate,
     calibration_error,
     confidences_of,
@@ -60,6 +61,7 @@ def report_source(
         ),
         reliability=bins,
         calibration_error=calibration_error(bins),
+        auroc=auroc(confidence, right),
         calibrated_error=calibration_error(reliability(held_out_confidence(confidence, right), right)),
         calibration=calibration.method,
         split=choose_split(apply(calibration, confidence), right),

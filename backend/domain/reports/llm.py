@@ -39,6 +39,7 @@ class SourceReport:
     Compared are answers with a label to tasks that people labeled: `agreement` on the whole answer with Wilson's
     interval, and Cohen's kappa with its own. kappa of a multiple question is the mean over its labels' yes or no.
     problems: kind -> answers. usd: what all answers cost. confidence_kinds: where confidences come from -> answers.
+    auroc: how well confidence tells right answers from wrong ones; None without both.
     calibrated_error: the expected calibration error after calibration, out of fold. calibration: its method. split: see
     `ports.llm.SourceRecord`. entity_f1: of marked spans, with its interval; see `span_gate`.
     """
@@ -56,6 +57,7 @@ class SourceReport:
     confidence_kinds: Mapping[str, int] = field(default_factory=dict)
     reliability: tuple[Bin, ...] = ()
     calibration_error: float | None = None
+    auroc: float | None = None
     calibrated_error: float | None = None
     calibration: str = ""
     split: float | None = None

@@ -156,7 +156,7 @@ def _print_source(record: SourceRecord, report: SourceReport, policy: LlmPolicy)
         say(f"  says -> is right: {bins}")
         say(
             f"  calibration error {_figure(report.calibration_error)}, calibrated ({report.calibration}) "
-            f"{_figure(report.calibrated_error)}",
+            f"{_figure(report.calibrated_error)}; AUROC {_figure(report.auroc)}",
         )
 
 
