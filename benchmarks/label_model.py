@@ -5,7 +5,8 @@ uv run python -m benchmarks.label_model [--data DIR] [--json FILE] [--seeds N] [
 On every folder `ws_*` and `llm_*` of DIR with votes and gold labels, all methods are fitted on the same rows and scored
 on those with a vote, ties broken at random: votes alone without gold (`votes`); all of `backend.domain.model.train`
 without gold where there is text (`text`); and with 20, 50 and 100 human labels drawn from the rows with votes, scored
-on the others (`20 labels`, ...), which the peers can't use. Peers run in an environment of their own, which uv makes.
+on the others (`20 labels`, ...), which the peers can't use, and the same for each class against the rest. Peers run in
+an environment of their own, which uv makes.
 The constants of our label model were chosen on every other set in alphabetical order, see `CHOSEN`.
 """
 
@@ -14,7 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -82,6 +83,23 @@ def load(folder: Path) -> VoteSet | None:
             data = found.data if found.has_text.all() else None
             return VoteSet(item.name, found.votes, found.truth, len(item.classes), data, item.sources, rows)
     return None
+
+
+def against_rest(item: VoteSet) -> list[VoteSet]:
+    """Each class against the others: two classes, most of them unbalanced; votes alone. None of a set of two."""
+    if item.n_classes < 3:
+        return []
+    return [
+        replace(
+            item,
+            name=f"{item.name.removeprefix('ws_')}, {place} against the rest",
+            votes=np.where(item.votes == ABSTAIN, ABSTAIN, item.votes == place).astype(np.int16),
+            gold=(item.gold == place).astype(np.int64),
+            n_classes=2,
+            data=None,
+        )
+        for place in range(item.n_classes)
+    ]
 
 
 def scores(posterior: Posterior, gold: NDArray[np.int64], seed: int) -> dict[str, float]:
@@ -231,6 +249,7 @@ def summaries(rows: Sequence[Row]) -> list[Row]:
         values = [text.get(name, row).value for name, row in votes.items()]
         metric = "text, or votes without text: macro_f1"
         found.append(Row(f"mean of ws ({len(values)})", OURS, metric, float(np.mean(values)), 0.0))
+    found += changes(rows)
     times = {
         method: {name: row.seconds for name, row in by_set.items()}
         for (method, metric), by_set in groups.items()
@@ -243,6 +262,19 @@ def summaries(rows: Sequence[Row]) -> list[Row]:
                 Row("geometric mean of ws", OURS, f"fit time / {peer}", float(np.exp(np.mean(np.log(ratios)))), 0)
             )
     return found
+
+
+def changes(rows: Sequence[Row]) -> Iterator[Row]:
+    """What labels bring against none, in points of macro-F1 over all sets: the mean and the worst."""
+    ours = {(row.set, row.metric): row.value for row in rows if row.method == OURS}
+    for n_labels in N_LABELS:
+        metric = f"{n_labels} labels: macro_f1"
+        values = {name: value - ours[name, "votes: macro_f1"] for (name, one), value in ours.items() if one == metric}
+        if values:
+            worst = min(values, key=lambda name: values[name])
+            mean = float(np.mean(list(values.values())))
+            yield Row(f"mean of all ({len(values)})", OURS, f"{metric}, change", mean, 0.0)
+            yield Row(f"worst of all: {worst}", OURS, f"{metric}, change", values[worst], 0.0)
 
 
 def large() -> list[Row]:
@@ -297,6 +329,8 @@ def main() -> None:
     rows = large()
     for item in items:
         rows += ours(item, arguments.seeds, text=not arguments.no_text)
+        for binary in against_rest(item):
+            rows += ours(binary, arguments.seeds, text=False)
     if not arguments.no_peers:
         rows += peers(items, arguments.seeds)
     report([*rows, *summaries(rows)], arguments.json)

