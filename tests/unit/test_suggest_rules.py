@@ -15,7 +15,7 @@ from backend.adapters.rules.loader import FolderRules
 from backend.adapters.rules.rule_files import RuleFiles
 from backend.adapters.sql.llm_records import SqlLlmRecords
 from backend.domain.llm.options import LlmPolicyName
-from backend.domain.llm.records import LlmReply, LlmRequest, ModelPrice, Sample
+from backend.domain.llm.records import LlmReply, ModelPrice, Sample
 from backend.domain.mining.measure import changed, is_mined, precision
 from backend.domain.mining.mine import mine
 from backend.domain.mining.signs import Kind, Sign, Signs, rows_with, rule_of, signs_of
@@ -229,16 +229,19 @@ def test_an_llm_writes_rules_that_are_read_and_measured_and_paid_for_once(labele
     assert spending.held == 0
 
 
-@pytest.mark.parametrize("reply", ["no rules today", '{"yaml": "rules: 5"}', '{"yaml": "- &a [*a]"}', "{}"])
-def test_a_reply_that_is_no_rules_takes_nothing_from_what_was_mined(labeled: House, reply: str) -> None:
-    def says(_: LlmRequest) -> LlmReply:
-        return LlmReply((Sample(reply),), 10, 10, 0.1)
+@pytest.mark.parametrize("text", ["rules: 5", "- &a [*a]", "{", "- 5", "rules:\n- {name: a, type: history}"])
+def test_yaml_that_is_no_rules_is_refused_with_a_reason(tmp_path: Path, text: str) -> None:
+    specs, refused = RuleFiles(tmp_path).parse(text)
+    assert specs == ()
+    assert refused
 
+
+def test_a_reply_without_rules_takes_nothing_from_what_was_mined(labeled: House) -> None:
     alone = suggested(labeled).proposals
-    with_llm(labeled, FakeLlmEndpoint(says))
+    with_llm(labeled, FakeLlmEndpoint(lambda _: LlmReply((Sample("no rules today"),), 10, 10, 0.1)))
     found = suggested(labeled)
     assert found.proposals == alone
-    assert found.left_out
+    assert found.left_out == {"sentiment, small": "unreadable"}
 
 
 def test_a_project_that_forbids_llms_sends_nothing(labeled: House) -> None:
