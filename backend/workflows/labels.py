@@ -37,7 +37,10 @@ class LabelLine:
 
 
 def note_changes(deps: Deps, before: ProjectRecord, after: ProjectRecord) -> None:
-    """Remember the labels that a new label config adds, and forget renames of labels that are there again."""
+    """Remember the labels that a new label config adds, and forget renames of labels that are there again.
+
+    When it was changed nobody tells: what people answered until we saw it counts as answered before.
+    """
     if not before.label_config or before.label_config == after.label_config:
         return
     try:
@@ -45,7 +48,7 @@ def note_changes(deps: Deps, before: ProjectRecord, after: ProjectRecord) -> Non
     except BadRequest as error:
         log.warning("Project %s: what its new label config adds isn't known: %s", after.key, error)
         return
-    deps.database.save_added_labels(after.key, dict.fromkeys(added(old, new), before.cursor or ""))
+    deps.database.save_added_labels(after.key, dict.fromkeys(added(old, new), after.cursor or ""))
     labels = {(question.name, label) for question in new.answered for label in question.labels}
     for place in deps.database.renamed_labels(after.key).keys() & labels:
         deps.database.save_renamed_label(after.key, place, None)
