@@ -30,6 +30,8 @@ from backend.workflows.rules import snippet
 
 LEAST_LABELS = 40
 """Labeled tasks of a question, of which one half makes rules and the other one measures them."""
+LEAST_MAKING = 10
+"""Of these, tasks that rules may be made from."""
 MOST_RULES = 10
 """Proposals for one question, those of an LLM apart."""
 MOST_KEPT_BACK = 0.25
@@ -160,6 +162,12 @@ def _why_none(corpus: Corpus, question: Question, makes: NDArray[np.bool_]) -> s
     labeled = corpus.frame.labeled(question)
     if labeled.sum() < LEAST_LABELS:
         return f"{int(labeled.sum())} tasks are labeled; {LEAST_LABELS} are needed"
+    n_making = int((labeled & makes).sum())
+    if n_making < LEAST_MAKING:
+        return (
+            f"of {int(labeled.sum())} labeled tasks {n_making} may make rules, the others are kept to measure them; "
+            f"{LEAST_MAKING} are needed"
+        )
     given = [corpus.gold[item.key][labeled & makes] for item in decisions(question)]
     if not any(np.unique(of_decision).size > 1 for of_decision in given):
         return "all labels are the same"

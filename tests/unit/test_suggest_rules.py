@@ -122,6 +122,13 @@ def test_spans_are_left_out_aloud(labeled: House) -> None:
     assert {item.question for item in found.proposals} == {"sentiment"}
 
 
+def test_labels_that_all_measure_make_no_rules(labeled: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.workflows.suggest_rules.is_mined", lambda *_: False)
+    assert suggested(labeled).left_out == {
+        "sentiment": "of 100 labeled tasks 0 may make rules, the others are kept to measure them; 10 are needed"
+    }
+
+
 def test_labels_that_are_all_the_same_say_nothing(house: House) -> None:
     for task in house.task_ids:
         house.label_studio.annotate(house.project, task, {"sentiment": ("Positive",)})
