@@ -38,7 +38,7 @@ from sklearn.metrics import f1_score
 
 from backend.domain.features.terms import TOKEN
 from backend.domain.frame import frame_of
-from backend.domain.llm.choose import unsure, worth
+from backend.domain.llm.choose import doubts, paying, worth
 from backend.domain.llm.confidence import calibrate, confidences_of
 from backend.domain.llm.gate import report_source
 from backend.domain.llm.records import ConfidenceKind, LlmAnswer
@@ -257,7 +257,7 @@ def cascade(item: VoteSet, cheap: str, styles: Votes, strong: Votes, seed: int) 
     people = project.gold >= 0
     right = first == project.gold
     calibration = calibrate(np.where(people, confidences_of(said), np.nan), right)
-    passed_on = np.intersect1d(unsure(said, calibration, SURE), scored)
+    passed_on = np.intersect1d(paying(doubts(said, calibration), np.ones(len(said)), SURE, 0.0), scored)
     both = first.copy()
     both[passed_on] = strong[kept][passed_on]
     figures[method, f"sure {SURE}: accuracy"] = scores(both[scored], project.truth[scored])["accuracy"]

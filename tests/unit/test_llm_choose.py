@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backend.domain.llm.choose import sample_order, unsure, worth
+from backend.domain.llm.choose import doubts, paying, sample_order, worth
 from backend.domain.llm.records import Calibration, LlmAnswer, Problem
 
 
@@ -34,7 +34,20 @@ def test_the_second_model_gets_what_the_first_is_unsure_of() -> None:
         said(problem=Problem.REFUSAL),
         said("a"),
     ]
-    assert unsure(answers, Calibration(), 0.8).tolist() == [1, 2, 3]
+    doubt = doubts(answers, Calibration())
+    assert paying(doubt, np.ones(5), 0.8, 0.0).tolist() == [2, 3, 1]
     # It says 0.9, and is right in half of the cases.
     halved = Calibration("isotonic", knots=((0.0, 0.0), (1.0, 0.55)))
-    assert unsure(answers, halved, 0.8).tolist() == [0, 1, 2, 3]
+    assert paying(doubts(answers, halved), np.ones(5), 0.8, 0.0).tolist() == [2, 3, 1, 0]
+
+
+def test_a_second_model_is_asked_where_it_saves_most_errors_for_its_money() -> None:
+    doubt, price = np.array([0.3, 0.5, 0.25, 0.5]), np.array([1.0, 9.0, 1.0, 2.0])
+    assert paying(doubt, price, 0.8, 0.0).tolist() == [0, 2, 3, 1]
+    # A second model that is wrong in 28 % saves nothing where the first is wrong in 25 %.
+    assert paying(doubt, price, 0.8, 0.28).tolist() == [3, 1, 0]
+    assert paying(doubt, price, 0.8, 0.6).tolist() == []
+
+
+def test_who_is_as_sure_as_wanted_is_sure_enough() -> None:
+    assert paying(np.array([1 - 0.8, 1 - 0.79]), np.ones(2), 0.8, 0.0).tolist() == [1]

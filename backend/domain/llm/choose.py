@@ -38,12 +38,28 @@ def worth(
     return np.argsort(-value / price, kind="stable")
 
 
-def unsure(answers: Sequence[LlmAnswer], calibration: Calibration, sure: float) -> NDArray[np.int64]:
-    """Places of the answers that a second model should be asked about: int64 (n_unsure,), ascending.
-
-    Those without a label, and those whose calibrated confidence is below `sure`; an answer that says nothing of its
-    confidence is taken as it is.
-    """
+def doubts(answers: Sequence[LlmAnswer], calibration: Calibration) -> NDArray[np.float64]:
+    """How probably each answer is wrong, float64 (n,): 1 - its calibrated confidence, 1 without a label, 0 for an
+    answer that says nothing of its confidence, which is taken as it is."""
     confidence = apply(calibration, confidences_of(answers))
     without = np.array([not answer.labels for answer in answers], dtype=np.bool_)
-    return np.flatnonzero(without | (confidence < sure))
+    return np.where(without, 1.0, np.nan_to_num(1.0 - confidence, nan=0.0))
+
+
+def paying(
+    doubt: NDArray[np.float64], price: NDArray[np.float64], sure: float, second_wrong: float
+) -> NDArray[np.int64]:
+    """Places of the answers that a second model should be asked about, those where it saves most errors for its money
+    first: int64 (n_paying,).
+
+    Args:
+        doubt: (n,), of the first model's answers, see `doubts`.
+        price: (n,) > 0, of asking the second one, in any unit.
+        sure: the confidence from which the first one is believed.
+        second_wrong: share of the second one's answers that are wrong, as far as people judged them; 0 = unknown. Where
+            the first one errs less often, asking the second one doesn't pay.
+    """
+    saved = doubt - second_wrong
+    # A confidence of .8 is one: sums of floats mustn't decide.
+    places = np.flatnonzero((doubt > 1 - sure + 1e-9) & (saved > 0))
+    return places[np.argsort(-saved[places] / price[places], kind="stable")]

@@ -123,7 +123,7 @@ def _ask_question(view: LlmProject, question: Question, tally: AskReport, progre
             # Votes that may never count would be a waste; `all` says that they are wanted all the same.
             tally.stopped = tally.stopped or f"{prompt.source.name} hasn't passed the validation gate"
             continue
-        rows = unsure_rows(view, before, sources) if before else policy_rows(view, question, prompt, sources)
+        rows = unsure_rows(view, prompt, before, sources) if before else policy_rows(view, question, prompt, sources)
         # The sample was asked about just now, whatever came of it.
         _ask_about(view, prompt, rows[~np.isin(rows, sample)].tolist(), tally, progress, bulk=bulk)
         before = sources

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.domain.llm.choose import sample_order, unsure, worth
+from backend.domain.llm.choose import doubts, paying, sample_order, worth
 from backend.domain.llm.options import LlmPolicyName
 from backend.domain.llm.price import estimated_tokens
 from backend.domain.llm.records import Calibration, LlmSource
 from backend.domain.questions import Question
+from backend.domain.reports.llm import MIN_COMPARED
 from backend.domain.sources import is_llm
 from backend.workflows.llm.view import LlmProject, Prompt
 
@@ -50,18 +51,33 @@ def policy_rows(view: LlmProject, question: Question, prompt: Prompt, sources: S
             return left[:0]
 
 
-def unsure_rows(view: LlmProject, first: Sequence[LlmSource], second: Sequence[LlmSource]) -> Rows:
-    """Open tasks of which a first model's answer isn't sure, and that a second one hasn't answered."""
+def unsure_rows(view: LlmProject, prompt: Prompt, first: Sequence[LlmSource], second: Sequence[LlmSource]) -> Rows:
+    """Open tasks of which a first model's answer isn't sure, and on which a second one, which hasn't answered, pays;
+    those where it saves most errors for its money come first."""
     answered_before = answered(view, second)
-    found: list[int] = []
+    doubt: dict[int, float] = {}
     for source in first:
         rows = _without(_open_rows(view, source.question), answered_before)
         answers = view.answers(source, rows)
         record = view.record(source)
         calibration = record.calibration if record else Calibration()
-        places = unsure(list(answers.values()), calibration, view.policy.sure)
-        found += np.array(list(answers), dtype=np.int64)[places].tolist()
-    return np.array(sorted(set(found)), dtype=np.int64)
+        of_source = doubts(list(answers.values()), calibration).tolist()
+        doubt |= {row: max(value, doubt.get(row, 0.0)) for row, value in zip(answers, of_source, strict=True)}
+    unsure = np.array(sorted(doubt), dtype=np.int64)
+    values = np.array([doubt[row] for row in unsure.tolist()], dtype=np.float64)
+    wrong = _share_wrong(view, second)
+    return unsure[paying(values, _prices(view, prompt, unsure), view.policy.sure, wrong)]
+
+
+def _share_wrong(view: LlmProject, sources: Sequence[LlmSource]) -> float:
+    """How often the answers of the best of some sources are wrong, as far as enough were judged; 0 otherwise."""
+    records = filter(None, map(view.record, sources))
+    shares = [
+        1.0 - report.agreement
+        for report in (record.report for record in records)
+        if report is not None and report.agreement is not None and report.n_compared >= MIN_COMPARED
+    ]
+    return min(shares, default=0.0)
 
 
 def answered(view: LlmProject, sources: Sequence[LlmSource]) -> set[int]:
@@ -94,10 +110,14 @@ def _by_worth(view: LlmProject, question: Question, prompt: Prompt, rows: Rows) 
             for item in suggested
         ]
     )
-    # A task's share of what all tasks of a request have in common, and the task itself.
+    return rows[worth(uncertainty, disagreement, _prices(view, prompt, rows))]
+
+
+def _prices(view: LlmProject, prompt: Prompt, rows: Rows) -> NDArray[np.float64]:
+    """Tokens that asking about each row takes, float64 (n_rows,): its share of what all tasks of a request have in
+    common, and the task itself."""
     shared = estimated_tokens(prompt.text) / view.policy.tasks_per_request
-    price = np.array([shared + estimated_tokens(str(view.contents[row].fields)) for row in rows], dtype=np.float64)
-    return rows[worth(uncertainty, disagreement, price)]
+    return np.array([shared + estimated_tokens(str(view.contents[row].fields)) for row in rows], dtype=np.float64)
 
 
 def _disagreement(votes: Mapping[str, str], answer: tuple[str, ...]) -> float:

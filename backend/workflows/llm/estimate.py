@@ -67,7 +67,7 @@ def _left(
     if before:
         # Not yet answered by the first model: it may be unsure of any of them.
         unasked = policy_rows(view, question, prompt, before)
-        rest = np.union1d(unsure_rows(view, before, sources), unasked)
+        rest = np.concatenate([unsure_rows(view, prompt, before, sources), unasked])
     return list(dict.fromkeys([*(int(row) for row in sample if int(row) not in known), *rest.tolist()]))
 
 
