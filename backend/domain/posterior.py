@@ -47,7 +47,8 @@ class Exponents:
 
     def flattened(self, factor: float) -> "Exponents":
         """The same beside a classifier that is less sure by this factor: each keeps its part of the say."""
-        return replace(self, label_model=self.label_model * factor)
+        validated = None if self.validated is None else (self.validated[0] * factor, self.validated[1])
+        return replace(self, label_model=self.label_model * factor, validated=validated)
 
     def combine(
         self,

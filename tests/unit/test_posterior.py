@@ -167,3 +167,7 @@ def test_tasks_with_and_without_a_validated_source_are_combined_by_their_own_lab
     assert log_loss(exponents.combine(label_model, classifier, told), gold) == pytest.approx(
         log_loss(rows(*p), gold), abs=0.02
     )
+
+
+def test_a_flatter_classifier_keeps_its_part_of_the_say_beside_a_validated_source() -> None:
+    assert Exponents(validated=(1.0, 0.5)).flattened(0.5) == Exponents(0.25, validated=(0.5, 0.5))
