@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from backend.domain.questions.marks import Mark, mark_in, readable, written
+from backend.domain.reports.check import IssueKind
 from backend.entrypoints.cli.annotators import checked_json, print_annotators
 from backend.entrypoints.cli.check import print_checked
 from backend.ports import SuspectRecord, SuspectStatus
@@ -167,3 +168,17 @@ def test_annotators_are_ranked_and_disputed_places_are_suspects(team: House) -> 
 def test_marks_are_readable() -> None:
     assert readable((written(Mark(3, 6, "PER", "Ann")), "Positive")) == "PER 'Ann' (3-6), Positive"
     assert readable(()) == "none"
+
+
+def test_equal_texts_that_are_marked_differently_are_a_data_issue(team: House) -> None:
+    text = text_of(team, team.task_ids[3])
+    (twin,) = team.label_studio.add_tasks(team.project, [{"text": text}])
+    team.reconcile()
+    for task_id in team.task_ids[:12]:
+        say(team, task_id, truth(text_of(team, task_id)))
+    say(team, twin, changed(truth(text), "wrong label"))
+    team.learn()
+    check(team.deps, team.key, nothing)
+    listed = checked(team.deps, team.key).report.data_issues.listed
+    assert listed[0].kind is IssueKind.CONFLICTING_DUPLICATE
+    assert {listed[0].task, *listed[0].others} == {team.task_ids[3], twin}

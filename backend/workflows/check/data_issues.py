@@ -1,7 +1,7 @@
 """Data issues: what is wrong with tasks besides their labels, in the report of a check and as tags."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, zip_longest
@@ -16,8 +16,8 @@ from backend.domain.label_config import LabelConfig
 from backend.domain.label_errors.data_issues import DataIssue, find_data_issues, rare_classes
 from backend.domain.label_errors.records import SearchInputs
 from backend.domain.locations import fields_elsewhere, is_elsewhere
-from backend.domain.questions import Question, decisions
-from backend.domain.questions.forms import Gold
+from backend.domain.marking.learn import gold_of
+from backend.domain.questions import Question, Spans, decisions
 from backend.domain.reports.check import DataIssues, IssueKind, ListedIssue, RareLabel
 from backend.domain.tasks import MirroredTask, user_fields
 from backend.ports import Deps, Progress, ProjectRecord, Tab, TagPlace, TagValue
@@ -53,14 +53,18 @@ def data_issues_of(corpus: Corpus, features: csr_matrix | None) -> DataIssues:
     Returns:
         With at most `MOST_LISTED` issues listed.
     """
-    asked = [*_labels(corpus.frame)]
+    marked = {question: _marked(question, corpus.items) for question in corpus.config.spans}
+    asked = [*_labels(corpus.frame), *(_numbered(found) for found in marked.values())]
     labels = np.column_stack(asked) if asked else np.full((len(corpus.items), 1), -1, dtype=np.int64)
     elsewhere = fields_elsewhere(corpus.data)
     found = find_data_issues([_text(corpus.config, item, elsewhere) for item in corpus.items], features, labels)
     return DataIssues(
         counts=dict(Counter(item.kind.value for item in found)),
         listed=tuple(_described(item, corpus.ids) for item in _in_turns(found)[:MOST_LISTED]),
-        rare=tuple(entry for question in corpus.questions for entry in _rare(question, corpus.gold)),
+        rare=(
+            *(entry for question in corpus.questions for entry in _rare(question, question.form.counts(corpus.gold))),
+            *(entry for question, found in marked.items() for entry in _rare(question, _counts(question, found))),
+        ),
     )
 
 
@@ -167,9 +171,31 @@ def _labels(frame: Frame) -> Iterator[NDArray[np.int64]]:
             yield np.array(found, dtype=np.int64)
 
 
-def _rare(question: Question, gold: Gold) -> Iterator[RareLabel]:
+def _marked(question: Spans, items: Sequence[MirroredTask]) -> list[tuple[tuple[str, str], ...] | None]:
+    """What people marked in each task, label and text, wherever it stands; None where nobody looked."""
+    found: list[tuple[tuple[str, str], ...] | None] = []
+    for item, spans in zip(items, gold_of(question, items), strict=True):
+        text = question.text(item.task.data)
+        found.append(None if spans is None else tuple(sorted((label, text[start:end]) for start, end, label in spans)))
+    return found
+
+
+def _numbered(answers: Sequence[Hashable | None]) -> NDArray[np.int64]:
+    """A number for each answer, the same for the same ones: int64 (n,), -1 = none."""
+    numbers: dict[Hashable, int] = {}
+    return np.array(
+        [-1 if answer is None else numbers.setdefault(answer, len(numbers)) for answer in answers], dtype=np.int64
+    )
+
+
+def _counts(question: Spans, marked: Sequence[Sequence[tuple[str, str]] | None]) -> NDArray[np.int64]:
+    """How many spans have each label: int64 (n_labels,)."""
+    counts = Counter(label for spans in marked for label, _ in spans or ())
+    return np.array([counts[label] for label in question.labels], dtype=np.int64)
+
+
+def _rare(question: Question, counts: NDArray[np.int64]) -> Iterator[RareLabel]:
     """Classes with hardly any label. Of a set of labels, each label that was rarely chosen, next to the others."""
-    counts = question.form.counts(gold)
     given = np.repeat(np.arange(len(counts)), counts)
     for index, share in rare_classes(given, len(counts)).items():
         yield RareLabel(question.name, question.labels[index], int(counts[index]), round(share, 4))
