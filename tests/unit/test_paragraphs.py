@@ -138,3 +138,26 @@ def test_dialogues_are_marked_learned_and_checked(tmp_path: Path) -> None:
     team.reconcile()
     (found,) = [item for item in team.deps.database.suspects(team.key) if item.task_id == team.task_ids[7]]
     assert found.status is SuspectStatus.FIXED
+
+
+@pytest.mark.parametrize(
+    ("said", "saved"),
+    [
+        ("am\r\nBob x", "ob "),
+        ("am\nBob x", "Bob"),
+        ("am\r\n\tBob x", "b x"),
+        ("am  Bob x", "ob "),
+        ("\U0001f600 Bob x", "Bob"),
+        (" am \n\n Bob x", "x"),
+    ],
+)
+def test_a_mark_keeps_its_place_whatever_label_studio_makes_of_its_text(said: str, saved: str) -> None:
+    """What Label Studio 1.23.2 saved, in a browser, of a mark on Bob that it had shown in the right place."""
+    question, data = asked(), {"talk": [{"who": "A", "said": said}]}
+    start = said.index("Bob")
+    units = len(said[:start].encode("utf-16-le")) // 2
+    (answer,) = parse_answers([region("0", "0", units, units + 3, saved)]).values()
+    assert question.lost(answer, data) == ()
+    assert [mark[:4] for mark in question.marks(answer, data)] == [(start, start + 3, "PER", "Bob")]
+    (other,) = parse_answers([region("0", "0", units, units + 3, "Eve")]).values()
+    assert question.lost(other, data) == other

@@ -163,11 +163,15 @@ class Spans(Question):
         if start is None or end is None or start >= end:
             return None
         there = text[start:end]
-        if mark.text and _dense(mark.text) != _dense(there):
+        if mark.text and not self.is_said(mark, there, text):
             return None
         return Mark(start, end, mark.label, there)
 
+    def is_said(self, mark: Mark, there: str, text: str) -> bool:  # noqa: ARG002 - of some types
+        """Whether what a mark says is what stands at its places (`there`) in a text."""
+        return dense(mark.text) == dense(there)
 
-def _dense(text: str) -> str:
+
+def dense(text: str) -> str:
     """A text without white space, which browsers change, as far as it can be stored."""
     return "".join(storable(text, MAX_TEXT).split())
