@@ -4,6 +4,7 @@ Titles, labels, names, file names and errors are texts of users. Whatever is pri
 no markup, no character that acts instead of being seen, and no line break that isn't ours.
 """
 
+import gc
 import json
 import logging
 import os
@@ -45,6 +46,16 @@ Cell = str | Sequence[Part]
 # Names like "llm:pick:1a2b" are no emoji.
 out = Console(emoji=False, markup=False, highlight=False)
 err = Console(stderr=True, emoji=False, markup=False, highlight=False)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Import what a quick command needs without looking for garbage, of which there is none; a tenth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def say(*parts: Part) -> None:

@@ -16,7 +16,7 @@ from backend.domain.priorities.strategy import Strategy
 from backend.entrypoints.cli import options, simulate_options
 from backend.entrypoints.cli.groups import SHOW, ShowsByDefault
 from backend.entrypoints.cli.options import AsJson, ProjectId
-from backend.entrypoints.console import fail, fail_unexpectedly, write_what_can_be_written
+from backend.entrypoints.console import fail, fail_unexpectedly, loading, write_what_can_be_written
 from backend.errors import BackendError
 
 cli = typer.Typer(
@@ -257,7 +257,8 @@ def check(
 @cli.command()
 def versions(project: ProjectId, as_json: AsJson = False) -> None:
     """List a project's versions with their out-of-fold figures."""
-    from backend.entrypoints.cli.versions import show_versions
+    with loading():
+        from backend.entrypoints.cli.versions import show_versions
 
     show_versions(project, as_json=as_json)
 
@@ -265,7 +266,8 @@ def versions(project: ProjectId, as_json: AsJson = False) -> None:
 @cli.command()
 def status(project: ProjectId, as_json: AsJson = False) -> None:
     """Say in one line how far a project is, and whether it is worth labeling on."""
-    from backend.entrypoints.cli.status import show_status
+    with loading():
+        from backend.entrypoints.cli.status import show_status
 
     show_status(project, as_json=as_json)
 
@@ -388,7 +390,8 @@ def jobs(
     last: Annotated[int, typer.Option("--last", min=1, help="Show so many, the newest ones.")] = 30,
 ) -> None:
     """Show what is asked for, running, done and failed, with progress; newest last."""
-    from backend.entrypoints.cli.jobs import show_jobs
+    with loading():
+        from backend.entrypoints.cli.jobs import show_jobs
 
     show_jobs(last, as_json=as_json)
 
