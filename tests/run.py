@@ -1,9 +1,9 @@
 """All checks and all tests, as CI runs them: `python3 backend/entrypoints/with_uv.py python tests/run.py`.
 
 Installs what the tests need (development packages, Chromium). Prometheus' promtool is fetched where Debian's packages
-are; without it, its tests are skipped. Three processes run the tests: one does all that needs the demo, of which there is
-one, the others all the rest, and it helps them once it is done. Two left a quarter of two cores idle: stories wait for
-Label Studio and for jobs. Linters and types run beside them.
+are; without it, its tests are skipped. Three processes run the tests: one does all that needs the demo, of which there
+is one, the others all the rest, and it helps them once it is done. Two left a quarter of two cores idle: stories wait
+for Label Studio and for jobs. Linters and types run beside them.
 """
 
 import os
