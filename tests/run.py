@@ -1,9 +1,8 @@
 """All checks and all tests, as CI runs them: `python3 backend/entrypoints/with_uv.py python tests/run.py`.
 
 Installs what the tests need (development packages, Chromium). Prometheus' promtool is fetched where Debian's packages
-are; without it, its tests are skipped. Three processes run the tests: one does all that needs the demo, of which there
-is one, the others all the rest, and it helps them once it is done. Two left a quarter of two cores idle: stories wait
-for Label Studio and for jobs. Linters and types run beside them.
+are; without it, its tests are skipped. Two processes run the tests: one does all that needs the demo, of which there is
+one, the other all the rest; who is done first helps the other. Linters and types run beside them.
 """
 
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROMTOOL = ROOT / ".venv" / "bin" / "promtool"
-PYTEST = ("python", "-m", "pytest", "-p", "tests.beside", "-n", "3", "--dist", "loadscope", "--durations=25")
+PYTEST = ("python", "-m", "pytest", "-p", "tests.beside", "-n", "2", "--dist", "loadscope", "--durations=25")
 
 
 def main(arguments: list[str]) -> int:
